@@ -1,0 +1,123 @@
+/**
+ * What every event source of the collector gives, whatever rung of the ladder it stands on.
+ *
+ * A source is opened while the process still has its privileges and keeps working after they are gone. Records carry
+ * raw kernel facts: no names resolved, nothing redacted. They are trusted in shape, never in content: every string in
+ * them was chosen by whoever started the process.
+ *
+ * @module
+ */
+
+/** An `execve` that succeeded. Times are nanoseconds since boot, as doubles. */
+export interface ExecRecord {
+  readonly kind: "exec";
+  readonly time: number;
+  readonly pid: number;
+  readonly ppid: number;
+  readonly startTime: number;
+  readonly userId: number;
+  readonly groupId: number;
+  readonly effectiveUserId: number;
+  /** The kernel's command name (at most 15 bytes). */
+  readonly name: string;
+  readonly executablePath: string | null;
+  /** NUL-ended arguments, a copy that the receiver owns; `null` when they could not be read. */
+  readonly argv: Uint8Array | null;
+  /** True length in bytes, `null` when unknown. */
+  readonly argvLength: number | null;
+  readonly inode: number | null;
+  readonly device: number | null;
+  readonly cgroupId: number | null;
+}
+
+/** A process (not a thread) was created. */
+export interface ForkRecord {
+  readonly kind: "fork";
+  readonly time: number;
+  readonly pid: number;
+  readonly ppid: number;
+  /** `null` when the rung cannot tell; the receiver asks {@linkcode ProcessSource.look}. */
+  readonly startTime: number | null;
+}
+
+/** The last thread of a process ended. `exitStatus` is the wait status: signal in bits 0 to 6, code in bits 8 to 15. */
+export interface ExitRecord {
+  readonly kind: "exit";
+  readonly time: number;
+  readonly pid: number;
+  readonly startTime: number | null;
+  readonly exitStatus: number | null;
+  /** User plus system time in nanoseconds. */
+  readonly cpuTime: number | null;
+}
+
+/** Records that the kernel made and this source did not get. `count` null: unknown. Times are nanoseconds since boot. */
+export interface LossRecord {
+  readonly kind: "loss";
+  readonly recordKind: "exec" | "fork" | "exit" | "all";
+  readonly from: number;
+  readonly to: number;
+  readonly count: number | null;
+  readonly reason: string;
+}
+
+export type SourceRecord = ExecRecord | ForkRecord | ExitRecord | LossRecord;
+
+/** One process as the table shows it now. Times are nanoseconds (since boot for `startTime`). */
+export interface TableEntry {
+  readonly pid: number;
+  readonly ppid: number;
+  readonly startTime: number;
+  readonly name: string;
+  readonly executablePath: string | null;
+  readonly argv: Uint8Array | null;
+  readonly argvLength: number | null;
+  readonly userId: number | null;
+  readonly groupId: number | null;
+  readonly effectiveUserId: number | null;
+  readonly cpuTime: number | null;
+  /** Resident bytes. */
+  readonly memoryUsage: number | null;
+  /** See `ProcessState.status`. */
+  readonly status: string;
+  readonly kernelThread: boolean;
+}
+
+/** What a source got and what it cannot give, in words for `health` and for the supervisor's first lines. */
+export interface SourceDescription {
+  /** `ebpf`, `netlink` or `proc`. */
+  readonly name: string;
+  /** One sentence: what it sees. */
+  readonly sees: string;
+  /** Sentences: what it misses; empty for the best rung. */
+  readonly misses: readonly string[];
+}
+
+export interface ProcessSource {
+  readonly description: SourceDescription;
+  /** Reads the whole process table. */
+  snapshot(): TableEntry[];
+  /** One process from the table, or null when it is gone (used by rungs whose records lack fields). */
+  look(pid: number): TableEntry | null;
+  /**
+   * Hands every record that waits to `receive`, oldest first, and returns how many there were. Never blocks. A throw
+   * of `receive` does not lose the records after it.
+   */
+  drain(receive: (record: SourceRecord) => void): number;
+  /**
+   * Resolves when records wait or `timeoutMs` has passed. Polling sources resolve when their next snapshot is due.
+   */
+  wait(timeoutMs: number): Promise<void>;
+  /** Received and lost records by kind, since start. */
+  counters(): SourceCounters;
+  close(): void;
+}
+
+export interface SourceCounters {
+  readonly received: Readonly<Record<"exec" | "fork" | "exit", number>>;
+  readonly lost: Readonly<Record<"exec" | "fork" | "exit", number>>;
+  /** Losses whose number is unknown (socket overruns). */
+  readonly overruns: number;
+  /** Records that could not be read whole (argv fault, path cut). */
+  readonly damaged: number;
+}

@@ -1,0 +1,34 @@
+/**
+ * An alert: what a rule found in one event, self-contained so that a reader needs no store.
+ *
+ * @module
+ */
+import type { Severity } from "./process_event.ts";
+
+/** Times are Unix milliseconds. Field by field the `alerts` table of the catalog. */
+export interface Alert {
+  /** `ruleId@collector:epoch:sequence`: stable over redelivery, so that a receiver can drop a second copy. */
+  readonly alertId: string;
+  readonly time: number;
+  readonly detectedTime: number;
+  readonly ruleId: string;
+  readonly title: string;
+  readonly description: string;
+  readonly severity: Severity;
+  readonly tags: readonly string[];
+  readonly eventId: number;
+  readonly execId: string;
+  readonly pid: number;
+  readonly ppid: number | null;
+  readonly name: string;
+  readonly executablePath: string | null;
+  readonly commandLine: string | null;
+  readonly userId: number | null;
+  readonly userName: string | null;
+  readonly parentName: string | null;
+  readonly parentExecutablePath: string | null;
+  readonly parentCommandLine: string | null;
+  /** The row that the rule selected, column by column. */
+  readonly evidence: Readonly<Record<string, string | number | null>>;
+  readonly collectorId: string;
+}

@@ -1,0 +1,264 @@
+/**
+ * The one definition of the tables that rules and hunts see.
+ *
+ * From here come the store's DDL, the guard's allow-list and the CLI's help. A change of a column is a new
+ * {@linkcode SCHEMA_VERSION}. Times are Unix milliseconds; booleans are 0 or 1.
+ *
+ * @module
+ */
+
+export const SCHEMA_VERSION = 1;
+
+export type ColumnType = "INTEGER" | "REAL" | "TEXT";
+
+export interface Column {
+  readonly name: string;
+  readonly type: ColumnType;
+  readonly description: string;
+}
+
+export interface Table {
+  readonly name: string;
+  readonly description: string;
+  readonly columns: readonly Column[];
+  /** Columns of the primary key. */
+  readonly key: readonly string[];
+  /** Further indexes, each a list of columns. */
+  readonly indexes: readonly (readonly string[])[];
+}
+
+function column(name: string, type: ColumnType, description: string): Column {
+  return { name, type, description };
+}
+
+const processEvents: Table = {
+  name: "process_events",
+  description: "Every start, stop, change and oddity of a process",
+  key: ["event_id"],
+  indexes: [["time"], ["exec_id"]],
+  columns: [
+    column("event_id", "INTEGER", "stream number times 2^40 plus the sequence within the stream"),
+    column("time", "INTEGER", "when it happened"),
+    column("event_type", "TEXT", "start, stop, modify or suspicious"),
+    column("exec_id", "TEXT", "names one execution: boot, pid, start tick and, after a further execve, its tick"),
+    column("parent_exec_id", "TEXT", "the execution that the parent process was running"),
+    column("pid", "INTEGER", "process id, in the initial namespace"),
+    column("ppid", "INTEGER", "process id of the parent"),
+    column("name", "TEXT", "the kernel's command name, at most 15 bytes"),
+    column("executable_path", "TEXT", "absolute path of the executable"),
+    column("command_line", "TEXT", "arguments joined by spaces, secrets masked"),
+    column("argv", "TEXT", "arguments as a JSON array; bytes that are not UTF-8 as lone surrogates U+DC80 to U+DCFF"),
+    column("argv_length", "INTEGER", "true length of the arguments in bytes, also when they were cut"),
+    column("cwd", "TEXT", "working directory"),
+    column("user_id", "INTEGER", "real user id"),
+    column("user_name", "TEXT", "name of the real user"),
+    column("effective_user_id", "INTEGER", "effective user id"),
+    column("group_id", "INTEGER", "real group id"),
+    column("login_user_id", "INTEGER", "user who logged in"),
+    column("session_id", "INTEGER", "audit session"),
+    column("tty", "TEXT", "controlling terminal"),
+    column("start_time", "INTEGER", "when the process began"),
+    column("end_time", "INTEGER", "when it ended"),
+    column("duration_ms", "REAL", "how long it lived"),
+    column("exit_code", "INTEGER", "exit code; NULL when a signal ended it"),
+    column("exit_signal", "INTEGER", "the signal that ended it"),
+    column("cpu_time_ms", "REAL", "user and system time together"),
+    column("memory_usage", "INTEGER", "resident bytes"),
+    column("executable_hash", "TEXT", "hash of the executable, lower-case hexadecimal"),
+    column("hash_algorithm", "TEXT", "algorithm of executable_hash"),
+    column("fuzzy_hash", "TEXT", "similarity hash of the executable"),
+    column("file_exists", "INTEGER", "1 when the executable is on disk"),
+    column("on_disk_mismatch", "INTEGER", "1 when the file on disk is not the one that runs"),
+    column("accessible", "INTEGER", "0 when the process could not be read"),
+    column("parent_name", "TEXT", "command name of the parent"),
+    column("parent_executable_path", "TEXT", "executable of the parent"),
+    column("parent_command_line", "TEXT", "command line of the parent, secrets masked"),
+    column("container_id", "TEXT", "container"),
+    column("cgroup_path", "TEXT", "control group path"),
+    column("cgroup_id", "INTEGER", "control group id (inode of its directory)"),
+    column("inode", "INTEGER", "inode of the executable"),
+    column("device", "INTEGER", "device of the executable, major * 2^20 + minor"),
+    column("stdin_kind", "TEXT", "what standard input is"),
+    column("stdout_kind", "TEXT", "what standard output is"),
+    column("environment", "TEXT", "captured environment variables as a JSON object"),
+    column("modified_fields", "TEXT", "JSON array of the columns that a modify event changed"),
+    column("reason", "TEXT", "why the event was made, where that is not plain"),
+    column("severity", "TEXT", "severity of a suspicious event"),
+    column("source", "TEXT", "ebpf, netlink or proc"),
+    column("collector_id", "TEXT", "collector that reported it"),
+  ],
+};
+
+const processes: Table = {
+  name: "processes",
+  description: "One row per process, alive or ended, with its last known state",
+  key: ["process_id"],
+  indexes: [["pid"], ["ppid"], ["end_time"]],
+  columns: [
+    column("process_id", "TEXT", "names the process: boot, pid, start tick"),
+    column("exec_id", "TEXT", "its last execution"),
+    column("parent_exec_id", "TEXT", "the execution that its parent was running"),
+    column("pid", "INTEGER", "process id"),
+    column("ppid", "INTEGER", "process id of the parent"),
+    column("name", "TEXT", "the kernel's command name"),
+    column("executable_path", "TEXT", "absolute path of the executable"),
+    column("command_line", "TEXT", "arguments joined by spaces, secrets masked"),
+    column("argv", "TEXT", "arguments as a JSON array"),
+    column("argv_length", "INTEGER", "true length of the arguments in bytes"),
+    column("user_id", "INTEGER", "real user id"),
+    column("user_name", "TEXT", "name of the real user"),
+    column("effective_user_id", "INTEGER", "effective user id"),
+    column("start_time", "INTEGER", "when it began"),
+    column("end_time", "INTEGER", "when it ended; NULL while it lives"),
+    column("exit_code", "INTEGER", "exit code"),
+    column("exit_signal", "INTEGER", "the signal that ended it"),
+    column("cpu_time_ms", "REAL", "user and system time together, when last seen"),
+    column("memory_usage", "INTEGER", "resident bytes when last seen"),
+    column("status", "TEXT", "running, sleeping, stopped, zombie and so on; ended, or lost when nobody saw its end"),
+    column("kernel_thread", "INTEGER", "1 for a thread of the kernel"),
+    column("collection_time", "INTEGER", "when this state was read"),
+    column("collector_id", "TEXT", "collector that reported it"),
+  ],
+};
+
+const alerts: Table = {
+  name: "alerts",
+  description: "What rules found",
+  key: ["alert_id"],
+  indexes: [["time"], ["rule_id"]],
+  columns: [
+    column("alert_id", "TEXT", "rule and event; the same for every delivery"),
+    column("time", "INTEGER", "when the event happened"),
+    column("detected_time", "INTEGER", "when the rule found it"),
+    column("rule_id", "TEXT", "id of the rule"),
+    column("title", "TEXT", "title of the rule"),
+    column("description", "TEXT", "description of the rule"),
+    column("severity", "TEXT", "info, low, medium, high or critical"),
+    column("tags", "TEXT", "JSON array of the rule's tags"),
+    column("event_id", "INTEGER", "the event in process_events"),
+    column("exec_id", "TEXT", "the execution"),
+    column("pid", "INTEGER", "process id"),
+    column("ppid", "INTEGER", "process id of the parent"),
+    column("name", "TEXT", "command name"),
+    column("executable_path", "TEXT", "executable"),
+    column("command_line", "TEXT", "arguments joined by spaces, secrets masked"),
+    column("user_id", "INTEGER", "real user id"),
+    column("user_name", "TEXT", "name of the real user"),
+    column("parent_name", "TEXT", "command name of the parent"),
+    column("parent_executable_path", "TEXT", "executable of the parent"),
+    column("parent_command_line", "TEXT", "command line of the parent"),
+    column("evidence", "TEXT", "JSON object of the row that the rule selected"),
+    column("collector_id", "TEXT", "collector that reported the event"),
+  ],
+};
+
+const gaps: Table = {
+  name: "gaps",
+  description: "What could not be seen or kept: counted losses and times in which nobody looked",
+  key: ["gap_id"],
+  indexes: [["to_time"]],
+  columns: [
+    column("gap_id", "INTEGER", "stream number times 2^40 plus the sequence within the stream"),
+    column("source", "TEXT", "ebpf, netlink, proc, collector or transport"),
+    column("record_kind", "TEXT", "exec, exit, fork or all"),
+    column("from_time", "INTEGER", "begin"),
+    column("to_time", "INTEGER", "end"),
+    column("count", "INTEGER", "how many records; NULL when it cannot be known"),
+    column("reason", "TEXT", "why"),
+    column("collector_id", "TEXT", "collector that reported it"),
+  ],
+};
+
+const collectors: Table = {
+  name: "collectors",
+  description: "The streams of events that the agent has received: one per start of a collector",
+  key: ["stream"],
+  indexes: [],
+  columns: [
+    column("stream", "INTEGER", "number of the stream"),
+    column("collector_id", "TEXT", "collector"),
+    column("epoch", "TEXT", "names one start of the collector"),
+    column("boot_id", "TEXT", "boot of the host"),
+    column("version", "TEXT", "version of the collector"),
+    column("source", "TEXT", "rung of the source ladder that it got"),
+    column("first_seen", "INTEGER", "first connection"),
+    column("last_seen", "INTEGER", "last batch"),
+    column("last_sequence", "INTEGER", "last sequence that is stored"),
+  ],
+};
+
+const sources: Table = {
+  name: "sources",
+  description: "Event sources as the collectors reported them",
+  key: ["collector_id", "name"],
+  indexes: [],
+  columns: [
+    column("collector_id", "TEXT", "collector"),
+    column("name", "TEXT", "ebpf, netlink or proc"),
+    column("state", "TEXT", "active or unavailable"),
+    column("detail", "TEXT", "what it sees, or why it is not there"),
+    column("misses", "TEXT", "JSON array of what it cannot see"),
+    column("time", "INTEGER", "when reported"),
+  ],
+};
+
+const detectionRules: Table = {
+  name: "detection_rules",
+  description: "Rules as loaded at the last start of the agent",
+  key: ["rule_id"],
+  indexes: [],
+  columns: [
+    column("rule_id", "TEXT", "id; the file name for a rule whose id could not be read"),
+    column("title", "TEXT", "title"),
+    column("description", "TEXT", "description"),
+    column("severity", "TEXT", "severity"),
+    column("tags", "TEXT", "JSON array of tags"),
+    column("sql", "TEXT", "the query"),
+    column("file", "TEXT", "file it came from"),
+    column("state", "TEXT", "active or rejected"),
+    column("line", "INTEGER", "line of the fault"),
+    column("column_number", "INTEGER", "column of the fault"),
+    column("reason", "TEXT", "why it was rejected"),
+  ],
+};
+
+const scanMetadata: Table = {
+  name: "scan_metadata",
+  description: "Snapshots of the process table that were received whole",
+  key: ["scan_id"],
+  indexes: [],
+  columns: [
+    column("scan_id", "INTEGER", "stream number times 2^40 plus the sequence of its last part"),
+    column("time", "INTEGER", "when the table was read"),
+    column("process_count", "INTEGER", "how many processes it held"),
+    column("collector_id", "TEXT", "collector"),
+  ],
+};
+
+const systemInfo: Table = {
+  name: "system_info",
+  description: "Facts about the host, by name",
+  key: ["name"],
+  indexes: [],
+  columns: [
+    column("name", "TEXT", "hostname, boot_id, os, architecture, agent_version, schema_version"),
+    column("value", "TEXT", "value"),
+    column("time", "INTEGER", "when it was read"),
+  ],
+};
+
+/** Every table, by name. */
+export const CATALOG: ReadonlyMap<string, Table> = new Map(
+  [processEvents, processes, alerts, gaps, collectors, sources, detectionRules, scanMetadata, systemInfo].map(
+    (table) => [table.name, table],
+  ),
+);
+
+/** The table of that name. @throws RangeError when there is none. */
+export function tableNamed(name: string): Table {
+  const table = CATALOG.get(name);
+  if (table === undefined) {
+    throw new RangeError(`No table is named ${name}; there are ${[...CATALOG.keys()].join(", ")}`);
+  }
+  return table;
+}

@@ -1,0 +1,45 @@
+/**
+ * Where everything lies below a state directory: the only place that spells these names.
+ *
+ * @module
+ */
+
+/** State directory of an installed system. */
+export const INSTALLED_STATE = "/var/lib/daemoneye";
+/** Directory of sockets and token of an installed system. */
+export const INSTALLED_RUN = "/run/daemoneye";
+
+export interface StateLayout {
+  readonly state: string;
+  readonly run: string;
+  readonly brokerSocket: string;
+  readonly token: string;
+  readonly requests: string;
+  readonly collector: string;
+  readonly collectorStatus: string;
+  readonly agent: string;
+  readonly store: string;
+  readonly agentStatus: string;
+  readonly alertFile: string;
+  /** The operator's own rules; shipped rules come from the program. */
+  readonly rules: string;
+}
+
+/** Paths below `state`, an absolute directory without trailing slash; `run` lies in it unless the state is installed. */
+export function stateLayout(state: string): StateLayout {
+  const run = state === INSTALLED_STATE ? INSTALLED_RUN : `${state}/run`;
+  return {
+    state,
+    run,
+    brokerSocket: `${run}/broker.sock`,
+    token: `${run}/collector.token`,
+    requests: `${run}/requests`,
+    collector: `${state}/collector`,
+    collectorStatus: `${state}/collector/status.pb`,
+    agent: `${state}/agent`,
+    store: `${state}/agent/events.db`,
+    agentStatus: `${state}/agent/status.pb`,
+    alertFile: `${state}/agent/alerts.jsonl`,
+    rules: `${state}/rules`,
+  };
+}

@@ -1,0 +1,95 @@
+/**
+ * What each daemon says of itself once a second, in a file that the CLI reads.
+ *
+ * The file is replaced atomically, so a reader sees one moment. It is as trustworthy as the daemon that wrote it: what
+ * one says is checked against the other. Older than {@linkcode STALE_AFTER_MS} means that the daemon no longer runs or
+ * no longer answers.
+ *
+ * @module
+ */
+
+/** How often a daemon replaces its status file. */
+export const STATUS_INTERVAL_MS = 1_000;
+/** Age at which a reader calls a status stale. */
+export const STALE_AFTER_MS = 3_000;
+
+/** What both daemons say. Times are Unix milliseconds, memory bytes, CPU milliseconds. */
+export interface TierStatus {
+  readonly bootId: string;
+  readonly time: number;
+  /** Milliseconds since the daemon began, from a clock that does not jump. */
+  readonly uptimeMs: number;
+  readonly pid: number;
+  readonly userId: number | null;
+  readonly version: string;
+  /** `starting`, `running`, `stopping` or `stopped`. */
+  readonly state: string;
+  readonly memoryBytes: number;
+  readonly cpuMs: number;
+  /** Faults that an operator should see, newest last, bounded. */
+  readonly notices: readonly Notice[];
+  /** How many notices there were, also those no longer listed. */
+  readonly noticeCount: number;
+}
+
+export interface Notice {
+  readonly time: number;
+  readonly text: string;
+}
+
+export interface SourceStatus {
+  readonly name: string;
+  /** `active` or `unavailable`. */
+  readonly state: string;
+  readonly detail: string;
+  readonly misses: readonly string[];
+}
+
+export interface CollectorStatus extends TierStatus {
+  readonly collectorId: string;
+  readonly epoch: string;
+  readonly sources: readonly SourceStatus[];
+  /** Whether every thread gave up its privileges, in words. */
+  readonly confinement: string;
+  readonly connected: boolean;
+  readonly lastSequence: number;
+  readonly acknowledgedSequence: number;
+  /** Time of the newest event that the agent has acknowledged; a restart reports a gap from here. */
+  readonly acknowledgedTime: number;
+  readonly queuedEvents: number;
+  readonly trackedProcesses: number;
+  /** The kernel's own count of forks since boot, to bound what a gap missed. */
+  readonly forksSinceBoot: number | null;
+  /** By name: `exec_received`, `exec_lost`, `events`, `gaps`, `redacted`, ... */
+  readonly counters: Readonly<Record<string, number>>;
+}
+
+export interface RuleStatus {
+  readonly id: string;
+  readonly title: string;
+  readonly severity: string;
+  readonly file: string;
+  /** `active` or `rejected`. */
+  readonly state: string;
+  readonly line: number | null;
+  readonly column: number | null;
+  readonly reason: string | null;
+  readonly hits: number;
+}
+
+export interface ConnectionStatus {
+  readonly collectorId: string;
+  readonly epoch: string;
+  readonly connectedSince: number;
+  readonly lastSequence: number;
+  readonly lastEventTime: number;
+}
+
+export interface AgentStatus extends TierStatus {
+  readonly rules: readonly RuleStatus[];
+  readonly collectors: readonly ConnectionStatus[];
+  readonly storeBytes: number;
+  readonly lastCommitTime: number;
+  /** By name: `events`, `duplicates`, `alerts`, `gaps`, `connections_refused`, `alerts_undelivered`, ... */
+  readonly counters: Readonly<Record<string, number>>;
+}
