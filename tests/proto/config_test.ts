@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { ConfigError, loadSettings, parseDaemonFlags, type SettingsInput } from "../../proto/config.ts";
+
+function settle(input: Partial<SettingsInput> & { files?: Record<string, string> }): ReturnType<typeof loadSettings> {
+  const files = input.files ?? {};
+  return loadSettings({ flags: {}, env: {}, readFile: (path) => files[path] ?? null, ...input });
+}
+
+function refuses(input: Parameters<typeof settle>[0], pattern: RegExp): void {
+  assert.throws(() => settle(input), (error) => error instanceof ConfigError && pattern.test(error.message));
+}
+
+Deno.test("loadSettings() gives defaults with their layer", () => {
+  const settings = settle({});
+  assert.equal(settings.stateDir, "/var/lib/daemoneye");
+  assert.equal(settings.brokerSocket, "/run/daemoneye/broker.sock");
+  assert.deepEqual(settings.rulesDirs, ["/var/lib/daemoneye/rules"]);
+  assert.equal(settings.origins.get("collector.source"), "default");
+});
+
+Deno.test("loadSettings() lets flags beat environment, environment the user file, and that the system file", () => {
+  const files = {
+    "/etc/daemoneye/config.yaml":
+      "collector:\n  poll_interval_ms: 2000\n  snapshot_interval_ms: 2000\n  max_queued_events: 2000\n  id: system\n",
+    "/s/config.toml": '[collector]\nsnapshot_interval_ms = 3000\nmax_queued_events = 3000\nid = "user"\n',
+  };
+  const env = { DAEMONEYE_COLLECTOR__MAX_QUEUED_EVENTS: "4000", DAEMONEYE_COLLECTOR__ID: "environment", PATH: "/bin" };
+  const settings = settle({ files, env, flags: { state: "/s", set: ["collector.id=flag"] } });
+  assert.equal(settings.collector.pollIntervalMs, 2000);
+  assert.equal(settings.collector.snapshotIntervalMs, 3000);
+  assert.equal(settings.collector.maxQueuedEvents, 4000);
+  assert.equal(settings.collector.id, "flag");
+  assert.equal(settings.origins.get("collector.poll_interval_ms"), "/etc/daemoneye/config.yaml");
+  assert.equal(settings.origins.get("collector.snapshot_interval_ms"), "/s/config.toml");
+  assert.equal(
+    settings.origins.get("collector.max_queued_events"),
+    "environment DAEMONEYE_COLLECTOR__MAX_QUEUED_EVENTS",
+  );
+});
+
+Deno.test("loadSettings() reads JSON, and a YAML file of comments only", () => {
+  assert.equal(
+    settle({ flags: { config: "/c.json" }, files: { "/c.json": '{"agent":{"stdout":"json"}}' } }).agent.stdout,
+    "json",
+  );
+  assert.equal(settle({ flags: { config: "/c.yaml" }, files: { "/c.yaml": "# nothing\n" } }).agent.stdout, "human");
+});
+
+Deno.test("loadSettings() honours DAEMONEYE_BROKER_SOCKET and DAEMONEYE_STATE_DIR", () => {
+  const settings = settle({ env: { DAEMONEYE_BROKER_SOCKET: "/x/b.sock", DAEMONEYE_STATE_DIR: "/y" } });
+  assert.equal(settings.brokerSocket, "/x/b.sock");
+  assert.equal(settings.stateDir, "/y");
+});
+
+Deno.test("loadSettings() refuses what is wrong and says where it stands", () => {
+  refuses({ flags: { set: ["collector.ring_bytes=5000"] } }, /flag --set collector\.ring_bytes.*power of two/);
+  refuses({ flags: { set: ["collector.ring_bytes=1"] } }, /from 4096 to 1073741824 \(bytes/);
+  refuses({ flags: { set: ["nonsense"] } }, /not KEY=VALUE/);
+  refuses({ flags: { set: ["collector.nonsense=1"] } }, /no setting "collector\.nonsense"/);
+  refuses({ flags: { set: ["__proto__=1"] } }, /no setting/);
+  refuses(
+    { env: { DAEMONEYE_AGENT__STDOUT: "xml" } },
+    /environment DAEMONEYE_AGENT__STDOUT: .*one of human, json, none/,
+  );
+  refuses({ flags: { state: "relative" } }, /flag --state: state_dir must be an absolute path/);
+  refuses({ flags: { state: "/a/../b" } }, /without '\.\.'/);
+  refuses({ flags: { state: "/a,b" } }, /commas/);
+  refuses({ flags: { state: "/" + "x".repeat(120) } }, /longer than 107 bytes; choose a shorter state directory/);
+  refuses({ flags: { config: "/missing.yaml" } }, /does not exist; create it/);
+  refuses({ flags: { config: "/c.yaml" }, files: { "/c.yaml": "a: [" } }, /\/c\.yaml cannot be understood/);
+  refuses({ flags: { config: "/c.yaml" }, files: { "/c.yaml": "- 1\n" } }, /must hold settings by name/);
+  refuses({ flags: { state: "/s" }, files: { "/s/config.yaml": "state_dir: /t\n" } }, /found through it/);
+  refuses(
+    { flags: { config: "/c.yaml" }, files: { "/c.yaml": "collector:\n  poll_interval_ms: 1.5\n" } },
+    /\/c\.yaml: .*whole number/,
+  );
+});
+
+Deno.test("parseDaemonFlags() refuses what it does not know", () => {
+  assert.deepEqual(parseDaemonFlags(["--state", "/s", "--set", "a=b", "--set", "c=d"]).set, ["a=b", "c=d"]);
+  assert.throws(() => parseDaemonFlags(["--frobnicate"]), ConfigError);
+});
