@@ -161,6 +161,23 @@ export interface SettingsInput {
   readonly readFile: (path: string) => string | null;
 }
 
+/**
+ * The environment that settings come from. A grant of `DAEMONEYE_*` does not allow to list variables, so each one that
+ * can matter is asked for by name.
+ */
+export function settingsEnvironment(get: (name: string) => string | undefined): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const name of ["DAEMONEYE_CONFIG", ...Object.keys(DEFINITIONS).map(variableOf)]) {
+    const value = get(name);
+    if (value !== undefined) found[name] = value;
+  }
+  return found;
+}
+
+function variableOf(key: string): string {
+  return "DAEMONEYE_" + key.replaceAll(".", "__").toUpperCase();
+}
+
 /** The flags of a daemon. @throws ConfigError on a flag that does not exist. */
 export function parseDaemonFlags(args: readonly string[]): ConfigFlags & { help: boolean; version: boolean } {
   try {

@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
-import { ConfigError, loadSettings, parseDaemonFlags, type SettingsInput } from "../../proto/config.ts";
+import {
+  ConfigError,
+  loadSettings,
+  parseDaemonFlags,
+  settingsEnvironment,
+  type SettingsInput,
+} from "../../proto/config.ts";
 
 function settle(input: Partial<SettingsInput> & { files?: Record<string, string> }): ReturnType<typeof loadSettings> {
   const files = input.files ?? {};
@@ -74,6 +80,13 @@ Deno.test("loadSettings() refuses what is wrong and says where it stands", () =>
     { flags: { config: "/c.yaml" }, files: { "/c.yaml": "collector:\n  poll_interval_ms: 1.5\n" } },
     /\/c\.yaml: .*whole number/,
   );
+});
+
+Deno.test("settingsEnvironment() asks for each variable that can matter", () => {
+  const env: Record<string, string> = { DAEMONEYE_STATE_DIR: "/s", DAEMONEYE_AGENT__STDOUT: "json", PATH: "/bin" };
+  const found = settingsEnvironment((name) => env[name]);
+  assert.deepEqual(found, { DAEMONEYE_STATE_DIR: "/s", DAEMONEYE_AGENT__STDOUT: "json" });
+  assert.equal(settle({ env: found }).agent.stdout, "json");
 });
 
 Deno.test("parseDaemonFlags() refuses what it does not know", () => {
