@@ -1,0 +1,83 @@
+/**
+ * What a test needs of the machine it runs on, so that a test that cannot run here is ignored with a reason.
+ *
+ * Each reason is written to stderr once, as `cannot run here: NEED: why`; `deno task test` collects those lines. A need
+ * is looked up, never assumed: nothing here says no on a machine that could run the test. Wants all permissions.
+ *
+ * @module
+ */
+
+export interface Needs {
+  /** Effective user 0. */
+  readonly root?: boolean;
+  /** May load eBPF programs: capabilities and a kernel that describes its types. */
+  readonly bpf?: boolean;
+  /** May listen to the kernel's process connector. */
+  readonly netlink?: boolean;
+  /** May start programs as other users. */
+  readonly setpriv?: boolean;
+  /** May make a mount namespace and mount in it. */
+  readonly mount?: boolean;
+  /** Programs by name, found in `PATH`. */
+  readonly programs?: readonly string[];
+}
+
+/** To be spread into the options of a test: `Deno.test({ name, ...needs({ bpf: true }), fn })`. */
+export interface Verdict {
+  readonly ignore: boolean;
+  /** Why not, or empty. */
+  readonly why: string;
+}
+
+const CAP_SETUID = 7, CAP_NET_ADMIN = 12, CAP_SYS_ADMIN = 21, CAP_PERFMON = 38, CAP_BPF = 39;
+
+const said = new Set<string>();
+
+/** Whether a test with these needs must be ignored here, and why. */
+export function needs(wanted: Needs): Verdict {
+  const faults: string[] = [];
+  if (wanted.root && Deno.uid() !== 0) faults.push("root: the tests do not run as root");
+  if (wanted.bpf) {
+    if (!capable(CAP_SYS_ADMIN) && !(capable(CAP_BPF) && capable(CAP_PERFMON))) {
+      faults.push("bpf: the tests run without CAP_BPF and CAP_PERFMON");
+    } else if (!exists("/sys/kernel/btf/vmlinux")) faults.push("bpf: the kernel has no /sys/kernel/btf/vmlinux");
+  }
+  if (wanted.netlink && !capable(CAP_NET_ADMIN)) faults.push("netlink: the tests run without CAP_NET_ADMIN");
+  if (wanted.setpriv) {
+    if (!capable(CAP_SETUID)) faults.push("setpriv: the tests run without CAP_SETUID");
+    else if (!inPath("setpriv")) faults.push("setpriv: the program setpriv (util-linux) is not installed");
+  }
+  if (wanted.mount && !capable(CAP_SYS_ADMIN)) faults.push("mount: the tests run without CAP_SYS_ADMIN");
+  for (const program of wanted.programs ?? []) {
+    if (!inPath(program)) faults.push(`${program}: the program is not installed`);
+  }
+  for (const fault of faults) {
+    if (said.has(fault)) continue;
+    said.add(fault);
+    console.error(`cannot run here: ${fault}`);
+  }
+  return { ignore: faults.length > 0, why: faults.join("; ") };
+}
+
+let capabilities: bigint | null = null;
+
+function capable(capability: number): boolean {
+  if (capabilities === null) {
+    const line = /^CapEff:\s*([0-9a-f]+)$/m.exec(Deno.readTextFileSync("/proc/self/status"));
+    capabilities = line === null ? 0n : BigInt(`0x${line[1]}`);
+  }
+  return (capabilities >> BigInt(capability) & 1n) === 1n;
+}
+
+function inPath(program: string): boolean {
+  return (Deno.env.get("PATH") ?? "").split(":").some((directory) => exists(`${directory}/${program}`));
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
