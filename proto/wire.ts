@@ -1,0 +1,143 @@
+/**
+ * What collector and agent say to each other: every message, and its bytes.
+ *
+ * The bytes are the `Envelope` of `ipc.proto`. Nothing in them is trusted: {@linkcode decodeMessage} bounds counts and
+ * lengths, closes enumerations, refuses text that is not UTF-8, skips fields it does not know, and throws
+ * {@linkcode WireError} for anything else. What it returns holds no part of the bytes it was given.
+ *
+ * @module
+ */
+import type { Gap, ProcessEvent, ProcessState } from "./process_event.ts";
+import type { SourceStatus } from "./status.ts";
+import type { CapabilityRequest, CapabilityResponse, DetectionResult, DetectionTask } from "./task.ts";
+
+/** The one version of the protocol that this program speaks. */
+export const PROTOCOL_VERSION = 1;
+
+/** The agent's first message. */
+export interface Challenge {
+  readonly kind: "challenge";
+  /** 32 bytes. */
+  readonly nonce: Uint8Array;
+  readonly versionMin: number;
+  readonly versionMax: number;
+}
+
+/** The collector's answer to a challenge: who it is, and that it knows the token. */
+export interface Hello {
+  readonly kind: "hello";
+  readonly version: number;
+  readonly collectorId: string;
+  /** Names one start of the collector; sequence numbers begin at 1 in each. */
+  readonly epoch: string;
+  readonly bootId: string;
+  readonly softwareVersion: string;
+  /** The rung of the source ladder that it got. */
+  readonly source: string;
+  /** 32 bytes. */
+  readonly nonce: Uint8Array;
+  /** 32 bytes. */
+  readonly proof: Uint8Array;
+}
+
+/** The agent's proof, and from where to send. */
+export interface Welcome {
+  readonly kind: "welcome";
+  /** 32 bytes. */
+  readonly proof: Uint8Array;
+  /** The last sequence of this epoch that is stored; 0 before the first. */
+  readonly lastSequence: number;
+  /** How many sequences may be sent and not yet acknowledged. */
+  readonly credit: number;
+}
+
+/** The agent does not want this collector; it closes after this. */
+export interface Refused {
+  readonly kind: "refused";
+  readonly reason: string;
+}
+
+/** Events, one sequence number each. */
+export interface Events {
+  readonly kind: "events";
+  readonly firstSequence: number;
+  readonly events: readonly ProcessEvent[];
+}
+
+export interface GapMessage {
+  readonly kind: "gap";
+  readonly sequence: number;
+  readonly gap: Gap;
+}
+
+/** One part of a process table. Parts count from 0 and share the time. */
+export interface Snapshot {
+  readonly kind: "snapshot";
+  readonly sequence: number;
+  readonly time: number;
+  readonly part: number;
+  readonly last: boolean;
+  readonly processes: readonly ProcessState[];
+}
+
+export interface Sources {
+  readonly kind: "sources";
+  readonly sequence: number;
+  readonly sources: readonly SourceStatus[];
+}
+
+/** Everything up to `sequence` is committed; `credit` replaces the credit given before. */
+export interface Ack {
+  readonly kind: "ack";
+  readonly sequence: number;
+  readonly credit: number;
+}
+
+/** Says that the sender lives. */
+export interface Heartbeat {
+  readonly kind: "heartbeat";
+  readonly time: number;
+}
+
+/** The sender closes after this. */
+export interface Goodbye {
+  readonly kind: "goodbye";
+  readonly reason: string;
+}
+
+export type RequestBody =
+  | ({ readonly kind: "capabilities" } & CapabilityRequest)
+  | ({ readonly kind: "task" } & DetectionTask);
+export type ReplyBody =
+  | ({ readonly kind: "capabilities" } & CapabilityResponse)
+  | ({ readonly kind: "result" } & DetectionResult)
+  | { readonly kind: "error"; readonly reason: string };
+
+/** A question; the sender numbers its questions from 1. */
+export interface Request {
+  readonly kind: "request";
+  readonly id: number;
+  readonly body: RequestBody;
+}
+
+/** The answer to the question of the same number. */
+export interface Reply {
+  readonly kind: "reply";
+  readonly id: number;
+  readonly body: ReplyBody;
+}
+
+export type WireMessage =
+  | Challenge
+  | Hello
+  | Welcome
+  | Refused
+  | Events
+  | GapMessage
+  | Snapshot
+  | Sources
+  | Ack
+  | Heartbeat
+  | Goodbye
+  | Request
+  | Reply;

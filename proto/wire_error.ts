@@ -1,0 +1,10 @@
+/**
+ * The one error of everything that decodes bytes of a peer or a file of this project.
+ *
+ * @module
+ */
+
+/** Bytes that are not what the protocol says, or a value that it cannot carry; the message says which and why. */
+export class WireError extends Error {
+  override name = "WireError";
+}
