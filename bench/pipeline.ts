@@ -1,0 +1,178 @@
+/**
+ * Synthetic events through the whole path after the kernel: encoding, socket, decoding, rules, store, acknowledgement,
+ * between two real processes.
+ *
+ * The baseline is the bare insertion of the same rows into the same table, with nothing around it, in this run.
+ */
+import { DatabaseSync } from "node:sqlite";
+import { Outbox } from "../collector/outbox.ts";
+import { Publisher } from "../collector/publisher.ts";
+import { CATALOG } from "../proto/catalog.ts";
+import { joinArgv } from "../proto/argv.ts";
+import { eventRow } from "../proto/event_row.ts";
+import { blankProcessEvent, type ProcessEvent } from "../proto/process_event.ts";
+import { stateLayout } from "../proto/state_layout.ts";
+import { decodeAgentStatus } from "../proto/status_codec.ts";
+import { report } from "./support/report.ts";
+
+const SECONDS = Number(Deno.args[0] ?? 20);
+const RATE = Number(Deno.args[1] ?? 25_000);
+const BATCH = 250;
+const ROOT = new URL("../", import.meta.url).pathname;
+
+function synthetic(number: number): ProcessEvent {
+  const event = blankProcessEvent(
+    number % 2 === 0 ? "start" : "stop",
+    Date.now(),
+    `0badcafe-${number % 30_000}-${number}`,
+    number % 30_000,
+  );
+  event.parentExecId = "0badcafe-1-1";
+  event.ppid = 1;
+  event.name = `tool${number % 40}`;
+  event.executablePath = `/usr/lib/package-${number % 200}/bin/tool${number % 40}`;
+  event.argv = joinArgv([
+    event.name,
+    "--input",
+    `/srv/data/${number}.json`,
+    "--level",
+    String(number % 9),
+    "--verbose",
+  ]);
+  event.argvLength = event.argv.length;
+  event.userId = event.effectiveUserId = 1000 + number % 5;
+  event.groupId = 1000;
+  event.userName = "someone";
+  event.startTime = event.time;
+  event.cgroupId = 4711;
+  event.inode = 100_000 + number % 200;
+  event.device = 0x800001;
+  event.parentName = "systemd";
+  event.parentExecutablePath = "/usr/lib/systemd/systemd";
+  event.parentCommandLine = "/sbin/init splash";
+  event.source = "ebpf";
+  if (event.kind === "stop") {
+    Object.assign(event, { endTime: event.time, durationMs: 1.5, exitCode: 0, cpuTimeMs: 0.4 });
+  }
+  return event;
+}
+
+const state = await Deno.makeTempDir({ prefix: "daemoneye-bench-" });
+const layout = stateLayout(state);
+for (const path of [layout.run, layout.agent, layout.rules]) await Deno.mkdir(path);
+const token = "ab".repeat(32);
+await Deno.writeTextFile(layout.token, token);
+const agent = new Deno.Command(Deno.execPath(), {
+  args: [
+    "run",
+    "-q",
+    "-A",
+    `${ROOT}agent/main.ts`,
+    "--state",
+    state,
+    "--set",
+    `rules_dirs=${ROOT}rules`,
+    "--set",
+    "agent.stdout=none",
+  ],
+  stdin: "null",
+  stdout: "null",
+  stderr: "inherit",
+}).spawn();
+
+const outbox = new Outbox(200_000);
+const publisher = new Publisher(outbox, {
+  socket: layout.brokerSocket,
+  token,
+  collectorId: "bench",
+  epoch: crypto.randomUUID(),
+  bootId: crypto.randomUUID(),
+  source: "synthetic",
+  checkPeer: () => {},
+  answer: () => ({ kind: "error", reason: "the benchmark answers nothing" }),
+  notice: (text) => console.error(text),
+});
+const running = publisher.run();
+while (!publisher.connected) await new Promise((resolve) => setTimeout(resolve, 20));
+
+function agentCpuMs(): number {
+  const stat = Deno.readTextFileSync(`/proc/${agent.pid}/stat`);
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+const began = performance.now(), cpuBefore = agentCpuMs(), ownBefore = Deno.cpuUsage();
+let offered = 0, worstBacklog = 0;
+while (performance.now() - began < SECONDS * 1000) {
+  const due = Math.min((performance.now() - began) / 1000 * RATE, RATE * SECONDS);
+  while (offered < due) {
+    outbox.addEvents(Array.from({ length: BATCH }, (_, i) => synthetic(offered + i)));
+    offered += BATCH;
+    publisher.poke();
+  }
+  worstBacklog = Math.max(worstBacklog, outbox.waiting);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+}
+const backlog = outbox.waiting;
+while (outbox.waiting > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+const wall = (performance.now() - began) / 1000;
+const agentCpu = agentCpuMs() - cpuBefore, own = Deno.cpuUsage();
+const memory = decodeAgentStatus(Deno.readFileSync(layout.agentStatus)).memoryBytes;
+await publisher.stop(1000, "the benchmark is over");
+await running;
+agent.kill("SIGTERM");
+await agent.status;
+
+const db = new DatabaseSync(layout.store, { readOnly: true });
+const stored = Number(db.prepare("SELECT count(*) AS n FROM process_events").get()!["n"]);
+const distinct = Number(db.prepare("SELECT count(DISTINCT exec_id) AS n FROM process_events").get()!["n"]);
+db.close();
+
+// The baseline: the same rows, the same indexes, one transaction a batch, nothing else.
+const bare = new DatabaseSync(`${state}/bare.db`);
+const table = CATALOG.get("process_events")!;
+bare.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
+bare.exec(
+  `CREATE TABLE process_events (${
+    table.columns.map((c) => `${c.name} ${c.type}`).join(", ")
+  }, PRIMARY KEY (event_id)) STRICT`,
+);
+for (const index of table.indexes) {
+  bare.exec(`CREATE INDEX by_${index.join("_")} ON process_events (${index.join(", ")})`);
+}
+const insert = bare.prepare(`INSERT INTO process_events VALUES (${table.columns.map(() => "?").join(", ")})`);
+const BARE_EVENTS = 100_000;
+const rows = Array.from({ length: BARE_EVENTS }, (_, i) => eventRow(synthetic(i), i + 1, "bench"));
+const bareBegan = performance.now();
+for (let at = 0; at < BARE_EVENTS; at += BATCH) {
+  bare.exec("BEGIN");
+  for (let i = at; i < at + BATCH; i++) insert.run(...rows[i]!);
+  bare.exec("COMMIT");
+}
+const bareRate = BARE_EVENTS / ((performance.now() - bareBegan) / 1000);
+bare.close();
+
+report(`${offered} synthetic events, ${RATE}/s offered for ${SECONDS} s, rules of rules/`, [
+  { what: "stored", ours: stored / offered * 100, unit: "%", peer: null, target: { least: 100 } },
+  { what: "distinct", ours: distinct / offered * 100, unit: "%", peer: null, target: { least: 100 } },
+  {
+    what: "rate with the drain at the end",
+    ours: offered / wall,
+    unit: "events/s",
+    peer: { name: "bare insertion of the same rows", value: bareRate },
+    target: { least: Math.min(25_000, RATE) * 0.98 },
+  },
+  { what: "waiting when the offer ended", ours: backlog, unit: "events", peer: null, target: null },
+  { what: "most waiting", ours: worstBacklog, unit: "events", peer: null, target: null },
+  { what: "agent CPU", ours: agentCpu * 1000 / offered, unit: "us/event", peer: null, target: null },
+  {
+    what: "sender CPU (generator included)",
+    ours: (own.user + own.system - ownBefore.user - ownBefore.system) / offered,
+    unit: "us/event",
+    peer: null,
+    target: null,
+  },
+  { what: "agent memory", ours: memory / 1e6, unit: "MB", peer: null, target: null },
+]);
+await Deno.remove(state, { recursive: true });
+Deno.exit(0);

@@ -1,0 +1,52 @@
+/**
+ * Who listens at the other end of a Unix socket of this process.
+ *
+ * A `Deno.Conn` does not tell its file descriptor, so the descriptors are walked for the one socket whose peer has the
+ * path. The kernel fixed the credentials when the listener began to listen (unix(7), SO_PEERCRED).
+ *
+ * @module
+ */
+import { libc } from "./libc.ts";
+
+const SOL_SOCKET = 1;
+const SO_PEERCRED = 17;
+const AF_UNIX = 1;
+/** Descriptors above this are not looked at: the collector has some dozens. */
+const MAX_FD = 1024;
+
+export interface PeerCredentials {
+  readonly pid: number;
+  readonly userId: number;
+  readonly groupId: number;
+}
+
+const call = {
+  address: new Uint8Array(128),
+  length: new Uint32Array(1),
+  lengthBytes: new Uint8Array(0),
+  credentials: new Int32Array(3),
+  credentialBytes: new Uint8Array(0),
+};
+call.lengthBytes = new Uint8Array(call.length.buffer);
+call.credentialBytes = new Uint8Array(call.credentials.buffer);
+
+/** Credentials of the peer of every connection to `path`; normally one. */
+export function peersOf(path: string): PeerCredentials[] {
+  const found: PeerCredentials[] = [];
+  for (let fd = 3; fd < MAX_FD; fd++) {
+    call.length[0] = call.address.length;
+    if (libc.getpeername(fd, call.address, call.lengthBytes) < 0) continue;
+    if (peerPath() !== path) continue;
+    call.length[0] = call.credentialBytes.length;
+    if (libc.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, call.credentialBytes, call.lengthBytes) < 0) continue;
+    found.push({ pid: call.credentials[0]!, userId: call.credentials[1]!, groupId: call.credentials[2]! });
+  }
+  return found;
+}
+
+function peerPath(): string | null {
+  const family = call.address[0]! | call.address[1]! << 8;
+  if (family !== AF_UNIX) return null;
+  const end = call.address.indexOf(0, 2);
+  return new TextDecoder().decode(call.address.subarray(2, end < 0 ? Math.min(call.length[0]!, 110) : end));
+}

@@ -1,0 +1,194 @@
+/**
+ * The collector at work: records from the source through the lifecycle into the outbox, and a status once a second.
+ *
+ * One loop, one thread. It sleeps in the kernel while the host is quiet, so that an event is seen at once and idleness
+ * costs nothing, and drains at intervals while it is busy, so that a storm costs few wake-ups. An error of one record is
+ * noticed and does not end the loop; an error of the source does, and the supervisor starts the collector anew.
+ *
+ * @module
+ */
+import { NoticeLog } from "../proto/notice_log.ts";
+import type { ProcessState } from "../proto/process_event.ts";
+import { type CollectorStatus, type SourceStatus, STATUS_INTERVAL_MS } from "../proto/status.ts";
+import { VERSION } from "../proto/version.ts";
+import { bootTimeNs } from "./kernel/libc.ts";
+import { readForkCount } from "./kernel/procfs.ts";
+import type { Lifecycle } from "./lifecycle.ts";
+import type { Outbox } from "./outbox.ts";
+import type { Publisher } from "./publisher.ts";
+import type { ProcessSource, SourceRecord } from "./sources/source.ts";
+import { writeStatus } from "./status_file.ts";
+
+/** Pause after a drain of few, many and very many records: latency while quiet, cheapness in a storm. */
+const PAUSES: readonly { below: number; ms: number }[] = [{ below: 32, ms: 4 }, { below: 512, ms: 15 }, {
+  below: Infinity,
+  ms: 40,
+}];
+/** Longest sleep in the kernel: a status is due once a second. */
+const MAX_WAIT_MS = STATUS_INTERVAL_MS;
+/** The least time between two snapshots that losses ask for: under constant loss a snapshot each loop helps nobody. */
+const LOSS_SNAPSHOT_MS = 1_000;
+
+export interface ObservationOptions {
+  readonly collectorId: string;
+  readonly epoch: string;
+  readonly bootId: string;
+  readonly userId: number;
+  readonly confinement: string;
+  readonly sources: readonly SourceStatus[];
+  readonly statusFile: string;
+  readonly snapshotIntervalMs: number;
+}
+
+export class Observation {
+  readonly notices: NoticeLog = new NoticeLog();
+  #stopping = false;
+  #events = 0;
+  #gaps = 0;
+  #faults = 0;
+  #nextSnapshot = 0;
+  #nextStatus = 0;
+  #lastSnapshot = 0;
+  #lossSeen = false;
+  readonly #began = performance.now();
+
+  constructor(
+    private readonly source: ProcessSource,
+    private readonly lifecycle: Lifecycle,
+    private readonly outbox: Outbox,
+    private readonly publisher: Publisher,
+    private readonly options: ObservationOptions,
+  ) {}
+
+  /** Keeps a notice and says it on stderr. */
+  notice(text: string): void {
+    console.error(`collector: ${this.notices.add(text, Date.now())}`);
+  }
+
+  /** Reads the process table for the first time. Returns how many processes there are. */
+  begin(): number {
+    const states = this.lifecycle.baseline(this.source.snapshot());
+    this.outbox.addSources(this.options.sources, Date.now());
+    this.outbox.addSnapshot(states, Date.now());
+    this.#nextSnapshot = Date.now() + this.options.snapshotIntervalMs;
+    this.#drain();
+    this.#writeStatus("running");
+    return states.length;
+  }
+
+  /** Observes until {@linkcode stop}. */
+  async run(): Promise<void> {
+    while (!this.#stopping) {
+      await this.source.wait(MAX_WAIT_MS);
+      const count = this.#drain();
+      const now = Date.now();
+      if (now >= this.#nextSnapshot || this.#lossSeen && now >= this.#lastSnapshot + LOSS_SNAPSHOT_MS) {
+        this.#snapshot(now);
+      }
+      if (now >= this.#nextStatus) this.#writeStatus("running");
+      const pause = PAUSES.find((step) => count < step.below)!.ms;
+      await new Promise((resolve) => setTimeout(resolve, pause));
+    }
+    this.#drain();
+  }
+
+  stop(): void {
+    this.#stopping = true;
+  }
+
+  /** The last word, for the reader and for the next run. */
+  sayStopped(): void {
+    this.#writeStatus("stopped");
+  }
+
+  readonly #receive = (record: SourceRecord): void => {
+    if (record.kind === "loss") this.#lossSeen = true;
+    try {
+      this.lifecycle.receive(record);
+    } catch (error) {
+      this.#faults++;
+      this.notice(`a ${record.kind} record could not be understood: ${error instanceof Error ? error.message : error}`);
+    }
+  };
+
+  #drain(): number {
+    const count = this.source.drain(this.#receive);
+    const { events, gaps } = this.lifecycle.flush(Date.now());
+    for (const gap of gaps) this.outbox.addGap(gap);
+    if (events.length > 0) this.outbox.addEvents(events);
+    this.#events += events.length;
+    this.#gaps += gaps.length;
+    if (events.length > 0 || gaps.length > 0) this.publisher.poke();
+    return count;
+  }
+
+  #snapshot(now: number): void {
+    const takenAt = bootTimeNs();
+    const entries = this.source.snapshot();
+    this.#lossSeen = false;
+    this.#lastSnapshot = now;
+    this.#nextSnapshot = now + this.options.snapshotIntervalMs;
+    // What happened up to the snapshot lies in the source already: with it drained first, whatever the snapshot shows
+    // and the lifecycle does not know was truly missed.
+    this.#drain();
+    const states: ProcessState[] = this.lifecycle.reconcile(entries, takenAt);
+    this.#drain();
+    this.outbox.addSnapshot(states, now);
+    this.publisher.poke();
+  }
+
+  #writeStatus(state: string): void {
+    this.#nextStatus = Date.now() + STATUS_INTERVAL_MS;
+    try {
+      writeStatus(this.options.statusFile, this.#status(state));
+    } catch (error) {
+      this.notice(`the status file cannot be written: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+
+  #status(state: string): CollectorStatus {
+    const { received, lost, overruns, damaged } = this.source.counters();
+    const cpu = Deno.cpuUsage();
+    const time = Date.now();
+    return {
+      bootId: this.options.bootId,
+      time,
+      uptimeMs: performance.now() - this.#began,
+      pid: Deno.pid,
+      userId: this.options.userId,
+      version: VERSION,
+      state,
+      memoryBytes: Deno.memoryUsage().rss,
+      cpuMs: (cpu.user + cpu.system) / 1000,
+      notices: this.notices.notices,
+      noticeCount: this.notices.count,
+      collectorId: this.options.collectorId,
+      epoch: this.options.epoch,
+      sources: this.options.sources,
+      confinement: this.options.confinement,
+      connected: this.publisher.connected,
+      lastSequence: this.outbox.lastSequence,
+      acknowledgedSequence: this.outbox.acknowledged,
+      acknowledgedTime: this.outbox.oldestTime ?? time,
+      queuedEvents: this.outbox.waiting,
+      trackedProcesses: this.lifecycle.tracked,
+      forksSinceBoot: readForkCount(),
+      counters: {
+        exec_received: received.exec,
+        fork_received: received.fork,
+        exit_received: received.exit,
+        exec_lost: lost.exec,
+        fork_lost: lost.fork,
+        exit_lost: lost.exit,
+        overruns,
+        damaged_records: damaged,
+        record_faults: this.#faults,
+        events: this.#events,
+        gaps: this.#gaps,
+        refused_events: this.outbox.refused,
+        masked_secrets: this.lifecycle.masked,
+        connections: this.publisher.connections,
+      },
+    };
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * Giving up root, once the kernel sources are open.
+ *
+ * glibc's `setresuid` and its kin change every thread of the process; from a uid that is not 0 all capabilities are gone
+ * in every thread, as no thread keeps any (measured thread by thread, not assumed: {@linkcode dropPrivileges} reads each
+ * thread's credentials back). What the sources opened before keeps working. Anything that does not hold throws, and a
+ * collector that could not give up root does not run.
+ *
+ * @module
+ */
+import { checked, libc } from "./kernel/libc.ts";
+import { readThreadCredentials, type ThreadCredentials } from "./kernel/procfs.ts";
+
+/** A thread kept what it should have given up. */
+export class PrivilegeError extends Error {
+  override name = "PrivilegeError";
+}
+
+export interface Identity {
+  readonly userId: number;
+  readonly groupId: number;
+}
+
+const ids = { real: new Uint32Array(1), effective: new Uint32Array(1), saved: new Uint32Array(1) };
+
+/** The effective user of this process. */
+export function effectiveUser(): number {
+  checked(libc.getresuid(bytesOf(ids.real), bytesOf(ids.effective), bytesOf(ids.saved)), "getresuid");
+  return ids.effective[0]!;
+}
+
+/**
+ * Becomes `target` in every thread, for good, and returns a sentence on what was proven.
+ *
+ * @throws {PrivilegeError} when a thread still has a capability, another id or another group.
+ */
+export function dropPrivileges(target: Identity): string {
+  if (target.userId === 0) throw new PrivilegeError("The collector must not keep running as root; set collector.user");
+  // Groups first and the user last: after it, the right to change the others is gone.
+  checked(libc.setgroups(0n, new Uint8Array(0)), "setgroups");
+  checked(libc.setresgid(target.groupId, target.groupId, target.groupId), "setresgid");
+  checked(libc.setresuid(target.userId, target.userId, target.userId), "setresuid");
+  return proveUnprivileged(target.userId, target.groupId);
+}
+
+/**
+ * Reads back the credentials of every thread.
+ *
+ * @throws {PrivilegeError} naming the first thread that holds anything.
+ */
+export function proveUnprivileged(userId: number, groupId: number | null): string {
+  const threads = readThreadCredentials();
+  if (threads.length === 0) throw new PrivilegeError("No thread's credentials could be read from /proc/self/task");
+  for (const thread of threads) {
+    const fault = faultOf(thread, userId, groupId);
+    if (fault !== null) throw new PrivilegeError(`Thread ${thread.tid} ${fault}`);
+  }
+  return `all ${threads.length} threads run as user ${userId} without any capability`;
+}
+
+function faultOf(thread: ThreadCredentials, userId: number, groupId: number | null): string | null {
+  if (thread.userIds.some((id) => id !== userId)) return `runs as user ${thread.userIds.join("/")}, not ${userId}`;
+  if (groupId !== null && thread.groupIds.some((id) => id !== groupId)) {
+    return `runs as group ${thread.groupIds.join("/")}, not ${groupId}`;
+  }
+  if (groupId !== null && thread.supplementaryGroups.length > 0) {
+    return `is still in groups ${thread.supplementaryGroups.join(", ")}`;
+  }
+  if (thread.effectiveCapabilities !== 0n || thread.permittedCapabilities !== 0n) {
+    return `holds capabilities ${(thread.effectiveCapabilities | thread.permittedCapabilities).toString(16)}`;
+  }
+  return null;
+}
+
+function bytesOf(array: Uint32Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(array.buffer);
+}

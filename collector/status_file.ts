@@ -1,0 +1,59 @@
+/**
+ * The collector's status: what it says of itself once a second, and what it said before it was last ended.
+ *
+ * The file is replaced by rename, so a reader never sees half of one. A status that cannot be written is noticed and
+ * tried again a second later; nothing else depends on it. What an earlier run left is read as untrusted bytes: damaged
+ * means that the gap before this start has an unknown begin.
+ *
+ * @module
+ */
+import type { Gap } from "../proto/process_event.ts";
+import type { CollectorStatus } from "../proto/status.ts";
+import { decodeCollectorStatus, encodeCollectorStatus } from "../proto/status_codec.ts";
+
+/** A status is some kilobytes; anything larger is not one. */
+const MAX_STATUS_BYTES = 1_048_576;
+
+/** Replaces the file at `path`. @throws Deno.errors when the directory is not there or not ours. */
+export function writeStatus(path: string, status: CollectorStatus): void {
+  const temporary = `${path}.new`;
+  Deno.writeFileSync(temporary, encodeCollectorStatus(status), { mode: 0o640 });
+  Deno.renameSync(temporary, path);
+}
+
+/** What the last run said, `null` on the first run or when it cannot be understood. */
+export function readStatus(path: string): CollectorStatus | null {
+  try {
+    if (Deno.statSync(path).size > MAX_STATUS_BYTES) return null;
+    return decodeCollectorStatus(Deno.readFileSync(path));
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * The time in which nobody looked, from the last run's last word to now.
+ *
+ * It begins where the agent had acknowledged everything, so it may reach back over events that are stored. The kernel's
+ * fork counter says how much happened meanwhile; it counts threads too, so it bounds the number and is not the number.
+ */
+export function gapSince(
+  previous: CollectorStatus,
+  now: { time: number; bootId: string; forksSinceBoot: number | null },
+): Gap {
+  const how = previous.state === "stopped" ? "was stopped" : "ended without a word";
+  const sameBoot = previous.bootId === now.bootId;
+  let meanwhile = sameBoot ? "" : "; the host was booted meanwhile";
+  if (sameBoot && previous.forksSinceBoot !== null && now.forksSinceBoot !== null) {
+    const forks = Math.max(0, now.forksSinceBoot - previous.forksSinceBoot);
+    meanwhile = `; the kernel counted ${forks} forks meanwhile, threads included`;
+  }
+  return {
+    source: "collector",
+    recordKind: "all",
+    from: Math.min(previous.acknowledgedTime || previous.time, now.time),
+    to: now.time,
+    count: null,
+    reason: `the collector ${how} and did not run${meanwhile}`,
+  };
+}
