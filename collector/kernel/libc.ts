@@ -71,6 +71,7 @@ const SYMBOLS = {
   syscallBuffer: { name: "syscall", parameters: ["i64", "u64", "buffer", "u64"], result: "i32" },
 
   getpid: { parameters: [], result: "i32" },
+  getpagesize: { parameters: [], result: "i32" },
   clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
   uname: { parameters: ["buffer"], result: "i32" },
   errnoLocation: { name: "__errno_location", parameters: [], result: "usize" },

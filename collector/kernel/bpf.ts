@@ -1,0 +1,235 @@
+/**
+ * The `bpf` system call: maps, programs, attachments, iterators.
+ *
+ * Every function gives a file descriptor that the caller owns; closing the last one of a thing takes the thing out of
+ * the kernel. Attribute layouts are those of `union bpf_attr` in `include/uapi/linux/bpf.h`. What the kernel refuses is
+ * a {@linkcode BpfError} with the verifier's text where there is one.
+ *
+ * @module
+ */
+import { INSTRUCTION_BYTES } from "./bpf_assembler.ts";
+import { copyFrom, cString, describeErrno, EPERM, errno, libc, NativeArena } from "./libc.ts";
+import { SYSCALL } from "./syscalls.ts";
+
+const COMMAND = {
+  mapCreate: 0,
+  mapLookup: 1,
+  programLoad: 5,
+  objectInfo: 15,
+  rawTracepointOpen: 17,
+  linkCreate: 28,
+  iteratorCreate: 33,
+};
+
+export const MAP_TYPE = { array: 2, perCpuArray: 6, ringBuffer: 27 };
+export const PROGRAM_TYPE = { rawTracepoint: 17, tracing: 26 };
+/** `enum bpf_attach_type`. */
+export const ATTACH_ITERATOR = 28;
+/** The map's memory can be mapped, so that it can be read after every capability is gone. */
+export const MAP_MAPPABLE = 1 << 10;
+/** The program may sleep, and so read memory of user space that is not there yet. */
+export const PROGRAM_SLEEPABLE = 1 << 4;
+
+/** Helpers of `enum bpf_func_id` that our programs call. */
+export const HELPER = {
+  mapLookup: 1,
+  currentPidTgid: 14,
+  currentUidGid: 15,
+  currentComm: 16,
+  currentCgroupId: 80,
+  probeReadUser: 112,
+  probeReadKernel: 113,
+  probeReadKernelString: 115,
+  bootTimeNs: 125,
+  sequenceWrite: 127,
+  ringBufferOutput: 130,
+  dPath: 147,
+  copyFromUserTask: 191,
+};
+
+const LOG_BYTES = 1 << 20;
+const ATTRIBUTE_BYTES = 152;
+const NAME_BYTES = 16;
+
+/** The kernel refused a `bpf` command. */
+export class BpfError extends Error {
+  override name = "BpfError";
+  constructor(readonly what: string, readonly errno: number, readonly verifierLog: string = "") {
+    const verdict = lastLine(verifierLog);
+    super(`${what}: ${describeErrno(errno)}${verdict === "" ? "" : ` (${verdict})`}`);
+  }
+}
+
+/** The verifier ends its log with statistics; the line before them says what was wrong. */
+function lastLine(log: string): string {
+  const lines = log.split("\n").map((line) => line.trim()).filter((line) => line !== "");
+  return lines.findLast((line) => !/^(processed \d+ insns|verification time|stack depth|max_states)/.test(line)) ?? "";
+}
+
+export interface MapOptions {
+  readonly name: string;
+  readonly type: number;
+  readonly keyBytes: number;
+  readonly valueBytes: number;
+  readonly entries: number;
+  readonly flags?: number;
+}
+
+/** @throws {BpfError} */
+export function createMap({ name, type, keyBytes, valueBytes, entries, flags = 0 }: MapOptions): number {
+  const attributes = new Attributes();
+  [type, keyBytes, valueBytes, entries, flags].forEach((value, index) => attributes.u32(index * 4, value));
+  attributes.text(28, name);
+  return attributes.call(COMMAND.mapCreate, `map ${name}`);
+}
+
+/** Reads the element of an array map into `value`. @throws {BpfError} */
+export function lookupElement(map: number, index: number, value: Uint8Array<ArrayBuffer>): void {
+  const arena = new NativeArena(value.length + 64);
+  try {
+    const keyAddress = arena.place(new Uint8Array(Uint32Array.of(index).buffer));
+    const valueAddress = arena.reserve(value.length);
+    const attributes = new Attributes();
+    attributes.u32(0, map);
+    attributes.u64(8, keyAddress);
+    attributes.u64(16, valueAddress);
+    attributes.call(COMMAND.mapLookup, "map lookup");
+    copyFrom(valueAddress, value);
+  } finally {
+    arena.release();
+  }
+}
+
+export interface ProgramOptions {
+  readonly name: string;
+  readonly type: number;
+  readonly instructions: Uint8Array<ArrayBuffer>;
+  readonly flags?: number;
+  readonly attachType?: number;
+  /** BTF id of what the program attaches to. */
+  readonly attachTo?: number;
+}
+
+/** @throws {BpfError} with the verifier's log */
+export function loadProgram(options: ProgramOptions): number {
+  const { name, type, instructions, flags = 0, attachType = 0, attachTo = 0 } = options;
+  const arena = new NativeArena(LOG_BYTES + instructions.length + 4096);
+  try {
+    const attributes = new Attributes();
+    attributes.u32(0, type);
+    attributes.u32(4, instructions.length / INSTRUCTION_BYTES);
+    attributes.u64(8, arena.place(instructions));
+    // Helpers that read kernel memory are offered to GPL programs only; so is the text of these programs.
+    attributes.u64(16, arena.place(cString("GPL")));
+    attributes.u32(44, flags);
+    attributes.text(48, name);
+    attributes.u32(68, attachType);
+    attributes.u32(108, attachTo);
+    const what = `program ${name}`;
+    try {
+      return attributes.call(COMMAND.programLoad, what);
+    } catch (error) {
+      if (!(error instanceof BpfError) || error.errno === EPERM) throw error;
+      // Once more for the verifier's reasons: a log makes loading slower, so it is not asked for at first.
+      const log = arena.reserve(LOG_BYTES);
+      attributes.u32(24, 1);
+      attributes.u32(28, LOG_BYTES);
+      attributes.u64(32, log);
+      try {
+        return attributes.call(COMMAND.programLoad, what);
+      } catch {
+        const text = new Uint8Array(LOG_BYTES);
+        copyFrom(log, text);
+        throw new BpfError(what, error.errno, new TextDecoder().decode(text.subarray(0, text.indexOf(0))));
+      }
+    }
+  } finally {
+    arena.release();
+  }
+}
+
+/** @throws {BpfError} */
+export function attachRawTracepoint(tracepoint: string, program: number): number {
+  const arena = new NativeArena(4096);
+  try {
+    const attributes = new Attributes();
+    attributes.u64(0, arena.place(cString(tracepoint)));
+    attributes.u32(8, program);
+    return attributes.call(COMMAND.rawTracepointOpen, `tracepoint ${tracepoint}`);
+  } finally {
+    arena.release();
+  }
+}
+
+/** A link that iterators are made of; with `threadId`, ones that visit that thread only (Linux 6.1). @throws {BpfError} */
+export function linkTaskIterator(program: number, threadId: number | null = null): number {
+  const arena = new NativeArena(4096);
+  try {
+    const attributes = new Attributes();
+    attributes.u32(0, program);
+    attributes.u32(8, ATTACH_ITERATOR);
+    if (threadId !== null) {
+      attributes.u64(16, arena.place(new Uint8Array(Uint32Array.of(threadId, 0, 0, 0).buffer)));
+      attributes.u32(24, 16);
+    }
+    return attributes.call(COMMAND.linkCreate, "task iterator");
+  } finally {
+    arena.release();
+  }
+}
+
+/** One pass of an iterator; its records are read from the descriptor. @throws {BpfError} */
+export function createIterator(link: number): number {
+  const attributes = new Attributes();
+  attributes.u32(0, link);
+  return attributes.call(COMMAND.iteratorCreate, "iterator");
+}
+
+/**
+ * How often the kernel skipped a program because it already ran on that processor. Never, where tracepoints run with
+ * preemption off; kernels for real time can.
+ *
+ * @throws {BpfError}
+ */
+export function programMisses(program: number): number {
+  const arena = new NativeArena(4096);
+  try {
+    const info = new Uint8Array(PROGRAM_INFO_BYTES);
+    const address = arena.reserve(info.length);
+    const attributes = new Attributes();
+    attributes.u32(0, program);
+    attributes.u32(4, info.length);
+    attributes.u64(8, address);
+    attributes.call(COMMAND.objectInfo, "program info");
+    copyFrom(address, info);
+    return Number(new DataView(info.buffer).getBigUint64(RECURSION_MISSES, true));
+  } finally {
+    arena.release();
+  }
+}
+const PROGRAM_INFO_BYTES = 224;
+/** `struct bpf_prog_info`, since Linux 5.12; zero before. */
+const RECURSION_MISSES = 208;
+
+class Attributes {
+  readonly #bytes = new Uint8Array(ATTRIBUTE_BYTES);
+  readonly #view = new DataView(this.#bytes.buffer);
+
+  u32(at: number, value: number): void {
+    this.#view.setUint32(at, value, true);
+  }
+
+  u64(at: number, value: bigint): void {
+    this.#view.setBigUint64(at, value, true);
+  }
+
+  text(at: number, value: string): void {
+    this.#bytes.set(cString(value).subarray(0, NAME_BYTES - 1), at);
+  }
+
+  call(command: number, what: string): number {
+    const result = libc.syscallBuffer(BigInt(SYSCALL.bpf), BigInt(command), this.#bytes, BigInt(ATTRIBUTE_BYTES));
+    if (result < 0) throw new BpfError(what, errno());
+    return result;
+  }
+}

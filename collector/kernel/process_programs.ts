@@ -1,0 +1,264 @@
+/**
+ * The eBPF programs that see every process begin, change its image and end.
+ *
+ * They run in the kernel at the tracepoints `sched_process_fork`, `sched_process_exec` and `sched_process_exit`, in the
+ * context of the process, and put one record each into the ring (layouts: `process_records.ts`). They only read, touch
+ * nothing but their own maps, and count per kind what they saw and what found no room. They need Linux 5.8.
+ *
+ * Registers over the length of a program: R6 the tracepoint's arguments, R8 the task, R9 where the record is made.
+ *
+ * @module
+ */
+import { MAX_ARGV_BYTES } from "../../proto/process_event.ts";
+import { BpfAssembler, R0, R1, R10, R2, R3, R4, R6, R7, R8, R9, type Register } from "./bpf_assembler.ts";
+import { HELPER } from "./bpf.ts";
+import type { KernelLayout } from "./kernel_layout.ts";
+import {
+  ARGV_UNREAD,
+  counterOffset,
+  EXEC,
+  EXIT,
+  FORK,
+  MAX_PATH_BYTES,
+  NAME_BYTES,
+  PATH_CUT,
+  RECORD_KINDS,
+  type RecordKind,
+  UNLINKED,
+} from "./process_records.ts";
+
+/** Directories and mounts between a file and the root that are walked; a path with more is marked as cut. */
+export const MAX_PATH_LEVELS = 256;
+/** The longest name of a file (NAME_MAX) and its NUL. */
+const COMPONENT_BYTES = 256;
+/** `signal_struct.flags`: the whole group ends with `group_exit_code` (`include/linux/sched/signal.h`). */
+const SIGNAL_GROUP_EXIT = 4;
+
+/** Descriptors of the maps that the programs use. */
+export interface ProgramMaps {
+  readonly ring: number;
+  /** One element of {@linkcode COUNTER_BYTES}. */
+  readonly counters: number;
+  /** One element per processor of `MAX_EXEC_BYTES`: more than fits on the stack of 512 bytes. */
+  readonly scratch: number;
+}
+
+export interface ProcessProgram {
+  readonly kind: RecordKind;
+  readonly tracepoint: string;
+  build(layout: KernelLayout, maps: ProgramMaps): Uint8Array<ArrayBuffer>;
+}
+
+export const PROCESS_PROGRAMS: readonly ProcessProgram[] = [
+  { kind: "exec", tracepoint: "sched_process_exec", build: execProgram },
+  { kind: "fork", tracepoint: "sched_process_fork", build: forkProgram },
+  { kind: "exit", tracepoint: "sched_process_exit", build: exitProgram },
+];
+
+/** Arguments: task, old pid, `struct linux_binprm`. The new image is in place, its pages were just written. */
+function execProgram(layout: KernelLayout, maps: ProgramMaps): Uint8Array<ArrayBuffer> {
+  const { task, cred } = layout;
+  const KEY = -8, POINTER = -16;
+  const a = new BpfAssembler().move(R6, R1).load(8, R8, R6, 0);
+  count(a, maps, "exec", "seen");
+  a.storeConstant(4, R10, KEY, 0).loadMap(R1, maps.scratch).move(R2, R10).addConstant(R2, KEY).call(HELPER.mapLookup);
+  a.jumpIf(R0, "eq", 0, "lost").move(R9, R0);
+
+  a.storeConstant(4, R9, EXEC.kind, RECORD_KINDS.indexOf("exec")).storeConstant(4, R9, EXEC.flags, 0);
+  a.call(HELPER.currentPidTgid).shiftRight(R0, 32).store(4, R9, EXEC.pid, R0);
+  a.call(HELPER.bootTimeNs).store(8, R9, EXEC.time, R0);
+  a.call(HELPER.currentUidGid).store(8, R9, EXEC.userId, R0); // the group stands in the upper half
+  a.call(HELPER.currentCgroupId).store(8, R9, EXEC.cgroupId, R0);
+  a.move(R1, R9).addConstant(R1, EXEC.name).moveConstant(R2, NAME_BYTES).call(HELPER.currentComm);
+  read(a, R9, EXEC.startTime, 8, R8, task.startBoottime);
+  read(a, R10, POINTER, 8, R8, task.realParent);
+  readThrough(a, R9, EXEC.ppid, 4, POINTER, task.tgid);
+  read(a, R10, POINTER, 8, R8, task.cred);
+  readThrough(a, R9, EXEC.effectiveUserId, 4, POINTER, cred.euid);
+
+  appendPath(a, layout);
+  appendArguments(a, layout);
+
+  a.move(R2, R9).move(R3, R7);
+  submit(a, maps, "exec");
+  return a.assemble();
+}
+
+/**
+ * Walks from the executable's name to the root over directories and mounts, as the kernel's `prepend_path()` does, and
+ * appends the name of each. Leaves the path's length in R7 and uses R6 up.
+ */
+function appendPath(a: BpfAssembler, layout: KernelLayout): void {
+  const { file, inode, dentry, mount } = layout;
+  const POINTER = -16, DENTRY = -24, MOUNT = -32, MOUNT_ROOT = -40, NEXT = -48;
+  a.load(8, R7, R6, 16);
+  read(a, R10, POINTER, 8, R7, layout.binprmFile);
+  readThrough(a, R10, NEXT, 8, POINTER, file.inode);
+  readThrough(a, R9, EXEC.inode, 8, NEXT, inode.number);
+  readThrough(a, R10, NEXT, 8, NEXT, inode.superBlock);
+  readThrough(a, R9, EXEC.device, 4, NEXT, layout.superBlockDevice);
+
+  readThrough(a, R10, MOUNT, 8, POINTER, file.pathMount);
+  a.load(8, R1, R10, MOUNT).addConstant(R1, -mount.vfsmount).store(8, R10, MOUNT, R1);
+  readThrough(a, R10, MOUNT_ROOT, 8, MOUNT, mount.root);
+  readThrough(a, R10, DENTRY, 8, POINTER, file.pathDentry);
+  // Unlinked files and memfds are in no directory's hash.
+  readThrough(a, R10, NEXT, 8, DENTRY, dentry.hashLink);
+  a.load(8, R1, R10, NEXT).jumpIf(R1, "ne", 0, "linked");
+  flag(a, UNLINKED);
+  a.label("linked");
+
+  a.moveConstant(R7, 0).moveConstant(R6, 0);
+  a.label("level").load(8, R1, R10, DENTRY).load(8, R2, R10, MOUNT_ROOT).jumpIfRegisters(R1, "eq", R2, "mount root");
+
+  a.jumpIf(R7, "gt", MAX_PATH_BYTES - COMPONENT_BYTES, "path cut");
+  readThrough(a, R10, NEXT, 8, DENTRY, dentry.parent);
+  readThrough(a, R10, POINTER, 8, DENTRY, dentry.name);
+  a.move(R1, R9).addConstant(R1, EXEC.bytes).add(R1, R7).moveConstant(R2, COMPONENT_BYTES);
+  a.load(8, R3, R10, POINTER).call(HELPER.probeReadKernelString).jumpIf(R0, "sle", 0, "path cut").add(R7, R0);
+  // Changes nothing, but lets the verifier forget a least length, so that it sees all ways to a level as one state
+  // (a million steps else, and refused).
+  a.andConstant(R7, 2 * MAX_PATH_BYTES - 1);
+  // Its own parent, and not the root of its mount: a memfd, or a directory that was cut off. The path ends here.
+  a.load(8, R1, R10, NEXT).load(8, R2, R10, DENTRY).jumpIfRegisters(R1, "eq", R2, "path done");
+  a.store(8, R10, DENTRY, R1).jump("next level");
+
+  a.label("mount root");
+  readThrough(a, R10, NEXT, 8, MOUNT, mount.parent);
+  a.load(8, R1, R10, NEXT).load(8, R2, R10, MOUNT).jumpIfRegisters(R1, "eq", R2, "path done");
+  readThrough(a, R10, DENTRY, 8, MOUNT, mount.mountpoint);
+  a.load(8, R1, R10, NEXT).store(8, R10, MOUNT, R1);
+  readThrough(a, R10, MOUNT_ROOT, 8, MOUNT, mount.root);
+
+  a.label("next level").addConstant(R6, 1).jumpIf(R6, "lt", MAX_PATH_LEVELS, "level");
+  a.label("path cut");
+  flag(a, PATH_CUT);
+  a.label("path done").store(4, R9, EXEC.pathBytes, R7);
+}
+
+/** Appends the arguments to the path; leaves the record's length in R7. */
+function appendArguments(a: BpfAssembler, { task, mm }: KernelLayout): void {
+  const POINTER = -16, START = -24, END = -32, KEPT = -40;
+  read(a, R10, POINTER, 8, R8, task.mm);
+  readThrough(a, R10, START, 8, POINTER, mm.argStart);
+  readThrough(a, R10, END, 8, POINTER, mm.argEnd);
+  a.load(8, R2, R10, END).load(8, R3, R10, START).subtract(R2, R3).store(8, R9, EXEC.argvLength, R2);
+  a.jumpIf(R2, "le", MAX_ARGV_BYTES, "argv fits").moveConstant(R2, MAX_ARGV_BYTES).label("argv fits");
+  a.store(8, R10, KEPT, R2).move(R1, R9).addConstant(R1, EXEC.bytes).add(R1, R7).call(HELPER.probeReadUser);
+  a.load(8, R7, R10, KEPT).jumpIf(R0, "eq", 0, "argv read");
+  flag(a, ARGV_UNREAD);
+  a.moveConstant(R7, 0);
+  // Bounded again: older verifiers forget what they knew of a number that was stored.
+  a.label("argv read").jumpIf(R7, "le", MAX_ARGV_BYTES, "argv bounded").moveConstant(R7, 0).label("argv bounded");
+  a.store(4, R9, EXEC.argvBytes, R7).load(4, R1, R9, EXEC.pathBytes);
+  a.jumpIf(R1, "le", MAX_PATH_BYTES, "path bounded").moveConstant(R1, 0).label("path bounded");
+  a.add(R7, R1).addConstant(R7, EXEC.bytes);
+}
+
+/** Arguments: parent, child. Threads are skipped. */
+function forkProgram({ task }: KernelLayout, maps: ProgramMaps): Uint8Array<ArrayBuffer> {
+  const RECORD = -FORK.bytes, POINTER = RECORD - 8, PID = RECORD - 16, TGID = RECORD - 12;
+  const a = new BpfAssembler().load(8, R8, R1, 8);
+  read(a, R10, PID, 4, R8, task.pid);
+  read(a, R10, TGID, 4, R8, task.tgid);
+  a.load(4, R7, R10, TGID).load(4, R1, R10, PID).jumpIfRegisters(R7, "ne", R1, "out");
+  count(a, maps, "fork", "seen");
+
+  a.storeConstant(4, R10, RECORD + FORK.kind, RECORD_KINDS.indexOf("fork"));
+  a.storeConstant(4, R10, RECORD + FORK.padding, 0).store(4, R10, RECORD + FORK.pid, R7);
+  a.call(HELPER.bootTimeNs).store(8, R10, RECORD + FORK.time, R0);
+  read(a, R10, RECORD + FORK.startTime, 8, R8, task.startBoottime);
+  read(a, R10, POINTER, 8, R8, task.realParent);
+  readThrough(a, R10, RECORD + FORK.ppid, 4, POINTER, task.tgid);
+
+  a.move(R2, R10).addConstant(R2, RECORD).moveConstant(R3, FORK.bytes);
+  submit(a, maps, "fork");
+  return a.assemble();
+}
+
+/** Arguments: task, and since Linux 6.16 whether it is the last thread of its process. Only that one counts. */
+function exitProgram(layout: KernelLayout, maps: ProgramMaps): Uint8Array<ArrayBuffer> {
+  const { task, signal } = layout;
+  const RECORD = -EXIT.bytes, VALUE = RECORD - 8;
+  const a = new BpfAssembler().move(R6, R1).load(8, R8, R6, 0);
+  skipUnlessGroupDead(a, layout, VALUE);
+  count(a, maps, "exit", "seen");
+
+  read(a, R10, VALUE, 8, R8, task.signal);
+  a.load(8, R7, R10, VALUE);
+  read(a, R10, VALUE, 8, R8, task.groupLeader);
+  a.load(8, R9, R10, VALUE);
+  a.storeConstant(4, R10, RECORD + EXIT.kind, RECORD_KINDS.indexOf("exit"));
+  a.storeConstant(4, R10, RECORD + EXIT.padding, 0);
+  a.call(HELPER.currentPidTgid).shiftRight(R0, 32).store(4, R10, RECORD + EXIT.pid, R0);
+  a.call(HELPER.bootTimeNs).store(8, R10, RECORD + EXIT.time, R0);
+  read(a, R10, RECORD + EXIT.startTime, 8, R9, task.startBoottime);
+
+  // The status that the parent gets, as the kernel's wait_task_zombie() takes it.
+  read(a, R10, VALUE, 4, R7, signal.flags);
+  a.load(4, R1, R10, VALUE).andConstant(R1, SIGNAL_GROUP_EXIT).jumpIf(R1, "eq", 0, "leader's status");
+  read(a, R10, RECORD + EXIT.status, 4, R7, signal.groupExitCode);
+  a.jump("status known").label("leader's status");
+  read(a, R10, RECORD + EXIT.status, 4, R9, task.exitCode);
+  a.label("status known");
+
+  // Threads that are gone, this one, and the leader when it ended before and is kept as a zombie.
+  read(a, R10, VALUE, 8, R7, signal.runtimeOfDead);
+  a.load(8, R6, R10, VALUE);
+  read(a, R10, VALUE, 8, R8, task.runtime);
+  a.load(8, R1, R10, VALUE).add(R6, R1).jumpIfRegisters(R8, "eq", R9, "runtime known");
+  read(a, R10, VALUE, 8, R9, task.runtime);
+  a.load(8, R1, R10, VALUE).add(R6, R1);
+  a.label("runtime known").store(8, R10, RECORD + EXIT.cpuTime, R6);
+
+  a.move(R2, R10).addConstant(R2, RECORD).moveConstant(R3, EXIT.bytes);
+  submit(a, maps, "exit");
+  return a.assemble();
+}
+
+/**
+ * Goes to the label `out` unless the exiting thread (R8, arguments in R6) is the last of its process. `slot` is eight
+ * free bytes of the stack.
+ */
+export function skipUnlessGroupDead(
+  a: BpfAssembler,
+  { task, signal, exitSaysGroupDead }: KernelLayout,
+  slot: number,
+): void {
+  if (exitSaysGroupDead) {
+    a.load(8, R1, R6, 8).andConstant(R1, 0xff).jumpIf(R1, "eq", 0, "out");
+    return;
+  }
+  read(a, R10, slot, 8, R8, task.signal);
+  readThrough(a, R10, slot, 4, slot, signal.live);
+  a.load(4, R1, R10, slot).jumpIf(R1, "ne", 0, "out");
+}
+
+/** Copies `bytes` of kernel memory at `source + offset` to `base + at`; zeros when they cannot be read. */
+function read(a: BpfAssembler, base: Register, at: number, bytes: number, source: Register, offset: number): void {
+  if (source !== R3) a.move(R3, source);
+  a.addConstant(R3, offset).move(R1, base).addConstant(R1, at).moveConstant(R2, bytes).call(HELPER.probeReadKernel);
+}
+
+/** The same, from where the pointer in a slot of the stack points. */
+function readThrough(a: BpfAssembler, base: Register, at: number, bytes: number, slot: number, offset: number): void {
+  a.load(8, R3, R10, slot);
+  read(a, base, at, bytes, R3, offset);
+}
+
+function flag(a: BpfAssembler, bit: number): void {
+  a.load(4, R1, R9, EXEC.flags).orConstant(R1, bit).store(4, R9, EXEC.flags, R1);
+}
+
+function count(a: BpfAssembler, maps: ProgramMaps, kind: RecordKind, counter: "seen" | "lost"): void {
+  a.loadMapValue(R1, maps.counters, counterOffset(kind, counter)).moveConstant(R2, 1).atomicAdd(R1, 0, R2);
+}
+
+/** Puts R3 bytes at R2 into the ring, or counts them as lost, and ends the program. Without flags, so that the kernel
+ * wakes the reader only when it has taken everything before. */
+function submit(a: BpfAssembler, maps: ProgramMaps, kind: RecordKind): void {
+  a.loadMap(R1, maps.ring).moveConstant(R4, 0).call(HELPER.ringBufferOutput).jumpIf(R0, "eq", 0, "out");
+  a.label("lost");
+  count(a, maps, kind, "lost");
+  a.label("out").moveConstant(R0, 0).exit();
+}

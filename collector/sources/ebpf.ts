@@ -1,0 +1,290 @@
+/**
+ * The best rung of the source ladder: eBPF programs at the tracepoints of process life, a BPF iterator for the table.
+ *
+ * Sees every fork, exec and exit with all its facts, from the kernel's own structures; no process can be too short. A
+ * record that finds no room in the ring is counted by the kernel side and reported here as a loss of its kind: for each
+ * kind, seen is received plus lost, exactly. Opened with CAP_BPF and CAP_PERFMON (root has them); everything but
+ * opening works without any capability.
+ *
+ * @module
+ */
+import {
+  attachRawTracepoint,
+  BpfError,
+  createMap,
+  loadProgram,
+  MAP_MAPPABLE,
+  MAP_TYPE,
+  PROGRAM_TYPE,
+  programMisses,
+} from "../kernel/bpf.ts";
+import { type Btf, BtfError, readKernelBtf } from "../kernel/btf.ts";
+import { type KernelLayout, readKernelLayout } from "../kernel/kernel_layout.ts";
+import {
+  bootTimeNs,
+  copyFrom,
+  EACCES,
+  EPERM,
+  libc,
+  map,
+  MAP_SHARED,
+  PROT_READ,
+  SystemCallError,
+} from "../kernel/libc.ts";
+import { PROCESS_PROGRAMS } from "../kernel/process_programs.ts";
+import {
+  COUNTER_BYTES,
+  counterOffset,
+  MAX_EXEC_BYTES,
+  readU64,
+  RECORD_KINDS,
+  RecordDecoder,
+  type RecordKind,
+} from "../kernel/process_records.ts";
+import { MappedRing, RingReader } from "../kernel/ring_buffer.ts";
+import { TaskIterator } from "../kernel/task_iterator.ts";
+import type { ProcessSource, SourceCounters, SourceDescription, SourceRecord, TableEntry } from "./source.ts";
+import { SourceUnavailableError } from "./unavailable.ts";
+
+/** Room for some 25,000 process lives. */
+export const DEFAULT_RING_BYTES = 8 << 20;
+/** The longest that {@linkcode ProcessSource.wait} waits, so that a closing process is not held up. */
+const MAX_WAIT_MS = 1_000;
+/** How often the kernel is asked whether it skipped a program. */
+const MISSES_INTERVAL_NS = 1e9;
+
+export interface EbpfOptions {
+  /** A power of two, at least a page. */
+  readonly ringBytes?: number;
+  /** Reads the table where the kernel cannot run the iterator. */
+  readonly fallbackSnapshot?: () => TableEntry[];
+}
+
+/** @throws {SourceUnavailableError} with the reason in words */
+export function openEbpfSource(options: EbpfOptions = {}): ProcessSource {
+  const ringBytes = options.ringBytes ?? DEFAULT_RING_BYTES;
+  if (!Number.isInteger(Math.log2(ringBytes)) || ringBytes < libc.getpagesize() || ringBytes > 1 << 30) {
+    throw new RangeError(`Ring of ${ringBytes} bytes: it must be a power of two, from one page to 1 GiB`);
+  }
+  const descriptors: number[] = [];
+  let btf: Btf | null = null;
+  try {
+    btf = readKernelBtf();
+    const layout = readKernelLayout(btf);
+    // The table first: what it cannot do decides what the description says.
+    const table = openTable(btf, layout, options.fallbackSnapshot ?? null);
+    try {
+      return new EbpfSource(layout, ringBytes, descriptors, table);
+    } catch (error) {
+      table.iterator?.close();
+      throw error;
+    }
+  } catch (error) {
+    for (const descriptor of descriptors) libc.close(descriptor);
+    throw new SourceUnavailableError("ebpf", explain(error), { cause: error });
+  } finally {
+    btf?.release();
+  }
+}
+
+interface Table {
+  readonly iterator: TaskIterator | null;
+  readonly fallback: (() => TableEntry[]) | null;
+  readonly misses: readonly string[];
+}
+
+function openTable(btf: Btf, layout: KernelLayout, fallback: (() => TableEntry[]) | null): Table {
+  try {
+    return { iterator: new TaskIterator(btf, layout), fallback, misses: [] };
+  } catch (error) {
+    // Without the right to use bpf at all nothing is left to fall back to.
+    if (fallback === null || isRefusal(error)) throw error;
+    const why = error instanceof Error ? error.message : String(error);
+    return { iterator: null, fallback, misses: [`The process table is read from /proc, not by an iterator: ${why}`] };
+  }
+}
+
+class EbpfSource implements ProcessSource {
+  readonly description: SourceDescription;
+  readonly #table: Table;
+  readonly #descriptors: readonly number[];
+  readonly #programs: ReadonlyMap<RecordKind, number>;
+  readonly #ring: MappedRing;
+  readonly #reader: RingReader;
+  readonly #decoder = new RecordDecoder();
+  readonly #counters: KernelCounters;
+  readonly #reported = { exec: 0, fork: 0, exit: 0 };
+  #lastDrain = bootTimeNs();
+  #closed = false;
+
+  /** Descriptors are added to `descriptors` as they come to be, so that a failure can close them. */
+  constructor(layout: KernelLayout, ringBytes: number, descriptors: number[], table: Table) {
+    const own = (descriptor: number): number => {
+      descriptors.push(descriptor);
+      return descriptor;
+    };
+    const maps = {
+      ring: own(
+        createMap({ name: "de_ring", type: MAP_TYPE.ringBuffer, keyBytes: 0, valueBytes: 0, entries: ringBytes }),
+      ),
+      counters: own(createMap({
+        name: "de_counters",
+        type: MAP_TYPE.array,
+        keyBytes: 4,
+        valueBytes: COUNTER_BYTES,
+        entries: 1,
+        flags: MAP_MAPPABLE,
+      })),
+      scratch: own(createMap({
+        name: "de_scratch",
+        type: MAP_TYPE.perCpuArray,
+        keyBytes: 4,
+        valueBytes: MAX_EXEC_BYTES,
+        entries: 1,
+      })),
+    };
+    this.#ring = new MappedRing(maps.ring, ringBytes);
+    this.#reader = new RingReader(this.#ring);
+    const programs = PROCESS_PROGRAMS.map(({ kind, tracepoint, build }) => ({
+      kind,
+      tracepoint,
+      descriptor: own(loadProgram({
+        name: `de_${kind}`,
+        type: PROGRAM_TYPE.rawTracepoint,
+        instructions: build(layout, maps),
+      })),
+    }));
+    this.#programs = new Map(programs.map(({ kind, descriptor }) => [kind, descriptor]));
+    this.#counters = new KernelCounters(maps.counters, this.#programs);
+    // All loaded before any is attached: a refusal leaves no time in which only some kinds are seen.
+    for (const { tracepoint, descriptor } of programs) own(attachRawTracepoint(tracepoint, descriptor));
+    this.#descriptors = descriptors;
+    this.#table = table;
+    this.description = {
+      name: "ebpf",
+      sees: "every process from its start to its end, however short, with all its arguments",
+      misses: table.misses,
+    };
+  }
+
+  snapshot(): TableEntry[] {
+    return this.#table.iterator?.read() ?? this.#table.fallback!();
+  }
+
+  look(pid: number): TableEntry | null {
+    if (this.#table.iterator !== null) return this.#table.iterator.readOne(pid);
+    return this.#table.fallback!().find((entry) => entry.pid === pid) ?? null;
+  }
+
+  drain(receive: (record: SourceRecord) => void): number {
+    if (this.#closed) return 0;
+    let count = 0;
+    const hand = (record: SourceRecord): void => {
+      count++;
+      receive(record);
+    };
+    try {
+      this.#reader.read((bytes, view, at, length) => {
+        const record = this.#decoder.decode(bytes, view, at, length);
+        if (record !== null) hand(record);
+      });
+    } finally {
+      this.#reportLosses(hand);
+    }
+    return count;
+  }
+
+  async wait(timeoutMs: number): Promise<void> {
+    if (this.#closed || this.#reader.pending) return;
+    await this.#ring.wait(Math.ceil(Math.max(0, Math.min(timeoutMs, MAX_WAIT_MS))));
+  }
+
+  counters(): SourceCounters {
+    return {
+      received: this.#decoder.received,
+      lost: this.#closed ? { ...this.#reported } : this.#counters.lost(),
+      overruns: 0,
+      damaged: this.#decoder.damaged,
+    };
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    // A record that the kernel writes from here on belongs to nobody: the source is closed, and whoever closes it says
+    // what time was not watched.
+    Object.assign(this.#reported, this.#counters.lost());
+    this.#closed = true;
+    this.#ring.close();
+    this.#counters.close();
+    for (const descriptor of this.#descriptors) libc.close(descriptor);
+    this.#table.iterator?.close();
+  }
+
+  #reportLosses(receive: (record: SourceRecord) => void): void {
+    const from = this.#lastDrain, to = bootTimeNs();
+    this.#lastDrain = to;
+    const lost = this.#counters.lost();
+    for (const kind of RECORD_KINDS) {
+      const count = lost[kind] - this.#reported[kind];
+      if (count === 0) continue;
+      this.#reported[kind] = lost[kind];
+      receive({ kind: "loss", recordKind: kind, from, to, count, reason: "the ring buffer was full" });
+    }
+  }
+}
+
+/** What the programs count, read from their map's memory; and how often the kernel did not run them. */
+class KernelCounters {
+  readonly #page: bigint;
+  readonly #bytes = new Uint8Array(COUNTER_BYTES);
+  readonly #view = new DataView(this.#bytes.buffer);
+  readonly #programs: ReadonlyMap<RecordKind, number>;
+  readonly #misses = { exec: 0, fork: 0, exit: 0 };
+  #missesRead = 0;
+
+  constructor(descriptor: number, programs: ReadonlyMap<RecordKind, number>) {
+    this.#page = map(libc.getpagesize(), PROT_READ, MAP_SHARED, descriptor, 0);
+    this.#programs = programs;
+  }
+
+  lost(): Record<RecordKind, number> {
+    this.#readMisses();
+    copyFrom(this.#page, this.#bytes);
+    const of = (kind: RecordKind): number => readU64(this.#view, counterOffset(kind, "lost")) + this.#misses[kind];
+    return { exec: of("exec"), fork: of("fork"), exit: of("exit") };
+  }
+
+  close(): void {
+    libc.munmap(this.#page, BigInt(libc.getpagesize()));
+  }
+
+  #readMisses(): void {
+    const now = bootTimeNs();
+    if (now - this.#missesRead < MISSES_INTERVAL_NS) return;
+    this.#missesRead = now;
+    for (const [kind, program] of this.#programs) {
+      try {
+        this.#misses[kind] = programMisses(program);
+      } catch (error) {
+        // Kernels before 5.19 let nobody without capabilities ask; what was known stays.
+        if (!(error instanceof BpfError)) throw error;
+      }
+    }
+  }
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof BpfError && (error.errno === EPERM || error.errno === EACCES) && error.verifierLog === "";
+}
+
+function explain(error: unknown): string {
+  if (isRefusal(error)) {
+    return "this user may not use bpf(2); start as root, or with CAP_BPF and CAP_PERFMON, and without kernel lockdown";
+  }
+  if (error instanceof BpfError) return `the kernel refused ${error.message}`;
+  if (error instanceof BtfError) return `the kernel's type information does not serve: ${error.message}`;
+  if (error instanceof SystemCallError && error.call.includes("btf")) {
+    return `the kernel gives no type information (${error.message}); it must be built with CONFIG_DEBUG_INFO_BTF`;
+  }
+  return error instanceof Error ? error.message : String(error);
+}
