@@ -1,0 +1,52 @@
+/**
+ * The store's tables: those of the catalog, which hunts see, and the agent's own, which they do not.
+ *
+ * @module
+ */
+import { CATALOG, SCHEMA_VERSION, type Table } from "../../proto/catalog.ts";
+
+/** "DEYE": marks a database file as ours (PRAGMA application_id). */
+export const APPLICATION_ID = 0x44455945;
+
+/** Not in the catalog, so neither rules nor hunts can name them. */
+const PRIVATE = [
+  // One row for each alert and sink, written with the alert: what is owed survives a crash.
+  `CREATE TABLE alert_deliveries (
+    delivery_id INTEGER PRIMARY KEY,
+    alert_id TEXT NOT NULL,
+    sink TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'done')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    delivered_time INTEGER,
+    UNIQUE (alert_id, sink)
+  ) STRICT`,
+  `CREATE INDEX alert_deliveries_pending ON alert_deliveries (sink, delivery_id) WHERE state = 'pending'`,
+  // How far a snapshot that comes in parts has got, so that a restart between two parts does not make it look whole.
+  `CREATE TABLE snapshot_progress (
+    stream INTEGER PRIMARY KEY,
+    time INTEGER NOT NULL,
+    next_part INTEGER NOT NULL,
+    process_count INTEGER NOT NULL
+  ) STRICT`,
+];
+
+/** Every statement that makes an empty database a store, one object each. */
+export const SCHEMA: readonly string[] = [...[...CATALOG.values()].flatMap(tableStatements), ...PRIVATE];
+
+/** To be run before the first table exists; pages that a later deletion frees can then be given back piecemeal. */
+export const BEFORE_SCHEMA = "PRAGMA auto_vacuum = INCREMENTAL";
+
+export const SCHEMA_MARKS = `PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}`;
+
+function tableStatements(table: Table): string[] {
+  const columns = table.columns.map(({ name, type }) =>
+    table.key.length === 1 && table.key[0] === name ? `${name} ${type} PRIMARY KEY NOT NULL` : `${name} ${type}`
+  );
+  if (table.key.length > 1) columns.push(`PRIMARY KEY (${table.key.join(", ")})`);
+  return [
+    `CREATE TABLE ${table.name} (\n  ${columns.join(",\n  ")}\n) STRICT`,
+    ...table.indexes.map((index) =>
+      `CREATE INDEX ${table.name}_${index.join("_")} ON ${table.name} (${index.join(", ")})`
+    ),
+  ];
+}

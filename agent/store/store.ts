@@ -1,0 +1,326 @@
+/**
+ * The event store: the one writer of the agent's database.
+ *
+ * A batch is one transaction: events, process table, alerts with their deliveries, gaps, and the stream's watermark. So
+ * after a crash either all of it is there or nothing, and redelivery from the watermark on makes up for the latter.
+ * What a batch holds is trusted in shape (the wire checked it), not in content: every value is bound, none is SQL.
+ *
+ * @module
+ */
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import type { Alert } from "../../proto/alert.ts";
+import { tableNamed } from "../../proto/catalog.ts";
+import type { SqlValue } from "../../proto/event_row.ts";
+import type { Gap } from "../../proto/process_event.ts";
+import type { RuleStatus, SourceStatus } from "../../proto/status.ts";
+import { Checkpointer, type CheckpointOutcome } from "./checkpoint.ts";
+import { closeDatabase, openDatabase, StoreError, storeError } from "./database.ts";
+import { ProcessTable, type SnapshotPart } from "./process_table.ts";
+
+/** Room for the sequences of one stream in the ids of its rows. */
+export const SEQUENCES_PER_STREAM = 2 ** 40;
+/** Ids stay below 2^53, where a double is still exact. */
+export const MAX_STREAM = 2 ** 13 - 1;
+
+/** Who a stream of events comes from: one start of one collector. */
+export interface StreamIdentity {
+  readonly collectorId: string;
+  readonly epoch: string;
+  readonly bootId: string;
+  readonly version: string;
+  readonly source: string;
+}
+
+/** A stream that the store knows. */
+export interface Stream extends StreamIdentity {
+  readonly number: number;
+  /** Last sequence that is stored; moves with each commit. */
+  lastSequence: number;
+}
+
+/** What one transaction takes over. */
+export interface Batch {
+  readonly stream: Stream;
+  /** Watermark after it. */
+  readonly lastSequence: number;
+  /** Rows of `process_events`, oldest first. */
+  readonly events: readonly SqlValue[][];
+  readonly snapshots: readonly SnapshotPart[];
+  readonly gaps: readonly { readonly sequence: number; readonly gap: Gap }[];
+  /** All sources of the collector, `null` when nothing was said of them. */
+  readonly sources: readonly SourceStatus[] | null;
+  readonly alerts: readonly Alert[];
+}
+
+/** A delivery that is owed, with its alert's row. */
+export interface PendingDelivery {
+  readonly deliveryId: number;
+  readonly alert: Readonly<Record<string, SqlValue>>;
+}
+
+/** A rule as the table shows it. */
+export interface RuleRow extends RuleStatus {
+  readonly description: string | null;
+  readonly tags: readonly string[];
+  readonly sql: string | null;
+}
+
+export class Store {
+  readonly #db: DatabaseSync;
+  readonly #path: string;
+  readonly #sinks: readonly string[];
+  readonly #processes: ProcessTable;
+  readonly #checkpointer: Checkpointer;
+  readonly #statements: ReturnType<typeof prepare>;
+  #lastCommitTime = 0;
+
+  /**
+   * Opens the store, and makes it when there is none. `sinks` are the names that every alert is owed to.
+   *
+   * @throws StoreError
+   */
+  constructor(path: string, sinks: readonly string[] = []) {
+    this.#db = openDatabase(path);
+    this.#path = path;
+    this.#sinks = sinks;
+    this.#processes = new ProcessTable(this.#db);
+    this.#checkpointer = new Checkpointer(this.#db, path);
+    this.#statements = prepare(this.#db);
+  }
+
+  /** Unix milliseconds of the last commit of a batch, 0 before the first. */
+  get lastCommitTime(): number {
+    return this.#lastCommitTime;
+  }
+
+  /** Bytes of database and log. */
+  get bytes(): number {
+    return Deno.statSync(this.#path).size + Deno.statSync(this.#path + "-wal").size;
+  }
+
+  get logBytes(): number {
+    return this.#checkpointer.logBytes;
+  }
+
+  /**
+   * The stream of that identity, with its watermark; a new one gets a number. Numbers of earlier streams of the same
+   * collector that never stored anything are free again, so the caller first ends that collector's older connection.
+   *
+   * @throws StoreError also when all numbers are used.
+   */
+  openStream(identity: StreamIdentity, now: number): Stream {
+    const s = this.#statements;
+    return this.#transaction("The store did not take a stream", () => {
+      s.dropUnusedStreams.run(identity.collectorId, identity.epoch);
+      const known = s.stream.get(identity.collectorId, identity.epoch);
+      if (known !== undefined) {
+        return { ...identity, number: known["stream"] as number, lastSequence: known["last_sequence"] as number };
+      }
+      const number = s.freeStream.get()!["stream"] as number;
+      if (number > MAX_STREAM) {
+        throw new StoreError(
+          `The store ${this.#path} has had ${MAX_STREAM} streams and cannot number another; move it away while the ` +
+            `agent is stopped`,
+        );
+      }
+      const { collectorId, epoch, bootId, version, source } = identity;
+      s.insertStream.run(number, collectorId, epoch, bootId, version, source, now, now, 0);
+      return { ...identity, number, lastSequence: 0 };
+    });
+  }
+
+  /** Stores a batch; durable when this returns. @throws StoreError, and then nothing of it is stored. */
+  commit(batch: Batch, now: number): void {
+    const { stream } = batch, s = this.#statements;
+    const base = stream.number * SEQUENCES_PER_STREAM;
+    this.#transaction("The store did not take a batch", () => {
+      for (const row of batch.events) s.insertEvent.run(...row);
+      this.#processes.applyEvents(batch.events);
+      for (const part of batch.snapshots) {
+        const origin = { stream: stream.number, collectorId: stream.collectorId, bootId: stream.bootId };
+        this.#processes.applySnapshot(part, origin, base + part.sequence);
+      }
+      for (const { sequence, gap } of batch.gaps) {
+        const { source, recordKind, from, to, count, reason } = gap;
+        const times = [Math.round(from), Math.round(to)];
+        s.insertGap.run(base + sequence, source, recordKind, ...times, count, reason, stream.collectorId);
+      }
+      if (batch.sources !== null) this.#replaceSources(stream.collectorId, batch.sources, now);
+      for (const alert of batch.alerts) this.#addAlert(alert);
+      s.advance.run(batch.lastSequence, now, stream.number);
+    });
+    stream.lastSequence = batch.lastSequence;
+    this.#lastCommitTime = now;
+    this.#checkpointer.committed(performance.now());
+  }
+
+  /** Deliveries that are owed to a sink, oldest first. @throws StoreError */
+  pendingDeliveries(sink: string, limit: number): PendingDelivery[] {
+    return this.#reading(() =>
+      [...this.#statements.pending.iterate(sink, limit)].map(({ delivery_id, ...alert }) => ({
+        deliveryId: delivery_id as number,
+        alert: alert as Record<string, SqlValue>,
+      }))
+    );
+  }
+
+  /** How many deliveries are owed to a sink. @throws StoreError */
+  countPending(sink: string): number {
+    return this.#reading(() => this.#statements.countPending.get(sink)!["n"] as number);
+  }
+
+  /** Notes that deliveries were made. @throws StoreError */
+  markDelivered(deliveryIds: readonly number[], now: number): void {
+    this.#transaction("The store did not note a delivery", () => {
+      for (const id of deliveryIds) this.#statements.markDelivered.run(now, id);
+    });
+    this.#checkpointer.committed(performance.now());
+  }
+
+  /** Notes that an attempt failed; the deliveries stay owed. @throws StoreError */
+  markFailed(deliveryIds: readonly number[]): void {
+    this.#transaction("The store did not note a failed delivery", () => {
+      for (const id of deliveryIds) this.#statements.markFailed.run(id);
+    });
+  }
+
+  /** Makes `detection_rules` these. @throws StoreError */
+  replaceRules(rules: readonly RuleRow[]): void {
+    this.#transaction("The store did not take the rules", () => {
+      this.#statements.deleteRules.run();
+      for (const r of rules) {
+        const tags = JSON.stringify(r.tags);
+        const fault = [r.state, r.line, r.column, r.reason];
+        this.#statements.insertRule.run(r.id, r.title, r.description, r.severity, tags, r.sql, r.file, ...fault);
+      }
+    });
+  }
+
+  /** Sets facts about the host by name. @throws StoreError */
+  putSystemInfo(facts: Readonly<Record<string, string>>, now: number): void {
+    this.#transaction("The store did not take facts about the host", () => {
+      for (const [name, value] of Object.entries(facts)) this.#statements.putFact.run(name, value, now);
+    });
+  }
+
+  /** Moves the log into the database when that is due; to be called a few times a second. @throws StoreError */
+  tick(): CheckpointOutcome {
+    try {
+      return this.#checkpointer.tick(performance.now());
+    } catch (error) {
+      throw storeError("The log of the store cannot be moved", this.#path, error);
+    }
+  }
+
+  /** Leaves the files as readers need them: see {@linkcode closeDatabase}. */
+  close(): void {
+    closeDatabase(this.#db, this.#path);
+  }
+
+  #replaceSources(collectorId: string, sources: readonly SourceStatus[], now: number): void {
+    const s = this.#statements;
+    s.deleteSources.run(collectorId);
+    for (const { name, state, detail, misses } of sources) {
+      s.putSource.run(collectorId, name, state, detail, JSON.stringify(misses), now);
+    }
+  }
+
+  /** The alert's id names rule and event: one that is there already was raised before, and is owed already. */
+  #addAlert(alert: Alert): void {
+    if (Number(this.#statements.insertAlert.run(...alertRow(alert)).changes) === 0) return;
+    for (const sink of this.#sinks) this.#statements.insertDelivery.run(alert.alertId, sink);
+  }
+
+  #transaction<T>(what: string, body: () => T): T {
+    try {
+      this.#db.exec("BEGIN IMMEDIATE");
+      const result = body();
+      this.#db.exec("COMMIT");
+      return result;
+    } catch (error) {
+      try {
+        if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+      } catch {
+        // SQLite rolled it back itself, as it does on a full disk; the first fault is the one to tell
+      }
+      throw error instanceof StoreError ? error : storeError(what, this.#path, error);
+    }
+  }
+
+  #reading<T>(body: () => T): T {
+    try {
+      return body();
+    } catch (error) {
+      throw storeError("The store cannot be read", this.#path, error);
+    }
+  }
+}
+
+function alertRow(alert: Alert): SqlValue[] {
+  return [
+    alert.alertId,
+    alert.time,
+    alert.detectedTime,
+    alert.ruleId,
+    alert.title,
+    alert.description,
+    alert.severity,
+    JSON.stringify(alert.tags),
+    alert.eventId,
+    alert.execId,
+    alert.pid,
+    alert.ppid,
+    alert.name,
+    alert.executablePath,
+    alert.commandLine,
+    alert.userId,
+    alert.userName,
+    alert.parentName,
+    alert.parentExecutablePath,
+    alert.parentCommandLine,
+    JSON.stringify(alert.evidence),
+    alert.collectorId,
+  ];
+}
+
+/** An insert of whole rows, in the order of the catalog's columns. */
+function insertInto(table: string): string {
+  const names = tableNamed(table).columns.map((column) => column.name);
+  return `INSERT INTO ${table} (${names.join(", ")}) VALUES (${names.map(() => "?").join(", ")})`;
+}
+
+// The type is spelt out by the object: every statement once, by name.
+// deno-lint-ignore explicit-function-return-type
+function prepare(db: DatabaseSync) {
+  const columns = tableNamed("alerts").columns.map((column) => `a.${column.name}`).join(", ");
+  return {
+    insertEvent: db.prepare(insertInto("process_events")),
+    insertGap: db.prepare(insertInto("gaps")),
+    insertAlert: db.prepare(insertInto("alerts") + " ON CONFLICT (alert_id) DO NOTHING"),
+    insertRule: db.prepare(insertInto("detection_rules") + " ON CONFLICT (rule_id) DO NOTHING"),
+    deleteRules: db.prepare("DELETE FROM detection_rules"),
+    insertDelivery: db.prepare("INSERT INTO alert_deliveries (alert_id, sink, state) VALUES (?, ?, 'pending')"),
+    pending: db.prepare(
+      `SELECT d.delivery_id, ${columns} FROM alert_deliveries d JOIN alerts a ON a.alert_id = d.alert_id
+       WHERE d.state = 'pending' AND d.sink = ? ORDER BY d.delivery_id LIMIT ?`,
+    ),
+    countPending: db.prepare("SELECT count(*) AS n FROM alert_deliveries WHERE state = 'pending' AND sink = ?"),
+    markDelivered: db.prepare(
+      "UPDATE alert_deliveries SET state = 'done', attempts = attempts + 1, delivered_time = ? WHERE delivery_id = ?",
+    ),
+    markFailed: db.prepare("UPDATE alert_deliveries SET attempts = attempts + 1 WHERE delivery_id = ?"),
+    deleteSources: db.prepare("DELETE FROM sources WHERE collector_id = ?"),
+    putSource: db.prepare(insertInto("sources") + " ON CONFLICT DO NOTHING"),
+    putFact: db.prepare("INSERT OR REPLACE INTO system_info (name, value, time) VALUES (?, ?, ?)"),
+    stream: db.prepare("SELECT stream, last_sequence FROM collectors WHERE collector_id = ? AND epoch = ?"),
+    dropUnusedStreams: db.prepare(
+      "DELETE FROM collectors WHERE collector_id = ? AND epoch <> ? AND last_sequence = 0",
+    ),
+    freeStream: db.prepare(
+      `SELECT min(n) AS stream FROM (SELECT 1 AS n UNION ALL SELECT stream + 1 FROM collectors)
+       WHERE n NOT IN (SELECT stream FROM collectors)`,
+    ),
+    insertStream: db.prepare(insertInto("collectors")),
+    advance: db.prepare("UPDATE collectors SET last_sequence = ?, last_seen = ? WHERE stream = ?"),
+  } satisfies Record<string, StatementSync>;
+}
