@@ -1,0 +1,93 @@
+/**
+ * Masks secrets in the arguments of processes.
+ *
+ * Runs once on each argument list, before it is stored, compared or sent: nothing after this module sees the secret.
+ * Arguments are hostile bytes. Every byte outside a masked span stays as it was, invalid UTF-8 included; the time is
+ * linear in the bytes; no input makes it throw. What it knows is what `redaction/` lists: names of options and
+ * variables, short options of programs, headers, URLs, key blocks, tokens of a known shape, also inside `sh -c`
+ * strings. A secret in a form that is not listed there passes.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import { hasCue } from "./redaction/cues.ts";
+import { type Piece, pieceOf } from "./redaction/piece.ts";
+import { redactWords } from "./redaction/words.ts";
+
+/** What stands in the place of a secret. */
+export const REDACTED = "[REDACTED]";
+
+export interface Redacted {
+  /** The very same array when nothing was masked. */
+  readonly argv: Uint8Array;
+  /** How many spans were masked. */
+  readonly masked: number;
+}
+
+/**
+ * Masks the secrets in NUL-ended arguments. A last argument without its NUL was cut, and may end inside a secret.
+ *
+ * @example
+ * ```ts
+ * import { redactArgv } from "./redaction.ts";
+ * import { joinArgv, splitArgv } from "../proto/argv.ts";
+ * import assert from "node:assert/strict";
+ * const { argv, masked } = redactArgv(joinArgv(["mysql", "-uroot", "-phunter2"]));
+ * assert.deepEqual(splitArgv(argv), ["mysql", "-uroot", "-p[REDACTED]"]);
+ * assert.equal(masked, 1);
+ * ```
+ */
+export function redactArgv(argv: Uint8Array): Redacted {
+  return hasCue(argv) ? redactThoroughly(argv) : { argv, masked: 0 };
+}
+
+/** {@linkcode redactArgv} without the precheck: the reference that the precheck is tested against. */
+export function redactThoroughly(argv: Uint8Array): Redacted {
+  const text = Buffer.from(argv.buffer, argv.byteOffset, argv.byteLength).toString("latin1");
+  const parts = text.split("\0");
+  // What stands after the last NUL: nothing, or an argument that was cut.
+  const isCut = parts[parts.length - 1] !== "";
+  const pieces = parts.map((part, index) => pieceOf(part, isCut && index === parts.length - 1));
+  if (!isCut) pieces.pop();
+  redactWords(pieces);
+  let masked = 0;
+  for (let index = 0; index < pieces.length; index++) {
+    const spans = spansOf(pieces[index]!);
+    if (spans.length === 0) continue;
+    masked += spans.length / 2;
+    parts[index] = cutOut(parts[index]!, spans);
+  }
+  return masked === 0 ? { argv, masked: 0 } : { argv: bytesOf(parts.join("\0")), masked };
+}
+
+/** The masks of an argument in order, those that touch each other made one. */
+function spansOf(piece: Piece): number[] {
+  const masks = piece.masks;
+  if (masks.length <= 2) return masks;
+  const order: [number, number][] = [];
+  for (let i = 0; i < masks.length; i += 2) order.push([masks[i]!, masks[i + 1]!]);
+  order.sort((a, b) => a[0] - b[0]);
+  const spans: number[] = [];
+  for (const [from, to] of order) {
+    const end = spans.length - 1;
+    if (end > 0 && from <= spans[end]!) spans[end] = Math.max(spans[end]!, to);
+    else spans.push(from, to);
+  }
+  return spans;
+}
+
+function cutOut(text: string, spans: readonly number[]): string {
+  let out = "", at = 0;
+  for (let i = 0; i < spans.length; i += 2) {
+    out += text.slice(at, spans[i]) + REDACTED;
+    at = spans[i + 1]!;
+  }
+  return out + text.slice(at);
+}
+
+function bytesOf(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
+}
