@@ -7,13 +7,16 @@
  *
  * @module
  */
+import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { type Codec, CODECS } from "./message_codecs.ts";
 import type { Gap, ProcessEvent, ProcessState } from "./process_event.ts";
 import type { SourceStatus } from "./status.ts";
 import type { CapabilityRequest, CapabilityResponse, DetectionResult, DetectionTask } from "./task.ts";
+import { WireError } from "./wire_error.ts";
+import { skipUnknown } from "./wire_fields.ts";
 
 /** The one version of the protocol that this program speaks. */
 export const PROTOCOL_VERSION = 1;
-
 /** The agent's first message. */
 export interface Challenge {
   readonly kind: "challenge";
@@ -141,3 +144,79 @@ export type WireMessage =
   | Goodbye
   | Request
   | Reply;
+
+/**
+ * The payload that holds `message`.
+ *
+ * @throws WireError when it holds a value that the protocol cannot carry, or is longer than its kind may be.
+ */
+export function encodeMessage(message: WireMessage): Uint8Array<ArrayBuffer> {
+  const codec = CODECS[message.kind] as Codec<WireMessage>;
+  try {
+    writer.uint32(tagOf(codec)).fork();
+    codec.write(writer, message);
+    writer.join();
+  } catch (error) {
+    writer.finish();
+    throw asWireError(`Cannot encode ${message.kind}`, error);
+  }
+  const payload = writer.finish() as Uint8Array<ArrayBuffer>;
+  if (payload.length > codec.limit) {
+    throw new WireError(`${message.kind} takes ${payload.length} bytes; at most ${codec.limit} are allowed`);
+  }
+  return payload;
+}
+
+/**
+ * The message that `payload` holds.
+ *
+ * @throws WireError
+ */
+export function decodeMessage(payload: Uint8Array): WireMessage {
+  let kind = "a message";
+  try {
+    const { codec, body } = openEnvelope(payload);
+    kind = codec.kind;
+    if (body.length > codec.limit) {
+      throw new WireError(`It takes ${body.length} bytes; at most ${codec.limit} are allowed`);
+    }
+    return codec.read(body);
+  } catch (error) {
+    throw asWireError(`Cannot decode ${kind}`, error);
+  }
+}
+
+const BY_FIELD: readonly (Codec<WireMessage> | undefined)[] = Object.values(CODECS).reduce(
+  (table: Codec<WireMessage>[], codec) => {
+    table[codec.field] = codec as Codec<WireMessage>;
+    return table;
+  },
+  [],
+);
+
+/** One for all: it keeps its memory from message to message, and every use begins and ends with it empty. */
+const writer = new BinaryWriter();
+
+function tagOf(codec: { readonly field: number }): number {
+  return (codec.field << 3) | 2;
+}
+
+/** The one message in an envelope. */
+function openEnvelope(payload: Uint8Array): { codec: Codec<WireMessage>; body: Uint8Array } {
+  const reader = new BinaryReader(payload);
+  let found: { codec: Codec<WireMessage>; body: Uint8Array } | undefined;
+  while (reader.pos < reader.len) {
+    const tag = reader.uint32();
+    const codec = BY_FIELD[tag >>> 3];
+    if (codec === undefined || tag !== tagOf(codec)) skipUnknown(reader, tag);
+    else if (found === undefined) found = { codec, body: reader.bytes() };
+    else throw new WireError(`A frame holds a second message, ${codec.kind}`);
+  }
+  if (found === undefined) throw new WireError("A frame holds no message that this version knows");
+  return found;
+}
+
+function asWireError(what: string, error: unknown): WireError {
+  const reason = error instanceof Error ? error.message : String(error);
+  return new WireError(`${what}: ${reason}`, { cause: error });
+}

@@ -1,0 +1,285 @@
+/**
+ * Batches of events as bytes: the message that comes by the thousand, in straight-line code.
+ *
+ * The format is that of `EventBatch` in `eventbus.proto`; the generated code reads what this writes and
+ * the other way round, at several times the cost. Decoding checks what the wire format leaves open: counts, lengths,
+ * enumerations, numbers that a double cannot hold. What it returns holds no part of the bytes it was given.
+ *
+ * @module
+ */
+import { BinaryReader, type BinaryWriter } from "@bufbuild/protobuf/wire";
+import {
+  blankProcessEvent,
+  MAX_ARGV_BYTES,
+  PROCESS_EVENT_KINDS,
+  type ProcessEvent,
+  SEVERITIES,
+} from "./process_event.ts";
+import { WireError } from "./wire_error.ts";
+import {
+  checkSequences,
+  overrun,
+  readBytes,
+  readDouble,
+  readEnd,
+  readText,
+  readU53,
+  skipUnknown,
+  tooMany,
+  writeArgv,
+  writeDouble,
+  writeId,
+  writeText,
+  writeU53,
+} from "./wire_fields.ts";
+
+/** Most events of one batch. */
+export const MAX_BATCH_EVENTS = 4_096;
+/** Most names in an event's list of modified fields. */
+const MAX_MODIFIED_FIELDS = 64;
+
+export interface EventBatch {
+  readonly firstSequence: number;
+  readonly events: readonly ProcessEvent[];
+}
+
+export function writeEventBatch(w: BinaryWriter, batch: EventBatch): void {
+  checkSequences(batch.firstSequence, batch.events.length);
+  if (batch.events.length > MAX_BATCH_EVENTS) throw tooMany("events", MAX_BATCH_EVENTS);
+  writeU53(w, 9, batch.firstSequence);
+  for (const event of batch.events) {
+    w.uint32(18).fork();
+    writeEvent(w, event);
+    w.join();
+  }
+}
+
+/** @throws WireError or what the reader throws on bytes that are no message. */
+export function readEventBatch(body: Uint8Array): EventBatch {
+  const r = new BinaryReader(body);
+  const events: ProcessEvent[] = [];
+  let firstSequence = 0;
+  while (r.pos < r.len) {
+    const tag = r.uint32();
+    if (tag === 18) {
+      if (events.length === MAX_BATCH_EVENTS) throw tooMany("events", MAX_BATCH_EVENTS);
+      events.push(readEvent(r, readEnd(r, r.len)));
+    } else if (tag === 9) firstSequence = readU53(r, tag);
+    else skipUnknown(r, tag);
+  }
+  checkSequences(firstSequence, events.length);
+  return { firstSequence, events };
+}
+
+// In what follows a tag is the field's number times 8 plus its wire type: 0 varint, 1 eight bytes, 2 length and bytes.
+
+function writeEvent(w: BinaryWriter, e: ProcessEvent): void {
+  w.uint32(8).uint32(PROCESS_EVENT_KINDS.indexOf(e.kind) + 1);
+  writeU53(w, 17, e.time);
+  writeText(w, 26, e.execId);
+  if (e.parentExecId !== null) writeText(w, 34, e.parentExecId);
+  w.uint32(40).uint32(e.pid);
+  if (e.ppid !== null) w.uint32(48).uint32(e.ppid);
+  writeText(w, 58, e.name);
+  if (e.executablePath !== null) writeText(w, 66, e.executablePath);
+  if (e.argv !== null) writeArgv(w, 74, e.argv);
+  if (e.argvLength !== null) w.uint32(80).uint32(e.argvLength);
+  if (e.userId !== null) w.uint32(88).uint32(e.userId);
+  if (e.userName !== null) writeText(w, 98, e.userName);
+  if (e.effectiveUserId !== null) w.uint32(104).uint32(e.effectiveUserId);
+  if (e.startTime !== null) writeU53(w, 113, e.startTime);
+  writeText(w, 122, e.source);
+  if (e.groupId !== null) w.uint32(128).uint32(e.groupId);
+  if (e.loginUserId !== null) w.uint32(136).uint32(e.loginUserId);
+  if (e.sessionId !== null) w.uint32(144).uint32(e.sessionId);
+  if (e.tty !== null) writeText(w, 154, e.tty);
+  if (e.cwd !== null) writeText(w, 162, e.cwd);
+  if (e.endTime !== null) writeU53(w, 169, e.endTime);
+  if (e.durationMs !== null) writeDouble(w, 177, e.durationMs);
+  if (e.exitCode !== null) w.uint32(184).uint32(e.exitCode);
+  if (e.exitSignal !== null) w.uint32(192).uint32(e.exitSignal);
+  if (e.cpuTimeMs !== null) writeDouble(w, 201, e.cpuTimeMs);
+  writeId(w, 209, e.memoryUsage);
+  if (e.executableHash !== null) writeText(w, 218, e.executableHash);
+  if (e.hashAlgorithm !== null) writeText(w, 226, e.hashAlgorithm);
+  if (e.fuzzyHash !== null) writeText(w, 234, e.fuzzyHash);
+  if (e.fileExists !== null) w.uint32(240).bool(e.fileExists);
+  if (e.onDiskMismatch !== null) w.uint32(248).bool(e.onDiskMismatch);
+  if (e.accessible !== null) w.uint32(256).bool(e.accessible);
+  if (e.parentName !== null) writeText(w, 266, e.parentName);
+  if (e.parentExecutablePath !== null) writeText(w, 274, e.parentExecutablePath);
+  if (e.parentCommandLine !== null) writeText(w, 282, e.parentCommandLine);
+  if (e.containerId !== null) writeText(w, 290, e.containerId);
+  if (e.cgroupPath !== null) writeText(w, 298, e.cgroupPath);
+  writeId(w, 305, e.cgroupId);
+  writeId(w, 313, e.inode);
+  if (e.device !== null) w.uint32(320).uint32(e.device);
+  if (e.stdinKind !== null) writeText(w, 330, e.stdinKind);
+  if (e.stdoutKind !== null) writeText(w, 338, e.stdoutKind);
+  if (e.environment !== null) writeText(w, 346, e.environment);
+  for (const field of e.modifiedFields) writeText(w, 354, field);
+  if (e.reason !== null) writeText(w, 362, e.reason);
+  if (e.severity !== null) w.uint32(368).uint32(SEVERITIES.indexOf(e.severity));
+}
+
+function readEvent(r: BinaryReader, end: number): ProcessEvent {
+  const e = blankProcessEvent("start", 0, "", 0);
+  const modified: string[] = [];
+  let kind = 0;
+  while (r.pos < end) {
+    const tag = r.uint32();
+    switch (tag) {
+      case 8:
+        kind = r.uint32();
+        break;
+      case 17:
+        e.time = readU53(r, tag);
+        break;
+      case 26:
+        e.execId = readText(r, tag);
+        break;
+      case 34:
+        e.parentExecId = readText(r, tag);
+        break;
+      case 40:
+        e.pid = r.uint32();
+        break;
+      case 48:
+        e.ppid = r.uint32();
+        break;
+      case 58:
+        e.name = readText(r, tag);
+        break;
+      case 66:
+        e.executablePath = readText(r, tag);
+        break;
+      case 74:
+        e.argv = readBytes(r, tag, MAX_ARGV_BYTES);
+        break;
+      case 80:
+        e.argvLength = r.uint32();
+        break;
+      case 88:
+        e.userId = r.uint32();
+        break;
+      case 98:
+        e.userName = readText(r, tag);
+        break;
+      case 104:
+        e.effectiveUserId = r.uint32();
+        break;
+      case 113:
+        e.startTime = readU53(r, tag);
+        break;
+      case 122:
+        e.source = readText(r, tag);
+        break;
+      case 128:
+        e.groupId = r.uint32();
+        break;
+      case 136:
+        e.loginUserId = r.uint32();
+        break;
+      case 144:
+        e.sessionId = r.uint32();
+        break;
+      case 154:
+        e.tty = readText(r, tag);
+        break;
+      case 162:
+        e.cwd = readText(r, tag);
+        break;
+      case 169:
+        e.endTime = readU53(r, tag);
+        break;
+      case 177:
+        e.durationMs = readDouble(r, tag);
+        break;
+      case 184:
+        e.exitCode = r.uint32();
+        break;
+      case 192:
+        e.exitSignal = r.uint32();
+        break;
+      case 201:
+        e.cpuTimeMs = readDouble(r, tag);
+        break;
+      case 209:
+        e.memoryUsage = readU53(r, tag);
+        break;
+      case 218:
+        e.executableHash = readText(r, tag);
+        break;
+      case 226:
+        e.hashAlgorithm = readText(r, tag);
+        break;
+      case 234:
+        e.fuzzyHash = readText(r, tag);
+        break;
+      case 240:
+        e.fileExists = r.bool();
+        break;
+      case 248:
+        e.onDiskMismatch = r.bool();
+        break;
+      case 256:
+        e.accessible = r.bool();
+        break;
+      case 266:
+        e.parentName = readText(r, tag);
+        break;
+      case 274:
+        e.parentExecutablePath = readText(r, tag);
+        break;
+      case 282:
+        e.parentCommandLine = readText(r, tag);
+        break;
+      case 290:
+        e.containerId = readText(r, tag);
+        break;
+      case 298:
+        e.cgroupPath = readText(r, tag);
+        break;
+      case 305:
+        e.cgroupId = readU53(r, tag);
+        break;
+      case 313:
+        e.inode = readU53(r, tag);
+        break;
+      case 320:
+        e.device = r.uint32();
+        break;
+      case 330:
+        e.stdinKind = readText(r, tag);
+        break;
+      case 338:
+        e.stdoutKind = readText(r, tag);
+        break;
+      case 346:
+        e.environment = readText(r, tag);
+        break;
+      case 354:
+        if (modified.length === MAX_MODIFIED_FIELDS) throw tooMany("modified fields", MAX_MODIFIED_FIELDS);
+        modified.push(readText(r, tag));
+        break;
+      case 362:
+        e.reason = readText(r, tag);
+        break;
+      case 368:
+        e.severity = SEVERITIES[r.uint32()] ?? unknown("severity");
+        break;
+
+      default:
+        skipUnknown(r, tag);
+    }
+  }
+  if (r.pos !== end) throw overrun("event");
+  e.kind = PROCESS_EVENT_KINDS[kind - 1] ?? unknown("kind");
+  if (e.execId === "") throw new WireError("An event names no execution");
+  if (modified.length > 0) e.modifiedFields = modified;
+  return e;
+}
+
+function unknown(what: string): never {
+  throw new WireError(`An event has an unknown ${what}`);
+}
