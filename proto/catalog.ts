@@ -93,7 +93,7 @@ const processes: Table = {
   name: "processes",
   description: "One row per process, alive or ended, with its last known state",
   key: ["process_id"],
-  indexes: [["pid"], ["ppid"], ["end_time"]],
+  indexes: [["pid"], ["parent_exec_id"], ["end_time"]],
   columns: [
     column("process_id", "TEXT", "names the process: boot, pid, start tick"),
     column("exec_id", "TEXT", "its last execution"),

@@ -4,9 +4,9 @@
  * @module
  */
 
-// C0 and C1 controls, DEL, line and paragraph separators, bidirectional controls, zero-width marks, lone surrogates.
-// deno-lint-ignore no-control-regex
-const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]|\p{Cs}/gu;
+// Controls (C0, C1, DEL), format characters (bidirectional controls, zero-width marks, tags), line and paragraph
+// separators, lone surrogates.
+const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 
 /**
  * The text with everything that could move a cursor, change a colour, break a line or hide a character written as an
@@ -24,11 +24,11 @@ export function printable(text: string): string {
 }
 
 function escapeOne(character: string): string {
-  const code = character.charCodeAt(0);
+  const code = character.codePointAt(0)!;
   if (code === 0x0a) return "\\n";
   if (code === 0x0d) return "\\r";
   if (code === 0x09) return "\\t";
   if (code < 0x100) return `\\x${code.toString(16).padStart(2, "0")}`;
   if (code >= 0xdc80 && code <= 0xdcff) return `\\x${(code - 0xdc00).toString(16)}`;
-  return `\\u${code.toString(16).padStart(4, "0")}`;
+  return code > 0xffff ? `\\u{${code.toString(16)}}` : `\\u${code.toString(16).padStart(4, "0")}`;
 }
