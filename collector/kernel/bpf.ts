@@ -161,15 +161,15 @@ export function attachRawTracepoint(tracepoint: string, program: number): number
   }
 }
 
-/** A link that iterators are made of; with `threadId`, ones that visit that thread only (Linux 6.1). @throws {BpfError} */
-export function linkTaskIterator(program: number, threadId: number | null = null): number {
+/** A link that iterators are made of; with `pid`, ones that visit the threads of that process only (Linux 6.1). @throws {BpfError} */
+export function linkTaskIterator(program: number, pid: number | null = null): number {
   const arena = new NativeArena(4096);
   try {
     const attributes = new Attributes();
     attributes.u32(0, program);
     attributes.u32(8, ATTACH_ITERATOR);
-    if (threadId !== null) {
-      attributes.u64(16, arena.place(new Uint8Array(Uint32Array.of(threadId, 0, 0, 0).buffer)));
+    if (pid !== null) {
+      attributes.u64(16, arena.place(new Uint8Array(Uint32Array.of(0, pid, 0, 0).buffer)));
       attributes.u32(24, 16);
     }
     return attributes.call(COMMAND.linkCreate, "task iterator");

@@ -27,7 +27,7 @@ import {
 import { BpfAssembler, R0, R1, R10, R2, R3, R4, R5, R6, R7, R8, R9 } from "./bpf_assembler.ts";
 import { type Btf, BtfError } from "./btf.ts";
 import type { KernelLayout } from "./kernel_layout.ts";
-import { EAGAIN, EINTR, errno, libc, SystemCallError } from "./libc.ts";
+import { EAGAIN, EINTR, errno, ESRCH, libc, SystemCallError } from "./libc.ts";
 import { MAX_PATH_BYTES, NAME_BYTES, readU64 } from "./process_records.ts";
 import { decodeName, TextCache } from "./text_cache.ts";
 
@@ -123,12 +123,13 @@ export class TaskIterator {
     try {
       link = linkTaskIterator(this.#program, pid);
     } catch (error) {
-      // Before Linux 6.1 an iterator visits all or nothing.
       if (!(error instanceof BpfError)) throw error;
+      if (error.errno === ESRCH) return null;
+      // Before Linux 6.1 an iterator visits all or nothing.
       return this.read().find((entry) => entry.pid === pid) ?? null;
     }
     try {
-      return this.#pass(link)[0] ?? null;
+      return this.#pass(link).find((entry) => entry.pid === pid) ?? null;
     } finally {
       libc.close(link);
     }

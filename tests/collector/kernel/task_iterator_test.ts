@@ -1,0 +1,246 @@
+import { deepStrictEqual as equal, ok } from "node:assert/strict";
+import { readKernelBtf } from "../../../collector/kernel/btf.ts";
+import { readKernelLayout } from "../../../collector/kernel/kernel_layout.ts";
+import { TaskIterator, taskStatus } from "../../../collector/kernel/task_iterator.ts";
+import type { TableEntry } from "../../../collector/sources/source.ts";
+import { TICK_NS } from "../../../proto/identity.ts";
+import { compileC } from "../../support/compile_c.ts";
+import { needs } from "../../support/needs.ts";
+
+function openIterator(): TaskIterator & Disposable {
+  const btf = readKernelBtf();
+  const iterator = new TaskIterator(btf, readKernelLayout(btf));
+  btf.release();
+  return Object.assign(iterator, { [Symbol.dispose]: () => iterator.close() });
+}
+
+const STATUS_BY_LETTER: Record<string, string> = {
+  R: "running",
+  S: "sleeping",
+  D: "disk_sleep",
+  T: "stopped",
+  t: "traced",
+  X: "dead",
+  Z: "zombie",
+  P: "idle",
+  I: "idle",
+};
+
+/** What `/proc` says of a process that does not change meanwhile; null when it is gone or hidden from root. */
+function fromProc(pid: number): Record<string, unknown> | null {
+  try {
+    const read = (file: string): string => Deno.readTextFileSync(`/proc/${pid}/${file}`);
+    const stat = read("stat");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const status = read("status");
+    const ids = (key: string): number[] =>
+      (new RegExp(`^${key}:\\t(.*)$`, "m").exec(status)?.[1] ?? "").split("\t").map(Number);
+    const kernelThread = (Number(fields[6]) & 0x20_0000) !== 0;
+    return {
+      ppid: Number(fields[1]),
+      startTicks: Number(fields[19]),
+      // Workers of the kernel show what they work on here.
+      name: kernelThread ? null : /^Name:\t(.*)$/m.exec(status)?.[1],
+      argv: Deno.readFileSync(`/proc/${pid}/cmdline`),
+      executablePath: kernelThread || fields[0] === "Z" ? null : Deno.readLinkSync(`/proc/${pid}/exe`),
+      userId: ids("Uid")[0],
+      effectiveUserId: ids("Uid")[1],
+      groupId: ids("Gid")[0],
+      kernelThread,
+    };
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.PermissionDenied) return null;
+    // A process can go between the open and the read.
+    if (error instanceof Error && error.message.includes("os error 3")) return null;
+    throw error;
+  }
+}
+
+function comparable(entry: TableEntry): Record<string, unknown> {
+  return {
+    ppid: entry.ppid,
+    startTicks: Math.floor(entry.startTime / TICK_NS),
+    name: entry.kernelThread ? null : entry.name,
+    argv: entry.argv,
+    executablePath: entry.executablePath,
+    userId: entry.userId,
+    effectiveUserId: entry.effectiveUserId,
+    groupId: entry.groupId,
+    kernelThread: entry.kernelThread,
+  };
+}
+
+function* procPids(): Generator<number> {
+  for (const { name } of Deno.readDirSync("/proc")) if (/^\d+$/.test(name)) yield Number(name);
+}
+
+/** A child that sleeps until this scope is left. */
+function sleeper(
+  command: string,
+  args: string[],
+  options: Partial<Deno.CommandOptions> = {},
+): { pid: number } & AsyncDisposable {
+  const child = new Deno.Command(command, { args, stdin: "null", stdout: "null", stderr: "null", ...options }).spawn();
+  return {
+    pid: child.pid,
+    async [Symbol.asyncDispose]() {
+      if (options.stdin === "piped") await child.stdin.close();
+      child.kill("SIGKILL");
+      await child.status;
+    },
+  };
+}
+
+/** Waits until `done`, at most five seconds: for what another process does in its own time. */
+async function until(done: () => boolean): Promise<void> {
+  for (let waited = 0; !done(); waited += 10) {
+    ok(waited < 5_000, "the other process did not come so far");
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+Deno.test("taskStatus() gives the words of the letters that /proc shows", () => {
+  equal(taskStatus(0, 0), "running");
+  equal(taskStatus(0x1, 0), "sleeping");
+  equal(taskStatus(0x2, 0), "disk_sleep");
+  equal(taskStatus(0x402, 0), "idle");
+  equal(taskStatus(0x4, 0), "stopped");
+  equal(taskStatus(0x8, 0), "traced");
+  equal(taskStatus(0x80, 0x20), "zombie");
+  equal(taskStatus(0x80, 0x10), "dead");
+  equal(taskStatus(0x40, 0), "idle");
+  equal(taskStatus(0x8000, 0), "disk_sleep");
+  equal(taskStatus(0x2 | 0x1000, 0), "disk_sleep");
+});
+
+Deno.test({
+  name: "task iterator equals /proc for every process",
+  ...needs({ bpf: true }),
+  async fn() {
+    using iterator = openIterator();
+    await using _odd = sleeper("/bin/sleep", ["300"], { uid: 65534, gid: 65533 });
+    await using odd = sleeper("/bin/sh", ["-c", "read x", "new\nline", "", "\x1b[31mred", "ünï"], { stdin: "piped" });
+    await until(() => iterator.readOne(odd.pid)?.name === "sh");
+    // What differs may have changed between two readings; what differs three times in a row does not agree.
+    let differing: number[] = [...procPids()], compared = 0;
+    for (let round = 0; round < 3 && differing.length > 0; round++) {
+      const table = new Map(iterator.read().map((entry) => [entry.pid, entry]));
+      const candidates = round === 0 ? [...procPids()] : differing;
+      differing = candidates.filter((pid) => {
+        const expected = fromProc(pid), entry = table.get(pid);
+        if (expected === null) return false;
+        if (entry === undefined) return true;
+        try {
+          equal(comparable(entry), expected);
+          compared++;
+          return false;
+        } catch {
+          return true;
+        }
+      });
+    }
+    const table = new Map(iterator.read().map((entry) => [entry.pid, entry]));
+    for (const pid of differing) {
+      const expected = fromProc(pid);
+      if (expected !== null) equal(table.get(pid) && comparable(table.get(pid)!), expected, `process ${pid}`);
+    }
+    ok(compared > 10, `${compared} processes compared`);
+  },
+});
+
+Deno.test({
+  name: "task iterator gives no process twice, and none that is not there",
+  ...needs({ bpf: true }),
+  fn() {
+    using iterator = openIterator();
+    const pids = iterator.read().map((entry) => entry.pid);
+    equal(new Set(pids).size, pids.length);
+    ok(pids.includes(Deno.pid));
+    equal(iterator.readOne(Deno.pid)?.pid, Deno.pid);
+    equal(iterator.readOne(4_194_304), null);
+  },
+});
+
+Deno.test({
+  name: "task iterator cuts arguments at the cap and keeps their true length",
+  ...needs({ bpf: true }),
+  async fn() {
+    using iterator = openIterator();
+    const args = ["-c", "read x", ...Array.from({ length: 16 }, (_, index) => `${index}`.padEnd(65_535, "x"))];
+    await using child = sleeper("/bin/sh", args, { stdin: "piped" });
+    await until(() => iterator.readOne(child.pid)?.name === "sh");
+    const entry = iterator.readOne(child.pid)!;
+    const whole = new TextEncoder().encode(["/bin/sh", ...args].map((arg) => arg + "\0").join(""));
+    equal(entry.argvLength, whole.length);
+    equal(entry.argv, whole.slice(0, 16_384));
+  },
+});
+
+Deno.test({
+  name: "task iterator shows stopped processes, zombies and deleted executables for what they are",
+  ...needs({ bpf: true }),
+  async fn() {
+    using iterator = openIterator();
+    await using child = sleeper("/bin/sh", ["-c", "/bin/true & read x", "zombies"], { stdin: "piped" });
+    await until(() => iterator.read().some((entry) => entry.ppid === child.pid && entry.status === "zombie"));
+    const zombie = iterator.read().find((entry) => entry.ppid === child.pid)!;
+    equal([zombie.argv?.length, zombie.argvLength, zombie.executablePath, zombie.memoryUsage], [0, 0, null, 0]);
+    Deno.kill(child.pid, "SIGSTOP");
+    await until(() => iterator.readOne(child.pid)?.status === "stopped");
+
+    const directory = await Deno.makeTempDir();
+    await Deno.copyFile("/bin/sleep", `${directory}/gone`);
+    await using gone = sleeper(`${directory}/gone`, ["300"]);
+    await until(() => iterator.readOne(gone.pid)?.executablePath === `${directory}/gone`);
+    await Deno.remove(directory, { recursive: true });
+    equal(iterator.readOne(gone.pid)?.executablePath, `${directory}/gone (deleted)`);
+  },
+});
+
+Deno.test({
+  name: "task iterator adds up the CPU time of all threads, and gives memory and state as /proc does",
+  ...needs({ bpf: true, programs: ["gcc"] }),
+  async fn() {
+    using iterator = openIterator();
+    await using program = await compileC(
+      `
+      #include <pthread.h>
+      #include <stdlib.h>
+      #include <time.h>
+      #include <unistd.h>
+      static void *burn(void *x) {
+        struct timespec t;
+        do clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t); while (t.tv_nsec < 60000000 && t.tv_sec == 0);
+        pause();
+        return x;
+      }
+      static void *brief(void *x) {
+        struct timespec t;
+        do clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t); while (t.tv_nsec < 60000000 && t.tv_sec == 0);
+        return x;
+      }
+      int main(void) {
+        pthread_t t;
+        volatile char *pages = malloc(40 << 20);
+        for (long i = 0; i < 40 << 20; i += 4096) pages[i] = 1;
+        for (int i = 0; i < 2; i++) pthread_create(&t, 0, burn, 0);
+        pthread_create(&t, 0, brief, 0);
+        pthread_join(t, 0);
+        brief(0);
+        write(1, "x", 1);
+        pause();
+      }`,
+      ["-pthread"],
+    );
+    await using child = sleeper(program.path, []);
+    await until(() => (iterator.readOne(child.pid)?.cpuTime ?? 0) >= 180e6);
+    await until(() => (iterator.readOne(child.pid)?.cpuTime ?? 0) >= 235e6);
+    const entry = iterator.read().find((entry) => entry.pid === child.pid)!;
+    const stat = Deno.readTextFileSync(`/proc/${child.pid}/stat`);
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const procCpu = (Number(fields[11]) + Number(fields[12])) * TICK_NS;
+    ok(Math.abs(entry.cpuTime! - procCpu) <= 2 * TICK_NS, `${entry.cpuTime} against ${procCpu}`);
+    ok(entry.memoryUsage! > 38 << 20 && entry.memoryUsage! < 60 << 20, `${entry.memoryUsage}`);
+    equal(entry.status, STATUS_BY_LETTER[fields[0]!]);
+  },
+});
