@@ -4,6 +4,7 @@
  *
  * The baseline is the bare insertion of the same rows into the same table, with nothing around it, in this run.
  */
+import process from "node:process";
 import { DatabaseSync } from "node:sqlite";
 import { Outbox } from "../collector/outbox.ts";
 import { Publisher } from "../collector/publisher.ts";
@@ -101,7 +102,7 @@ function agentCpuMs(): number {
   return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
-const began = performance.now(), cpuBefore = agentCpuMs(), ownBefore = Deno.cpuUsage();
+const began = performance.now(), cpuBefore = agentCpuMs(), ownBefore = process.cpuUsage();
 let offered = 0, worstBacklog = 0;
 while (performance.now() - began < SECONDS * 1000) {
   const due = Math.min((performance.now() - began) / 1000 * RATE, RATE * SECONDS);
@@ -116,7 +117,7 @@ while (performance.now() - began < SECONDS * 1000) {
 const backlog = outbox.waiting;
 while (outbox.waiting > 0) await new Promise((resolve) => setTimeout(resolve, 5));
 const wall = (performance.now() - began) / 1000;
-const agentCpu = agentCpuMs() - cpuBefore, own = Deno.cpuUsage();
+const agentCpu = agentCpuMs() - cpuBefore, own = process.cpuUsage();
 const memory = decodeAgentStatus(Deno.readFileSync(layout.agentStatus)).memoryBytes;
 await publisher.stop(1000, "the benchmark is over");
 await running;

@@ -44,11 +44,12 @@ async function main(): Promise<void> {
   const bootId = readBootId();
 
   // 2. Open what needs privilege.
-  const { source, unavailable } = openBestSource({
+  const opened = openBestSource({
     choice: settings.collector.source,
     ringBytes: settings.collector.ringBytes,
     pollIntervalMs: settings.collector.pollIntervalMs,
   });
+  const { source } = opened;
 
   // 3. Give it up; from here on only the collector's own directory can be written.
   const confinement = confine(settings.collector);
@@ -63,7 +64,7 @@ async function main(): Promise<void> {
 
   // 5. The pipeline, in the order data moves.
   const lifecycle = new Lifecycle({ bootId, source });
-  const sources = sourceStatuses(source, unavailable);
+  const sources = sourceStatuses(opened);
   const publisher = new Publisher(outbox, {
     socket: settings.brokerSocket,
     token,

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import process from "node:process";
 import { NoticeLog } from "../proto/notice_log.ts";
 import type { ProcessState } from "../proto/process_event.ts";
 import { type CollectorStatus, type SourceStatus, STATUS_INTERVAL_MS } from "../proto/status.ts";
@@ -148,7 +149,7 @@ export class Observation {
 
   #status(state: string): CollectorStatus {
     const { received, lost, overruns, damaged } = this.source.counters();
-    const cpu = Deno.cpuUsage();
+    const cpu = process.cpuUsage();
     const time = Date.now();
     return {
       bootId: this.options.bootId,

@@ -28,7 +28,7 @@ const EVENT_OVERHEAD_BYTES = 512;
 export interface WaitingFrame {
   readonly first: number;
   readonly last: number;
-  readonly bytes: Uint8Array;
+  readonly bytes: Uint8Array<ArrayBuffer>;
   /** Unix milliseconds of its oldest item. */
   readonly time: number;
 }

@@ -1,0 +1,57 @@
+/**
+ * The rungs of the source ladder, best first, and the choice among them.
+ *
+ * Chosen once, at start, while the process still has its privileges. A rung that cannot be had is no error as long as a
+ * lower one can; why it could not is kept for `health`.
+ *
+ * @module
+ */
+import type { SourceStatus } from "../../proto/status.ts";
+import { readProcessTable } from "../kernel/procfs.ts";
+import { openEbpfSource } from "./ebpf.ts";
+import { openNetlinkSource } from "./netlink.ts";
+import { openProcSource } from "./proc.ts";
+import type { ProcessSource } from "./source.ts";
+import { SourceUnavailableError } from "./unavailable.ts";
+
+export interface LadderOptions {
+  /** The best there is, or exactly this one. */
+  readonly choice: "auto" | "ebpf" | "netlink" | "proc";
+  readonly ringBytes: number;
+  readonly pollIntervalMs: number;
+}
+
+export interface OpenedSource {
+  readonly source: ProcessSource;
+  /** Rungs above the one that was opened, and why they cannot be used. */
+  readonly unavailable: readonly { readonly name: string; readonly reason: string }[];
+}
+
+/** @throws {SourceUnavailableError} when the one that was asked for, or every one, cannot be opened. */
+export function openBestSource(options: LadderOptions): OpenedSource {
+  const rungs = {
+    ebpf: () => openEbpfSource({ ringBytes: options.ringBytes, fallbackSnapshot: readProcessTable }),
+    netlink: () => openNetlinkSource(),
+    proc: () => openProcSource({ intervalMs: options.pollIntervalMs }),
+  };
+  if (options.choice !== "auto") return { source: rungs[options.choice](), unavailable: [] };
+  const unavailable: { name: string; reason: string }[] = [];
+  for (const [name, open] of Object.entries(rungs)) {
+    try {
+      return { source: open(), unavailable };
+    } catch (error) {
+      if (!(error instanceof SourceUnavailableError)) throw error;
+      unavailable.push({ name, reason: error.reason });
+    }
+  }
+  throw new SourceUnavailableError("any", unavailable.map(({ name, reason }) => `${name}: ${reason}`).join("; "));
+}
+
+/** What was opened and what was not, for the status. */
+export function sourceStatuses({ source, unavailable }: OpenedSource): SourceStatus[] {
+  const { name, sees, misses } = source.description;
+  return [
+    ...unavailable.map((rung) => ({ name: rung.name, state: "unavailable", detail: rung.reason, misses: [] })),
+    { name, state: "active", detail: sees, misses },
+  ];
+}

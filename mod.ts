@@ -1,0 +1,47 @@
+/**
+ * The toolkit's face: what a third party needs to write a collector of its own, or to read what DaemonEye keeps.
+ *
+ * Everything here is pure: it takes bytes and values and gives them back, and needs no permission. A collector connects to
+ * the agent's socket, wraps the connection in a {@linkcode Channel}, proves itself with {@linkcode joinAgent}, and sends
+ * `events` messages whose sequence numbers count from 1 without a hole.
+ *
+ * @example A collector that reports one event
+ * ```ts ignore
+ * import { blankProcessEvent, Channel, execId, joinAgent, joinArgv } from "daemoneye";
+ *
+ * const channel = new Channel(await Deno.connect({ transport: "unix", path: "/run/daemoneye/broker.sock" }));
+ * const token = (await Deno.readTextFile("/run/daemoneye/collector.token")).trim();
+ * const identity = { collectorId: "mine", epoch: crypto.randomUUID(), bootId, softwareVersion: "1.0", source: "mine" };
+ * const { lastSequence } = await joinAgent(channel, token, identity);
+ * const event = { ...blankProcessEvent("start", Date.now(), execId("0badcafe", 42, 7, null), 42), argv: joinArgv(["ls"]) };
+ * await channel.send({ kind: "events", firstSequence: lastSequence + 1, events: [event] });
+ * ```
+ *
+ * @module
+ */
+export type { Alert } from "./proto/alert.ts";
+export { commandLine, decodeBytes, encodeText, joinArgv, splitArgv } from "./proto/argv.ts";
+export { CATALOG, type Column, type ColumnType, SCHEMA_VERSION, type Table, tableNamed } from "./proto/catalog.ts";
+export { Channel, ChannelTimeoutError } from "./proto/channel.ts";
+export { crc32c } from "./proto/crc32c.ts";
+export { encodeFrame, FrameError, FrameReader, MAX_FRAME_BYTES } from "./proto/frame.ts";
+export { HandshakeError, joinAgent } from "./proto/handshake.ts";
+export { bootTag, execId, processId, processOfExec } from "./proto/identity.ts";
+export { printable } from "./proto/printable.ts";
+export {
+  blankProcessEvent,
+  type Gap,
+  MAX_ARGV_BYTES,
+  type ProcessEvent,
+  type ProcessEventKind,
+  type ProcessState,
+  SEVERITIES,
+  type Severity,
+} from "./proto/process_event.ts";
+export { RuleEngine } from "./proto/rules/engine.ts";
+export { parseRule, type Rule, RuleError, type ValidatedRule, validateRule } from "./proto/rules/rule.ts";
+export { type GuardedQuery, guardSql, SqlRefusedError } from "./proto/rules/sql_guard.ts";
+export type { AgentStatus, CollectorStatus } from "./proto/status.ts";
+export { decodeAgentStatus, decodeCollectorStatus } from "./proto/status_codec.ts";
+export { decodeMessage, encodeMessage, type WireMessage } from "./proto/wire.ts";
+export { WireError } from "./proto/wire_error.ts";

@@ -1,0 +1,97 @@
+import assert from "node:assert/strict";
+import { MAX_WAITING_BYTES, Outbox } from "../../collector/outbox.ts";
+import { FrameReader } from "../../proto/frame.ts";
+import { blankProcessEvent, MAX_ARGV_BYTES, type ProcessEvent } from "../../proto/process_event.ts";
+import { decodeMessage, type WireMessage } from "../../proto/wire.ts";
+
+function events(count: number, from = 0, argvBytes = 8): ProcessEvent[] {
+  return Array.from({ length: count }, (_, i) => {
+    const event = blankProcessEvent("start", 1_000 + from + i, `0badcafe-${from + i + 1}-7`, from + i + 1);
+    event.argv = new Uint8Array(argvBytes).fill(0x61);
+    event.argvLength = argvBytes;
+    event.source = "ebpf";
+    return event;
+  });
+}
+
+/** Everything that waits after `sequence`, decoded. */
+function waiting(outbox: Outbox, sequence = outbox.acknowledged): WireMessage[] {
+  const messages: WireMessage[] = [];
+  for (let frame = outbox.frameAfter(sequence); frame !== null; frame = outbox.frameAfter(frame.last)) {
+    const reader = new FrameReader();
+    for (let at = 0; at < frame.bytes.length;) {
+      const space = reader.space();
+      const piece = frame.bytes.subarray(at, at + space.length);
+      space.set(piece);
+      reader.filled(piece.length);
+      at += piece.length;
+    }
+    for (let payload = reader.next(); payload !== null; payload = reader.next()) messages.push(decodeMessage(payload));
+  }
+  return messages;
+}
+
+Deno.test("Outbox numbers everything without a hole and splits batches", () => {
+  const outbox = new Outbox(10_000);
+  outbox.addEvents(events(1_200));
+  outbox.addGap({ source: "ebpf", recordKind: "exec", from: 1, to: 2, count: 3, reason: "test" });
+  assert.equal(outbox.addSnapshot([], 5), true);
+  let next = 1;
+  for (const message of waiting(outbox)) {
+    if (message.kind === "events") {
+      assert.equal(message.firstSequence, next);
+      next += message.events.length;
+    } else {
+      assert.ok(message.kind === "gap" || message.kind === "snapshot");
+      assert.equal(message.sequence, next++);
+    }
+  }
+  assert.equal(next - 1, outbox.lastSequence);
+  assert.equal(outbox.lastSequence, 1_202);
+});
+
+Deno.test("Outbox keeps frames small when arguments are long", () => {
+  const outbox = new Outbox(10_000);
+  outbox.addEvents(events(200, 0, MAX_ARGV_BYTES));
+  for (let frame = outbox.frameAfter(0); frame !== null; frame = outbox.frameAfter(frame.last)) {
+    assert.ok(frame.bytes.length < 400_000);
+  }
+  assert.equal(waiting(outbox).reduce((sum, m) => sum + (m.kind === "events" ? m.events.length : 0), 0), 200);
+});
+
+Deno.test("Outbox forgets what is acknowledged, and a frame only as a whole", () => {
+  const outbox = new Outbox(10_000);
+  outbox.addEvents(events(1_000));
+  outbox.acknowledge(250);
+  assert.equal(outbox.waiting, 750);
+  assert.equal(outbox.frameAfter(250)!.first, 1, "the agent drops the first 250 by their numbers");
+  outbox.acknowledge(1_000);
+  assert.equal(outbox.frameAfter(1_000), null);
+  assert.equal(outbox.waitingBytes, 0);
+  outbox.acknowledge(10);
+  assert.equal(outbox.acknowledged, 1_000, "an old acknowledgement changes nothing");
+  assert.throws(() => outbox.acknowledge(1_001), RangeError);
+});
+
+Deno.test("Outbox turns what has no room into one gap with its exact count", () => {
+  const outbox = new Outbox(1_000);
+  outbox.addEvents(events(900));
+  outbox.addEvents(events(200, 900)); // begins with room, so it is taken
+  outbox.addEvents(events(50, 1_100));
+  outbox.addEvents(events(25, 1_150));
+  assert.equal(outbox.addSnapshot([], 1), false);
+  assert.equal(outbox.refused, 75);
+  outbox.acknowledge(1_100);
+  const [gap, ...rest] = waiting(outbox);
+  assert.ok(gap?.kind === "gap");
+  assert.deepEqual(rest, []);
+  assert.deepEqual([gap.sequence, gap.gap.count, gap.gap.from, gap.gap.to], [1_101, 75, 2_100, 2_174]);
+});
+
+Deno.test("Outbox is bounded in bytes whatever the number of events", () => {
+  const outbox = new Outbox(1_000_000);
+  for (let i = 0; i < 200; i++) outbox.addEvents(events(50, i * 50, MAX_ARGV_BYTES));
+  assert.ok(outbox.waitingBytes < MAX_WAITING_BYTES + 1_000_000, String(outbox.waitingBytes));
+  assert.ok(outbox.refused > 0);
+  assert.equal(outbox.lastSequence + outbox.refused, 10_000);
+});
