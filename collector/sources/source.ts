@@ -8,17 +8,20 @@
  * @module
  */
 
-/** An `execve` that succeeded. Times are nanoseconds since boot, as doubles. */
+/**
+ * An `execve` that succeeded. Times are nanoseconds since boot, as doubles. What a rung reads from `/proc` after the
+ * fact is `null` when the process was gone by then.
+ */
 export interface ExecRecord {
   readonly kind: "exec";
   readonly time: number;
   readonly pid: number;
-  readonly ppid: number;
-  readonly startTime: number;
-  readonly userId: number;
-  readonly groupId: number;
-  readonly effectiveUserId: number;
-  /** The kernel's command name (at most 15 bytes). */
+  readonly ppid: number | null;
+  readonly startTime: number | null;
+  readonly userId: number | null;
+  readonly groupId: number | null;
+  readonly effectiveUserId: number | null;
+  /** The kernel's command name (at most 15 bytes); empty when it could not be read. */
   readonly name: string;
   readonly executablePath: string | null;
   /** NUL-ended arguments, a copy that the receiver owns; `null` when they could not be read. */

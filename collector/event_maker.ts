@@ -1,0 +1,141 @@
+/**
+ * Events, states and gaps in the model's form, out of what the collector remembers.
+ *
+ * Turns times since boot into Unix milliseconds by an offset that its owner keeps up to date: the host's clock may be
+ * set at any time, so each event gets the time of the clock as it is now, while a process' start stays what was said
+ * first. Durations come from the time since boot and are never touched by that.
+ *
+ * @module
+ */
+
+import {
+  blankProcessEvent,
+  type Gap,
+  type ProcessEvent,
+  type ProcessEventKind,
+  type ProcessState,
+} from "../proto/process_event.ts";
+import type { ExitRecord, LossRecord, TableEntry } from "./sources/source.ts";
+import type { TrackedProcess } from "./tracked_process.ts";
+
+export class EventMaker {
+  /** Unix milliseconds of the moment of boot. */
+  offsetMs = 0;
+  readonly #source: string;
+  readonly #userName: (userId: number) => string | null;
+
+  constructor(source: string, userName: (userId: number) => string | null) {
+    this.#source = source;
+    this.#userName = userName;
+  }
+
+  start(process: TrackedProcess, time: number, reason: string | null, changed: readonly string[]): ProcessEvent {
+    const event = this.#event("start", time, process);
+    event.reason = reason;
+    if (changed.length > 0) event.modifiedFields = changed;
+    return event;
+  }
+
+  /** The end of a process; without a record nothing is known but that it ended before `time`. */
+  stop(process: TrackedProcess, time: number, reason: string | null, record: ExitRecord | null): ProcessEvent {
+    const event = this.#event("stop", time, process);
+    event.reason = reason;
+    if (record === null) return event;
+    event.endTime = event.time;
+    if (process.start !== "unknown") event.durationMs = Math.max(0, time - process.startTime) / 1e6;
+    if (record.exitStatus !== null) {
+      const signal = record.exitStatus & 0x7f;
+      if (signal === 0) event.exitCode = (record.exitStatus >> 8) & 0xff;
+      else event.exitSignal = signal;
+    }
+    if (record.cpuTime !== null) event.cpuTimeMs = record.cpuTime / 1e6;
+    return event;
+  }
+
+  modify(process: TrackedProcess, time: number, reason: string, changed: string[], entry: TableEntry): ProcessEvent {
+    const event = this.#event("modify", time, process);
+    event.reason = reason;
+    event.modifiedFields = changed;
+    event.memoryUsage = entry.memoryUsage;
+    event.cpuTimeMs = milliseconds(entry.cpuTime);
+    return event;
+  }
+
+  state(process: TrackedProcess, entry: TableEntry): ProcessState {
+    return {
+      execId: process.execId,
+      parentExecId: process.parentExecId,
+      pid: entry.pid,
+      ppid: nullIfZero(entry.ppid),
+      name: entry.name,
+      executablePath: process.image.executablePath,
+      argv: process.image.argv,
+      argvLength: process.image.argvLength,
+      userId: process.userId,
+      userName: process.userId === null ? null : this.#userName(process.userId),
+      effectiveUserId: process.effectiveUserId,
+      startTime: this.#startMs(process),
+      cpuTimeMs: milliseconds(entry.cpuTime),
+      memoryUsage: entry.memoryUsage,
+      status: entry.status,
+      kernelThread: entry.kernelThread,
+    };
+  }
+
+  gap(record: LossRecord): Gap {
+    return {
+      source: this.#source,
+      recordKind: record.recordKind,
+      from: this.#ms(record.from),
+      to: this.#ms(record.to),
+      count: record.count,
+      reason: record.reason,
+    };
+  }
+
+  #event(kind: ProcessEventKind, time: number, process: TrackedProcess): ProcessEvent {
+    const event = blankProcessEvent(kind, this.#ms(time), process.execId, process.pid);
+    const image = process.image, parent = process.parentImage;
+    event.parentExecId = process.parentExecId;
+    event.ppid = process.ppid;
+    event.name = image.name;
+    event.executablePath = image.executablePath;
+    event.onDiskMismatch = image.onDiskMismatch;
+    event.argv = image.argv;
+    event.argvLength = image.argvLength;
+    event.inode = image.inode;
+    event.device = image.device;
+    event.cgroupId = image.cgroupId;
+    event.userId = process.userId;
+    if (process.userId !== null) event.userName = this.#userName(process.userId);
+    event.effectiveUserId = process.effectiveUserId;
+    event.groupId = process.groupId;
+    event.startTime = this.#startMs(process);
+    if (parent !== null) {
+      event.parentName = parent.name;
+      event.parentExecutablePath = parent.executablePath;
+      event.parentCommandLine = parent.commandLine;
+    }
+    event.source = this.#source;
+    return event;
+  }
+
+  #startMs(process: TrackedProcess): number | null {
+    if (process.start === "unknown") return null;
+    process.startMs ??= this.#ms(process.startTime);
+    return process.startMs;
+  }
+
+  #ms(time: number): number {
+    return Math.floor(this.offsetMs + time / 1e6);
+  }
+}
+
+function milliseconds(nanoseconds: number | null): number | null {
+  return nanoseconds === null ? null : nanoseconds / 1e6;
+}
+
+/** The kernel's parent of the first process and of its own threads is 0, which is none. */
+export function nullIfZero(pid: number | null): number | null {
+  return pid === 0 ? null : pid;
+}
