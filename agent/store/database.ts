@@ -11,6 +11,7 @@
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { SCHEMA_VERSION } from "../../proto/catalog.ts";
+import { share } from "../share.ts";
 import { APPLICATION_ID, BEFORE_SCHEMA, SCHEMA, SCHEMA_MARKS } from "./schema.ts";
 
 /** The store cannot be opened or did not take a batch; the text ends in what to do. */
@@ -43,7 +44,7 @@ export function openDatabase(path: string): DatabaseSync {
     else checkContent(db, path);
     // Makes -wal and -shm where a reader that may not make them already looks for them.
     db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
-    for (const suffix of ["", "-wal", "-shm"]) shareWithReaders(path + suffix);
+    for (const suffix of ["", "-wal", "-shm"]) share(path + suffix, FILE_MODE);
     return db;
   } catch (error) {
     db?.close();
@@ -70,6 +71,29 @@ export function closeDatabase(db: DatabaseSync, path: string): void {
     db.close();
     reader.close();
   }
+}
+
+/**
+ * Holds the store for this process until the file is closed. SQLite itself would let two agents take turns.
+ *
+ * @throws StoreError
+ */
+export function lockStore(path: string): Deno.FsFile {
+  let file: Deno.FsFile;
+  try {
+    file = Deno.openSync(`${path}.lock`, { write: true, create: true, mode: FILE_MODE });
+  } catch (error) {
+    const text = error instanceof Error ? error.message : error;
+    throw new StoreError(
+      `The store ${path} cannot be locked: ${text}; make ${dirname(path)} and let the agent's user write it`,
+      { cause: error },
+    );
+  }
+  if (file.tryLockSync(true)) return file;
+  file.close();
+  throw new StoreError(
+    `Another agent uses the store ${path}; stop it, or choose another state directory by --state`,
+  );
 }
 
 /** What an SQLite failure means for an operator. */
@@ -189,16 +213,4 @@ function checkContent(db: DatabaseSync, path: string): void {
 
 function pragma(db: DatabaseSync, name: string): unknown {
   return Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0];
-}
-
-/** The group of the directory may read: umask and the agent's own group must not decide who sees the store. */
-export function shareWithReaders(path: string): void {
-  Deno.chmodSync(path, FILE_MODE);
-  const group = Deno.statSync(dirname(path)).gid;
-  if (group === null || group === Deno.statSync(path).gid) return;
-  try {
-    Deno.chownSync(path, null, group);
-  } catch {
-    // Not a member of that group: readers then need the agent's own group.
-  }
 }

@@ -13,8 +13,9 @@ import { tableNamed } from "../../proto/catalog.ts";
 import type { SqlValue } from "../../proto/event_row.ts";
 import type { Gap } from "../../proto/process_event.ts";
 import type { RuleStatus, SourceStatus } from "../../proto/status.ts";
+import { alertOfRow, alertRow } from "./alert_row.ts";
 import { Checkpointer, type CheckpointOutcome } from "./checkpoint.ts";
-import { closeDatabase, openDatabase, StoreError, storeError } from "./database.ts";
+import { closeDatabase, lockStore, openDatabase, StoreError, storeError } from "./database.ts";
 import { ProcessTable, type SnapshotPart } from "./process_table.ts";
 
 /** Room for the sequences of one stream in the ids of its rows. */
@@ -52,10 +53,10 @@ export interface Batch {
   readonly alerts: readonly Alert[];
 }
 
-/** A delivery that is owed, with its alert's row. */
+/** A delivery that is owed. */
 export interface PendingDelivery {
   readonly deliveryId: number;
-  readonly alert: Readonly<Record<string, SqlValue>>;
+  readonly alert: Alert;
 }
 
 /** A rule as the table shows it. */
@@ -66,12 +67,17 @@ export interface RuleRow extends RuleStatus {
 }
 
 export class Store {
+  readonly #lock: Deno.FsFile;
   readonly #db: DatabaseSync;
   readonly #path: string;
   readonly #sinks: readonly string[];
   readonly #processes: ProcessTable;
   readonly #checkpointer: Checkpointer;
   readonly #statements: ReturnType<typeof prepare>;
+  /** Deliveries owed now, all sinks together. */
+  #owed: number;
+  /** The open stream of each collector: one object, so that two connections of it share the watermark. */
+  readonly #streams = new Map<string, Stream>();
   #lastCommitTime = 0;
 
   /**
@@ -80,17 +86,29 @@ export class Store {
    * @throws StoreError
    */
   constructor(path: string, sinks: readonly string[] = []) {
-    this.#db = openDatabase(path);
+    this.#lock = lockStore(path);
+    try {
+      this.#db = openDatabase(path);
+    } catch (error) {
+      this.#lock.close();
+      throw error;
+    }
     this.#path = path;
     this.#sinks = sinks;
     this.#processes = new ProcessTable(this.#db);
     this.#checkpointer = new Checkpointer(this.#db, path);
     this.#statements = prepare(this.#db);
+    this.#owed = this.#sinks.reduce((sum, sink) => sum + (this.#statements.countPending.get(sink)!["n"] as number), 0);
   }
 
   /** Unix milliseconds of the last commit of a batch, 0 before the first. */
   get lastCommitTime(): number {
     return this.#lastCommitTime;
+  }
+
+  /** How many deliveries are owed now, to all sinks together. */
+  get owedDeliveries(): number {
+    return this.#owed;
   }
 
   /** Bytes of database and log. */
@@ -109,31 +127,34 @@ export class Store {
    * @throws StoreError also when all numbers are used.
    */
   openStream(identity: StreamIdentity, now: number): Stream {
-    const s = this.#statements;
-    return this.#transaction("The store did not take a stream", () => {
-      s.dropUnusedStreams.run(identity.collectorId, identity.epoch);
-      const known = s.stream.get(identity.collectorId, identity.epoch);
+    const { collectorId, epoch, bootId, version, source } = identity, s = this.#statements;
+    const open = this.#streams.get(collectorId);
+    if (open?.epoch === epoch) return open;
+    const stream = this.#transaction("The store did not take a stream", (): Stream => {
+      s.dropUnusedStreams.run(collectorId, epoch);
+      const known = s.stream.get(collectorId, epoch);
       if (known !== undefined) {
         return { ...identity, number: known["stream"] as number, lastSequence: known["last_sequence"] as number };
       }
       const number = s.freeStream.get()!["stream"] as number;
       if (number > MAX_STREAM) {
         throw new StoreError(
-          `The store ${this.#path} has had ${MAX_STREAM} streams and cannot number another; move it away while the ` +
-            `agent is stopped`,
+          `The store ${this.#path} has had ${MAX_STREAM} streams and cannot number another; stop the agent and move ` +
+            `it away`,
         );
       }
-      const { collectorId, epoch, bootId, version, source } = identity;
       s.insertStream.run(number, collectorId, epoch, bootId, version, source, now, now, 0);
       return { ...identity, number, lastSequence: 0 };
     });
+    this.#streams.set(collectorId, stream);
+    return stream;
   }
 
   /** Stores a batch; durable when this returns. @throws StoreError, and then nothing of it is stored. */
   commit(batch: Batch, now: number): void {
     const { stream } = batch, s = this.#statements;
     const base = stream.number * SEQUENCES_PER_STREAM;
-    this.#transaction("The store did not take a batch", () => {
+    const owed = this.#transaction("The store did not take a batch", () => {
       for (const row of batch.events) s.insertEvent.run(...row);
       this.#processes.applyEvents(batch.events);
       for (const part of batch.snapshots) {
@@ -146,9 +167,11 @@ export class Store {
         s.insertGap.run(base + sequence, source, recordKind, ...times, count, reason, stream.collectorId);
       }
       if (batch.sources !== null) this.#replaceSources(stream.collectorId, batch.sources, now);
-      for (const alert of batch.alerts) this.#addAlert(alert);
+      const added = batch.alerts.filter((alert) => this.#addAlert(alert)).length;
       s.advance.run(batch.lastSequence, now, stream.number);
+      return added * this.#sinks.length;
     });
+    this.#owed += owed;
     stream.lastSequence = batch.lastSequence;
     this.#lastCommitTime = now;
     this.#checkpointer.committed(performance.now());
@@ -157,16 +180,11 @@ export class Store {
   /** Deliveries that are owed to a sink, oldest first. @throws StoreError */
   pendingDeliveries(sink: string, limit: number): PendingDelivery[] {
     return this.#reading(() =>
-      [...this.#statements.pending.iterate(sink, limit)].map(({ delivery_id, ...alert }) => ({
-        deliveryId: delivery_id as number,
-        alert: alert as Record<string, SqlValue>,
+      [...this.#statements.pending.iterate(sink, limit)].map((row) => ({
+        deliveryId: row["delivery_id"] as number,
+        alert: alertOfRow(row as Record<string, SqlValue>),
       }))
     );
-  }
-
-  /** How many deliveries are owed to a sink. @throws StoreError */
-  countPending(sink: string): number {
-    return this.#reading(() => this.#statements.countPending.get(sink)!["n"] as number);
   }
 
   /** Notes that deliveries were made. @throws StoreError */
@@ -174,6 +192,7 @@ export class Store {
     this.#transaction("The store did not note a delivery", () => {
       for (const id of deliveryIds) this.#statements.markDelivered.run(now, id);
     });
+    this.#owed -= deliveryIds.length;
     this.#checkpointer.committed(performance.now());
   }
 
@@ -215,6 +234,7 @@ export class Store {
   /** Leaves the files as readers need them: see {@linkcode closeDatabase}. */
   close(): void {
     closeDatabase(this.#db, this.#path);
+    this.#lock.close();
   }
 
   #replaceSources(collectorId: string, sources: readonly SourceStatus[], now: number): void {
@@ -226,9 +246,10 @@ export class Store {
   }
 
   /** The alert's id names rule and event: one that is there already was raised before, and is owed already. */
-  #addAlert(alert: Alert): void {
-    if (Number(this.#statements.insertAlert.run(...alertRow(alert)).changes) === 0) return;
+  #addAlert(alert: Alert): boolean {
+    if (Number(this.#statements.insertAlert.run(...alertRow(alert)).changes) === 0) return false;
     for (const sink of this.#sinks) this.#statements.insertDelivery.run(alert.alertId, sink);
+    return true;
   }
 
   #transaction<T>(what: string, body: () => T): T {
@@ -254,33 +275,6 @@ export class Store {
       throw storeError("The store cannot be read", this.#path, error);
     }
   }
-}
-
-function alertRow(alert: Alert): SqlValue[] {
-  return [
-    alert.alertId,
-    alert.time,
-    alert.detectedTime,
-    alert.ruleId,
-    alert.title,
-    alert.description,
-    alert.severity,
-    JSON.stringify(alert.tags),
-    alert.eventId,
-    alert.execId,
-    alert.pid,
-    alert.ppid,
-    alert.name,
-    alert.executablePath,
-    alert.commandLine,
-    alert.userId,
-    alert.userName,
-    alert.parentName,
-    alert.parentExecutablePath,
-    alert.parentCommandLine,
-    JSON.stringify(alert.evidence),
-    alert.collectorId,
-  ];
 }
 
 /** An insert of whole rows, in the order of the catalog's columns. */

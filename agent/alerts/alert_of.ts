@@ -1,0 +1,68 @@
+/**
+ * Makes the alert for a rule's hit on an event.
+ *
+ * The id is made of rule and event, so the same hit always gives the same alert, however often the event comes.
+ *
+ * @module
+ */
+import type { Alert } from "../../proto/alert.ts";
+import { columnPlaces, type SqlValue } from "../../proto/event_row.ts";
+import type { Severity } from "../../proto/process_event.ts";
+import { SEQUENCES_PER_STREAM, type Stream } from "../store/store.ts";
+
+/** Longest text of one column in the evidence; the event itself has the whole. A line of alert stays of bounded size. */
+const MAX_EVIDENCE_TEXT = 8_192;
+
+/** What an alert takes from its rule. */
+export interface AlertRule {
+  readonly id: string;
+  readonly title: string;
+  readonly description: string;
+  readonly severity: Severity;
+  readonly tags: readonly string[];
+}
+
+const PLACE = columnPlaces("process_events");
+
+/** `row` is the event's row of `process_events`; `evidence` what the rule selected of it. */
+export function alertOf(
+  rule: AlertRule,
+  row: readonly SqlValue[],
+  evidence: Readonly<Record<string, SqlValue>>,
+  stream: Stream,
+  now: number,
+): Alert {
+  const text = (name: string): string | null => row[PLACE.get(name)!] as string | null;
+  const number = (name: string): number | null => row[PLACE.get(name)!] as number | null;
+  const eventId = number("event_id")!;
+  const sequence = eventId - stream.number * SEQUENCES_PER_STREAM;
+  return {
+    alertId: `${rule.id}@${stream.collectorId}:${stream.epoch}:${sequence}`,
+    time: number("time")!,
+    detectedTime: now,
+    ruleId: rule.id,
+    title: rule.title,
+    description: rule.description,
+    severity: rule.severity,
+    tags: rule.tags,
+    eventId,
+    execId: text("exec_id")!,
+    pid: number("pid")!,
+    ppid: number("ppid"),
+    name: text("name")!,
+    executablePath: text("executable_path"),
+    commandLine: text("command_line"),
+    userId: number("user_id"),
+    userName: text("user_name"),
+    parentName: text("parent_name"),
+    parentExecutablePath: text("parent_executable_path"),
+    parentCommandLine: text("parent_command_line"),
+    evidence: Object.fromEntries(Object.entries(evidence).map(([name, value]) => [name, cut(value)])),
+    collectorId: stream.collectorId,
+  };
+}
+
+function cut(value: SqlValue): SqlValue {
+  if (typeof value !== "string" || value.length <= MAX_EVIDENCE_TEXT) return value;
+  return value.slice(0, MAX_EVIDENCE_TEXT).toWellFormed() + "…";
+}

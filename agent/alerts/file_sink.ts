@@ -1,0 +1,131 @@
+/**
+ * Alerts in a file: one JSON object a line, appended, durable before it counts as written.
+ *
+ * A disk that fills within a line must not leave half of one: the file is cut back to where it was, and the alerts stay
+ * owed. After a crash the end of the file says which of the owed alerts are in it, so that no line comes twice. The file
+ * may be rotated by renaming it: the next write makes a new one. Its directory is trusted; a symbolic link, a pipe or
+ * anything else in the file's place is not written to.
+ *
+ * @module
+ */
+import { constants, type FileHandle, open } from "node:fs/promises";
+import type { Alert } from "../../proto/alert.ts";
+import { share } from "../share.ts";
+import type { Sink } from "./sink.ts";
+
+/** What a crash may have left unnoted is one write, so at most this from the end of the file. */
+const MAX_TAIL_BYTES = 16 << 20;
+
+const FILE_MODE = 0o640;
+const FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+export class FileSink implements Sink {
+  readonly name = "file";
+  readonly #path: string;
+  #handle: FileHandle | null = null;
+  /** The file ends within a line that could not be cut off. */
+  #torn = false;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  async write(alerts: readonly Alert[]): Promise<void> {
+    const handle = await this.#opened();
+    const { size } = await handle.stat();
+    const lines = alerts.map((alert) => JSON.stringify(alert) + "\n").join("");
+    let rest = new TextEncoder().encode(this.#torn ? "\n" + lines : lines);
+    try {
+      while (rest.length > 0) rest = rest.subarray((await handle.write(rest)).bytesWritten);
+      await handle.datasync();
+      this.#torn = false;
+    } catch (error) {
+      await this.#cutBack(handle, size);
+      throw error;
+    }
+  }
+
+  async written(alertIds: ReadonlySet<string>): Promise<ReadonlySet<string>> {
+    const found = new Set<string>();
+    if (alertIds.size === 0) return found;
+    const tail = readTail(this.#path);
+    const end = tail.lastIndexOf(0x0a) + 1;
+    if (end < tail.length) await this.#cutTornLine(tail.length - end);
+    for (const line of new TextDecoder().decode(tail.subarray(0, end)).split("\n")) {
+      const id = alertIdOf(line);
+      if (id !== null && alertIds.has(id)) found.add(id);
+    }
+    return found;
+  }
+
+  async close(): Promise<void> {
+    await this.#handle?.close();
+    this.#handle = null;
+  }
+
+  /** The open file; opened again when another, or none, is in its place. */
+  async #opened(): Promise<FileHandle> {
+    const inPlace = lstat(this.#path);
+    if (inPlace?.isSymlink) throw new Error(`The alert file ${this.#path} is a symbolic link; name the file itself`);
+    if (this.#handle !== null) {
+      const { ino, dev } = await this.#handle.stat();
+      if (inPlace !== null && inPlace.ino === ino && inPlace.dev === dev) return this.#handle;
+      await this.close();
+    }
+    const handle = await open(this.#path, FLAGS, FILE_MODE);
+    const info = await handle.stat();
+    if (!info.isFile() && !info.isCharacterDevice()) {
+      await handle.close();
+      throw new Error(`The alert file ${this.#path} is not a regular file; name one`);
+    }
+    if (inPlace === null) share(this.#path, FILE_MODE);
+    return this.#handle = handle;
+  }
+
+  async #cutBack(handle: FileHandle, size: number): Promise<void> {
+    try {
+      await handle.truncate(size);
+    } catch {
+      this.#torn = true; // a device, or a disk that does not even shrink a file: the next write begins a new line
+    }
+  }
+
+  /** A crash within a write left the begin of a line, whose alert is still owed. */
+  async #cutTornLine(bytes: number): Promise<void> {
+    const handle = await this.#opened();
+    const { size } = await handle.stat();
+    await handle.truncate(size - bytes);
+  }
+}
+
+function lstat(path: string): Deno.FileInfo | null {
+  try {
+    return Deno.lstatSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}
+
+function readTail(path: string): Uint8Array {
+  const info = lstat(path);
+  if (info === null || !info.isFile) return new Uint8Array();
+  using file = Deno.openSync(path);
+  const begin = Math.max(0, info.size - MAX_TAIL_BYTES);
+  file.seekSync(begin, Deno.SeekMode.Start);
+  const bytes = new Uint8Array(info.size - begin);
+  let length = 0;
+  for (let count: number | null = 0; count !== null && length < bytes.length; length += count ?? 0) {
+    count = file.readSync(bytes.subarray(length));
+  }
+  return bytes.subarray(0, length);
+}
+
+function alertIdOf(line: string): string | null {
+  try {
+    const id = (JSON.parse(line) as { alertId?: unknown } | null)?.alertId;
+    return typeof id === "string" ? id : null;
+  } catch {
+    return null; // a line that somebody else put there, or the cut begin of the first
+  }
+}

@@ -1,0 +1,179 @@
+/**
+ * The broker's socket: accepts collectors and keeps one session for each.
+ *
+ * Who may connect is decided by the socket's directory and mode, who is served by the token. A socket file that a killed
+ * agent left is removed; one that somebody listens on is not touched. A connection's fault is its own: it is noticed and
+ * counted, and the others go on.
+ *
+ * @module
+ */
+import { dirname } from "node:path";
+import { Channel } from "../../proto/channel.ts";
+import type { ConnectionStatus } from "../../proto/status.ts";
+import type { Counters } from "../counters.ts";
+import { share } from "../share.ts";
+import type { Stream } from "../store/store.ts";
+import { Session, type SessionOptions } from "./session.ts";
+
+const SOCKET_MODE = 0o660;
+/** After a failed accept (no file descriptors left), so that it does not spin. */
+const ACCEPT_RETRY_MS = 100;
+
+export interface BrokerOptions extends Omit<SessionOptions, "supersede" | "admitted"> {
+  readonly counters: Counters;
+  /** Called when a collector has proven itself. */
+  readonly joined: (stream: Stream) => void;
+  readonly maxConnections: number;
+  readonly idleTimeoutMs: number;
+}
+
+/** The socket cannot be listened on; the text ends in what to do. */
+export class SocketError extends Error {
+  override name = "SocketError";
+}
+
+/** Listens on a socket file at `path`, in place of one that nobody listens on. @throws SocketError */
+export async function listenAt(path: string): Promise<Deno.UnixListener> {
+  let listener: Deno.UnixListener;
+  try {
+    listener = Deno.listen({ transport: "unix", path });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AddrInUse)) throw socketError(path, error);
+    await removeStale(path);
+    try {
+      listener = Deno.listen({ transport: "unix", path });
+    } catch (again) {
+      throw socketError(path, again);
+    }
+  }
+  share(path, SOCKET_MODE);
+  return listener;
+}
+
+export class Broker {
+  readonly #listener: Deno.UnixListener;
+  readonly #options: BrokerOptions;
+  readonly #sessions = new Map<Session, Promise<void>>();
+  /** Set when it stops: ends with the last connection. */
+  #stopped: Promise<void> | null = null;
+
+  constructor(listener: Deno.UnixListener, options: BrokerOptions) {
+    this.#listener = listener;
+    this.#options = options;
+  }
+
+  /** Collectors that are connected and have proven themselves. */
+  connections(): ConnectionStatus[] {
+    return [...this.#sessions.keys()].map((session) => session.status()).filter((status) => status !== null);
+  }
+
+  /** Accepts connections until {@linkcode stop}, and returns when all have ended. */
+  async serve(): Promise<void> {
+    const { journal, counters, maxConnections } = this.#options;
+    while (this.#stopped === null) {
+      let connection: Deno.UnixConn;
+      try {
+        connection = await this.#listener.accept();
+      } catch (error) {
+        if (this.#stopped !== null) break;
+        journal.notice(`a connection could not be accepted: ${words(error)}`);
+        await new Promise((resolve) => setTimeout(resolve, ACCEPT_RETRY_MS));
+        continue;
+      }
+      if (this.#sessions.size >= maxConnections) {
+        counters.connections_refused += 1;
+        journal.notice(`a connection was refused: ${maxConnections} are open; raise agent.max_connections if need be`);
+        connection.close();
+        continue;
+      }
+      this.#open(connection);
+    }
+    await this.#stopped;
+  }
+
+  /** Accepts nothing more, tells every collector, and gives what is under way `deadlineMs` to finish. */
+  stop(deadlineMs: number): void {
+    if (this.#stopped !== null) return;
+    this.#stopped = this.#finish(deadlineMs);
+    this.#listener.close();
+    for (const session of this.#sessions.keys()) session.end("the agent stops");
+  }
+
+  async #finish(deadlineMs: number): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const deadline = new Promise<void>((resolve) => timer = setTimeout(resolve, deadlineMs));
+    await Promise.race([Promise.allSettled(this.#sessions.values()), deadline]);
+    clearTimeout(timer);
+  }
+
+  #open(connection: Deno.UnixConn): void {
+    const { counters, journal } = this.#options;
+    const channel = new Channel(connection, { idleTimeoutMs: this.#options.idleTimeoutMs });
+    const session = new Session(channel, {
+      ...this.#options,
+      supersede: (collectorId, by) => this.#supersede(collectorId, by),
+      admitted: (stream) => {
+        counters.connections += 1;
+        const { collectorId, epoch, source, lastSequence } = stream;
+        this.#options.joined(stream);
+        journal.say(`collector ${collectorId} connected (${source}, epoch ${epoch}, stored up to ${lastSequence})`);
+      },
+    });
+    const done = session.run().catch((error) => this.#noteFailure(session, error)).finally(() => {
+      this.#sessions.delete(session);
+      if (session.stream !== null && this.#stopped === null) {
+        const why = session.endReason === null ? "" : `: ${session.endReason}`;
+        journal.say(`collector ${session.stream.collectorId} disconnected${why}`);
+      }
+    });
+    this.#sessions.set(session, done);
+  }
+
+  #supersede(collectorId: string, by: Session): void {
+    for (const session of this.#sessions.keys()) {
+      if (session === by || session.stream?.collectorId !== collectorId || session.endReason !== null) continue;
+      session.end("a newer connection of the same collector replaces this one");
+    }
+  }
+
+  #noteFailure(session: Session, error: unknown): void {
+    const { counters, journal } = this.#options;
+    if (session.stream === null) {
+      counters.connections_refused += 1;
+      journal.notice(`a connection was refused: ${words(error)}`);
+    } else {
+      counters.connections_failed += 1;
+      journal.notice(`the connection of collector ${session.stream.collectorId} ended: ${words(error)}`);
+    }
+  }
+}
+
+/** The file of a socket that refuses connections was left by an agent that did not end properly. */
+async function removeStale(path: string): Promise<void> {
+  if (!Deno.lstatSync(path).isSocket) {
+    throw new SocketError(`${path} is in the way and is not a socket; move it away`);
+  }
+  try {
+    (await Deno.connect({ transport: "unix", path })).close();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.ConnectionRefused)) throw socketError(path, error);
+    try {
+      Deno.removeSync(path);
+      return;
+    } catch (failure) {
+      throw socketError(path, failure);
+    }
+  }
+  throw new SocketError(`Another agent listens on ${path}; stop it, or choose another state directory by --state`);
+}
+
+function socketError(path: string, cause: unknown): SocketError {
+  return new SocketError(
+    `The agent cannot listen on ${path}: ${words(cause)}; let the agent's user write ${dirname(path)}`,
+    { cause },
+  );
+}
+
+function words(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

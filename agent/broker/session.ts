@@ -1,0 +1,191 @@
+/**
+ * One collector's connection, from its handshake to its end.
+ *
+ * The peer is not trusted before it proves that it knows the token, and bounded after it. Whatever it does wrong ends its
+ * own connection with a reason, and nothing else. Acknowledgements follow commits, so a connection may end anywhere.
+ *
+ * @module
+ */
+import { type Channel, ChannelClosedError } from "../../proto/channel.ts";
+import { type Admission, admitCollector } from "../../proto/handshake.ts";
+import type { ConnectionStatus } from "../../proto/status.ts";
+import { VERSION } from "../../proto/version.ts";
+import type { Hello, WireMessage } from "../../proto/wire.ts";
+import type { Ingest, Progress, StreamMessage } from "../ingest.ts";
+import type { Journal } from "../journal.ts";
+import type { Store, Stream } from "../store/store.ts";
+
+/** Sequences that may be in flight: some 6 MB of usual events. */
+export const CREDIT = 16_384;
+const HEARTBEAT_MS = 5_000;
+/** What names may look like: they go into alert ids and process ids. */
+const COLLECTOR_ID = /^[A-Za-z0-9_.-]{1,64}$/;
+const EPOCH = /^[A-Za-z0-9_.-]{1,64}$/;
+/** The kernel writes boot ids as UUIDs; the first eight digits name processes. */
+const BOOT_ID = /^[0-9a-f]{8}[0-9a-f-]{0,28}$/;
+
+export interface SessionOptions {
+  readonly token: string;
+  readonly store: Store;
+  readonly ingest: Ingest;
+  readonly journal: Journal;
+  /** Ends the connection that the same collector had before. */
+  readonly supersede: (collectorId: string, by: Session) => void;
+  readonly admitted: (stream: Stream) => void;
+}
+
+/** The peer said something that its part in the conversation does not allow. */
+export class ProtocolError extends Error {
+  override name = "ProtocolError";
+}
+
+export class Session {
+  readonly #channel: Channel;
+  readonly #options: SessionOptions;
+  readonly #progress: Progress = { lastEventTime: 0 };
+  readonly #since = Date.now();
+  #stream: Stream | null = null;
+  #endReason: string | null = null;
+
+  constructor(channel: Channel, options: SessionOptions) {
+    this.#channel = channel;
+    this.#options = options;
+  }
+
+  /** `null` until the collector has proven itself. */
+  get stream(): Stream | null {
+    return this.#stream;
+  }
+
+  /** Why this side ended it, `null` while it has not. */
+  get endReason(): string | null {
+    return this.#endReason;
+  }
+
+  status(): ConnectionStatus | null {
+    if (this.#stream === null) return null;
+    const { collectorId, epoch, lastSequence } = this.#stream;
+    return {
+      collectorId,
+      epoch,
+      connectedSince: this.#since,
+      lastSequence,
+      lastEventTime: this.#progress.lastEventTime,
+    };
+  }
+
+  /** Serves the connection to its end. @throws whatever ended it, but for an end that one side asked for. */
+  async run(): Promise<void> {
+    let heartbeat: ReturnType<typeof setInterval> | undefined;
+    try {
+      await admitCollector(this.#channel, this.#options.token, (hello) => this.#admit(hello));
+      heartbeat = setInterval(() => {
+        this.#channel.send({ kind: "heartbeat", time: Date.now() }).catch(() => this.#channel.close());
+      }, HEARTBEAT_MS);
+      this.#askCapabilities();
+      for (;;) {
+        const messages = await this.#channel.receive();
+        if (messages === null || this.#endReason !== null) return;
+        if (!await this.#handle(messages)) return;
+      }
+    } catch (error) {
+      if (this.#endReason === null) throw error;
+    } finally {
+      clearInterval(heartbeat);
+      this.#channel.close();
+    }
+  }
+
+  /** Ends the connection; nothing more of it is stored after this returns. */
+  end(reason: string): void {
+    if (this.#endReason !== null) return;
+    this.#endReason = reason;
+    if (this.#channel.closed) return;
+    this.#channel.send({ kind: "goodbye", reason }).catch(() => {}).finally(() => this.#channel.close());
+  }
+
+  #admit(hello: Hello): Admission {
+    const { collectorId, epoch, bootId, softwareVersion: version, source } = hello;
+    if (!COLLECTOR_ID.test(collectorId)) return { refuse: "The collector's id is not a name" };
+    if (!EPOCH.test(epoch)) return { refuse: "The epoch is not a name" };
+    if (!BOOT_ID.test(bootId)) return { refuse: "The boot id is not one" };
+    this.#options.supersede(collectorId, this);
+    try {
+      this.#stream = this.#options.store.openStream({ collectorId, epoch, bootId, version, source }, Date.now());
+    } catch (error) {
+      return { refuse: error instanceof Error ? error.message : String(error) };
+    }
+    this.#options.admitted(this.#stream);
+    return { lastSequence: this.#stream.lastSequence, credit: CREDIT };
+  }
+
+  /** Says no when the collector has said goodbye or this side ended the connection. */
+  async #handle(messages: readonly WireMessage[]): Promise<boolean> {
+    const data: StreamMessage[] = [];
+    let goodbye = false;
+    for (const message of messages) {
+      switch (message.kind) {
+        case "events":
+        case "gap":
+        case "snapshot":
+        case "sources":
+          data.push(message);
+          break;
+        case "heartbeat":
+          break;
+        case "goodbye":
+          goodbye = true;
+          break;
+        case "request":
+          await this.#channel.send({
+            kind: "reply",
+            id: message.id,
+            body: { kind: "error", reason: "The agent answers no requests" },
+          });
+          break;
+        default:
+          throw new ProtocolError(`The collector sent ${message.kind}, which only an agent may send`);
+      }
+      if (goodbye) break;
+    }
+    await this.#options.ingest.take(this.#stream!, data, this.#progress, async () => {
+      // Superseded: the newer connection has its own acknowledgements.
+      if (this.#endReason !== null) return false;
+      await this.#acknowledge();
+      return this.#endReason === null;
+    });
+    if (goodbye) this.#endReason ??= "the collector said goodbye";
+    return this.#endReason === null;
+  }
+
+  async #acknowledge(): Promise<void> {
+    try {
+      await this.#channel.send({ kind: "ack", sequence: this.#stream!.lastSequence, credit: CREDIT });
+    } catch (error) {
+      // The collector has gone: what it sent before is stored all the same, it cannot send it again.
+      if (!(error instanceof ChannelClosedError)) throw error;
+    }
+  }
+
+  /** What the collector can see; nothing waits for the answer. */
+  #askCapabilities(): void {
+    const { collectorId } = this.#stream!, { journal } = this.#options;
+    this.#channel.request({ kind: "capabilities", clientId: "agent", domains: ["process"], clientVersion: VERSION })
+      .then((reply) => {
+        if (reply.kind !== "capabilities") {
+          return journal.notice(`collector ${collectorId} does not say what it can do`);
+        }
+        const { domains, kernelLevel, realtime, systemWide } = reply;
+        const how = [
+          kernelLevel ? "from the kernel" : "by polling",
+          realtime ? "as it happens" : "with delay",
+          systemWide ? "system-wide" : "in part",
+        ];
+        journal.say(`collector ${collectorId} reports ${domains.join(", ")} ${how.join(", ")}`);
+      })
+      .catch((error: unknown) => {
+        if (this.#channel.closed) return; // the connection's own end says why
+        journal.notice(`collector ${collectorId}: ${error instanceof Error ? error.message : error}`);
+      });
+  }
+}
