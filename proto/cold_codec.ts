@@ -6,7 +6,7 @@
 import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { WireError } from "./wire_error.ts";
-import { readEnd, skipUnknown } from "./wire_fields.ts";
+import { skipUnknown } from "./wire_fields.ts";
 
 /** The generated message in `bytes`; fields that this version does not know are left out. */
 export function parse<Desc extends DescMessage>(schema: Desc, bytes: Uint8Array): MessageShape<Desc> {
@@ -36,22 +36,24 @@ export function member<T>(set: readonly T[], number: number, what: string): T {
   return value;
 }
 
-/**
- * The bodies of a field that holds messages or text, without looking into them: to bound how many there are before the
- * generated code makes objects of them.
- */
-export function bodiesOf(bytes: Uint8Array, field: number, limit: number): Uint8Array[] {
-  const reader = new BinaryReader(bytes), bodies: Uint8Array[] = [];
+/** The body of a message field, without looking into it; `null` when it is absent. */
+export function bodyOf(bytes: Uint8Array, field: number): Uint8Array | null {
+  const reader = new BinaryReader(bytes);
+  let body: Uint8Array | null = null;
   while (reader.pos < reader.len) {
     const tag = reader.uint32();
-    if (tag !== ((field << 3) | 2)) {
-      skipUnknown(reader, tag);
-      continue;
-    }
-    if (bodies.length === limit) throw new WireError(`Field ${field} comes more than ${limit} times`);
-    const end = readEnd(reader, reader.len);
-    bodies.push(bytes.subarray(reader.pos, end));
-    reader.pos = end;
+    if (tag !== ((field << 3) | 2)) skipUnknown(reader, tag);
+    else if (body === null) body = reader.bytes();
+    else throw new WireError(`Field ${field} comes twice`);
   }
-  return bodies;
+  return body;
+}
+
+/** Refuses a message of more fields than `limit`, before the generated code makes an object of each. */
+export function boundFields(bytes: Uint8Array, limit: number): void {
+  const reader = new BinaryReader(bytes);
+  for (let count = 0; reader.pos < reader.len; count++) {
+    if (count === limit) throw new WireError(`A message has more than ${limit} fields`);
+    skipUnknown(reader, reader.uint32());
+  }
 }

@@ -182,7 +182,7 @@ function blankState(): ProcessState {
     startTime: null,
     cpuTimeMs: null,
     memoryUsage: null,
-    status: "unknown",
+    status: "",
     kernelThread: false,
   };
 }

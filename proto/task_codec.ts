@@ -7,7 +7,7 @@
  * @module
  */
 import { create, toBinary } from "@bufbuild/protobuf";
-import { bodiesOf, fromU53, member, parse, toU53 } from "./cold_codec.ts";
+import { bodyOf, boundFields, fromU53, member, parse, toU53 } from "./cold_codec.ts";
 import type * as common from "./gen/common_pb.ts";
 import { HashCheckSchema, HashResultSchema, ProcessFilterSchema, ProcessRecordSchema } from "./gen/common_pb.ts";
 import type * as ipc from "./gen/ipc_pb.ts";
@@ -38,6 +38,8 @@ import { WireError } from "./wire_error.ts";
 
 /** Most domains that one message may list; there are four. */
 const MAX_DOMAINS = 16;
+/** Fields of a result beside its processes. */
+const OTHER_RESULT_FIELDS = 16;
 
 export function encodeRequest(id: number, body: RequestBody): Uint8Array {
   return toBinary(RequestSchema, create(RequestSchema, { id, body: requestBody(body) }));
@@ -63,13 +65,8 @@ export function encodeReply(id: number, body: ReplyBody): Uint8Array {
 
 /** @throws WireError or what the reader throws on bytes that are no message. */
 export function decodeReply(bytes: Uint8Array): { id: number; body: ReplyBody } {
-  for (const result of bodiesOf(bytes, ReplySchema.field.result.number, 1)) {
-    const field = DetectionResultSchema.field;
-    bodiesOf(result, field.processes.number, MAX_RESULT_PROCESSES);
-    for (const absent of [field.networkEvents, field.filesystemEvents, field.performanceEvents]) {
-      bodiesOf(result, absent.number, 0);
-    }
-  }
+  const result = bodyOf(bytes, ReplySchema.field.result.number);
+  if (result !== null) boundFields(result, MAX_RESULT_PROCESSES + OTHER_RESULT_FIELDS);
   const { id, body } = parse(ReplySchema, bytes);
   checkId(id);
   switch (body.case) {
@@ -203,6 +200,9 @@ function writeResult(result: DetectionResult): ipc.DetectionResult {
 }
 
 function readResult(message: ipc.DetectionResult): DetectionResult {
+  if (message.networkEvents.length + message.filesystemEvents.length + message.performanceEvents.length > 0) {
+    throw new WireError("A result holds network, file or performance records, which protocol version 1 does not");
+  }
   return {
     taskId: message.taskId,
     success: message.success,

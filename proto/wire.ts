@@ -160,7 +160,7 @@ export function encodeMessage(message: WireMessage): Uint8Array<ArrayBuffer> {
     writer.finish();
     throw asWireError(`Cannot encode ${message.kind}`, error);
   }
-  const payload = writer.finish() as Uint8Array<ArrayBuffer>;
+  const payload = writer.finish();
   if (payload.length > codec.limit) {
     throw new WireError(`${message.kind} takes ${payload.length} bytes; at most ${codec.limit} are allowed`);
   }

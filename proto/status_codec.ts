@@ -1,0 +1,186 @@
+/**
+ * The daemons' status files as bytes: `CollectorStatus` and `AgentStatus` of `ipc.proto`.
+ *
+ * A status file is as trustworthy as the daemon that wrote it, and its readers run as other users. Decoding therefore
+ * bounds what it takes and throws {@linkcode WireError} for everything that is no status.
+ *
+ * @module
+ */
+import { create, type DescMessage, type MessageInitShape, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { bodyOf, boundFields, fromU53, parse, toU53 } from "./cold_codec.ts";
+import type * as bus from "./gen/eventbus_pb.ts";
+import type * as ipc from "./gen/ipc_pb.ts";
+import { AgentStatusSchema, CollectorStatusSchema, type TierStatusSchema } from "./gen/ipc_pb.ts";
+import type { AgentStatus, CollectorStatus, ConnectionStatus, RuleStatus, SourceStatus, TierStatus } from "./status.ts";
+import { WireError } from "./wire_error.ts";
+
+/** Longest status file. */
+export const MAX_STATUS_BYTES = 4_194_304;
+/** Most fields of a status, every rule, connection, source and counter being one, and of what both daemons say. */
+const MAX_FIELDS = 20_000;
+/** The field that holds what both daemons say. */
+const TIER = 1;
+
+export function encodeCollectorStatus(status: CollectorStatus): Uint8Array<ArrayBuffer> {
+  return encode(CollectorStatusSchema, {
+    tier: writeTier(status),
+    collectorId: status.collectorId,
+    epoch: status.epoch,
+    sources: status.sources.map(({ name, state, detail, misses }) => ({ name, state, detail, misses: [...misses] })),
+    confinement: status.confinement,
+    connected: status.connected,
+    lastSequence: fromU53(status.lastSequence, "lastSequence"),
+    acknowledgedSequence: fromU53(status.acknowledgedSequence, "acknowledgedSequence"),
+    acknowledgedTime: fromU53(status.acknowledgedTime, "acknowledgedTime"),
+    queuedEvents: fromU53(status.queuedEvents, "queuedEvents"),
+    trackedProcesses: fromU53(status.trackedProcesses, "trackedProcesses"),
+    forksSinceBoot: status.forksSinceBoot === null ? undefined : fromU53(status.forksSinceBoot, "forksSinceBoot"),
+    counters: { ...status.counters },
+  });
+}
+
+/** @throws WireError */
+export function decodeCollectorStatus(bytes: Uint8Array): CollectorStatus {
+  return decode(CollectorStatusSchema, bytes, (message) => ({
+    ...readTier(message.tier),
+    collectorId: message.collectorId,
+    epoch: message.epoch,
+    sources: message.sources.map(readSource),
+    confinement: message.confinement,
+    connected: message.connected,
+    lastSequence: toU53(message.lastSequence, "lastSequence"),
+    acknowledgedSequence: toU53(message.acknowledgedSequence, "acknowledgedSequence"),
+    acknowledgedTime: toU53(message.acknowledgedTime, "acknowledgedTime"),
+    queuedEvents: toU53(message.queuedEvents, "queuedEvents"),
+    trackedProcesses: toU53(message.trackedProcesses, "trackedProcesses"),
+    forksSinceBoot: message.forksSinceBoot === undefined ? null : toU53(message.forksSinceBoot, "forksSinceBoot"),
+    counters: readCounters(message.counters),
+  }));
+}
+
+export function encodeAgentStatus(status: AgentStatus): Uint8Array<ArrayBuffer> {
+  return encode(AgentStatusSchema, {
+    tier: writeTier(status),
+    rules: status.rules.map((rule) => ({
+      ...rule,
+      line: rule.line ?? undefined,
+      column: rule.column ?? undefined,
+      reason: rule.reason ?? undefined,
+      hits: fromU53(rule.hits, "hits"),
+    })),
+    collectors: status.collectors.map((connection) => ({
+      collectorId: connection.collectorId,
+      epoch: connection.epoch,
+      connectedSince: fromU53(connection.connectedSince, "connectedSince"),
+      lastSequence: fromU53(connection.lastSequence, "lastSequence"),
+      lastEventTime: fromU53(connection.lastEventTime, "lastEventTime"),
+    })),
+    storeBytes: fromU53(status.storeBytes, "storeBytes"),
+    lastCommitTime: fromU53(status.lastCommitTime, "lastCommitTime"),
+    counters: { ...status.counters },
+  });
+}
+
+/** @throws WireError */
+export function decodeAgentStatus(bytes: Uint8Array): AgentStatus {
+  return decode(AgentStatusSchema, bytes, (message) => ({
+    ...readTier(message.tier),
+    rules: message.rules.map(readRule),
+    collectors: message.collectors.map(readConnection),
+    storeBytes: toU53(message.storeBytes, "storeBytes"),
+    lastCommitTime: toU53(message.lastCommitTime, "lastCommitTime"),
+    counters: readCounters(message.counters),
+  }));
+}
+
+function encode<Desc extends DescMessage>(schema: Desc, status: MessageInitShape<Desc>): Uint8Array<ArrayBuffer> {
+  return toBinary(schema, create(schema, status));
+}
+
+function decode<Desc extends DescMessage, Status>(
+  schema: Desc,
+  bytes: Uint8Array,
+  read: (message: MessageShape<Desc>) => Status,
+): Status {
+  try {
+    if (bytes.length > MAX_STATUS_BYTES) throw new WireError(`it has ${bytes.length} bytes`);
+    boundFields(bytes, MAX_FIELDS);
+    boundFields(bodyOf(bytes, TIER) ?? new Uint8Array(0), MAX_FIELDS);
+    return read(parse(schema, bytes));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new WireError(`This is no status: ${reason}`, { cause: error });
+  }
+}
+
+function writeTier(status: TierStatus): MessageInitShape<typeof TierStatusSchema> {
+  return {
+    bootId: status.bootId,
+    time: fromU53(status.time, "time"),
+    uptimeMs: status.uptimeMs,
+    pid: status.pid,
+    userId: status.userId ?? undefined,
+    version: status.version,
+    state: status.state,
+    memoryBytes: fromU53(status.memoryBytes, "memoryBytes"),
+    cpuMs: status.cpuMs,
+    notices: status.notices.map(({ time, text }) => ({ time: fromU53(time, "a notice's time"), text })),
+    noticeCount: fromU53(status.noticeCount, "noticeCount"),
+  };
+}
+
+function readTier(tier: ipc.TierStatus | undefined): TierStatus {
+  if (tier === undefined) throw new WireError("it does not say of which daemon");
+  return {
+    bootId: tier.bootId,
+    time: toU53(tier.time, "time"),
+    uptimeMs: finite(tier.uptimeMs, "uptimeMs"),
+    pid: tier.pid,
+    userId: tier.userId ?? null,
+    version: tier.version,
+    state: tier.state,
+    memoryBytes: toU53(tier.memoryBytes, "memoryBytes"),
+    cpuMs: finite(tier.cpuMs, "cpuMs"),
+    notices: tier.notices.map(({ time, text }) => ({ time: toU53(time, "a notice's time"), text })),
+    noticeCount: toU53(tier.noticeCount, "noticeCount"),
+  };
+}
+
+function readSource({ name, state, detail, misses }: bus.SourceStatus): SourceStatus {
+  return { name, state, detail, misses };
+}
+
+function readRule(rule: ipc.RuleStatus): RuleStatus {
+  const { id, title, severity, file, state } = rule;
+  return {
+    id,
+    title,
+    severity,
+    file,
+    state,
+    line: rule.line ?? null,
+    column: rule.column ?? null,
+    reason: rule.reason ?? null,
+    hits: toU53(rule.hits, "hits"),
+  };
+}
+
+function readConnection(connection: ipc.ConnectionStatus): ConnectionStatus {
+  return {
+    collectorId: connection.collectorId,
+    epoch: connection.epoch,
+    connectedSince: toU53(connection.connectedSince, "connectedSince"),
+    lastSequence: toU53(connection.lastSequence, "lastSequence"),
+    lastEventTime: toU53(connection.lastEventTime, "lastEventTime"),
+  };
+}
+
+/** A copy whose names, chosen by the writer of the file, are all its own properties. */
+function readCounters(counters: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(counters).map(([name, count]) => [name, finite(count, "a counter")]));
+}
+
+function finite(value: number, what: string): number {
+  if (!Number.isFinite(value)) throw new WireError(`${what} must be a finite number, got ${value}`);
+  return value;
+}

@@ -1,0 +1,360 @@
+/**
+ * Messages of every kind for tests of the wire: the usual, the empty and the full.
+ *
+ * @module
+ */
+import fc from "fast-check";
+import {
+  blankProcessEvent,
+  MAX_ARGV_BYTES,
+  PROCESS_EVENT_KINDS,
+  type ProcessEvent,
+  type ProcessState,
+  SEVERITIES,
+} from "../../proto/process_event.ts";
+import type { ProcessRecord } from "../../proto/task.ts";
+import type { WireMessage } from "../../proto/wire.ts";
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+/** As the collector makes them most often. */
+export const USUAL_EVENT: ProcessEvent = {
+  ...blankProcessEvent("start", 1_732_166_400_123, "a1b2c3d4-4242-987654", 4242),
+  parentExecId: "a1b2c3d4-1000-5000",
+  ppid: 1000,
+  name: "curl",
+  executablePath: "/usr/bin/curl",
+  argv: bytes("curl\0-s\0https://example.test/\0"),
+  argvLength: 29,
+  userId: 1000,
+  userName: "alice",
+  effectiveUserId: 0,
+  startTime: 1_732_166_400_120,
+  source: "ebpf",
+};
+
+/** Every field set, with text beyond ASCII, argument bytes that are no UTF-8, and numbers at their ends. */
+export const FULL_EVENT: ProcessEvent = {
+  kind: "suspicious",
+  time: Number.MAX_SAFE_INTEGER,
+  execId: "ffffffff-4194304-99999999999-100000000000",
+  parentExecId: "ffffffff-1-0",
+  pid: 0xffffffff,
+  ppid: 0,
+  name: "каша🍲",
+  executablePath: "/tmp/ü 漢字\u{1f600}/\ufeffx\n",
+  argv: Uint8Array.of(0xff, 0xfe, 0, 0x80, 0x0a, 0),
+  argvLength: 0xffffffff,
+  cwd: "\ufeff",
+  userId: 0xffffffff,
+  userName: "",
+  effectiveUserId: 65534,
+  groupId: 0,
+  loginUserId: 0xffffffff,
+  sessionId: 7,
+  tty: "pts/0",
+  startTime: 0,
+  endTime: 2 ** 32,
+  durationMs: 0.125,
+  exitCode: 255,
+  exitSignal: 64,
+  cpuTimeMs: 1e12 + 0.5,
+  memoryUsage: 2 ** 32 - 1,
+  executableHash: "ab".repeat(32),
+  hashAlgorithm: "blake3",
+  fuzzyHash: "3:abc:def",
+  fileExists: true,
+  onDiskMismatch: false,
+  accessible: false,
+  parentName: "sh",
+  parentExecutablePath: "/bin/sh",
+  parentCommandLine: "sh -c " + "é".repeat(20_000),
+  containerId: "c".repeat(64),
+  cgroupPath: "/system.slice/x.service",
+  cgroupId: 2 ** 40,
+  inode: Number.MAX_SAFE_INTEGER,
+  device: (259 << 20) + 3,
+  stdinKind: "pipe",
+  stdoutKind: "socket",
+  environment: '{"LD_PRELOAD":"/tmp/x.so"}',
+  modifiedFields: ["executable_path", "", "user_id"],
+  reason: "exec",
+  severity: "info",
+  source: "proc",
+};
+
+/** Nothing known but what must be. */
+export const BLANK_EVENT: ProcessEvent = blankProcessEvent("stop", 0, "x", 0);
+
+export const BLANK_STATE: ProcessState = {
+  execId: "a1b2c3d4-2-0",
+  parentExecId: null,
+  pid: 2,
+  ppid: null,
+  name: "",
+  executablePath: null,
+  argv: null,
+  argvLength: null,
+  userId: null,
+  userName: null,
+  effectiveUserId: null,
+  startTime: null,
+  cpuTimeMs: null,
+  memoryUsage: null,
+  status: "idle",
+  kernelThread: true,
+};
+
+export const FULL_STATE: ProcessState = {
+  execId: "a1b2c3d4-4242-987654",
+  parentExecId: "a1b2c3d4-1-1",
+  pid: 4242,
+  ppid: 1,
+  name: "ёлка",
+  executablePath: "/opt/ё",
+  argv: Uint8Array.of(0xc3, 0x28, 0),
+  argvLength: 3,
+  userId: 0,
+  userName: "root",
+  effectiveUserId: 0,
+  startTime: 1_732_166_400_120,
+  cpuTimeMs: 12.5,
+  memoryUsage: 2 ** 45,
+  status: "sleeping",
+  kernelThread: false,
+};
+
+const FULL_RECORD: ProcessRecord = {
+  pid: 1,
+  ppid: 0,
+  name: "init",
+  executablePath: "/sbin/init",
+  commandLine: ["init", "", "ä"],
+  startTime: 1_732_166_400,
+  cpuUsage: 0.5,
+  memoryUsage: 2 ** 40,
+  executableHash: "00",
+  hashAlgorithm: "sha256",
+  userId: "0",
+  accessible: true,
+  fileExists: true,
+  collectionTime: 1_732_166_400_123,
+  fuzzyHash: "3:a:b",
+  onDiskMismatch: true,
+  fuzzyHashDegraded: true,
+};
+
+const BLANK_RECORD: ProcessRecord = {
+  pid: 3,
+  ppid: null,
+  name: "",
+  executablePath: null,
+  commandLine: [],
+  startTime: null,
+  cpuUsage: null,
+  memoryUsage: null,
+  executableHash: null,
+  hashAlgorithm: null,
+  userId: null,
+  accessible: false,
+  fileExists: false,
+  collectionTime: 0,
+  fuzzyHash: null,
+  onDiskMismatch: false,
+  fuzzyHashDegraded: false,
+};
+
+/** At least one of every kind. */
+export const MESSAGES: readonly WireMessage[] = [
+  { kind: "challenge", nonce: new Uint8Array(32).fill(1), versionMin: 1, versionMax: 3 },
+  {
+    kind: "hello",
+    version: 1,
+    collectorId: "procmond",
+    epoch: "6f0c4c1e-8f2e-4f4e-9d8c-0123456789ab",
+    bootId: "a1b2c3d4-e5f6-4711-8899-aabbccddeeff",
+    softwareVersion: "0.1.0+dev",
+    source: "ebpf",
+    nonce: new Uint8Array(32).fill(2),
+    proof: new Uint8Array(32).fill(3),
+  },
+  { kind: "welcome", proof: new Uint8Array(32).fill(4), lastSequence: 0, credit: 16_384 },
+  { kind: "welcome", proof: new Uint8Array(32).fill(4), lastSequence: 2 ** 40 - 1, credit: Number.MAX_SAFE_INTEGER },
+  { kind: "refused", reason: "nicht erwünscht" },
+  { kind: "events", firstSequence: 1, events: [USUAL_EVENT] },
+  { kind: "events", firstSequence: 2 ** 40 - 3, events: [FULL_EVENT, BLANK_EVENT, USUAL_EVENT] },
+  {
+    kind: "gap",
+    sequence: 9,
+    gap: { source: "ebpf", recordKind: "exec", from: 1, to: 2 ** 41, count: 2 ** 33, reason: "ring" },
+  },
+  {
+    kind: "gap",
+    sequence: 10,
+    gap: { source: "collector", recordKind: "all", from: 0, to: 0, count: null, reason: "" },
+  },
+  { kind: "snapshot", sequence: 11, time: 5, part: 0, last: false, processes: [BLANK_STATE, FULL_STATE] },
+  { kind: "snapshot", sequence: 12, time: 5, part: 4_000_000_000, last: true, processes: [] },
+  {
+    kind: "sources",
+    sequence: 13,
+    sources: [
+      { name: "ebpf", state: "unavailable", detail: "no BTF", misses: [] },
+      { name: "proc", state: "active", detail: "polls", misses: ["short lives", "exit codes"] },
+    ],
+  },
+  { kind: "sources", sequence: 14, sources: [] },
+  { kind: "ack", sequence: 0, credit: 0 },
+  { kind: "ack", sequence: 14, credit: 16_384 },
+  { kind: "heartbeat", time: 1_732_166_400_123 },
+  { kind: "goodbye", reason: "stopping" },
+  {
+    kind: "request",
+    id: 1,
+    body: {
+      kind: "capabilities",
+      clientId: "agent",
+      domains: ["process", "network", "filesystem", "performance"],
+      clientVersion: null,
+    },
+  },
+  {
+    kind: "request",
+    id: 0xffffffff,
+    body: {
+      kind: "task",
+      taskId: "t1",
+      taskType: "check_process_hash",
+      processFilter: { processNames: ["sh", "ü"], pids: [1, 0xffffffff], executablePattern: "/tmp/*" },
+      hashCheck: { expectedHash: "ab", hashAlgorithm: "sha256", executablePath: "/bin/sh" },
+      metadata: "{}",
+    },
+  },
+  {
+    kind: "request",
+    id: 2,
+    body: {
+      kind: "task",
+      taskId: "",
+      taskType: "enumerate_processes",
+      processFilter: null,
+      hashCheck: null,
+      metadata: null,
+    },
+  },
+  {
+    kind: "reply",
+    id: 1,
+    body: {
+      kind: "capabilities",
+      success: true,
+      domains: ["process"],
+      kernelLevel: true,
+      realtime: true,
+      systemWide: false,
+      errorMessage: null,
+      serverVersion: "0.1.0",
+    },
+  },
+  {
+    kind: "reply",
+    id: 2,
+    body: {
+      kind: "result",
+      taskId: "t1",
+      success: true,
+      errorMessage: null,
+      processes: [FULL_RECORD, BLANK_RECORD],
+      hashResult: {
+        hashValue: "ab",
+        algorithm: "sha256",
+        filePath: "/bin/sh",
+        success: false,
+        errorMessage: "differs",
+      },
+    },
+  },
+  {
+    kind: "reply",
+    id: 3,
+    body: { kind: "result", taskId: "", success: false, errorMessage: "no", processes: [], hashResult: null },
+  },
+  { kind: "reply", id: 4, body: { kind: "error", reason: "unknown task" } },
+];
+
+const text = fc.string({ unit: "grapheme", maxLength: 40 });
+const maybe = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: null });
+const uint32 = fc.integer({ min: 0, max: 0xffffffff });
+const uint53 = fc.maxSafeNat();
+const double = fc.double({ noNaN: true, noDefaultInfinity: true });
+const argv = fc.uint8Array({ maxLength: 300 }).map((value) => new Uint8Array(value));
+
+/** Any event that the model allows. */
+export const anyEvent: fc.Arbitrary<ProcessEvent> = fc.record({
+  kind: fc.constantFrom(...PROCESS_EVENT_KINDS),
+  time: uint53,
+  execId: fc.string({ minLength: 1 }),
+  parentExecId: maybe(text),
+  pid: uint32,
+  ppid: maybe(uint32),
+  name: text,
+  executablePath: maybe(text),
+  argv: maybe(fc.oneof(argv, fc.constant(new Uint8Array(MAX_ARGV_BYTES).fill(0xff)))),
+  argvLength: maybe(uint32),
+  cwd: maybe(text),
+  userId: maybe(uint32),
+  userName: maybe(text),
+  effectiveUserId: maybe(uint32),
+  groupId: maybe(uint32),
+  loginUserId: maybe(uint32),
+  sessionId: maybe(uint32),
+  tty: maybe(text),
+  startTime: maybe(uint53),
+  endTime: maybe(uint53),
+  durationMs: maybe(double),
+  exitCode: maybe(uint32),
+  exitSignal: maybe(uint32),
+  cpuTimeMs: maybe(double),
+  memoryUsage: maybe(uint53),
+  executableHash: maybe(text),
+  hashAlgorithm: maybe(text),
+  fuzzyHash: maybe(text),
+  fileExists: maybe(fc.boolean()),
+  onDiskMismatch: maybe(fc.boolean()),
+  accessible: maybe(fc.boolean()),
+  parentName: maybe(text),
+  parentExecutablePath: maybe(text),
+  parentCommandLine: maybe(text),
+  containerId: maybe(text),
+  cgroupPath: maybe(text),
+  cgroupId: maybe(uint53),
+  inode: maybe(uint53),
+  device: maybe(uint32),
+  stdinKind: maybe(text),
+  stdoutKind: maybe(text),
+  environment: maybe(text),
+  modifiedFields: fc.array(text, { maxLength: 64 }),
+  reason: maybe(text),
+  severity: maybe(fc.constantFrom(...SEVERITIES)),
+  source: text,
+}, { noNullPrototype: true });
+
+/** Any process that the model allows. */
+export const anyState: fc.Arbitrary<ProcessState> = fc.record({
+  execId: fc.string({ minLength: 1 }),
+  parentExecId: maybe(text),
+  pid: uint32,
+  ppid: maybe(uint32),
+  name: text,
+  executablePath: maybe(text),
+  argv: maybe(argv),
+  argvLength: maybe(uint32),
+  userId: maybe(uint32),
+  userName: maybe(text),
+  effectiveUserId: maybe(uint32),
+  startTime: maybe(uint53),
+  cpuTimeMs: maybe(double),
+  memoryUsage: maybe(uint53),
+  status: text,
+  kernelThread: fc.boolean(),
+}, { noNullPrototype: true });
