@@ -1,0 +1,130 @@
+/**
+ * A small agent's world for tests: a state directory of its own, events that look real, and a store that is checked.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
+import type { SqlValue } from "../../proto/event_row.ts";
+import { joinArgv } from "../../proto/argv.ts";
+import { eventRow } from "../../proto/event_row.ts";
+import { blankProcessEvent, type ProcessEvent, type ProcessState } from "../../proto/process_event.ts";
+import { type Batch, SEQUENCES_PER_STREAM, type Store, type Stream } from "../../agent/store/store.ts";
+
+export const BOOT_ID = "0123abcd-0000-4000-8000-000000000000";
+
+/** A directory that is removed with everything in it. */
+export class TempDir implements Disposable {
+  readonly path = Deno.makeTempDirSync({ prefix: "daemoneye-agent-" });
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.path, { recursive: true });
+  }
+}
+
+export function execIdOf(pid: number): string {
+  return `0123abcd-${pid}-${1_000 + pid}`;
+}
+
+/** A start of `pid`, at a time that grows with it. */
+export function start(pid: number, more: Partial<ProcessEvent> = {}): ProcessEvent {
+  const time = 1_700_000_000_000 + pid;
+  return {
+    ...blankProcessEvent("start", time, execIdOf(pid), pid),
+    ppid: 1,
+    name: "prog",
+    executablePath: "/usr/bin/prog",
+    argv: joinArgv(["prog", `arg-${pid}`]),
+    argvLength: 20,
+    userId: 1_000,
+    startTime: time,
+    source: "ebpf",
+    ...more,
+  };
+}
+
+export function stop(pid: number, more: Partial<ProcessEvent> = {}): ProcessEvent {
+  const begin = start(pid);
+  return {
+    ...begin,
+    kind: "stop",
+    time: begin.time + 5,
+    endTime: begin.time + 5,
+    durationMs: 5,
+    exitCode: 0,
+    cpuTimeMs: 1.5,
+    ...more,
+  };
+}
+
+export function state(pid: number, more: Partial<ProcessState> = {}): ProcessState {
+  return {
+    execId: execIdOf(pid),
+    parentExecId: null,
+    pid,
+    ppid: 1,
+    name: "prog",
+    executablePath: "/usr/bin/prog",
+    argv: joinArgv(["prog", `arg-${pid}`]),
+    argvLength: 20,
+    userId: 1_000,
+    userName: "me",
+    effectiveUserId: 1_000,
+    startTime: 1_700_000_000_000 + pid,
+    cpuTimeMs: 1,
+    memoryUsage: 4_096,
+    status: "sleeping",
+    kernelThread: false,
+    ...more,
+  };
+}
+
+export function openTestStream(store: Store, epoch = "epoch-1", collectorId = "col"): Stream {
+  return store.openStream({ collectorId, epoch, bootId: BOOT_ID, version: "1", source: "ebpf" }, 1);
+}
+
+/** Commits events with the sequences after the watermark. */
+export function commitEvents(
+  store: Store,
+  stream: Stream,
+  events: readonly ProcessEvent[],
+  more: Partial<Batch> = {},
+): void {
+  const first = stream.lastSequence + 1;
+  const rows: SqlValue[][] = events.map((event, i) =>
+    eventRow(event, stream.number * SEQUENCES_PER_STREAM + first + i, stream.collectorId)
+  );
+  const lastSequence = stream.lastSequence + events.length;
+  const batch = { stream, lastSequence, events: rows, snapshots: [], gaps: [], sources: null, alerts: [], ...more };
+  store.commit(batch, 2);
+}
+
+/** Rows of a query on a store's file, read as any reader does. */
+export function rows(path: string, sql: string, ...parameters: SqlValue[]): Record<string, SqlValue>[] {
+  using db = new DatabaseSync(path, { readOnly: true });
+  return [...db.prepare(sql).iterate(...parameters)].map((row) => ({ ...row })) as Record<string, SqlValue>[];
+}
+
+/** What must hold of every store, whatever happened to it. */
+export function checkStore(path: string): void {
+  assert.deepEqual(rows(path, "PRAGMA integrity_check"), [{ integrity_check: "ok" }]);
+  // Each number of a stream up to its watermark is an event, a gap, part of a gap, or a message without a row.
+  for (const { stream, last_sequence } of rows(path, "SELECT stream, last_sequence FROM collectors")) {
+    const [{ highest }] = rows(
+      path,
+      "SELECT coalesce(max(event_id) % 1099511627776, 0) AS highest FROM process_events WHERE event_id / 1099511627776 = ?",
+      stream!,
+    ) as [{ highest: number }];
+    assert.ok(highest <= (last_sequence as number), `stream ${stream}: event ${highest} above ${last_sequence}`);
+  }
+  const orphans = "SELECT count(*) AS n FROM alerts WHERE event_id NOT IN (SELECT event_id FROM process_events)";
+  assert.deepEqual(rows(path, orphans), [{ n: 0 }]);
+}
+
+/** Waits until `holds`. */
+export async function until(what: string, holds: () => boolean, patienceMs = 10_000): Promise<void> {
+  const end = performance.now() + patienceMs;
+  while (!holds()) {
+    if (performance.now() > end) throw new Error(`It did not come about that ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
