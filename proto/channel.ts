@@ -59,7 +59,10 @@ const LATE = {
 export class ChannelClosedError extends Error {
   override name = "ChannelClosedError";
   constructor(options?: ErrorOptions) {
-    super("The channel is closed", options);
+    super(
+      options?.cause instanceof Error ? `The connection broke: ${options.cause.message}` : "The channel is closed",
+      options,
+    );
   }
 }
 
@@ -214,7 +217,7 @@ export class Channel {
 
   /** Reads until a payload is whole. `null` at the end of the stream. */
   async #nextPayload(): Promise<Uint8Array<ArrayBuffer> | null> {
-    for (;;) {
+    while (!this.#closed) {
       const payload = this.#reader.next();
       if (payload !== null) {
         this.#frameWaitMs = 0;
@@ -224,14 +227,12 @@ export class Channel {
       if (count === null) {
         if (!this.#closed) this.#reader.finish();
         this.close();
-        return null;
-      }
-      this.#reader.filled(count);
+      } else this.#reader.filled(count);
     }
+    return null;
   }
 
   async #read(): Promise<number | null> {
-    if (this.#closed) return null;
     const { frameTimeoutMs, idleTimeoutMs } = this.#options;
     const within = this.#reader.pending > 0;
     // Pieces of one frame share one time, or a peer could hold the channel by a byte now and then. Only waiting counts:
@@ -258,6 +259,7 @@ export class Channel {
       } catch (error) {
         throw error instanceof ChannelTimeoutError ? error : new ChannelClosedError({ cause: error });
       }
+      if (count <= 0) throw new ChannelClosedError();
       rest = rest.subarray(count);
     }
   }

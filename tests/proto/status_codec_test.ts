@@ -1,0 +1,129 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import type { AgentStatus, CollectorStatus } from "../../proto/status.ts";
+import {
+  decodeAgentStatus,
+  decodeCollectorStatus,
+  encodeAgentStatus,
+  encodeCollectorStatus,
+  MAX_STATUS_BYTES,
+} from "../../proto/status_codec.ts";
+import { WireError } from "../../proto/wire_error.ts";
+
+const TIER = {
+  bootId: "a1b2c3d4",
+  time: 1_732_166_400_123,
+  uptimeMs: 1_234.5,
+  pid: 77,
+  userId: 0,
+  version: "0.1.0",
+  state: "running",
+  memoryBytes: 90_000_000,
+  cpuMs: 12.25,
+  notices: [{ time: 5, text: "ein Hinweis, höflich" }, { time: 6, text: "" }],
+  noticeCount: 2 ** 40,
+};
+
+const COLLECTOR: CollectorStatus = {
+  ...TIER,
+  collectorId: "procmond",
+  epoch: "e1",
+  sources: [{ name: "ebpf", state: "active", detail: "all", misses: [] }, {
+    name: "proc",
+    state: "unavailable",
+    detail: "",
+    misses: ["short lives"],
+  }],
+  confinement: "all threads",
+  connected: true,
+  lastSequence: 2 ** 40 - 1,
+  acknowledgedSequence: 12,
+  acknowledgedTime: 1_732_166_400_000,
+  queuedEvents: 3,
+  trackedProcesses: 400,
+  forksSinceBoot: 0,
+  counters: { exec_received: 9, events: 2 ** 45, rate: 0.5 },
+};
+
+const AGENT: AgentStatus = {
+  ...TIER,
+  userId: null,
+  notices: [],
+  rules: [
+    {
+      id: "r1",
+      title: "T",
+      severity: "high",
+      file: "r1.yml",
+      state: "active",
+      line: null,
+      column: null,
+      reason: null,
+      hits: 3,
+    },
+    { id: "r2", title: "", severity: "", file: "r2.yml", state: "rejected", line: 1, column: 0, reason: "no", hits: 0 },
+  ],
+  collectors: [{ collectorId: "procmond", epoch: "e1", connectedSince: 1, lastSequence: 2, lastEventTime: 3 }],
+  storeBytes: 2 ** 41,
+  lastCommitTime: 4,
+  counters: {},
+};
+
+Deno.test("statuses come back as they went", () => {
+  assert.deepEqual(decodeCollectorStatus(encodeCollectorStatus(COLLECTOR)), COLLECTOR);
+  const blank = { ...COLLECTOR, userId: null, sources: [], notices: [], counters: {}, forksSinceBoot: null };
+  assert.deepEqual(decodeCollectorStatus(encodeCollectorStatus(blank)), blank);
+  assert.deepEqual(decodeAgentStatus(encodeAgentStatus(AGENT)), AGENT);
+  const full = { ...AGENT, ...TIER, counters: { events: 1 } };
+  assert.deepEqual(decodeAgentStatus(encodeAgentStatus(full)), full);
+});
+
+Deno.test("a counter's name cannot be taken for a property of all objects", () => {
+  const counters = JSON.parse('{"__proto__": 7, "constructor": 1}');
+  const decoded = decodeAgentStatus(encodeAgentStatus({ ...AGENT, counters })).counters;
+  assert.deepEqual(Object.entries(decoded).sort(), [["__proto__", 7], ["constructor", 1]]);
+  assert.equal(Object.getPrototypeOf(decoded), Object.prototype);
+});
+
+Deno.test("statuses with numbers that are none are refused both ways", () => {
+  assert.throws(() => encodeCollectorStatus({ ...COLLECTOR, lastSequence: -1 }), WireError);
+  assert.throws(() => encodeAgentStatus({ ...AGENT, storeBytes: 0.5 }), WireError);
+  assert.throws(() => decodeAgentStatus(encodeAgentStatus({ ...AGENT, uptimeMs: NaN })), WireError);
+  assert.throws(() => decodeAgentStatus(encodeAgentStatus({ ...AGENT, counters: { a: Infinity } })), WireError);
+});
+
+Deno.test("a status without the part of both daemons is refused", () => {
+  assert.throws(() => decodeAgentStatus(new Uint8Array(0)), /This is no status: it does not say of which daemon/);
+  assert.throws(() => decodeCollectorStatus(new Uint8Array(0)), WireError);
+});
+
+Deno.test("a status is refused before much is made of it", () => {
+  assert.throws(() => decodeAgentStatus(new Uint8Array(MAX_STATUS_BYTES + 1)), /bytes/);
+  const rules = new Uint8Array(40_002); // 20,001 empty rules
+  for (let at = 0; at < rules.length; at += 2) rules[at] = 0x12;
+  assert.throws(() => decodeAgentStatus(rules), /more than 20000 fields/);
+  const notices = new Uint8Array(40_002);
+  for (let at = 0; at < notices.length; at += 2) notices[at] = 0x52;
+  assert.throws(() => decodeAgentStatus(Uint8Array.of(0x0a, 0xc2, 0xb8, 0x02, ...notices)), /more than 20000 fields/);
+});
+
+Deno.test("damaged and random statuses throw nothing but WireError", () => {
+  const survives = (bytes: Uint8Array) => {
+    for (const decode of [decodeAgentStatus, decodeCollectorStatus]) {
+      try {
+        decode(bytes);
+      } catch (error) {
+        assert.ok(error instanceof WireError, String(error));
+      }
+    }
+  };
+  for (const bytes of [encodeAgentStatus(AGENT), encodeCollectorStatus(COLLECTOR)]) {
+    for (let cut = 0; cut < bytes.length; cut++) survives(bytes.subarray(0, cut));
+    for (let bit = 0; bit < bytes.length * 8; bit++) {
+      const damaged = bytes.slice();
+      damaged[bit >>> 3]! ^= 1 << (bit & 7);
+      survives(damaged);
+    }
+  }
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), survives), { numRuns: 1_000 });
+});
