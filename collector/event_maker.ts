@@ -19,14 +19,26 @@ import type { ExitRecord, LossRecord, TableEntry } from "./sources/source.ts";
 import type { TrackedProcess } from "./tracked_process.ts";
 
 export class EventMaker {
-  /** Unix milliseconds of the moment of boot. */
-  offsetMs = 0;
+  #offsetMs = 0;
   readonly #source: string;
   readonly #userName: (userId: number) => string | null;
+  /** Names since the last {@linkcode begin}: a storm has few users and many events. */
+  readonly #names = new Map<number, string | null>();
 
   constructor(source: string, userName: (userId: number) => string | null) {
     this.#source = source;
     this.#userName = userName;
+  }
+
+  /** Unix milliseconds of the moment of boot. */
+  get offsetMs(): number {
+    return this.#offsetMs;
+  }
+
+  /** Begins a batch: `offsetMs` is from now on the Unix time of the moment of boot, and names are looked up anew. */
+  begin(offsetMs: number): void {
+    this.#offsetMs = offsetMs;
+    this.#names.clear();
   }
 
   start(process: TrackedProcess, time: number, reason: string | null, changed: readonly string[]): ProcessEvent {
@@ -72,7 +84,7 @@ export class EventMaker {
       argv: process.image.argv,
       argvLength: process.image.argvLength,
       userId: process.userId,
-      userName: process.userId === null ? null : this.#userName(process.userId),
+      userName: this.#nameOf(process.userId),
       effectiveUserId: process.effectiveUserId,
       startTime: this.#startMs(process),
       cpuTimeMs: milliseconds(entry.cpuTime),
@@ -107,7 +119,7 @@ export class EventMaker {
     event.device = image.device;
     event.cgroupId = image.cgroupId;
     event.userId = process.userId;
-    if (process.userId !== null) event.userName = this.#userName(process.userId);
+    event.userName = this.#nameOf(process.userId);
     event.effectiveUserId = process.effectiveUserId;
     event.groupId = process.groupId;
     event.startTime = this.#startMs(process);
@@ -120,6 +132,16 @@ export class EventMaker {
     return event;
   }
 
+  #nameOf(userId: number | null): string | null {
+    if (userId === null) return null;
+    let name = this.#names.get(userId);
+    if (name === undefined) {
+      name = this.#userName(userId);
+      this.#names.set(userId, name);
+    }
+    return name;
+  }
+
   #startMs(process: TrackedProcess): number | null {
     if (process.start === "unknown") return null;
     process.startMs ??= this.#ms(process.startTime);
@@ -127,7 +149,7 @@ export class EventMaker {
   }
 
   #ms(time: number): number {
-    return Math.floor(this.offsetMs + time / 1e6);
+    return Math.floor(this.#offsetMs + time / 1e6);
   }
 }
 

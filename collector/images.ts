@@ -45,6 +45,7 @@ export class Redactor {
   update(before: Image, entry: TableEntry): Image {
     if (entry.status === "zombie" || entry.status === "dead") return before; // its memory is gone already
     const { path, mismatch } = splitPath(entry.executablePath);
+    const masked = this.#masked;
     const argv = this.#redact(entry.argv);
     const after = before.with({
       name: entry.name,
@@ -54,6 +55,7 @@ export class Redactor {
     if (argv !== null && !isSameArgv(before, argv, entry.argvLength)) {
       return after.with({ argv, argvLength: entry.argvLength });
     }
+    this.#masked = masked; // the same secrets as before
     const isSame = after.name === before.name && after.executablePath === before.executablePath &&
       after.onDiskMismatch === before.onDiskMismatch;
     return isSame ? before : after;

@@ -60,7 +60,7 @@ export class Lifecycle {
     this.#clock = options.clock ?? kernelClock;
     this.#table = new ProcessTable(options.limits ?? TABLE_LIMITS);
     this.#maker = new EventMaker(options.source.description.name, options.userName ?? nameOfUser);
-    this.#maker.offsetMs = this.#clock.bootOffsetMs();
+    this.#maker.begin(this.#clock.bootOffsetMs());
   }
 
   /** Living processes in the table. */
@@ -73,6 +73,11 @@ export class Lifecycle {
     return this.#table.forgotten;
   }
 
+  /** Bytes of arguments and paths in the table. */
+  get retainedBytes(): number {
+    return this.#table.bytes;
+  }
+
   /** Secrets masked since the start. */
   get masked(): number {
     return this.#redactor.masked;
@@ -83,7 +88,7 @@ export class Lifecycle {
    * read whole; records of execs up to then tell of programs that the snapshot may show already.
    */
   baseline(entries: readonly TableEntry[], takenAt: number = this.#clock.bootTimeNs()): ProcessState[] {
-    this.#maker.offsetMs = this.#clock.bootOffsetMs();
+    this.#maker.begin(this.#clock.bootOffsetMs());
     const added = entries.filter((entry) => this.#table.get(entry.pid) === undefined).sort(byStart)
       .map((entry) => this.#addEntry(entry, takenAt, "baseline"));
     for (const process of added) this.#adopt(process, process.ppid);
@@ -134,7 +139,7 @@ export class Lifecycle {
 
   /** Hands out what came of the records so far. `nowMs` is the Unix time, which says which forks waited long enough. */
   flush(nowMs: number): Flushed {
-    this.#maker.offsetMs = this.#clock.bootOffsetMs();
+    this.#maker.begin(this.#clock.bootOffsetMs());
     this.#reportForks((nowMs - FORK_PATIENCE_MS - this.#maker.offsetMs) * 1e6);
     const flushed = { events: this.#events, gaps: this.#gaps };
     this.#events = [];
@@ -303,14 +308,15 @@ export class Lifecycle {
   #isUnseen(entry: TableEntry): boolean {
     if (entry.status === "zombie" || entry.status === "dead") return false; // it has ended, and that was reported
     if (this.#table.get(entry.pid) !== undefined) return false; // the pid is a younger process' already
-    return this.#table.ended(entry.pid)?.relate(entry.startTime) !== "same";
+    const ended = this.#table.ended(entry.pid);
+    return ended === undefined || ended.relate(entry.startTime) === "younger";
   }
 
-  /** Whether the end of a process was reported already. */
+  /** Whether a process has ended: its own end was reported, or that of one that had the pid after it. */
   #hasEnded(pid: number, startTime: number | null, time: number): boolean {
     const ended = this.#table.ended(pid);
     if (ended === undefined) return false;
-    return startTime === null ? ended.endTime! >= time : ended.relate(startTime) === "same";
+    return startTime === null ? ended.endTime! >= time : ended.relate(startTime) !== "younger";
   }
 
   #addEntry(entry: TableEntry, takenAt: number, reported: "event" | "baseline"): TrackedProcess {
