@@ -1,0 +1,221 @@
+/**
+ * The second gate for SQL of rules and hunts, inside SQLite, and the deadline of a running query.
+ *
+ * It knows nothing of the first gate (`sql_guard.ts`) and keeps its own lists: while a statement is prepared, SQLite asks
+ * about every table, column and function that it is going to touch, and whatever is not listed here is denied.
+ *
+ * Nothing can interrupt a statement that runs, so the tables are seen through views whose condition calls back for every
+ * row and throws when the time is up. Three names have to be unforgeable for that. SQLite tells the authorizer "by which
+ * view" a table is read, but a CTE's name counts as one: a query that names a CTE like the view would read the table
+ * past the clock. Views that touch a table therefore have a random name, and so has the function.
+ *
+ * Never read such a statement with `StatementSync.all()`: in Deno 2.9.6 it does not end when a function called from SQL
+ * throws. `iterate()` throws that error but hides those of SQLite; {@linkcode runGuarded} deals with both.
+ *
+ * @module
+ */
+import { constants, type DatabaseSync, type StatementSync } from "node:sqlite";
+import "./sqlite_types.ts";
+import { CATALOG, type Table } from "../catalog.ts";
+import type { SqlValue } from "../event_row.ts";
+import { type GuardedQuery, weave } from "./sql_guard.ts";
+import { tickColumn } from "./sql_query.ts";
+
+/**
+ * `limits` of a connection that runs SQL of rules and hunts. `length` holds the longest row of the store, an alert whose
+ * evidence is full of escapes; a function that makes more fails.
+ */
+export const READ_LIMITS = {
+  attach: 0,
+  length: 4_194_304,
+  sqlLength: 131_072,
+  column: 512,
+  exprDepth: 600,
+  compoundSelect: 8,
+  functionArg: 32,
+  likePatternLength: 512,
+  variableNumber: 128,
+  triggerDepth: 1,
+} as const;
+
+/** Calls of the view's condition between two looks at the clock: some 20 µs. */
+const CALLS_PER_LOOK = 128;
+
+/** Functions over one row. `like` is what the operator LIKE calls. */
+const ROW_FUNCTIONS: readonly string[] = [
+  ..."like,length,substr,instr,lower,upper,trim,ltrim,rtrim,replace,hex,unhex".split(","),
+  ..."coalesce,ifnull,nullif,iif,abs,round,min,max".split(","),
+  ..."date,time,datetime,julianday,unixepoch,strftime".split(","),
+  ..."json_extract,json_array_length".split(","),
+];
+/** Functions over several rows. */
+const QUERY_FUNCTIONS: readonly string[] = [
+  ..."count,sum,avg,total,group_concat".split(","),
+  ..."row_number,rank,dense_rank,lag,lead,first_value,last_value".split(","),
+];
+
+/** A query ran longer than it may. */
+export class QueryDeadlineError extends Error {
+  override name = "QueryDeadlineError";
+  constructor(readonly budgetMs: number) {
+    super(`The query was stopped after ${budgetMs} ms`);
+  }
+}
+
+/** Views over the tables of a database, of the same names, that stop a query when its time is up. */
+export interface DeadlineViews {
+  /** Name of the SQL function that looks at the clock. */
+  readonly tick: string;
+  /** Name of the SQL function that notes that it was called. */
+  readonly mark: string;
+  /** Random name of the view that reads a table, by table. */
+  readonly gates: ReadonlyMap<string, string>;
+  /** Gives what runs from now on so much time, and takes the mark back. */
+  start(budgetMs: number): void;
+  /** Throws {@linkcode QueryDeadlineError} when the time is up. */
+  look(): void;
+  /** Whether `mark` was called since the start. */
+  readonly marked: boolean;
+}
+
+/**
+ * Makes temporary views named like the tables, which from then on hide them. Also on a database that is open read-only.
+ *
+ * @param narrow a condition on the rows of a table, in trusted SQL, or `null`
+ */
+export function openDeadlineViews(
+  db: DatabaseSync,
+  tables: Iterable<Table> = CATALOG.values(),
+  narrow: (table: Table) => string | null = () => null,
+): DeadlineViews {
+  const secret = crypto.randomUUID().replaceAll("-", "");
+  const tick = `tick_${secret}`, mark = `mark_${secret}`;
+  let budget = 0, deadline = Infinity, calls = 0, marked = false;
+  const look = (): void => {
+    if (performance.now() > deadline) throw new QueryDeadlineError(budget);
+  };
+  db.function(tick, { varargs: true }, () => {
+    if (++calls % CALLS_PER_LOOK === 0) look();
+    return 1;
+  });
+  db.function(mark, { varargs: true }, () => {
+    marked = true;
+    return 0;
+  });
+  const gates = new Map<string, string>();
+  for (const table of tables) {
+    const gate = `${table.name}_${secret}`;
+    const condition = narrow(table);
+    const list = table.columns.map((column) => `"${column.name}"`).join(", ");
+    db.exec(
+      `CREATE TEMP VIEW "${gate}" AS SELECT ${list} FROM main."${table.name}"
+       WHERE ${tick}("${tickColumn(table)}")${condition === null ? "" : ` AND (${condition})`};
+       CREATE TEMP VIEW "${table.name}" AS SELECT ${list} FROM temp."${gate}";`,
+    );
+    gates.set(table.name, gate);
+  }
+  return {
+    tick,
+    mark,
+    gates,
+    look,
+    start(budgetMs) {
+      budget = budgetMs;
+      deadline = performance.now() + budgetMs;
+      marked = false;
+    },
+    get marked() {
+      return marked;
+    },
+  };
+}
+
+/** What {@linkcode authorizeReads} lets through. */
+export interface ReadScope {
+  /** Columns by table. */
+  readonly tables: ReadonlyMap<string, ReadonlySet<string>>;
+  /** "row": functions over one row; "query": those over several too. */
+  readonly functions: "row" | "query";
+  /** Set when the tables are to be read through their views alone. */
+  readonly views: DeadlineViews | null;
+}
+
+/** Columns by table, for all tables of the catalog. */
+export function catalogColumns(): ReadonlyMap<string, ReadonlySet<string>> {
+  return new Map([...CATALOG].map(([name, table]) => [name, new Set(table.columns.map((column) => column.name))]));
+}
+
+/** Denies whatever a statement prepared from now on does beyond reading the scope. `db.setAuthorizer(null)` ends it. */
+export function authorizeReads(db: DatabaseSync, scope: ReadScope): void {
+  const { tables, views } = scope;
+  const functions = new Set(scope.functions === "row" ? ROW_FUNCTIONS : [...ROW_FUNCTIONS, ...QUERY_FUNCTIONS]);
+  if (views !== null) functions.add(views.tick).add(views.mark);
+  const gated = new Map([...views?.gates ?? []].map(([table, gate]) => [gate, table]));
+
+  // A table that is read without a column, as by count(*), has "" for one, and its schema only if the query names it.
+  // Of a table behind a view that would be a read past the clock; the views themselves read a column always.
+  const readAllowed = (table: string, column: string, schema: string | null, by: string | null): boolean => {
+    if (views !== null && schema === "main") return gated.get(by ?? "") === table && column !== "";
+    const columns = tables.get(gated.get(table) ?? table);
+    const known = schema === (views === null ? "main" : "temp") || (schema === null && column === "");
+    return known && columns !== undefined && (column === "" || columns.has(column));
+  };
+
+  db.setAuthorizer((code, first, second, schema, by) => {
+    const allowed = code === constants.SQLITE_SELECT ||
+      code === constants.SQLITE_READ && readAllowed(first ?? "", second ?? "", schema, by) ||
+      code === constants.SQLITE_FUNCTION && functions.has(second ?? "");
+    return allowed ? constants.SQLITE_OK : constants.SQLITE_DENY;
+  });
+}
+
+/** The answer to a query: names of its columns, and its rows, which come while one asks for them. */
+export interface Answer {
+  readonly names: readonly string[];
+  /** Integers beyond 2^53 are `bigint`. Leave the loop or finish it: until then the statement is open. */
+  readonly rows: Generator<(SqlValue | bigint)[]>;
+}
+
+/**
+ * Runs a query of purpose "hunt" behind both gates; the authorizer stays set. The time counts from here and covers the
+ * reading of the rows too, which throws {@linkcode QueryDeadlineError}, or SQLite's error when it cannot go on.
+ *
+ * @throws Error of SQLite when the second gate denies what the first let through, or the database lacks a column
+ */
+export function runGuarded(db: DatabaseSync, views: DeadlineViews, query: GuardedQuery, budgetMs: number): Answer {
+  authorizeReads(db, { tables: catalogColumns(), functions: "query", views });
+  const sql = weave(query, views.tick);
+  views.start(budgetMs);
+  const names = db.prepare(sql).columns().map((column) => column.name);
+  // The second part runs when the first has given all its rows, and gives none.
+  const nothing = names.map(() => "NULL").join(", ");
+  const marking = db.prepare(`SELECT * FROM (${sql}) UNION ALL SELECT ${nothing} WHERE ${views.mark}()`);
+  return { names, rows: readMarked(db, views, sql, marking) };
+}
+
+/**
+ * The rows of a statement that marks its end. In Deno 2.9.6 `iterate()` takes an error of SQLite (damage, no memory, a
+ * value that cannot be computed) for the end of the rows; `get()` throws it, so that the row at fault is asked for alone.
+ */
+function* readMarked(db: DatabaseSync, views: DeadlineViews, sql: string, marking: StatementSync): Answer["rows"] {
+  marking.setReadBigInts(true);
+  marking.setReturnArrays(true);
+  let count = 0;
+  for (const row of marking.iterate() as Iterable<unknown> as Iterable<(SqlValue | bigint)[]>) {
+    views.look();
+    count++;
+    yield row.map(narrowed);
+  }
+  if (views.marked) return;
+  const atFault = db.prepare(`SELECT * FROM (${sql}) LIMIT 1 OFFSET ${count}`);
+  atFault.setReadBigInts(true);
+  atFault.get();
+  throw new Error("SQLite stopped before the last row, and does not say why");
+}
+
+/** An integer that a double holds exactly becomes one. */
+function narrowed(value: SqlValue | bigint): SqlValue | bigint {
+  if (typeof value !== "bigint") return value;
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : value;
+}

@@ -1,0 +1,147 @@
+/**
+ * The first gate for SQL of rules and hunts: what it lets through is one bounded SELECT over the catalog's tables.
+ *
+ * The text is hostile. It is checked in five steps, each for what the one before it cannot see: tokens and nesting,
+ * syntax by SQLite's parser, a syntax tree, names and forms against allow-lists, and that lexer and parser agree on
+ * every quoted piece. SQLite's authorizer (`authorizer.ts`) is the second gate and shares no list with this one.
+ *
+ * @module
+ */
+import { type Node, parse } from "sql-parser-cst";
+import { type LexedSql, lexSql } from "./sql_lexer.ts";
+import type { Purpose } from "./sql_expression.ts";
+import { type Insertion, type Output, QueryCheck } from "./sql_query.ts";
+import { refuse, SqlRefusedError } from "./sql_refused.ts";
+import { checkSyntax } from "./sql_syntax.ts";
+
+export { SqlRefusedError } from "./sql_refused.ts";
+export type { Purpose } from "./sql_expression.ts";
+
+/** A column that a rule selects: one of `process_events` unchanged, or an expression over it. */
+export interface RowOutput {
+  readonly name: string;
+  /** Column of `process_events`; `null` when `sql` computes it. */
+  readonly column: string | null;
+  readonly sql: string | null;
+}
+
+/** What the engine needs of a query that looks at one row of `process_events` at a time. */
+export interface RowQuery {
+  /** The name of `process_events` in it. */
+  readonly alias: string;
+  readonly where: string;
+  readonly outputs: readonly RowOutput[];
+  /** Columns that `where` and the computed outputs read. */
+  readonly columns: ReadonlySet<string>;
+}
+
+declare const guarded: unique symbol;
+
+/** A query that passed; only {@linkcode guardSql} makes one. */
+export interface GuardedQuery {
+  readonly [guarded]: true;
+  readonly purpose: Purpose;
+  /** The query, comments and end semicolons blanked. */
+  readonly sql: string;
+  /** Tables of the catalog that it reads. */
+  readonly tables: readonly string[];
+  /** Where the deadline is looked at, by place in `sql`. */
+  readonly insertions: readonly Insertion[];
+  /** Of purpose "rule" alone. */
+  readonly row: RowQuery | null;
+}
+
+/**
+ * Checks a query.
+ *
+ * "rule": rows of `process_events`, one at a time: no join, subquery, aggregate, window, DISTINCT, ORDER BY or LIMIT.
+ * "hunt": any table of the catalog, with joins, aggregates, windows, CTEs and subqueries, each bounded.
+ *
+ * @throws SqlRefusedError with a reason for people and the offset in `sql`
+ *
+ * @example
+ * ```ts
+ * import { guardSql } from "./sql_guard.ts";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(guardSql("SELECT pid FROM processes WHERE name = 'sh'", "hunt").tables, ["processes"]);
+ * assert.throws(() => guardSql("SELECT load_extension('x') FROM processes", "hunt"), /load_extension is not allowed/);
+ * ```
+ */
+export function guardSql(sql: string, purpose: Purpose): GuardedQuery {
+  const lexed = lexSql(sql);
+  checkSyntax(lexed);
+  const statement = parseOne(lexed.sql);
+  const check = new QueryCheck(purpose);
+  let outputs: readonly Output[];
+  try {
+    outputs = check.statement(statement);
+  } catch (error) {
+    if (error instanceof RangeError) refuse("The query is nested too deeply", 0);
+    throw error;
+  }
+  checkAgreement(lexed, check.quoted);
+  const query: Omit<GuardedQuery, typeof guarded> = {
+    purpose,
+    sql: lexed.sql,
+    tables: [...check.tables],
+    insertions: check.insertions.map((insertion, i) => ({ insertion, i }))
+      .sort((a, b) => a.insertion.at - b.insertion.at || a.i - b.i).map(({ insertion }) => insertion),
+    row: purpose === "rule" ? rowQuery(lexed.sql, statement, check, outputs) : null,
+  };
+  return query as GuardedQuery;
+}
+
+/** The SQL to run: with a look at the deadline, by the SQL function `tick`, in every loop. */
+export function weave(query: GuardedQuery, tick: string): string {
+  let out = "", from = 0;
+  for (const { at, text } of query.insertions) {
+    out += query.sql.slice(from, at) + text(tick);
+    from = at;
+  }
+  return out + query.sql.slice(from);
+}
+
+function parseOne(sql: string): Node {
+  let statements: readonly Node[];
+  try {
+    statements = parse(sql, { dialect: "sqlite", includeRange: true }).statements;
+  } catch (error) {
+    // SQLite reads it, so this is a form that the parser does not know, or one nested too deeply for its stack.
+    const place = error instanceof Error ? /:([0-9]+):([0-9]+)\n/.exec(error.message) : null;
+    const offset = place === null ? 0 : offsetOf(sql, Number(place[1]), Number(place[2]));
+    throw new SqlRefusedError("This form of SQL is not supported", offset, { cause: error });
+  }
+  const [statement, second] = statements.filter((node) => node.type !== "empty");
+  if (statement === undefined) refuse("The query is empty", 0);
+  if (second !== undefined) refuse("Only one statement is allowed", second.range![0]);
+  return statement;
+}
+
+/** Texts and quoted names must be the same pieces to the lexer, which reads like SQLite, and to the parser. */
+function checkAgreement({ tokens }: LexedSql, quoted: ReadonlySet<number>): void {
+  const pieces = tokens.filter((token) => token.kind === "text" || token.kind === "name");
+  const missed = pieces.find((piece) => !quoted.has(piece.start));
+  if (missed !== undefined) refuse("A quoted piece is not allowed here", missed.start);
+  if (pieces.length !== quoted.size) refuse("The query cannot be read in one way only", 0);
+}
+
+function rowQuery(sql: string, statement: Node, check: QueryCheck, outputs: readonly Output[]): RowQuery {
+  if (statement.type !== "select_stmt") return refuse("Only SELECT statements are allowed", 0);
+  const from = statement.clauses.find((clause) => clause.type === "from_clause")!;
+  const where = statement.clauses.find((clause) => clause.type === "where_clause");
+  if (where === undefined) refuse("A rule needs WHERE; without it every event would match", from.range![1]);
+  const item = from.expr;
+  const alias = item.type === "alias" ? item.alias.name : "process_events";
+  const rowOutputs = outputs.map(({ name, column, range }): RowOutput => {
+    if (column !== null) return { name: name!, column, sql: null };
+    return { name: name!, column: null, sql: sql.slice(...range!) };
+  });
+  return { alias, where: sql.slice(...where.expr.range!), outputs: rowOutputs, columns: check.columns };
+}
+
+/** Offset of a one-based line and column. */
+function offsetOf(sql: string, line: number, column: number): number {
+  let offset = 0;
+  for (let at = 1; at < line; at++) offset = sql.indexOf("\n", offset) + 1;
+  return Math.min(offset + column - 1, sql.length);
+}
