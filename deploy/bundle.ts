@@ -1,0 +1,94 @@
+/**
+ * The programs of the tiers as single files, made by `deno bundle` from the checkout.
+ *
+ * Made anew only when a source file changed. A bundle appears under its name complete or not at all.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { fileURLToPath } from "node:url";
+
+/** The checkout that this program runs from, without trailing slash. */
+export const CHECKOUT = fileURLToPath(new URL("..", import.meta.url)).replace(/\/+$/, "");
+
+/** Entry points by the name of their bundle. */
+export const PROGRAMS = {
+  collector: "collector/main.ts",
+  agent: "agent/main.ts",
+  cli: "cli/main.ts",
+  viewer: "deploy/viewer.ts",
+} as const;
+export type Program = keyof typeof PROGRAMS;
+
+/** A bundle could not be made. */
+export class BundleError extends Error {
+  override name = "BundleError";
+}
+
+/** Directories and files whose change makes the bundles old. */
+const SOURCES = ["collector", "agent", "cli", "proto", "deploy", "deno.json", "deno.lock"];
+
+/**
+ * Makes the bundles in `directory` where they are missing or old.
+ *
+ * @param deno the Deno to bundle with
+ * @returns the path of each bundle, and whether any was made
+ * @throws {BundleError} with the words of `deno bundle`.
+ */
+export async function bundle<P extends Program>(
+  programs: readonly P[],
+  directory: string,
+  deno: string,
+): Promise<{ paths: Record<P, string>; made: boolean }> {
+  Deno.mkdirSync(directory, { recursive: true, mode: 0o755 });
+  const stamp = sourceStamp();
+  const paths = Object.fromEntries(programs.map((p) => [p, `${directory}/${p}.js`])) as Record<P, string>;
+  const old = programs.filter((program) => readStamp(`${paths[program]}.stamp`) !== stamp);
+  await Promise.all(old.map(async (program) => {
+    const fresh = `${paths[program]}.${Deno.pid}.new`;
+    await makeBundle(PROGRAMS[program], fresh, deno);
+    Deno.chmodSync(fresh, 0o644);
+    Deno.renameSync(fresh, paths[program]);
+    // Written after the bundle: a crash in between makes it again.
+    Deno.writeTextFileSync(`${paths[program]}.stamp`, stamp);
+  }));
+  return { paths, made: old.length > 0 };
+}
+
+/** Bundles one entry point of the checkout into `output`. Names are kept, for stack traces. @throws {BundleError} */
+export async function makeBundle(entry: string, output: string, deno: string): Promise<void> {
+  const { success, stderr } = await new Deno.Command(deno, {
+    args: ["bundle", "--quiet", "--platform=deno", "--minify", "--keep-names", `--output=${output}`, entry],
+    cwd: CHECKOUT,
+    env: { NO_COLOR: "1", RUST_BACKTRACE: "0" },
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).output();
+  if (!success) throw new BundleError(`${entry} could not be bundled: ${new TextDecoder().decode(stderr).trim()}`);
+}
+
+function sourceStamp(): string {
+  const hash = createHash("sha256").update(Deno.version.deno);
+  for (const source of SOURCES) stampPath(`${CHECKOUT}/${source}`, hash);
+  return hash.digest("hex");
+}
+
+function stampPath(path: string, hash: ReturnType<typeof createHash>): void {
+  const found = Deno.statSync(path);
+  if (!found.isDirectory) {
+    hash.update(`${path}\0${found.size}\0${found.mtime?.getTime()}\n`);
+    return;
+  }
+  const names = [...Deno.readDirSync(path)].map((entry) => entry.name).sort();
+  for (const name of names) stampPath(`${path}/${name}`, hash);
+}
+
+function readStamp(path: string): string | null {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}

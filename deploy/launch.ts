@@ -1,0 +1,166 @@
+/**
+ * Everything that is settled before the first tier starts: state directory, users, programs, settings, grants.
+ *
+ * Used by `deno task start`, and by `collector` and `agent`, which start one tier by hand. Faults that a person can mend
+ * throw one of the classes of {@linkcode isExplained}, with the mend in the text.
+ *
+ * @module
+ */
+import { basename, dirname, resolve } from "node:path";
+import { ConfigError, type Settings } from "../proto/config.ts";
+import { stateLayout } from "../proto/state_layout.ts";
+import { bundle, BundleError, CHECKOUT } from "./bundle.ts";
+import { fillDenoDir, ordinaryPlace, type Place, rootPlace } from "./place.ts";
+import { ordinaryPrincipals, PrincipalError, principalsOf } from "./principals.ts";
+import {
+  GrantError,
+  LIBC_PATHS,
+  type Principals,
+  type Tier,
+  TIER_UMASK,
+  tierGrants,
+  type TierPaths,
+} from "./privileges.ts";
+import { fromCaller, placedSettings } from "./settings.ts";
+import { prepareState, StateError, TierLock } from "./state_directory.ts";
+import {
+  asLimitedRoot,
+  asSelf,
+  asUser,
+  COLLECTOR_CAPABILITIES,
+  inMountedView,
+  runBundle,
+  tierEnvironment,
+} from "./tier_command.ts";
+
+/** What a person may say on the command line of a task that starts tiers. */
+export interface LaunchFlags {
+  readonly state: string | undefined;
+  readonly config: string | undefined;
+  readonly set: readonly string[];
+}
+
+export interface Launch {
+  /** The state directory as a person sees it. */
+  readonly state: string;
+  readonly asRoot: boolean;
+  readonly place: Place;
+  readonly principals: Principals;
+  readonly settings: Settings;
+  readonly locks: readonly TierLock[];
+  /** The whole environment of every process that is started. */
+  readonly env: Readonly<Record<string, string>>;
+  /** The command that starts a tier, or the viewer with arguments of its own. */
+  command(program: "collector" | "agent"): string[];
+  viewerCommand(args: readonly string[]): string[];
+}
+
+/** Whether an error's message is all that a person needs. */
+export function isExplained(error: unknown): error is Error {
+  return error instanceof StateError || error instanceof PrincipalError || error instanceof ConfigError ||
+    error instanceof BundleError || error instanceof GrantError;
+}
+
+/** The absolute state directory that the flags name; relative to where the person called the task. */
+export function stateDirectory(named: string | undefined): string {
+  const path = fromCaller(named ?? `${CHECKOUT}/.daemoneye`);
+  // Grants are matched against real paths. The directory itself may be missing, or a link, which is refused later.
+  try {
+    return resolve(Deno.realPathSync(dirname(path)), basename(path));
+  } catch {
+    return path;
+  }
+}
+
+/** Settles everything and takes the locks of `tiers`. @throws what {@linkcode isExplained} knows. */
+export async function prepareLaunch(flags: LaunchFlags, tiers: readonly ("collector" | "agent")[]): Promise<Launch> {
+  Deno.umask(TIER_UMASK);
+  const asRoot = Deno.uid() === 0;
+  const principals = asRoot
+    ? principalsOf(Deno.readTextFileSync("/etc/passwd"), Deno.readTextFileSync("/etc/group"))
+    : ordinaryPrincipals(Deno.uid()!, Deno.gid()!);
+  requirePrograms(asRoot);
+  const state = stateDirectory(flags.state);
+  prepareState(stateLayout(state), principals);
+  const locks = tiers.map((tier) => new TierLock(stateLayout(state), tier));
+
+  const place = asRoot ? await rootPlace(state, principals) : ordinaryPlace(state);
+  const programs = (await bundle(["collector", "agent", "viewer"], place.programs, Deno.execPath())).paths;
+  await fillDenoDir(place, Object.values(programs));
+
+  const placed = placedSettings(place.state, place.shippedRules, flags, (path) => seenFromHere(path, place));
+  const { settings, config } = placed;
+  const paths: TierPaths = {
+    layout: stateLayout(place.state),
+    brokerSocket: settings.brokerSocket,
+    alertFile: settings.agent.alertFile,
+    rulesDirs: placed.rulesDirs,
+    configFiles: placed.configFiles,
+    alertHosts: [],
+    libc: findLibc(),
+  };
+  const tierFlags = ["--state", place.state, ...(config === null ? [] : ["--config", config])];
+  const own = flags.set.flatMap((assignment) => ["--set", assignment]);
+  const identity = asRoot
+    ? ["--set", `collector.user=${principals.collector}`, "--set", `collector.group=${principals.busGroup}`]
+    : [];
+  const args = {
+    collector: [...identity, "--set", `collector.agent_user=${principals.agent}`, ...own],
+    agent: [...placed.rulesSetting, ...own],
+  };
+  const run = (program: "collector" | "agent" | "viewer", tier: Tier, more: readonly string[]): string[] =>
+    runBundle(place.deno, programs[program], tierGrants(tier, paths), more);
+  const seen = (command: readonly string[]): string[] =>
+    place.view === null ? [...command] : inMountedView(place.view, command);
+
+  return {
+    state,
+    asRoot,
+    place,
+    principals,
+    settings,
+    locks,
+    env: tierEnvironment(Deno.env.toObject(), place.denoDir),
+    command(program) {
+      const command = run(program, program, [...tierFlags, ...args[program]]);
+      if (!asRoot) return asSelf(command);
+      return seen(
+        program === "collector"
+          ? asLimitedRoot(COLLECTOR_CAPABILITIES, command)
+          : asUser(principals.agent, principals.busGroup, command),
+      );
+    },
+    viewerCommand(more) {
+      const command = run("viewer", "cli", ["--state", place.state, ...more]);
+      return asRoot ? seen(asUser(principals.viewer, principals.readerGroup, command)) : asSelf(command);
+    },
+  };
+}
+
+function requirePrograms(asRoot: boolean): void {
+  for (const path of asRoot ? ["/usr/bin/setpriv", "/usr/bin/unshare", "/bin/sh"] : ["/usr/bin/setpriv", "/bin/sh"]) {
+    try {
+      Deno.statSync(path);
+    } catch {
+      throw new StateError(`${path} is missing, and no tier starts without it; install the package util-linux`);
+    }
+  }
+}
+
+/** The C library that the collector may open: the first that is there, by the name that it will use. */
+export function findLibc(): string {
+  const candidates = LIBC_PATHS[Deno.build.arch];
+  for (const path of candidates) {
+    try {
+      if (Deno.statSync(path).isFile) return path;
+    } catch {
+      // The next one.
+    }
+  }
+  throw new StateError(`No C library at ${candidates.join(", ")}; the collector needs one of them`);
+}
+
+/** A path as the tiers see it, as the supervisor sees it. */
+function seenFromHere(path: string, { view }: Place): string {
+  return view !== null && path.startsWith(`${view.seen}/`) ? view.real + path.slice(view.seen.length) : path;
+}

@@ -1,0 +1,227 @@
+/**
+ * Where the tiers find their programs, rules and state, so that the users they run as can read them.
+ *
+ * As root that is a directory of root's below `/var/lib/daemoneye-checkout`: no tier can write it, so none can change
+ * what it is started from. When the tiers' users cannot pass the way to the state directory (a checkout below `/root`),
+ * it gets a mount point in which a private mount namespace shows them the real one. As an ordinary user it is the
+ * directory `program` of the state.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { CHECKOUT } from "./bundle.ts";
+import { BUNDLE_FLAGS, NO_IMPORT, type Principals } from "./privileges.ts";
+import { StateError } from "./state_directory.ts";
+import { asUser, inMountedView, type MountedView } from "./tier_command.ts";
+
+/** Parent of the places of checkouts that root runs. */
+export const PLACES = "/var/lib/daemoneye-checkout";
+
+export interface Place {
+  readonly directory: string;
+  /** The Deno that the tiers run: the original, or a copy where they cannot execute it. */
+  readonly deno: string;
+  readonly programs: string;
+  readonly shippedRules: string;
+  /** `DENO_DIR` of the tiers. */
+  readonly denoDir: string;
+  /** The state directory as the tiers see it. */
+  readonly state: string;
+  /** How the tiers get to see it there; `null` when it is where it is. */
+  readonly view: MountedView | null;
+}
+
+/**
+ * Makes the place for tiers that root starts on `state`, whose directories exist.
+ *
+ * @throws {StateError} when the state cannot be shown to the tiers.
+ */
+export async function rootPlace(state: string, who: Principals, directory = placeOf(CHECKOUT)): Promise<Place> {
+  for (const path of [PLACES, directory, `${directory}/program`]) {
+    makeRootDirectory(path);
+  }
+  const original = Deno.realPathSync(Deno.execPath());
+  const deno = await runsFor(original, who) ? original : copyDeno(original, `${PLACES}/deno-${Deno.version.deno}`);
+  copyRules(`${CHECKOUT}/rules`, `${directory}/rules`);
+  let view: MountedView | null = null;
+  if (!await canPass(state, who)) {
+    view = { real: state, seen: `${directory}/state` };
+    makeRootDirectory(view.seen);
+    const refusal = await mountRefusal(view, who);
+    if (refusal !== null) {
+      throw new StateError(
+        `The users of the tiers cannot pass the way to ${state}, and this system does not let root show it to them ` +
+          `elsewhere (${refusal}); keep the state where they can, such as --state /var/lib/daemoneye-state`,
+      );
+    }
+  }
+  return {
+    directory,
+    deno,
+    programs: `${directory}/program`,
+    shippedRules: `${directory}/rules`,
+    denoDir: `${directory}/deno_dir`,
+    state: view?.seen ?? state,
+    view,
+  };
+}
+
+/** The place for tiers that run as the ordinary user who starts them. */
+export function ordinaryPlace(state: string): Place {
+  const directory = `${state}/program`;
+  Deno.mkdirSync(directory, { recursive: true, mode: 0o755 });
+  return {
+    directory,
+    deno: Deno.realPathSync(Deno.execPath()),
+    programs: directory,
+    shippedRules: `${CHECKOUT}/rules`,
+    denoDir: `${directory}/deno_dir`,
+    state,
+    view: null,
+  };
+}
+
+/** One place for each checkout, so that two do not exchange each other's programs. */
+export function placeOf(checkout: string): string {
+  return `${PLACES}/${createHash("sha256").update(checkout).digest("hex").slice(0, 16)}`;
+}
+
+/**
+ * Fills the tiers' `DENO_DIR` with what Deno finds out about our programs, and closes it: from here on it is only read.
+ *
+ * A tier that finds it empty starts 0.1 s later and keeps twice the memory for the analysis. It holds what the runtime
+ * trusts about a program, so no tier may write it; that includes the collector while it is root, which therefore lacks
+ * `dac_override`. Done with no permissions: a program that is not granted anything ends at once, but after its analysis.
+ */
+export async function fillDenoDir(place: Place, programs: readonly string[]): Promise<void> {
+  const stamp = `${place.denoDir}/filled`;
+  const wanted = programs.map((path) => `${path} ${Deno.statSync(path).mtime?.getTime()}\n`).join("");
+  try {
+    if (Deno.readTextFileSync(stamp) === wanted) return;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  const fresh = `${place.denoDir}.${Deno.pid}.new`, old = `${place.denoDir}.${Deno.pid}.old`;
+  Deno.mkdirSync(fresh, { mode: 0o755 });
+  await Promise.all(programs.map((path) =>
+    new Deno.Command(place.deno, {
+      args: ["run", "--no-prompt", "--no-remote", `--allow-import=${NO_IMPORT}`, ...BUNDLE_FLAGS, path, "--version"],
+      cwd: "/",
+      clearEnv: true,
+      env: { DENO_DIR: fresh, DENO_NO_UPDATE_CHECK: "1" },
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).output()
+  ));
+  Deno.writeTextFileSync(`${fresh}/filled`, wanted);
+  // An ordinary user's tiers are that user, who could open it again, and who wants to remove it with the state.
+  if (Deno.uid() === 0) closeForWriting(fresh);
+  try {
+    Deno.renameSync(place.denoDir, old);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  Deno.renameSync(fresh, place.denoDir);
+  removeIfThere(old);
+}
+
+function closeForWriting(directory: string): void {
+  for (const entry of Deno.readDirSync(directory)) {
+    Deno.chmodSync(`${directory}/${entry.name}`, entry.isDirectory ? 0o555 : 0o444);
+  }
+  Deno.chmodSync(directory, 0o555);
+}
+
+function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+function makeRootDirectory(path: string): void {
+  Deno.mkdirSync(path, { recursive: true, mode: 0o755 });
+  const found = Deno.lstatSync(path);
+  if (!found.isDirectory || found.uid !== 0 || ((found.mode ?? 0) & 0o022) !== 0) {
+    throw new StateError(
+      `${path} must be a directory that root owns and nobody else can write; remove it and start again`,
+    );
+  }
+  // The umask of whoever starts us may have closed it.
+  if (((found.mode ?? 0) & 0o555) !== 0o555) Deno.chmodSync(path, 0o755);
+}
+
+async function runsFor(deno: string, who: Principals): Promise<boolean> {
+  const runs = await Promise.all(
+    [who.collector, who.agent].map((user) => succeeds(asUser(user, who.busGroup, [deno, "--version"]))),
+  );
+  return runs.every(Boolean);
+}
+
+async function canPass(directory: string, who: Principals): Promise<boolean> {
+  const passes = await Promise.all(
+    [who.collector, who.agent].map((user) => succeeds(asUser(user, who.busGroup, ["test", "-x", directory]))),
+  );
+  return passes.every(Boolean);
+}
+
+async function mountRefusal(view: MountedView, who: Principals): Promise<string | null> {
+  const command = inMountedView(view, asUser(who.agent, who.busGroup, ["test", "-x", view.seen]));
+  const { success, stderr } = await run(command);
+  return success ? null : new TextDecoder().decode(stderr).trim().split("\n")[0] || "mount failed";
+}
+
+async function succeeds(command: readonly string[]): Promise<boolean> {
+  return (await run(command)).success;
+}
+
+function run(command: readonly string[]): Promise<Deno.CommandOutput> {
+  const [program, ...args] = command;
+  return new Deno.Command(program!, { args, cwd: "/", stdin: "null", stdout: "null", stderr: "piped" }).output();
+}
+
+/** A second name of the same file where that is possible, else a copy, made anew when the original changed. */
+function copyDeno(original: string, path: string): string {
+  const from = Deno.statSync(original);
+  const fresh = `${path}.${Deno.pid}.new`;
+  try {
+    const there = Deno.lstatSync(path);
+    if (there.isFile && there.size === from.size && there.mtime?.getTime() === from.mtime?.getTime()) return path;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  if (from.uid === 0 && ((from.mode ?? 0) & 0o777) === 0o755) {
+    try {
+      Deno.linkSync(original, fresh);
+      Deno.renameSync(fresh, path);
+      return path;
+    } catch {
+      // Another file system, or one without links.
+    }
+  }
+  Deno.copyFileSync(original, fresh);
+  Deno.chmodSync(fresh, 0o755);
+  if (from.mtime !== null) Deno.utimeSync(fresh, from.mtime, from.mtime);
+  Deno.renameSync(fresh, path);
+  return path;
+}
+
+/** The shipped rules, exactly as in the checkout: a rule that is gone there goes here too. */
+function copyRules(from: string, to: string): void {
+  makeRootDirectory(to);
+  const shipped = new Set<string>();
+  for (const { name, isFile } of Deno.readDirSync(from)) {
+    if (!isFile) continue;
+    shipped.add(name);
+    const fresh = `${to}/.${name}.${Deno.pid}.new`;
+    Deno.copyFileSync(`${from}/${name}`, fresh);
+    Deno.chmodSync(fresh, 0o644);
+    // Another start of the same checkout may be reading it.
+    Deno.renameSync(fresh, `${to}/${name}`);
+  }
+  for (const { name } of Deno.readDirSync(to)) {
+    if (!shipped.has(name)) removeIfThere(`${to}/${name}`);
+  }
+}

@@ -1,0 +1,217 @@
+/**
+ * What each tier may do: the one place that says it. `docs/privileges.md` explains it.
+ *
+ * `deno task start`, `deno task build`, the launchers, the sets in `deno.json` and the tests all come from
+ * {@linkcode tierGrants}. Pure: paths in, grants out. A path that could change the meaning of a flag throws.
+ *
+ * @module
+ */
+import type { StateLayout } from "../proto/state_layout.ts";
+
+export const TIERS = ["collector", "agent", "cli"] as const;
+export type Tier = typeof TIERS[number];
+
+/** A path or host cannot stand in a grant. */
+export class GrantError extends RangeError {
+  override name = "GrantError";
+}
+
+/** Where the files and sockets of a system are: what the grants are computed from. All paths are absolute. */
+export interface TierPaths {
+  readonly layout: StateLayout;
+  /** Differs from `layout.brokerSocket` only by configuration. */
+  readonly brokerSocket?: string;
+  /** Differs from `layout.alertFile` only by configuration. */
+  readonly alertFile?: string;
+  readonly rulesDirs: readonly string[];
+  /** Every file that configuration may come from, there or not. */
+  readonly configFiles: readonly string[];
+  /** `host:port` of each alert sink. */
+  readonly alertHosts: readonly string[];
+  /** The C library of this machine. The grant is matched as text, so it must be spelled as in {@linkcode LIBC_PATHS}. */
+  readonly libc: string;
+}
+
+/** Deno permissions by kind; a kind with an empty list is not granted at all. */
+export interface TierGrants {
+  readonly read: readonly string[];
+  readonly write: readonly string[];
+  readonly net: readonly string[];
+  readonly env: readonly string[];
+  readonly sys: readonly string[];
+  readonly run: readonly string[];
+  readonly ffi: readonly string[];
+  readonly import: readonly string[];
+}
+
+/** The kinds of permission, in the order in which flags are written. */
+export const GRANT_KINDS = ["read", "write", "net", "env", "sys", "run", "ffi", "import"] as const;
+export type GrantKind = typeof GRANT_KINDS[number];
+
+/** Where C libraries are, as the collector looks for them (`collector/kernel/libc.ts`; a test holds the two equal). */
+export const LIBC_PATHS: Readonly<Record<"x86_64" | "aarch64", readonly string[]>> = {
+  x86_64: ["/lib/x86_64-linux-gnu/libc.so.6", "/lib64/libc.so.6", "/lib/ld-musl-x86_64.so.1"],
+  aarch64: ["/lib/aarch64-linux-gnu/libc.so.6", "/lib64/libc.so.6", "/lib/ld-musl-aarch64.so.1"],
+};
+
+/**
+ * Deno grants the import of seven public hosts to every program, also under `import: false`. Naming one host of our own
+ * replaces that list; this one cannot exist (RFC 6761, section 6.4).
+ */
+export const NO_IMPORT = "none.invalid:443";
+
+/** The variables that a tier sees. */
+const SETTINGS_VARIABLES = "DAEMONEYE_*";
+
+/**
+ * The grants of one tier.
+ *
+ * @throws {GrantError} on a relative path, or one that holds a comma, `..` or a control character.
+ */
+export function tierGrants(tier: Tier, paths: TierPaths): TierGrants {
+  const { layout } = paths;
+  const socket = checkedPath(paths.brokerSocket ?? layout.brokerSocket);
+  const alertFile = checkedPath(paths.alertFile ?? layout.alertFile);
+  const alertFiles = alertFile.startsWith(`${layout.agent}/`) ? [] : [alertFile];
+  const rules = paths.rulesDirs.map(checkedPath);
+  const configuration = paths.configFiles.map(checkedPath);
+  const import_ = [NO_IMPORT];
+  switch (tier) {
+    case "collector":
+      return {
+        // Deno asks for read and write of a socket's path to connect to it.
+        read: unique([checkedPath(layout.collector), checkedPath(layout.token), socket, ...configuration]),
+        write: unique([layout.collector, socket]),
+        net: [`unix:${socket}`],
+        env: [SETTINGS_VARIABLES],
+        sys: [],
+        run: [],
+        ffi: [checkedPath(paths.libc)],
+        import: import_,
+      };
+    case "agent":
+      return {
+        read: unique([
+          checkedPath(layout.agent),
+          ...alertFiles,
+          checkedPath(layout.token),
+          socket,
+          ...rules,
+          ...configuration,
+        ]),
+        write: unique([layout.agent, ...alertFiles, socket]),
+        net: [`unix:${socket}`, ...paths.alertHosts.map(checkedHost)],
+        env: [SETTINGS_VARIABLES],
+        sys: ["hostname"],
+        run: [],
+        ffi: [],
+        import: import_,
+      };
+    case "cli":
+      return {
+        read: unique([
+          checkedPath(layout.agent),
+          ...alertFiles,
+          checkedPath(layout.collectorStatus),
+          ...rules,
+          ...configuration,
+        ]),
+        write: [],
+        net: [],
+        env: [],
+        sys: [],
+        run: [],
+        ffi: [],
+        import: import_,
+      };
+  }
+}
+
+/**
+ * Flags of `deno run` and `deno compile` for these grants. Flags, not `-P`: a set of `deno.json` prints a warning that
+ * it is experimental, and one flag beside it replaces a list of it without a word.
+ */
+export function grantFlags(grants: TierGrants): string[] {
+  const flags = ["--no-prompt", "--no-remote"];
+  for (const kind of GRANT_KINDS) {
+    if (grants[kind].length > 0) flags.push(`--allow-${kind}=${grants[kind].join(",")}`);
+  }
+  return flags;
+}
+
+/**
+ * Flags of `deno run` for a bundle: nothing is looked for around it. The code cache would be executable content that a
+ * tier could write or another could read; a bundle is loaded without one.
+ */
+export const BUNDLE_FLAGS: readonly string[] = [
+  "--quiet",
+  "--no-config",
+  "--no-lock",
+  "--no-npm",
+  "--no-code-cache",
+];
+
+/** Users and groups by number. The two daemons' group is the bus: it opens socket and token, nothing else. */
+export interface Principals {
+  readonly supervisor: number;
+  readonly collector: number;
+  readonly agent: number;
+  /** A user for readers that the supervisor starts; it owns nothing. */
+  readonly viewer: number;
+  readonly busGroup: number;
+  readonly readerGroup: number;
+  readonly adminGroup: number;
+}
+
+export interface OwnedDirectory {
+  readonly path: string;
+  readonly owner: number;
+  readonly group: number;
+  readonly mode: number;
+}
+
+/** Mode of the token, owned by the supervisor's user and the bus. */
+export const TOKEN_MODE = 0o640;
+/** What the daemons create is readable for their group and closed to others. */
+export const TIER_UMASK = 0o027;
+
+/** The directories of a state, in the order in which they are made, with owner, group and mode. */
+export function ownership(layout: StateLayout, who: Principals): OwnedDirectory[] {
+  return [
+    { path: layout.state, owner: who.supervisor, group: who.readerGroup, mode: 0o755 },
+    // Sticky: the agent may make its socket here, but not replace the token or the requests directory.
+    { path: layout.run, owner: who.supervisor, group: who.busGroup, mode: 0o1770 },
+    { path: layout.requests, owner: who.supervisor, group: who.adminGroup, mode: 0o1730 },
+    // Setgid: what a daemon creates belongs to the readers, not to the bus.
+    { path: layout.collector, owner: who.collector, group: who.readerGroup, mode: 0o2750 },
+    { path: layout.agent, owner: who.agent, group: who.readerGroup, mode: 0o2750 },
+    { path: layout.rules, owner: who.supervisor, group: who.readerGroup, mode: 0o755 },
+  ];
+}
+
+// deno-lint-ignore no-control-regex
+const UNFIT_IN_PATH = /[\0-\x1f\x7f,]/;
+
+function checkedPath(path: string): string {
+  if (!path.startsWith("/") || UNFIT_IN_PATH.test(path) || path.split("/").includes("..")) {
+    throw new GrantError(
+      `A grant needs an absolute path without '..', commas or control characters, but got ${JSON.stringify(path)}`,
+    );
+  }
+  return path;
+}
+
+// A port is required: without one the grant would cover every port of the host.
+const HOST_AND_PORT = /^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]):(\d{1,5})$/;
+
+function checkedHost(host: string): string {
+  const port = HOST_AND_PORT.exec(host)?.[1];
+  if (port === undefined || Number(port) < 1 || Number(port) > 65_535) {
+    throw new GrantError(`An alert host must be HOST:PORT, but is ${JSON.stringify(host)}`);
+  }
+  return host;
+}
+
+function unique(values: readonly string[]): string[] {
+  return [...new Set(values)];
+}

@@ -1,0 +1,174 @@
+/**
+ * `deno task start`: runs collector and agent in the foreground until it is told to stop.
+ *
+ * Both are started with the users, grants and environment of `docs/privileges.md`, started again when they die, and
+ * stopped collector first, so that the agent gets the last events. Nothing is left behind: not after Ctrl-C, and not
+ * after a SIGKILL of this program (see `guard.ts`).
+ *
+ * @module
+ */
+import { parseArgs, type ParseArgsConfig } from "node:util";
+import { VERSION } from "../proto/version.ts";
+import { Console } from "./console.ts";
+import { Guard } from "./guard.ts";
+import { isExplained, type Launch, type LaunchFlags, prepareLaunch } from "./launch.ts";
+import { Supervised } from "./supervised.ts";
+
+const USAGE = `deno task start [--state DIR] [--config FILE] [--set KEY=VALUE]... [--events]
+
+  --state DIR        where everything is kept; .daemoneye in the checkout by default
+  --config FILE      configuration file (YAML, JSON or TOML)
+  --set KEY=VALUE    one setting; may be given again
+  --events           show every process start and stop, not only alerts
+
+deno task collector and deno task agent run one tier in the same way.`;
+
+/** A signal that comes again sooner was passed on by npx or deno task beside the terminal's own, not sent twice. */
+const SECOND_SIGNAL_MS = 1_000;
+
+type RunningTier = "collector" | "agent";
+
+async function main(): Promise<number> {
+  const flags = parseFlags();
+  if (flags === null) return 0;
+  const began = Date.now();
+  const tiers: readonly RunningTier[] = flags.only === null ? ["agent", "collector"] : [flags.only];
+  const stop = new StopRequest();
+  const screen = new Console({ onBroken: () => stop.ask() });
+  const launch = await prepareLaunch(flags, tiers);
+  introduce(screen, launch);
+
+  const guard = new Guard();
+  const started = new Map<string, Supervised>();
+  const begin = (name: string, command: readonly string[], onStdout: (line: string) => void): void => {
+    const supervised = new Supervised({
+      name,
+      command,
+      env: launch.env,
+      guard,
+      onStdout,
+      onStderr: (line) => screen.say(line.startsWith(`${name}: `) ? line : `${name}: ${line}`),
+      onEnd: (sentence) => screen.say(sentence),
+    });
+    started.set(name, supervised);
+    supervised.start();
+  };
+  stop.onForce = () => {
+    for (const tier of started.values()) tier.kill();
+    Deno.exit(1);
+  };
+  stop.listen();
+  for (const tier of tiers) begin(tier, launch.command(tier), (line) => screen.data(line));
+  if (flags.only === null) {
+    const events = flags.events ? ["--events"] : [];
+    begin("viewer", launch.viewerCommand(["--since", String(began), ...events]), (line) => showView(screen, line));
+  }
+
+  await stop.asked;
+  screen.status("");
+  screen.say("stopping");
+  await Promise.all([started.get("viewer")?.stop(), started.get("collector")?.stop()]);
+  await started.get("agent")?.stop();
+  await guard.close();
+  for (const lock of launch.locks) lock.release();
+  screen.say("stopped");
+  return 0;
+}
+
+function introduce(screen: Console, { state, asRoot, place }: Launch): void {
+  screen.say(`DaemonEye ${VERSION}; state in ${state}; Ctrl-C stops it`);
+  if (place.view !== null) {
+    screen.say(
+      `the tiers' users cannot pass the way to that directory: they see it at ${place.state}, which nobody else does`,
+    );
+  }
+  if (!asRoot) {
+    screen.say(
+      `started as user ${Deno.uid()}, so both tiers run as that user and the kernel's event sources are closed; ` +
+        `what is missed is listed below, and root gets all of it`,
+    );
+  }
+}
+
+function showView(screen: Console, line: string): void {
+  const space = line.indexOf(" ");
+  const keyword = line.slice(0, space), text = line.slice(space + 1);
+  if (keyword === "status") screen.status(text);
+  else if (keyword === "say" || keyword === "event") screen.say(text);
+}
+
+/** The wish to stop: a promise for the first signal, a call for the second. */
+class StopRequest {
+  readonly #first = Promise.withResolvers<void>();
+  #askedAt: number | null = null;
+  onForce: () => void = () => {};
+
+  get asked(): Promise<void> {
+    return this.#first.promise;
+  }
+
+  listen(): void {
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) Deno.addSignalListener(signal, () => this.ask());
+  }
+
+  ask(): void {
+    const now = performance.now();
+    if (this.#askedAt === null) {
+      this.#askedAt = now;
+      this.#first.resolve();
+    } else if (now - this.#askedAt > SECOND_SIGNAL_MS) this.onForce();
+  }
+}
+
+type StartFlags = LaunchFlags & { readonly only: RunningTier | null; readonly events: boolean };
+
+/** The command line cannot be understood. */
+class UsageError extends Error {
+  override name = "UsageError";
+}
+
+/** `null` when help was all that was wanted. @throws {UsageError} */
+function parseFlags(): StartFlags | null {
+  const { values } = parsed({
+    options: {
+      state: { type: "string" },
+      config: { type: "string" },
+      set: { type: "string", multiple: true },
+      only: { type: "string" },
+      events: { type: "boolean", default: false },
+      help: { type: "boolean", short: "h", default: false },
+    },
+  });
+  if (values.help) {
+    console.log(USAGE);
+    return null;
+  }
+  const { only } = values;
+  if (only !== undefined && only !== "collector" && only !== "agent") {
+    throw new UsageError(`--only takes collector or agent, not ${only}`);
+  }
+  return {
+    state: values.state,
+    config: values.config,
+    set: values.set ?? [],
+    only: only ?? null,
+    events: values.events,
+  };
+}
+
+function parsed<T extends ParseArgsConfig>(config: T): ReturnType<typeof parseArgs<T>> {
+  try {
+    return parseArgs(config);
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
+  }
+}
+
+try {
+  Deno.exit(await main());
+} catch (error) {
+  const usage = error instanceof UsageError;
+  if (!isExplained(error) && !usage) throw error;
+  console.error(usage ? `${error.message}\n\n${USAGE}` : `start: ${error.message}`);
+  Deno.exit(usage ? 2 : 1);
+}
