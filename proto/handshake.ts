@@ -74,7 +74,12 @@ export function admitCollector(
       return await refuse(channel, "reflected", "The collector sent the agent's own nonce back");
     }
     if (!timingSafeEqual(hello.proof, collectorProof(token, challenge.nonce, hello))) {
-      return await refuse(channel, "proof", "The collector does not know the token");
+      // Unproven, but bounded and harmless in a log: the codec lets only names through.
+      return await refuse(
+        channel,
+        "proof",
+        `The collector that calls itself ${hello.collectorId} does not know the token`,
+      );
     }
     const admission = lookup(hello);
     if ("refuse" in admission) return await refuse(channel, "refused", admission.refuse);
