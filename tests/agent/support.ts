@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import type { SqlValue } from "../../proto/event_row.ts";
+import type { Alert } from "../../proto/alert.ts";
 import { joinArgv } from "../../proto/argv.ts";
 import { eventRow } from "../../proto/event_row.ts";
 import { blankProcessEvent, type ProcessEvent, type ProcessState } from "../../proto/process_event.ts";
@@ -127,4 +128,32 @@ export async function until(what: string, holds: () => boolean, patienceMs = 10_
     if (performance.now() > end) throw new Error(`It did not come about that ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
+}
+
+export function newAlert(alertId: string, more: Partial<Alert> = {}): Alert {
+  return {
+    alertId,
+    time: 1_700_000_000_000,
+    detectedTime: 1_700_000_000_001,
+    ruleId: "odd",
+    title: "Odd thing",
+    description: "Says that it is odd",
+    severity: "high",
+    tags: ["attack.t1059"],
+    eventId: 1,
+    execId: execIdOf(42),
+    pid: 42,
+    ppid: 7,
+    name: "prog",
+    executablePath: "/usr/bin/prog",
+    commandLine: "prog --now",
+    userId: 0,
+    userName: "root",
+    parentName: "bash",
+    parentExecutablePath: "/usr/bin/bash",
+    parentCommandLine: "bash",
+    evidence: { pid: 42, cwd: null },
+    collectorId: "col",
+    ...more,
+  };
 }
