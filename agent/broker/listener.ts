@@ -16,6 +16,8 @@ import type { Stream } from "../store/store.ts";
 import { Session, type SessionOptions } from "./session.ts";
 
 const SOCKET_MODE = 0o660;
+/** For one frame to come whole: a mebibyte at the slowest. */
+const FRAME_TIMEOUT_MS = 10_000;
 /** After a failed accept (no file descriptors left), so that it does not spin. */
 const ACCEPT_RETRY_MS = 100;
 
@@ -108,7 +110,9 @@ export class Broker {
 
   #open(connection: Deno.UnixConn): void {
     const { counters, journal } = this.#options;
-    const channel = new Channel(connection, { idleTimeoutMs: this.#options.idleTimeoutMs });
+    const { idleTimeoutMs } = this.#options;
+    const frameTimeoutMs = Math.min(FRAME_TIMEOUT_MS, idleTimeoutMs);
+    const channel = new Channel(connection, { idleTimeoutMs, frameTimeoutMs });
     const session = new Session(channel, {
       ...this.#options,
       supersede: (collectorId, by) => this.#supersede(collectorId, by),
