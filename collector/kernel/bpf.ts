@@ -8,7 +8,7 @@
  * @module
  */
 import { INSTRUCTION_BYTES } from "./bpf_assembler.ts";
-import { copyFrom, cString, describeErrno, EPERM, errno, libc, NativeArena } from "./libc.ts";
+import { copyFrom, cString, describeErrno, EAGAIN, EPERM, errno, libc, NativeArena } from "./libc.ts";
 import { SYSCALL } from "./syscalls.ts";
 
 const COMMAND = {
@@ -127,7 +127,7 @@ export function loadProgram(options: ProgramOptions): number {
     attributes.u32(108, attachTo);
     const what = `program ${name}`;
     try {
-      return attributes.call(COMMAND.programLoad, what);
+      return loadUninterrupted(attributes, what);
     } catch (error) {
       if (!(error instanceof BpfError) || error.errno === EPERM) throw error;
       // Once more for the verifier's reasons: a log makes loading slower, so it is not asked for at first.
@@ -136,7 +136,7 @@ export function loadProgram(options: ProgramOptions): number {
       attributes.u32(28, LOG_BYTES);
       attributes.u64(32, log);
       try {
-        return attributes.call(COMMAND.programLoad, what);
+        return loadUninterrupted(attributes, what);
       } catch {
         const text = new Uint8Array(LOG_BYTES);
         copyFrom(log, text);
@@ -147,6 +147,18 @@ export function loadProgram(options: ProgramOptions): number {
     arena.release();
   }
 }
+
+/** The verifier gives up with EAGAIN when a signal comes. */
+function loadUninterrupted(attributes: Attributes, what: string): number {
+  for (let attempt = 1;; attempt++) {
+    try {
+      return attributes.call(COMMAND.programLoad, what);
+    } catch (error) {
+      if (!(error instanceof BpfError) || error.errno !== EAGAIN || attempt === MAX_LOAD_ATTEMPTS) throw error;
+    }
+  }
+}
+const MAX_LOAD_ATTEMPTS = 10;
 
 /** @throws {BpfError} */
 export function attachRawTracepoint(tracepoint: string, program: number): number {

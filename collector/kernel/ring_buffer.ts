@@ -5,7 +5,8 @@
  * header. The reader copies, never looks in place: under a scoped FFI grant there are no views of foreign memory, and
  * so nothing can dangle. Loss is the writers' to count; the reader loses nothing, also when its receiver throws.
  *
- * Layout: `kernel/bpf/ringbuf.c`. The data is mapped twice in a row, so that a record over the end is contiguous.
+ * Layout: `kernel/bpf/ringbuf.c`. The data can be mapped twice in a row, so that a record over the end is contiguous; it
+ * is mapped once here, as a second mapping counts as resident memory and copying in two parts costs nothing.
  *
  * @module
  */
@@ -134,7 +135,7 @@ export class MappedRing implements RingMemory {
   /** @throws {SystemCallError} */
   constructor(readonly fd: number, readonly bytes: number) {
     this.#consumerPage = map(this.#pageBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    this.#producerPage = map(this.#pageBytes + 2 * bytes, PROT_READ, MAP_SHARED, fd, this.#pageBytes);
+    this.#producerPage = map(this.#pageBytes + bytes, PROT_READ, MAP_SHARED, fd, this.#pageBytes);
     this.#data = this.#producerPage + BigInt(this.#pageBytes);
   }
 
@@ -151,7 +152,9 @@ export class MappedRing implements RingMemory {
   }
 
   copy(offset: number, length: number, into: Uint8Array<ArrayBuffer>): void {
-    libc.copyFrom(into, this.#data + BigInt(offset), BigInt(length));
+    const untilEnd = Math.min(length, this.bytes - offset);
+    libc.copyFrom(into, this.#data + BigInt(offset), BigInt(untilEnd));
+    if (untilEnd < length) libc.copyFrom(into.subarray(untilEnd), this.#data, BigInt(length - untilEnd));
   }
 
   /**
@@ -169,6 +172,6 @@ export class MappedRing implements RingMemory {
     if (this.#closed) return;
     this.#closed = true;
     libc.munmap(this.#consumerPage, BigInt(this.#pageBytes));
-    libc.munmap(this.#producerPage, BigInt(this.#pageBytes + 2 * this.bytes));
+    libc.munmap(this.#producerPage, BigInt(this.#pageBytes + this.bytes));
   }
 }

@@ -48,28 +48,32 @@ import { SourceUnavailableError } from "./unavailable.ts";
 
 /** Room for some 25,000 process lives. */
 export const DEFAULT_RING_BYTES = 8 << 20;
+const MAX_RING_BYTES = 1 << 30;
 /** The longest that {@linkcode ProcessSource.wait} waits, so that a closing process is not held up. */
 const MAX_WAIT_MS = 1_000;
 /** How often the kernel is asked whether it skipped a program. */
 const MISSES_INTERVAL_NS = 1e9;
 
 export interface EbpfOptions {
-  /** A power of two, at least a page. */
+  /** From one page to 1 GiB; rounded up to a power of two, which the kernel wants. */
   readonly ringBytes?: number;
   /** Reads the table where the kernel cannot run the iterator. */
   readonly fallbackSnapshot?: () => TableEntry[];
+  /** Reads the kernel's types; a test gives those of a kernel that it does not run on. */
+  readonly readTypes?: () => Btf;
 }
 
 /** @throws {SourceUnavailableError} with the reason in words */
 export function openEbpfSource(options: EbpfOptions = {}): ProcessSource {
-  const ringBytes = options.ringBytes ?? DEFAULT_RING_BYTES;
-  if (!Number.isInteger(Math.log2(ringBytes)) || ringBytes < libc.getpagesize() || ringBytes > 1 << 30) {
-    throw new RangeError(`Ring of ${ringBytes} bytes: it must be a power of two, from one page to 1 GiB`);
+  const wanted = options.ringBytes ?? DEFAULT_RING_BYTES;
+  if (!(wanted >= libc.getpagesize() && wanted <= MAX_RING_BYTES)) {
+    throw new RangeError(`Ring of ${wanted} bytes: expected one page to 1 GiB`);
   }
+  const ringBytes = 2 ** Math.ceil(Math.log2(wanted));
   const descriptors: number[] = [];
   let btf: Btf | null = null;
   try {
-    btf = readKernelBtf();
+    btf = (options.readTypes ?? readKernelBtf)();
     const layout = readKernelLayout(btf);
     // The table first: what it cannot do decides what the description says.
     const table = openTable(btf, layout, options.fallbackSnapshot ?? null);

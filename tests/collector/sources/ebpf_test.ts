@@ -1,6 +1,7 @@
 import { deepStrictEqual as equal, ok, throws } from "node:assert/strict";
 import {
   attachRawTracepoint,
+  BpfError,
   createMap,
   HELPER,
   loadProgram,
@@ -9,7 +10,7 @@ import {
   PROGRAM_TYPE,
 } from "../../../collector/kernel/bpf.ts";
 import { BpfAssembler, R0, R1, R2, R6, R8 } from "../../../collector/kernel/bpf_assembler.ts";
-import { readKernelBtf } from "../../../collector/kernel/btf.ts";
+import { type Btf, BtfError, readKernelBtf } from "../../../collector/kernel/btf.ts";
 import { type KernelLayout, readKernelLayout } from "../../../collector/kernel/kernel_layout.ts";
 import { libc, libcPath, NativeArena } from "../../../collector/kernel/libc.ts";
 import { PROCESS_PROGRAMS, skipUnlessGroupDead } from "../../../collector/kernel/process_programs.ts";
@@ -23,7 +24,9 @@ import type {
   LossRecord,
   ProcessSource,
   SourceRecord,
+  TableEntry,
 } from "../../../collector/sources/source.ts";
+import { SourceUnavailableError } from "../../../collector/sources/unavailable.ts";
 import { compileC } from "../../support/compile_c.ts";
 import { needs } from "../../support/needs.ts";
 
@@ -568,10 +571,97 @@ Deno.test({
 });
 
 Deno.test({
-  name: "ebpf source refuses a ring of a size that no ring has",
+  name: "ebpf source takes a ring of any size from a page to a gibibyte",
   ...bpf,
   fn() {
-    for (const ringBytes of [0, 4095, 3 << 20, 2 ** 31, 1.5]) throws(() => openEbpfSource({ ringBytes }), RangeError);
+    for (const ringBytes of [0, 100, 2 ** 31, NaN]) throws(() => openEbpfSource({ ringBytes }), RangeError);
+    openEbpfSource({ ringBytes: 70_000 }).close();
+  },
+});
+
+Deno.test({
+  name: "ebpf source gives every argv byte for byte when records lie over the end of the ring",
+  ...bpf,
+  async fn() {
+    using watch = new Watch({ ringBytes: 65_536 });
+    for (let round = 0; round < 40; round++) {
+      const { pid } = await watch.run("/bin/sh", [
+        "-c",
+        `for i in 0 1 2 3 4; do /bin/true $i ${"r".repeat(round * 40)}; done`,
+      ]);
+      const texts = watch.of("exec").filter((exec) => exec.ppid === pid).map((exec) =>
+        new TextDecoder().decode(exec.argv!)
+      );
+      const tail = round === 0 ? "" : "r".repeat(round * 40) + "\0";
+      equal(texts, [0, 1, 2, 3, 4].map((number) => `/bin/true\0${number}\0${tail}`));
+    }
+    // More than the ring holds went through it, so its end was crossed.
+    const bytes = watch.of("exec").reduce((sum, exec) => sum + exec.argv!.length, 0);
+    ok(bytes > 2 * 65_536);
+    equal(watch.source.counters().lost, { exec: 0, fork: 0, exit: 0 });
+  },
+});
+
+Deno.test({
+  name: "ebpf source reads the table another way, and says so, where the kernel has no iterator",
+  ...bpf,
+  async fn() {
+    const entry = { pid: 4_000_001 } as TableEntry;
+    const readTypes = (): Btf => {
+      const btf = readKernelBtf();
+      btf.functionId = () => null;
+      return btf;
+    };
+    using watch = new Watch({ fallbackSnapshot: () => [entry], readTypes });
+    equal(watch.source.snapshot(), [entry]);
+    equal([watch.source.look(4_000_001), watch.source.look(4_000_002)], [entry, null]);
+    equal(watch.source.description.misses, [
+      "The process table is read from /proc, not by an iterator: This kernel has no bpf_iter_task",
+    ]);
+    equal(one((await watch.run("/bin/true", ["x"])).execs).argv, argvOf("/bin/true", "x"));
+    throws(() => openEbpfSource({ readTypes }), /type information does not serve/);
+  },
+});
+
+Deno.test({
+  name: "ebpf source says in words what the kernel lacks, and leaves nothing behind",
+  ...bpf,
+  fn() {
+    const reasonOf = (readTypes: () => Btf): string => {
+      const before = [...Deno.readDirSync("/proc/self/fd")].length;
+      let reason = "";
+      throws(() => openEbpfSource({ readTypes }), (error) => {
+        ok(error instanceof SourceUnavailableError);
+        reason = error.reason;
+        return true;
+      });
+      equal([...Deno.readDirSync("/proc/self/fd")].length, before);
+      return reason;
+    };
+    equal(
+      reasonOf(() => readKernelBtf("/nonexistent/btf")),
+      "the kernel gives no type information (open of /nonexistent/btf failed: ENOENT: no such file); " +
+        "it must be built with CONFIG_DEBUG_INFO_BTF",
+    );
+    equal(
+      reasonOf(() => {
+        const btf = readKernelBtf(), offsetOf = btf.offsetOf.bind(btf);
+        btf.offsetOf = (path) => {
+          if (path === "task_struct.signal") throw new BtfError(`This kernel has no ${path}`);
+          return offsetOf(path);
+        };
+        return btf;
+      }),
+      "the kernel's type information does not serve: This kernel has no task_struct.signal",
+    );
+    // What the verifier says of a program that leaves its frame.
+    const instructions = new BpfAssembler().storeConstant(8, 10, 8, 0).moveConstant(R0, 0).exit().assemble();
+    throws(() => loadProgram({ name: "test_refused", type: PROGRAM_TYPE.rawTracepoint, instructions }), (error) => {
+      ok(error instanceof BpfError);
+      ok(/^program test_refused: EACCES: access denied \(invalid write to stack/.test(error.message), error.message);
+      ok(error.verifierLog.includes("0: "));
+      return true;
+    });
   },
 });
 
