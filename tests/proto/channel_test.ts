@@ -246,7 +246,10 @@ Deno.test("sendFrame() is as slow as the peer, and refuses to store for it", asy
   const into = new Uint8Array(10_000);
   for (let got = 0; got < 2 * frame.length;) got += (await peer.read(into))!;
   await Promise.all(sending);
-  await channel.sendFrame(encodeFrame(new Uint8Array(100)));
+  // All was taken, so there is room again.
+  const again = Promise.all([channel.sendFrame(frame), channel.sendFrame(frame)]);
+  for (let got = 0; got < 2 * frame.length;) got += (await peer.read(into))!;
+  await again;
   channel.close();
 });
 

@@ -163,8 +163,9 @@ Deno.test("decodeMessage() refuses, with the reason", () => {
   refuses(batch("08 01 1a 01 61 11 0000000000002000"), /Field 2 is above 2\^53 - 1/);
   refuses(batch("08 01 1a 01 61 b1 01 000000000000f07f"), /Field 22 must be a finite number/);
   refuses(batch("08 01 1a 7f 61"), /premature EOF|beyond/);
-  // The first event claims a byte of the second one's tag.
-  refuses(field(5, hex(`${one} 12 06 08 01 1a 02 61 12 05 08 01 1a 01 62`)), /beyond its end|Cannot decode/);
+  // The text of the one event or process ends two bytes after it.
+  refuses(field(5, hex(`${one} 12 04 08 01 1a 02 61 62`)), /one event goes beyond its end/);
+  refuses(field(7, hex(`${one} 2a 02 0a 02 61 62`)), /one process goes beyond its end/);
   refuses(field(5, hex(`${one} 12 7f 08 01 1a 01 61`)), /beyond the end/);
   refuses(field(5, hex("12 05 08 01 1a 01 61")), /Sequence numbers must lie in 1/);
   refuses(field(5, hex("09 ffffffffff000000 12 05 08 01 1a 01 61 12 05 08 01 1a 01 62")), /Sequence numbers/);
