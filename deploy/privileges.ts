@@ -6,7 +6,8 @@
  *
  * @module
  */
-import type { StateLayout } from "../proto/state_layout.ts";
+import { SYSTEM_FILES } from "../proto/config.ts";
+import { INSTALLED_STATE, type StateLayout, stateLayout } from "../proto/state_layout.ts";
 
 export const TIERS = ["collector", "agent", "cli"] as const;
 export type Tier = typeof TIERS[number];
@@ -30,6 +31,12 @@ export interface TierPaths {
   readonly alertHosts: readonly string[];
   /** The C library of this machine. The grant is matched as text, so it must be spelled as in {@linkcode LIBC_PATHS}. */
   readonly libc: string;
+}
+
+/** The paths of an installed system. */
+export function installedPaths(libc: string, alertHosts: readonly string[] = []): TierPaths {
+  const layout = stateLayout(INSTALLED_STATE);
+  return { layout, rulesDirs: [layout.rules], configFiles: SYSTEM_FILES, alertHosts, libc };
 }
 
 /** Deno permissions by kind; a kind with an empty list is not granted at all. */

@@ -1,0 +1,128 @@
+/** The grants of every tier against a literal table, so that a widening shows in review. */
+import assert from "node:assert/strict";
+import {
+  type GRANT_KINDS,
+  GrantError,
+  grantFlags,
+  installedPaths,
+  LIBC_PATHS,
+  ownership,
+  type TierGrants,
+  tierGrants,
+  type TierPaths,
+  TIERS,
+} from "../../deploy/privileges.ts";
+import { LIBC_PATHS as COLLECTOR_LIBC_PATHS } from "../../collector/kernel/libc.ts";
+import { INSTALLED_STATE, stateLayout } from "../../proto/state_layout.ts";
+
+const LIBC = "/lib/x86_64-linux-gnu/libc.so.6";
+
+const paths: TierPaths = {
+  layout: stateLayout("/s"),
+  rulesDirs: ["/shipped/rules", "/s/rules"],
+  configFiles: ["/s/config.yaml"],
+  alertHosts: ["sink.example:8443"],
+  libc: LIBC,
+};
+
+Deno.test("tierGrants() grants exactly what the table says", () => {
+  assert.deepEqual(tierGrants("collector", paths), {
+    read: ["/s/collector", "/s/run/collector.token", "/s/run/broker.sock", "/s/config.yaml"],
+    write: ["/s/collector", "/s/run/broker.sock"],
+    net: ["unix:/s/run/broker.sock"],
+    env: ["DAEMONEYE_*"],
+    sys: [],
+    run: [],
+    ffi: ["/lib/x86_64-linux-gnu/libc.so.6"],
+    import: ["none.invalid:443"],
+  });
+  assert.deepEqual(tierGrants("agent", paths), {
+    read: ["/s/agent", "/s/run/collector.token", "/s/run/broker.sock", "/shipped/rules", "/s/rules", "/s/config.yaml"],
+    write: ["/s/agent", "/s/run/broker.sock"],
+    net: ["unix:/s/run/broker.sock", "sink.example:8443"],
+    env: ["DAEMONEYE_*"],
+    sys: ["hostname"],
+    run: [],
+    ffi: [],
+    import: ["none.invalid:443"],
+  });
+  assert.deepEqual(tierGrants("cli", paths), {
+    read: ["/s/agent", "/s/collector/status.pb", "/shipped/rules", "/s/rules", "/s/config.yaml"],
+    write: [],
+    net: [],
+    env: [],
+    sys: [],
+    run: [],
+    ffi: [],
+    import: ["none.invalid:443"],
+  });
+});
+
+Deno.test("tierGrants() follows a configured socket and alert file", () => {
+  const moved = { ...paths, brokerSocket: "/run/other.sock", alertFile: "/var/log/alerts.jsonl" };
+  assert.deepEqual(tierGrants("agent", moved).write, ["/s/agent", "/var/log/alerts.jsonl", "/run/other.sock"]);
+  assert.deepEqual(tierGrants("collector", moved).net, ["unix:/run/other.sock"]);
+  assert.deepEqual(tierGrants("cli", moved).read.slice(0, 2), ["/s/agent", "/var/log/alerts.jsonl"]);
+});
+
+Deno.test("tierGrants() refuses a value that would change the meaning of a flag", () => {
+  const refused = (change: Partial<TierPaths>): void =>
+    TIERS.forEach((tier) => assert.throws(() => tierGrants(tier, { ...paths, ...change }), GrantError, tier));
+  refused({ layout: stateLayout("/s,/etc") });
+  refused({ layout: stateLayout("relative") });
+  refused({ layout: stateLayout("/s/../etc") });
+  refused({ layout: stateLayout("/s\n") });
+  refused({ configFiles: [""] });
+  refused({ alertFile: "alerts.jsonl" });
+  for (
+    const host of ["", "sink", "sink:0", "sink:65536", "a,b:1", "unix:/run/docker.sock", "http://sink:80", "*:443"]
+  ) {
+    assert.throws(() => tierGrants("agent", { ...paths, alertHosts: [host] }), GrantError, host);
+  }
+});
+
+Deno.test("grantFlags() never grants a kind as a whole and always closes prompts and imports", () => {
+  for (const tier of TIERS) {
+    const flags = grantFlags(tierGrants(tier, paths));
+    assert.deepEqual(flags.slice(0, 2), ["--no-prompt", "--no-remote"]);
+    assert.ok(flags.includes("--allow-import=none.invalid:443"));
+    for (const flag of flags.slice(2)) assert.match(flag, /^--allow-[a-z]+=[^=]+$/);
+  }
+  assert.deepEqual(grantFlags(tierGrants("cli", paths)), [
+    "--no-prompt",
+    "--no-remote",
+    "--allow-read=/s/agent,/s/collector/status.pb,/shipped/rules,/s/rules,/s/config.yaml",
+    "--allow-import=none.invalid:443",
+  ]);
+});
+
+Deno.test("deno.json holds the grants of the installed system", () => {
+  const config = JSON.parse(Deno.readTextFileSync(new URL("../../deno.json", import.meta.url)));
+  const sets = config.permissions as Record<string, Partial<Record<typeof GRANT_KINDS[number], string[]>>>;
+  assert.deepEqual(Object.keys(sets), [...TIERS]);
+  for (const tier of TIERS) {
+    const grants = tierGrants(tier, installedPaths(LIBC)) as TierGrants;
+    const granted = Object.fromEntries(Object.entries(grants).filter(([, list]) => list.length > 0));
+    assert.deepEqual(sets[tier], granted, tier);
+  }
+});
+
+Deno.test("paths that the tiers and the supervisor must agree on are the same", () => {
+  assert.deepEqual(LIBC_PATHS[Deno.build.arch], COLLECTOR_LIBC_PATHS);
+  assert.equal(installedPaths(LIBC).layout.state, INSTALLED_STATE);
+});
+
+Deno.test("ownership() gives a daemon its own directory and nothing beside it", () => {
+  const who = { supervisor: 0, collector: 1, agent: 2, viewer: 3, busGroup: 10, readerGroup: 11, adminGroup: 12 };
+  const table = ownership(stateLayout("/s"), who).map(({ path, owner, group, mode }) =>
+    `${path} ${owner}:${group} ${mode.toString(8)}`
+  );
+  assert.deepEqual(table, [
+    "/s 0:11 755",
+    "/s/run 0:10 1770",
+    "/s/run/requests 0:12 1730",
+    "/s/collector 1:11 2750",
+    "/s/agent 2:11 2750",
+    "/s/rules 0:11 755",
+  ]);
+});
