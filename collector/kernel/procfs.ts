@@ -10,6 +10,7 @@
 import { MAX_ARGV_BYTES } from "../../proto/process_event.ts";
 import { TICK_NS } from "../../proto/identity.ts";
 import type { TableEntry } from "../sources/source.ts";
+import { decodeName, TextCache } from "./text_cache.ts";
 import { AT_FDCWD, checked, cString, libc, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "./libc.ts";
 import {
   parseCredentials,
@@ -26,8 +27,10 @@ export type { ThreadCredentials } from "./procfs_parse.ts";
 const KERNEL_THREAD_FLAG = 0x0020_0000;
 /** Longest path that is read from a link. */
 const MAX_LINK_BYTES = 4096;
-/** Arguments are read this far to know their length; beyond it the length is not known. */
+/** Longest that is read at once; arguments are mostly shorter. */
 const READ_BYTES = 1 << 16;
+/** Arguments are read this far to know their length; beyond it the length is not known. */
+const MAX_COUNTED_BYTES = 4 << 20;
 
 const state = {
   root: -1,
@@ -39,6 +42,7 @@ const state = {
 };
 const STAT = cString("/stat"), STATUS = cString("/status"), CMDLINE = cString("/cmdline"), EXE = cString("/exe");
 const decoder = new TextDecoder();
+const names = new TextCache(decodeName), paths = new TextCache(decodeName);
 
 /** The whole process table. Processes that end meanwhile are not in it. */
 export function readProcessTable(): TableEntry[] {
@@ -68,10 +72,26 @@ export function readProcess(pid: number): TableEntry | null {
   return readEntry(pid, putPid(pid));
 }
 
+/** Whether a process runs; `null` when it is gone. */
+export function readRunState(pid: number): RunState | null {
+  const count = readFile(putPid(pid), STAT);
+  const stat = count <= 0 ? null : parseStat(state.bytes, count);
+  if (stat === null) return null;
+  const name = stateName(stat.state);
+  return { startTicks: stat.startTicks, threads: stat.threads, isEnded: name === "zombie" || name === "dead" };
+}
+
+export interface RunState {
+  readonly startTicks: number;
+  /** Threads that it has, an ended first one included. */
+  readonly threads: number;
+  /** Whether its first thread has ended. */
+  readonly isEnded: boolean;
+}
+
 /** Arguments of a process as they are now; `null` when they cannot be read. A kernel thread or zombie has none. */
 export function readArguments(pid: number): { argv: Uint8Array; length: number | null } | null {
-  const count = readFile(putPid(pid), CMDLINE);
-  return count < 0 ? null : keepArguments(count);
+  return readCommand(putPid(pid));
 }
 
 /** The executable's path, `null` when it may not be known. */
@@ -156,15 +176,16 @@ function readEntry(pid: number, digits: number): TableEntry | null {
   if (count <= 0) return null;
   const stat = parseStat(state.bytes, count);
   if (stat === null) return null;
+  const name = names.text(state.bytes, stat.nameFrom, stat.nameTo);
   const kernelThread = (stat.flags & KERNEL_THREAD_FLAG) !== 0;
   count = readFile(digits, STATUS);
   const ids = count > 0 && parseIds(state.bytes, count, state.ids);
-  const args = kernelThread || (count = readFile(digits, CMDLINE)) < 0 ? null : keepArguments(count);
+  const args = kernelThread ? null : readCommand(digits);
   return {
     pid,
     ppid: stat.ppid,
     startTime: stat.startTicks * TICK_NS,
-    name: stat.name,
+    name,
     executablePath: kernelThread ? null : readLink(digits, EXE),
     argv: args?.argv ?? null,
     argvLength: args?.length ?? null,
@@ -178,12 +199,19 @@ function readEntry(pid: number, digits: number): TableEntry | null {
   };
 }
 
-/** What `bytes` holds of a cmdline. A file that fills the buffer may be longer: then its length is not known. */
-function keepArguments(count: number): { argv: Uint8Array; length: number | null } {
-  return {
-    argv: state.bytes.slice(0, Math.min(count, MAX_ARGV_BYTES)),
-    length: count < state.bytes.length ? count : null,
-  };
+/** The arguments of the process whose pid stands in `path`, and their true length, `null` past a limit. */
+function readCommand(digits: number): { argv: Uint8Array; length: number | null } | null {
+  const fd = openFile(digits, CMDLINE);
+  if (fd < 0) return null;
+  let count = libc.read(fd, state.bytes, state.bytes.length);
+  const argv = count < 0 ? null : state.bytes.slice(0, Math.min(count, MAX_ARGV_BYTES));
+  let length = count;
+  while (count === state.bytes.length && length < MAX_COUNTED_BYTES) {
+    count = libc.read(fd, state.bytes, state.bytes.length);
+    length += Math.max(0, count);
+  }
+  libc.close(fd);
+  return argv === null ? null : { argv, length: length < MAX_COUNTED_BYTES ? length : null };
 }
 
 function openRoot(): number {
@@ -200,23 +228,26 @@ function putPid(pid: number): number {
   return digits;
 }
 
-/** Reads a file of the process whose pid stands in `path`. Bytes read, or -1. */
-function readFile(digits: number, suffix: Uint8Array): number {
+/** Opens a file of the process whose pid stands in `path`; -1 when it is gone or may not be opened. */
+function openFile(digits: number, suffix: Uint8Array): number {
   state.path.set(suffix, digits);
-  const fd = libc.openat(openRoot(), state.path, O_RDONLY | O_CLOEXEC, 0);
+  return libc.openat(openRoot(), state.path, O_RDONLY | O_CLOEXEC, 0);
+}
+
+/** Reads a file of the process whose pid stands in `path` into `bytes`. Bytes read, or -1. */
+function readFile(digits: number, suffix: Uint8Array): number {
+  const fd = openFile(digits, suffix);
   if (fd < 0) return -1;
   const count = libc.read(fd, state.bytes, state.bytes.length);
   libc.close(fd);
   return count;
 }
 
+/** As the kernel has it: an executable that no directory names any more ends with " (deleted)". */
 function readLink(digits: number, suffix: Uint8Array): string | null {
   state.path.set(suffix, digits);
   const count = libc.readlinkat(openRoot(), state.path, state.bytes, MAX_LINK_BYTES);
-  if (count <= 0) return null;
-  const text = decoder.decode(state.bytes.subarray(0, count));
-  // The kernel marks an executable that is no longer linked.
-  return text.endsWith(" (deleted)") ? text.slice(0, -" (deleted)".length) : text;
+  return count <= 0 ? null : paths.text(state.bytes, 0, count);
 }
 
 function pageBytes(): number {

@@ -5,26 +5,26 @@
  * @module
  */
 
-/** What `/proc/PID/stat` says. Ticks are of 10 ms. */
+/** What `/proc/PID/stat` says. Ticks are of 10 ms. The command name stands in the bytes from `nameFrom` to `nameTo`. */
 export interface Stat {
-  readonly name: string;
+  readonly nameFrom: number;
+  readonly nameTo: number;
   /** The letter of its state. */
   readonly state: number;
   readonly ppid: number;
   readonly flags: number;
   readonly userTicks: number;
   readonly systemTicks: number;
+  readonly threads: number;
   readonly startTicks: number;
   readonly residentPages: number;
-  /** The wait status of a zombie, -1 where the kernel does not show it. */
-  readonly exitStatus: number;
 }
 
-const OPEN = 40, CLOSE = 41, SPACE = 32, MINUS = 45, ZERO = 48, NINE = 57, NEWLINE = 10;
-/** Fields after the command name: `exit_code` is field 52 of the file, the 50th of these. */
-const STAT_FIELDS = 50;
+const OPEN = 40, CLOSE = 41, SPACE = 32, MINUS = 45, ZERO = 48, NINE = 57, NEWLINE = 10, TAB = 9;
+const UPPER_G = 71, UPPER_U = 85, LOWER_D = 100, LOWER_I = 105, COLON = 58;
+/** Fields after the state: resident pages are field 24 of the file, the 21st of these. */
+const STAT_FIELDS = 21;
 const fields = new Float64Array(STAT_FIELDS);
-const decoder = new TextDecoder();
 
 /** Facts of `/proc/PID/stat`, `null` when the bytes are not such a line. */
 export function parseStat(bytes: Uint8Array, length: number): Stat | null {
@@ -47,42 +47,50 @@ export function parseStat(bytes: Uint8Array, length: number): Stat | null {
     } else if (byte === MINUS) negative = true;
     else return null;
   }
-  if (count < 21) return null;
+  if (count < STAT_FIELDS) return null;
   return {
-    name: decodeName(bytes, open + 1, close),
+    nameFrom: open + 1,
+    nameTo: close,
     state: bytes[close + 2]!,
     ppid: fields[0]!,
     flags: fields[5]!,
     userTicks: fields[10]!,
     systemTicks: fields[11]!,
+    threads: fields[16]!,
     startTicks: fields[18]!,
     residentPages: fields[20]!,
-    exitStatus: count >= STAT_FIELDS ? fields[49]! : -1,
   };
 }
 
 /** Real and effective ids of `/proc/PID/status`; false when its lines are not there. `into`: uid, euid, gid, egid. */
 export function parseIds(bytes: Uint8Array, length: number, into: Float64Array): boolean {
-  let at = 0, found = 0;
-  while (at < length && found < 2) {
-    // "Uid:\t" and "Gid:\t" at the begin of a line; no other line begins with these letters
-    const first = bytes[at];
-    if ((first === 85 || first === 71) && bytes[at + 1] === 105 && bytes[at + 2] === 100 && bytes[at + 3] === 58) {
-      const offset = first === 85 ? 0 : 2;
-      let i = at + 4;
-      for (let k = 0; k < 2; k++) {
-        while (i < length && (bytes[i]! < ZERO || bytes[i]! > NINE)) i++;
-        let value = 0;
-        while (i < length && bytes[i]! >= ZERO && bytes[i]! <= NINE) value = value * 10 + bytes[i++]! - ZERO;
-        into[offset + k] = value;
-      }
-      found++;
-    }
-    const next = bytes.indexOf(NEWLINE, at);
-    if (next < 0 || next >= length) break;
-    at = next + 1;
+  // "Uid:" and then "Gid:" at the begin of a line: no other line begins so, and the name of the process, which stands in
+  // the first line, has its newlines escaped.
+  const uid = lineStart(bytes, 0, length, UPPER_U);
+  const gid = uid < 0 ? -1 : lineStart(bytes, uid, length, UPPER_G);
+  return gid >= 0 && readTwo(bytes, uid, length, into, 0) && readTwo(bytes, gid, length, into, 2);
+}
+
+/** Where a line that begins with `first` and "id:" goes on; -1 when there is none. */
+function lineStart(bytes: Uint8Array, from: number, length: number, first: number): number {
+  for (let i = from; i + 4 < length; i++) {
+    if (bytes[i] !== NEWLINE || bytes[i + 1] !== first) continue;
+    if (bytes[i + 2] === LOWER_I && bytes[i + 3] === LOWER_D && bytes[i + 4] === COLON) return i + 5;
   }
-  return found === 2;
+  return -1;
+}
+
+function readTwo(bytes: Uint8Array, from: number, length: number, into: Float64Array, offset: number): boolean {
+  let i = from;
+  for (let k = 0; k < 2; k++) {
+    while (i < length && (bytes[i] === TAB || bytes[i] === SPACE)) i++;
+    const begin = i;
+    let value = 0;
+    for (; i < length && bytes[i]! >= ZERO && bytes[i]! <= NINE; i++) value = value * 10 + bytes[i]! - ZERO;
+    if (i === begin || i === length) return false; // a number that reaches the end may have been cut
+    into[offset + k] = value;
+  }
+  return true;
 }
 
 /** Credentials of one thread, from `/proc/self/task/TID/status`. */
@@ -140,14 +148,4 @@ const STATES: Readonly<Record<string, string>> = {
 /** The word for the letter of a state. */
 export function stateName(letter: number): string {
   return STATES[String.fromCharCode(letter)] ?? "unknown";
-}
-
-/** Names are short and nearly always ASCII: built without a decoder then. */
-function decodeName(bytes: Uint8Array, from: number, to: number): string {
-  let text = "";
-  for (let i = from; i < to; i++) {
-    if (bytes[i]! >= 0x80) return decoder.decode(bytes.subarray(from, to));
-    text += String.fromCharCode(bytes[i]!);
-  }
-  return text;
 }

@@ -1,0 +1,250 @@
+/**
+ * The kernel's process connector: fork, exec and exit as netlink messages (`linux/cn_proc.h`, `linux/connector.h`).
+ *
+ * The messages tell who and when, not what: programs and arguments are for the reader to find out. What the kernel
+ * cannot put into the socket's buffer is lost, and the socket says only that something was. Messages of any sender but
+ * the kernel are passed over. Opening wants CAP_NET_ADMIN (kernels before 6.6; later ones let everybody listen) in the
+ * first network namespace; the open socket needs nothing.
+ *
+ * @module
+ */
+
+import { sleptNs } from "./clock.ts";
+import {
+  bootTimeNs,
+  checked,
+  copyFrom,
+  copyTo,
+  EAGAIN,
+  EINTR,
+  ENOBUFS,
+  errno,
+  libc,
+  NativeArena,
+  POLLIN,
+  SystemCallError,
+} from "./libc.ts";
+
+const AF_NETLINK = 16, SOCK_DGRAM = 2, SOCK_NONBLOCK = 0x800, SOCK_CLOEXEC = 0x80000, NETLINK_CONNECTOR = 11;
+const SOL_SOCKET = 1, SO_RCVBUF = 8, SO_RCVBUFFORCE = 33, MSG_DONTWAIT = 0x40, MSG_TRUNC = 0x20;
+const CN_IDX_PROC = 1, CN_VAL_PROC = 1, PROC_CN_MCAST_LISTEN = 1;
+const NLMSG_DONE = 3, NLMSG_HEADER = 16, CN_MSG = 20, SOCKADDR_NL = 12;
+/** Where a `struct proc_event` and the parts of it stand in a message. */
+const EVENT = NLMSG_HEADER + CN_MSG, TIMESTAMP = EVENT + 8, DATA = EVENT + 16;
+
+const PROC_EVENT_NONE = 0, PROC_EVENT_FORK = 1, PROC_EVENT_EXEC = 2, PROC_EVENT_EXIT = 0x8000_0000;
+
+/** Room for some 40,000 process lives (a message takes 768 bytes of it). */
+const RECEIVE_BUFFER_BYTES = 32 << 20;
+/** Messages that one call takes, and the bytes for each; the longest of the kernel has 76. */
+const BATCH = 64, SLOT_BYTES = 128;
+const MMSGHDR_BYTES = 64, IOVEC_BYTES = 16;
+/** How long the kernel may take to confirm that it understood a filter. */
+const CONFIRM_MS = 100;
+/** Messages of one reading: a storm must not keep its reader from everything else. */
+const MAX_MESSAGES = 200_000;
+
+/** What a message says. Times are nanoseconds since boot. Threads are told from processes by pid and tgid. */
+export type ConnectorEvent =
+  | { readonly kind: "fork"; readonly time: number; readonly pid: number; readonly tgid: number; readonly ppid: number }
+  | { readonly kind: "exec"; readonly time: number; readonly pid: number; readonly tgid: number }
+  | {
+    readonly kind: "exit";
+    readonly time: number;
+    readonly pid: number;
+    readonly tgid: number;
+    /** The wait status. */
+    readonly exitStatus: number;
+  }
+  /** The answer to a subscription: 0 or an error number. */
+  | { readonly kind: "answer"; readonly error: number };
+
+/**
+ * The event in a message of `length` bytes at `at`, `null` when it is of another kind or none of the process
+ * connector's. `slept` is what is to be added to its time.
+ */
+export function parseConnectorEvent(view: DataView, at: number, length: number, slept: number): ConnectorEvent | null {
+  if (length < DATA + 8 || view.getUint32(at, true) > length) return null;
+  if (view.getUint32(at + 16, true) !== CN_IDX_PROC || view.getUint32(at + 20, true) !== CN_VAL_PROC) return null;
+  const time = view.getUint32(at + TIMESTAMP, true) + view.getUint32(at + TIMESTAMP + 4, true) * 0x1_0000_0000 + slept;
+  const data = at + DATA;
+  const pid = view.getUint32(data, true), tgid = view.getUint32(data + 4, true);
+  switch (view.getUint32(at + EVENT, true)) {
+    case PROC_EVENT_EXEC:
+      return { kind: "exec", time, pid, tgid };
+    case PROC_EVENT_FORK:
+      if (length < DATA + 16) return null;
+      return {
+        kind: "fork",
+        time,
+        pid: view.getUint32(data + 8, true),
+        tgid: view.getUint32(data + 12, true),
+        ppid: tgid,
+      };
+    case PROC_EVENT_EXIT:
+      if (length < DATA + 16) return null;
+      return { kind: "exit", time, pid, tgid, exitStatus: view.getUint32(data + 8, true) };
+    case PROC_EVENT_NONE:
+      return { kind: "answer", error: pid };
+    default:
+      return null;
+  }
+}
+
+export interface Reading {
+  readonly messages: number;
+  /** Times that the kernel said that it had lost messages. */
+  readonly overruns: number;
+}
+
+/** An open subscription. */
+export class ProcessConnector {
+  readonly #fd: number;
+  // Addresses of this memory stand in the message headers, so it must not be V8's: see libc.ts.
+  readonly #arena: NativeArena;
+  readonly #headersAt: bigint;
+  readonly #slotsAt: bigint;
+  readonly #namesAt: bigint;
+  readonly #headers = new Uint8Array(BATCH * MMSGHDR_BYTES);
+  readonly #names = new Uint8Array(BATCH * 16);
+  readonly #slots = new Uint8Array(BATCH * SLOT_BYTES);
+  readonly #headerView = new DataView(this.#headers.buffer);
+  readonly #nameView = new DataView(this.#names.buffer);
+  readonly #slotView = new DataView(this.#slots.buffer);
+  readonly #pollRequest = new Uint8Array(8);
+  #closed = false;
+
+  /** @throws {SystemCallError} when the kernel has no connector or lets this user not listen to it */
+  constructor() {
+    this.#fd = checked(
+      libc.socket(AF_NETLINK, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_CONNECTOR),
+      "socket of the process connector",
+    );
+    this.#arena = new NativeArena(BATCH * (MMSGHDR_BYTES + 16 + SLOT_BYTES + IOVEC_BYTES) + 64);
+    this.#headersAt = this.#arena.reserve(BATCH * MMSGHDR_BYTES);
+    this.#namesAt = this.#arena.reserve(BATCH * 16);
+    this.#slotsAt = this.#arena.reserve(BATCH * SLOT_BYTES);
+    this.#layOut(this.#arena.reserve(BATCH * IOVEC_BYTES));
+    new DataView(this.#pollRequest.buffer).setInt32(0, this.#fd, true);
+    new DataView(this.#pollRequest.buffer).setInt16(4, POLLIN, true);
+    try {
+      this.#subscribe();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** Hands the events that wait to `receive`, oldest first. */
+  read(receive: (event: ConnectorEvent) => void): Reading {
+    if (this.#closed) return { messages: 0, overruns: 0 };
+    const slept = sleptNs();
+    let messages = 0, overruns = 0;
+    while (messages < MAX_MESSAGES) {
+      const count = libc.recvmmsg(this.#fd, this.#headersAt, BATCH, MSG_DONTWAIT, 0n);
+      if (count < 0) {
+        const number = errno();
+        if (number === EAGAIN) break;
+        if (number === EINTR) continue;
+        if (number !== ENOBUFS) throw new SystemCallError("recvmmsg of the process connector", number);
+        overruns++;
+        continue;
+      }
+      copyFrom(this.#headersAt, this.#headers);
+      copyFrom(this.#namesAt, this.#names);
+      copyFrom(this.#slotsAt, this.#slots);
+      messages += count;
+      for (let i = 0; i < count; i++) {
+        const event = this.#message(i, slept);
+        if (event !== null) receive(event);
+      }
+      if (count < BATCH) break;
+    }
+    return { messages, overruns };
+  }
+
+  /** Resolves when messages wait, or `timeoutMs` has passed. */
+  async wait(timeoutMs: number): Promise<void> {
+    if (this.#closed || libc.poll(this.#pollRequest, 1, 0) !== 0) return;
+    await libc.pollAsync(this.#pollRequest, 1, timeoutMs);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    libc.close(this.#fd);
+    this.#arena.release();
+  }
+
+  #message(index: number, slept: number): ConnectorEvent | null {
+    const header = index * MMSGHDR_BYTES;
+    const isWhole = (this.#headerView.getInt32(header + 48, true) & MSG_TRUNC) === 0;
+    const sender = this.#nameView.getUint32(index * 16 + 4, true);
+    if (!isWhole || sender !== 0) return null;
+    const length = Math.min(this.#headerView.getUint32(header + 56, true), SLOT_BYTES);
+    return parseConnectorEvent(this.#slotView, index * SLOT_BYTES, length, slept);
+  }
+
+  /** Writes the headers for `recvmmsg`: each names one slot and the place for one sender. */
+  #layOut(iovecsAt: bigint): void {
+    const iovecs = new Uint8Array(BATCH * IOVEC_BYTES), iovecView = new DataView(iovecs.buffer);
+    for (let i = 0; i < BATCH; i++) {
+      iovecView.setBigUint64(i * IOVEC_BYTES, this.#slotsAt + BigInt(i * SLOT_BYTES), true);
+      iovecView.setBigUint64(i * IOVEC_BYTES + 8, BigInt(SLOT_BYTES), true);
+      const header = i * MMSGHDR_BYTES;
+      this.#headerView.setBigUint64(header, this.#namesAt + BigInt(i * 16), true);
+      this.#headerView.setUint32(header + 8, SOCKADDR_NL, true);
+      this.#headerView.setBigUint64(header + 16, iovecsAt + BigInt(i * IOVEC_BYTES), true);
+      this.#headerView.setBigUint64(header + 24, 1n, true);
+    }
+    copyTo(iovecsAt, iovecs);
+    copyTo(this.#headersAt, this.#headers);
+  }
+
+  #subscribe(): void {
+    const address = new Uint8Array(SOCKADDR_NL), view = new DataView(address.buffer);
+    view.setUint16(0, AF_NETLINK, true);
+    view.setUint32(8, CN_IDX_PROC, true);
+    checked(libc.bind(this.#fd, address, SOCKADDR_NL), "bind to the process connector");
+    const size = new Uint8Array(4);
+    new DataView(size.buffer).setUint32(0, RECEIVE_BUFFER_BYTES, true);
+    if (libc.setsockopt(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, size, 4) < 0) {
+      libc.setsockopt(this.#fd, SOL_SOCKET, SO_RCVBUF, size, 4); // up to net.core.rmem_max; more losses, each seen
+    }
+    // Kernels from 6.6 on take a filter and confirm it; older ones pass a message of this length over without a word.
+    this.#send([PROC_CN_MCAST_LISTEN, (PROC_EVENT_FORK | PROC_EVENT_EXEC | PROC_EVENT_EXIT) >>> 0]);
+    let answer = this.#answer();
+    if (answer === null) {
+      this.#send([PROC_CN_MCAST_LISTEN]);
+      answer = this.#answer();
+    }
+    if (answer === null) throw new Error("the process connector does not answer; is this the first network namespace?");
+    if (answer !== 0) throw new SystemCallError("subscription to the process connector", answer);
+  }
+
+  #send(words: readonly number[]): void {
+    const message = new Uint8Array(EVENT + words.length * 4), view = new DataView(message.buffer);
+    view.setUint32(0, message.length, true);
+    view.setUint16(4, NLMSG_DONE, true);
+    view.setUint32(16, CN_IDX_PROC, true);
+    view.setUint32(20, CN_VAL_PROC, true);
+    view.setUint16(32, words.length * 4, true);
+    words.forEach((word, index) => view.setUint32(EVENT + index * 4, word, true));
+    checked(libc.send(this.#fd, message, message.length, 0), "send to the process connector");
+  }
+
+  /** The kernel's answer to a subscription; `null` when none comes in time. Events before it tell nothing new. */
+  #answer(): number | null {
+    const end = bootTimeNs() + CONFIRM_MS * 1e6;
+    let answer: number | null = null;
+    while (answer === null) {
+      const left = Math.ceil((end - bootTimeNs()) / 1e6);
+      if (left <= 0) return null;
+      libc.poll(this.#pollRequest, 1, left);
+      this.read((event) => {
+        if (event.kind === "answer") answer ??= event.error;
+      });
+    }
+    return answer;
+  }
+}
