@@ -1,30 +1,38 @@
 /**
  * Runs the rules over new events and keeps each rule's standing.
  *
- * A rule that fails costs its own verdict on one batch, which is counted and noticed, never the events. A rule that
- * keeps failing is taken out, and says so in `health` and `rules list`.
+ * A rule that fails costs its own verdict on some rows, which is counted and noticed, never the events. One that fails
+ * several batches in a row is taken out for a while, says so in `health` and `rules list`, and is then tried again: who
+ * can make a rule slow, by a flood of long arguments, must not be able to turn it off for good.
  *
  * @module
  */
 import type { Alert } from "../proto/alert.ts";
 import type { SqlValue } from "../proto/event_row.ts";
-import { RuleEngine } from "../proto/rules/engine.ts";
-import type { ValidatedRule } from "../proto/rules/rule.ts";
+import { type Evaluation, type Fault, RuleEngine } from "../proto/rules/engine.ts";
 import type { RuleStatus } from "../proto/status.ts";
 import { alertOf } from "./alerts/alert_of.ts";
 import type { Counters } from "./counters.ts";
+import type { Judge } from "./ingest.ts";
 import type { Journal } from "./journal.ts";
-import type { LoadedRules } from "./rules_loader.ts";
+import { type LoadedRules, ruleRow } from "./rules_loader.ts";
 import type { RuleRow, Stream } from "./store/store.ts";
 
-/** Failures after which a rule is taken out. */
-export const MAX_RULE_FAULTS = 3;
+/** Batches in a row that a rule may fail. */
+export const MAX_FAULTS = 3;
+const FIRST_PAUSE_MS = 60_000;
+const LAST_PAUSE_MS = 3_600_000;
 
 interface Standing {
   hits: number;
+  /** Failed batches in a row. */
   faults: number;
-  /** Why it was taken out. */
-  disabled: string | null;
+  /** How long it is taken out the next time. */
+  pauseMs: number;
+  /** Why it is taken out, `null` while it runs. */
+  paused: string | null;
+  /** When it is tried again, on the clock of `performance.now()`. */
+  until: number;
 }
 
 export interface DetectionOptions {
@@ -32,32 +40,42 @@ export interface DetectionOptions {
   readonly deadlineMs: number;
   readonly journal: Journal;
   readonly counters: Counters;
-  /** Called when a rule was taken out. */
+  /** Called when a rule was taken out or put back. */
   readonly changed?: () => void;
+  /** A clock that does not jump, in milliseconds. */
+  readonly clock?: () => number;
 }
 
-export class Detection {
+export class Detection implements Judge {
   readonly #loaded: LoadedRules;
   readonly #options: DetectionOptions;
+  readonly #clock: () => number;
   readonly #standing = new Map<string, Standing>();
   #engine: RuleEngine;
+  /** When the next rule is put back. */
+  #nextReturn = Infinity;
 
   constructor(loaded: LoadedRules, options: DetectionOptions) {
     this.#loaded = loaded;
     this.#options = options;
-    for (const rule of loaded.rules) this.#standing.set(rule.id, { hits: 0, faults: 0, disabled: null });
+    this.#clock = options.clock ?? (() => performance.now());
+    for (const { id } of loaded.active) {
+      this.#standing.set(id, { hits: 0, faults: 0, pauseMs: FIRST_PAUSE_MS, paused: null, until: 0 });
+    }
     this.#engine = this.#build();
   }
 
   /** The alerts that the rules raise on rows of `process_events`, at most one for each rule and row. */
   judge(rows: readonly SqlValue[][], stream: Stream, now: number): Alert[] {
     if (rows.length === 0) return [];
-    let evaluation;
+    if (this.#clock() >= this.#nextReturn) this.#putBack();
+    let evaluation: Evaluation;
     try {
       evaluation = this.#engine.evaluate(rows);
     } catch (error) {
       this.#options.counters.rule_faults += 1;
-      this.#options.journal.notice(`rules: a batch of ${rows.length} events was not judged: ${words(error)}`);
+      const text = error instanceof Error ? error.message : String(error);
+      this.#options.journal.notice(`no rule judged a batch of ${rows.length} events: ${text}`);
       return [];
     }
     const alerts = new Map<string, Alert>();
@@ -67,49 +85,27 @@ export class Detection {
       alerts.set(alert.alertId, alert);
       this.#standing.get(rule.id)!.hits += 1;
     }
-    for (const { rule, reason } of evaluation.faults) this.#noteFault(rule, reason);
+    this.#noteFaults(evaluation.faults, rows.length);
     return [...alerts.values()];
   }
 
-  /** Every rule that was found, active or not. */
-  statuses(): RuleStatus[] {
-    return this.rows().map(({ id, title, severity, file, state, line, column, reason, hits }) => ({
-      id,
-      title,
-      severity,
-      file,
-      state,
-      line,
-      column,
-      reason,
-      hits,
-    }));
-  }
-
-  /** The same, as the store keeps them. */
+  /** Every rule that was found, whether it runs or not. */
   rows(): RuleRow[] {
-    const accepted = this.#loaded.rules.map((rule) => {
-      const { hits, disabled } = this.#standing.get(rule.id)!;
-      return {
-        id: rule.id,
-        title: rule.title,
-        description: rule.description,
-        severity: rule.severity,
-        tags: rule.tags,
-        sql: rule.sql,
-        file: rule.file,
-        state: disabled === null ? "active" : "rejected",
-        line: null,
-        column: null,
-        reason: disabled,
-        hits,
-      };
+    const running = this.#loaded.active.map((rule) => {
+      const { hits, paused } = this.#standing.get(rule.id)!;
+      return ruleRow(rule, paused === null ? "active" : "rejected", paused, hits);
     });
-    return [...accepted, ...this.#loaded.rejected];
+    return [...running, ...this.#loaded.others];
   }
 
+  /** The same, as the status shows it. */
+  statuses(): RuleStatus[] {
+    return this.rows().map(({ description: _, tags: __, sql: ___, ...status }) => status);
+  }
+
+  /** How many rules run now. */
   get active(): number {
-    return [...this.#standing.values()].filter((standing) => standing.disabled === null).length;
+    return [...this.#standing.values()].filter((standing) => standing.paused === null).length;
   }
 
   close(): void {
@@ -117,26 +113,47 @@ export class Detection {
   }
 
   #build(): RuleEngine {
-    const active = this.#loaded.rules.filter((rule) => this.#standing.get(rule.id)!.disabled === null);
-    return new RuleEngine(active, { deadlineMs: this.#options.deadlineMs });
+    const running = this.#loaded.active.filter(({ id }) => this.#standing.get(id)!.paused === null);
+    return new RuleEngine(running, { deadlineMs: this.#options.deadlineMs });
   }
 
-  #noteFault(rule: ValidatedRule, reason: string): void {
-    const standing = this.#standing.get(rule.id)!;
-    standing.faults += 1;
-    this.#options.counters.rule_faults += 1;
-    if (standing.faults < MAX_RULE_FAULTS) {
-      this.#options.journal.notice(`rule ${rule.id} did not judge a batch: ${reason}`);
-      return;
-    }
-    standing.disabled = `disabled after ${standing.faults} faults, the last: ${reason}`;
-    this.#options.journal.notice(`rule ${rule.id} (${rule.file}) is ${standing.disabled}; mend it and restart`);
+  #rebuild(): void {
     this.#engine.close();
     this.#engine = this.#build();
+    const paused = [...this.#standing.values()].filter((standing) => standing.paused !== null);
+    this.#nextReturn = Math.min(...paused.map((standing) => standing.until));
     this.#options.changed?.();
   }
-}
 
-function words(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  #noteFaults(faults: readonly Fault[], rows: number): void {
+    const { counters, journal } = this.#options;
+    const failed = new Set(faults.map(({ rule }) => rule.id));
+    for (const [id, standing] of this.#standing) if (!failed.has(id)) standing.faults = 0;
+    let takenOut = false;
+    for (const { rule, reason, rows: unjudged } of faults) {
+      const standing = this.#standing.get(rule.id)!;
+      standing.faults += 1;
+      counters.rule_faults += 1;
+      journal.notice(`rule ${rule.id} did not judge ${unjudged} of ${rows} events: ${reason}`);
+      if (standing.faults < MAX_FAULTS) continue;
+      const seconds = standing.pauseMs / 1_000;
+      standing.paused = `taken out for ${seconds} s after ${standing.faults} faults in a row, the last: ${reason}`;
+      standing.until = this.#clock() + standing.pauseMs;
+      standing.pauseMs = Math.min(standing.pauseMs * 2, LAST_PAUSE_MS);
+      journal.notice(`rule ${rule.id} (${rule.file}) is ${standing.paused}`);
+      takenOut = true;
+    }
+    if (takenOut) this.#rebuild();
+  }
+
+  /** Gives rules whose time is up another try; the first fault takes them out again. */
+  #putBack(): void {
+    const now = this.#clock();
+    for (const standing of this.#standing.values()) {
+      if (standing.paused === null || standing.until > now) continue;
+      standing.paused = null;
+      standing.faults = MAX_FAULTS - 1;
+    }
+    this.#rebuild();
+  }
 }

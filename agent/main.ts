@@ -20,7 +20,7 @@ import { describeSettings, loadSettings, parseDaemonFlags, settingsEnvironment }
 import { SCHEMA_VERSION } from "../proto/catalog.ts";
 import { stateLayout } from "../proto/state_layout.ts";
 import { VERSION } from "../proto/version.ts";
-import { loadRules } from "./rules_loader.ts";
+import { loadRuleFiles } from "./rules_loader.ts";
 import { StatusFile } from "./status_file.ts";
 import { Store } from "./store/store.ts";
 import { Upkeep } from "./store/upkeep.ts";
@@ -48,7 +48,7 @@ async function main(): Promise<void> {
   const layout = stateLayout(settings.stateDir);
   const token = readToken(layout.token);
   const journal = new Journal(), counters = newCounters();
-  const rules = loadRules(settings.rulesDirs);
+  const rules = loadRuleFiles(settings.rulesDirs);
 
   // 2. Open.
   const sinks: Sink[] = [new FileSink(settings.agent.alertFile)];
@@ -105,11 +105,10 @@ async function main(): Promise<void> {
   });
   const upkeep = new Upkeep(store, journal);
   status.begin();
-  journal.say(
-    `listening on ${settings.brokerSocket}; ${detection.active} rules active, ${rules.rejected.length} rejected`,
-  );
+  const rejected = rules.others.filter((rule) => rule.state === "rejected");
+  journal.say(`listening on ${settings.brokerSocket}; ${detection.active} rules active, ${rejected.length} rejected`);
   for (const notice of rules.notices) journal.notice(notice);
-  for (const { file, line, column, reason } of rules.rejected) {
+  for (const { file, line, column, reason } of rejected) {
     journal.say(`rule rejected: ${file}${line === null ? "" : `:${line}:${column}`}: ${reason}`);
   }
   if (status.userId === 0) journal.notice("it runs as root and needs not to; start it as a user of its own");

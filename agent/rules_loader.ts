@@ -6,7 +6,9 @@
  *
  * @module
  */
-import { parseRule, RuleError, type ValidatedRule, validateRule } from "../proto/rules/rule.ts";
+import { RuleEngine } from "../proto/rules/engine.ts";
+import { RuleError, type ValidatedRule } from "../proto/rules/rule.ts";
+import { loadRules, type RuleFile } from "../proto/rules/rule_set.ts";
 import type { RuleRow } from "./store/store.ts";
 
 export const MAX_RULE_FILE_BYTES = 262_144;
@@ -15,34 +17,53 @@ export const MAX_RULE_FILES = 10_000;
 const MAX_DEPTH = 8;
 
 export interface LoadedRules {
-  readonly rules: readonly ValidatedRule[];
-  readonly rejected: readonly RuleRow[];
+  readonly active: readonly ValidatedRule[];
+  /** Those that do not run, each with the reason: faulty ones, and ones that their file turns off. */
+  readonly others: readonly RuleRow[];
   /** What is wrong with the directories themselves, each with its mend. */
   readonly notices: readonly string[];
 }
 
 /** Loads every `*.yml` and `*.yaml` below the directories, in the order of their names. */
-export function loadRules(directories: readonly string[]): LoadedRules {
-  const notices: string[] = [], rules = new Map<string, ValidatedRule>(), rejected: RuleRow[] = [];
-  const files = [...new Set(directories)].flatMap((directory) => listDirectory(directory, notices));
-  if (files.length > MAX_RULE_FILES) {
-    notices.push(
-      `${files.length} rule files were found and the first ${MAX_RULE_FILES} are loaded; remove some, or join them`,
-    );
+export function loadRuleFiles(directories: readonly string[]): LoadedRules {
+  const notices: string[] = [];
+  const paths = [...new Set(directories)].flatMap((directory) => listDirectory(directory, notices));
+  if (paths.length > MAX_RULE_FILES) {
+    notices.push(`There are ${paths.length} rule files; the first ${MAX_RULE_FILES} are loaded, remove some`);
   }
-  for (const file of files.slice(0, MAX_RULE_FILES)) {
+  const files: RuleFile[] = [], others: RuleRow[] = [];
+  for (const file of paths.slice(0, MAX_RULE_FILES)) {
     try {
-      const rule = validateRule(parseRule(readBounded(file), file));
-      const first = rules.get(rule.id);
-      if (first !== undefined) {
-        throw new RuleError({ file, line: 1, column: 1, reason: `The id ${rule.id} is taken by ${first.file}` });
-      }
-      rules.set(rule.id, rule);
+      files.push({ file, text: readBounded(file) });
     } catch (error) {
-      rejected.push(rejection(file, error));
+      others.push(rejection(file, error));
     }
   }
-  return { rules: [...rules.values()], rejected, notices };
+  const { active, disabled, rejected } = loadRules(files);
+  const sound = engineFault(active) === null ? active : active.filter((rule) => {
+    const fault = engineFault([rule]);
+    if (fault !== null) others.push(rejection(rule.file, fault));
+    return fault === null;
+  });
+  others.push(...rejected.map((error) => rejection(error.file, error)));
+  others.push(...disabled.map((rule) => ruleRow(rule, "disabled", "its file says enabled: false", 0)));
+  return { active: sound, others, notices };
+}
+
+/** What the engine says against these rules; it is the second gate, so the guard let them pass. */
+function engineFault(rules: readonly ValidatedRule[]): unknown {
+  try {
+    new RuleEngine(rules).close();
+    return null;
+  } catch (error) {
+    return error;
+  }
+}
+
+/** A rule that could be read, as status and store show it. */
+export function ruleRow(rule: ValidatedRule, state: string, reason: string | null, hits: number): RuleRow {
+  const { id, title, description, severity, tags, sql, file } = rule;
+  return { id, title, description, severity, tags, sql, file, state, line: null, column: null, reason, hits };
 }
 
 function listDirectory(directory: string, notices: string[]): string[] {

@@ -215,7 +215,7 @@ const detectionRules: Table = {
     column("tags", "TEXT", "JSON array of tags"),
     column("sql", "TEXT", "the query"),
     column("file", "TEXT", "file it came from"),
-    column("state", "TEXT", "active or rejected"),
+    column("state", "TEXT", "active, rejected, or disabled by its own file"),
     column("line", "INTEGER", "line of the fault"),
     column("column_number", "INTEGER", "column of the fault"),
     column("reason", "TEXT", "why it was rejected"),

@@ -69,7 +69,7 @@ export interface RuleStatus {
   readonly title: string;
   readonly severity: string;
   readonly file: string;
-  /** `active` or `rejected`. */
+  /** `active`, `rejected` (its reason says why), or `disabled` by its own file. */
   readonly state: string;
   readonly line: number | null;
   readonly column: number | null;

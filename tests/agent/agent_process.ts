@@ -1,0 +1,147 @@
+/**
+ * The real agent as a process of its own, under its own grants, on a state directory of its own.
+ *
+ * @module
+ */
+import { grantFlags, tierGrants } from "../../deploy/privileges.ts";
+import { type StateLayout, stateLayout } from "../../proto/state_layout.ts";
+import type { AgentStatus } from "../../proto/status.ts";
+import { decodeAgentStatus } from "../../proto/status_codec.ts";
+import { TOKEN } from "./broker/test_collector.ts";
+import { TempDir, until } from "./support.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+
+/** A rule that hits each start of a program of this name. */
+export const EVIL = "evil";
+export const EVIL_RULE = `id: evil-starts
+title: Evil starts
+description: A test's rule
+severity: high
+tags: [attack.t1059]
+sql: |
+  SELECT event_id, pid, name, command_line FROM process_events WHERE event_type = 'start' AND name = '${EVIL}'
+tests:
+  match:
+    - { event_type: "start", name: "${EVIL}" }
+  no_match:
+    - { event_type: "start", name: "good" }
+`;
+
+/** A state directory with token and rules, as the supervisor lays it out. */
+export class AgentState implements Disposable {
+  readonly #dir = new TempDir();
+  readonly layout: StateLayout = stateLayout(this.#dir.path);
+
+  constructor(rules: Readonly<Record<string, string>> = { "evil.yml": EVIL_RULE }) {
+    for (const directory of [this.layout.run, this.layout.agent, this.layout.rules]) Deno.mkdirSync(directory);
+    Deno.writeTextFileSync(this.layout.token, TOKEN + "\n");
+    for (const [name, text] of Object.entries(rules)) Deno.writeTextFileSync(`${this.layout.rules}/${name}`, text);
+  }
+
+  [Symbol.dispose](): void {
+    this.#dir[Symbol.dispose]();
+  }
+}
+
+export interface AgentOptions {
+  /** Settings as `KEY=VALUE`. */
+  readonly set?: readonly string[];
+  /** Goes before the program, as `setpriv` does. */
+  readonly prefix?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Ready when it listens unless it is expected to end first. */
+  readonly expectEnd?: boolean;
+}
+
+export class AgentProcess implements AsyncDisposable {
+  stdout = "";
+  stderr = "";
+  ended: Deno.CommandStatus | null = null;
+  readonly #child: Deno.ChildProcess;
+  readonly #reading: Promise<unknown>;
+
+  private constructor(readonly layout: StateLayout, options: AgentOptions) {
+    const grants = tierGrants("agent", {
+      layout,
+      rulesDirs: [layout.rules],
+      configFiles: [],
+      alertHosts: [],
+      libc: "/lib/libc.so.6",
+    });
+    const set = ["agent.stdout=json", ...options.set ?? []].flatMap((assignment) => ["--set", assignment]);
+    const [program, ...args] = [
+      ...options.prefix ?? [],
+      Deno.execPath(),
+      "run",
+      "--quiet",
+      "--no-check",
+      ...grantFlags(grants),
+      `${ROOT}agent/main.ts`,
+      "--state",
+      layout.state,
+      ...set,
+    ];
+    this.#child = new Deno.Command(program!, {
+      args,
+      env: { NO_COLOR: "1", ...options.env },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    const gather = async (stream: ReadableStream<Uint8Array>, keep: (text: string) => void): Promise<void> => {
+      const decoder = new TextDecoder();
+      for await (const chunk of stream) keep(decoder.decode(chunk, { stream: true }));
+    };
+    this.#reading = Promise.all([
+      gather(this.#child.stdout, (text) => this.stdout += text),
+      gather(this.#child.stderr, (text) => this.stderr += text),
+      this.#child.status.then((status) => this.ended = status),
+    ]);
+  }
+
+  static async start(state: AgentState, options: AgentOptions = {}): Promise<AgentProcess> {
+    const agent = new AgentProcess(state.layout, options);
+    const ready = options.expectEnd ? () => agent.ended !== null : () => agent.stderr.includes("listening on");
+    try {
+      await until("the agent is ready", () => ready() || agent.ended !== null, 20_000);
+    } catch (error) {
+      agent.kill("SIGKILL");
+      throw error;
+    }
+    if (!ready()) throw new Error(`The agent ended: ${agent.stderr}`);
+    return agent;
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  status(): AgentStatus {
+    return decodeAgentStatus(Deno.readFileSync(this.layout.agentStatus));
+  }
+
+  kill(signal: Deno.Signal): void {
+    try {
+      this.#child.kill(signal);
+    } catch {
+      // it has ended
+    }
+  }
+
+  /** Sends a signal and waits for the end. */
+  async end(signal: Deno.Signal = "SIGTERM"): Promise<Deno.CommandStatus> {
+    this.kill(signal);
+    await this.#reading;
+    return this.ended!;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.end("SIGKILL");
+  }
+}
+
+/** Ids of the alerts in a file of them. */
+export function alertIds(text: string): string[] {
+  return text.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line).alertId as string);
+}
