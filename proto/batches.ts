@@ -1,0 +1,66 @@
+/**
+ * Cuts lists of events or processes into pieces that fit a frame.
+ *
+ * How long an item is, its owner decides: paths, arguments and names come from whoever started the process. The bound
+ * taken here counts every field, so that no choice of them makes a message that cannot be sent.
+ *
+ * @module
+ */
+import { MAX_BATCH_EVENTS } from "./event_codec.ts";
+import type { ProcessEvent, ProcessState } from "./process_event.ts";
+import { MAX_PART_PROCESSES } from "./snapshot_codec.ts";
+
+/** Encoded bytes at which a piece is closed: far enough below a frame's limit for the item that closes it. */
+export const BATCH_BYTES = 262_144;
+/** Tag and length of a field, or a tag and a number. */
+const FIELD_BYTES = 12;
+
+export interface BatchLimits {
+  readonly maxItems?: number;
+  readonly maxBytes?: number;
+}
+
+/** Events in pieces of one `events` message each. */
+export function eventBatches(events: readonly ProcessEvent[], limits: BatchLimits = {}): Generator<ProcessEvent[]> {
+  return cut(events, limits.maxItems ?? MAX_BATCH_EVENTS, limits.maxBytes ?? BATCH_BYTES);
+}
+
+/** A process table in parts of one `snapshot` message each; an empty table has one empty part. */
+export function* snapshotParts(
+  processes: readonly ProcessState[],
+  limits: BatchLimits = {},
+): Generator<ProcessState[]> {
+  if (processes.length === 0) yield [];
+  yield* cut(processes, limits.maxItems ?? MAX_PART_PROCESSES, limits.maxBytes ?? BATCH_BYTES);
+}
+
+/** No fewer bytes than the item takes in a message. */
+export function encodedBound(item: ProcessEvent | ProcessState): number {
+  let bytes = FIELD_BYTES;
+  for (const value of Object.values(item)) {
+    bytes += FIELD_BYTES;
+    // A UTF-16 code unit takes at most three bytes of UTF-8.
+    if (typeof value === "string") bytes += 3 * value.length;
+    else if (value instanceof Uint8Array) bytes += value.length;
+    else if (Array.isArray(value)) { for (const text of value as string[]) bytes += FIELD_BYTES + 3 * text.length; }
+  }
+  return bytes;
+}
+
+function* cut<T extends ProcessEvent | ProcessState>(
+  items: readonly T[],
+  maxItems: number,
+  maxBytes: number,
+): Generator<T[]> {
+  let begin = 0, bytes = 0;
+  for (let at = 0; at < items.length; at++) {
+    const more = encodedBound(items[at]!);
+    if (at > begin && (at - begin === maxItems || bytes + more > maxBytes)) {
+      yield items.slice(begin, at);
+      begin = at;
+      bytes = 0;
+    }
+    bytes += more;
+  }
+  if (begin < items.length) yield items.slice(begin);
+}
