@@ -1,3 +1,4 @@
+// deno-lint-ignore-file daemoneye/dlopen-in-one-file -- it is there to be refused
 /**
  * Tries one thing of every kind that Deno fences, and writes what came of each to stdout as JSON: `ok`, or the name of
  * the error. Started by `refusals_test.ts` under the grants of a tier. Its one argument says where things are.
