@@ -7,24 +7,30 @@
  *
  * @module
  */
-import config from "../deno.json" with { type: "json" };
-
-const PROTO = `${import.meta.dirname}/../proto`;
+const ROOT = `${import.meta.dirname}/..`;
+const PROTO = `${ROOT}/proto`;
 const COMMITTED = `${PROTO}/gen`;
 
 /** Runs buf over `proto/` into `out`. */
 function generate(out: string): void {
-  const plugin = [Deno.execPath(), "run", "-A", config.imports["@bufbuild/protoc-gen-es"]];
+  const { imports } = JSON.parse(Deno.readTextFileSync(`${ROOT}/deno.json`)) as { imports: Record<string, string> };
+  const plugin = [Deno.execPath(), "run", "-A", required(imports, "@bufbuild/protoc-gen-es")];
   const template = {
     version: "v2",
     plugins: [{ local: plugin, out, opt: ["target=ts", "import_extension=ts"] }],
   };
   const { code, stderr } = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", config.imports["@bufbuild/buf"], "generate", "--template", JSON.stringify(template), "."],
+    args: ["run", "-A", required(imports, "@bufbuild/buf"), "generate", "--template", JSON.stringify(template), "."],
     cwd: PROTO,
     stdout: "inherit",
   }).outputSync();
   if (code !== 0) throw new Error(`buf failed:\n${new TextDecoder().decode(stderr)}`);
+}
+
+function required(imports: Record<string, string>, name: string): string {
+  const specifier = imports[name];
+  if (specifier === undefined) throw new Error(`deno.json imports no ${name}`);
+  return specifier;
 }
 
 function filesOf(directory: string): Map<string, string> {
