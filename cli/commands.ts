@@ -1,0 +1,161 @@
+/**
+ * The table of commands.
+ *
+ * @module
+ */
+import type { Command, Options } from "./command.ts";
+
+const TIME_OPTIONS: Options = {
+  since: { type: "string", value: "WHEN", text: "from then on: a span back (10m, 2d) or a time (2026-08-05T12:00)" },
+  until: { type: "string", value: "WHEN", text: "up to then" },
+};
+
+export const COMMANDS: readonly Command[] = [
+  {
+    name: "health",
+    summary: "Is everything seen, kept and judged? Daemons, sources, gaps, losses, rules, store",
+    usage: ["health [options]"],
+    about:
+      `Reads the status files of both daemons and the store, checks one against the other, and says in one line whether
+the host is watched: healthy (exit 0), degraded (exit 3), stopped (exit 3), or nothing readable (exit 1). A status
+older than 3 seconds is stale: its daemon does not run, or does not answer.`,
+    options: {},
+    examples: [
+      ["health", "the verdict, and everything behind it"],
+      ["health --format json", "the same as one JSON object, for a monitor"],
+      ["health --format csv", "only the findings, one a line"],
+    ],
+    load: async () => (await import("./health.ts")).health,
+  },
+  {
+    name: "processes",
+    summary: "Processes, alive or ended, with their last known state",
+    usage: ["processes [options]"],
+    about: "Alive ones by default. Sorted by pid, or by what --sort says.",
+    options: {
+      all: { type: "boolean", short: "a", text: "also those that ended, as far as the store keeps them" },
+      pid: { type: "string", value: "PID", text: "with this pid" },
+      user: { type: "string", short: "u", value: "USER", text: "of this user, by name or number" },
+      name: { type: "string", short: "n", value: "TEXT", text: "whose command name or executable contains this" },
+      sort: { type: "string", value: "KEY", text: "pid, start, cpu, memory or name (default pid)" },
+      limit: { type: "string", value: "N", text: "at most so many" },
+    },
+    examples: [
+      ["processes --sort memory --limit 10", "the ten largest"],
+      ["processes --user root --name ssh", "processes of root with ssh in their name or path"],
+      ["processes --all --pid 4711", "every process that ever had the pid, as far as the store remembers"],
+    ],
+    load: async () => (await import("./processes.ts")).processes,
+  },
+  {
+    name: "events",
+    summary: "Starts, stops and changes of processes, newest last",
+    usage: ["events [options]"],
+    about: "The newest 100 by default. All conditions must hold.",
+    options: {
+      type: { type: "string", short: "t", value: "TYPE", text: "start, stop, modify or suspicious" },
+      pid: { type: "string", value: "PID", text: "of this pid" },
+      user: { type: "string", short: "u", value: "USER", text: "of this user, by name or number" },
+      name: { type: "string", short: "n", value: "TEXT", text: "whose command name or executable contains this" },
+      contains: {
+        type: "string",
+        short: "c",
+        value: "TEXT",
+        text: "with this in its command line, name or executable",
+      },
+      ...TIME_OPTIONS,
+      limit: { type: "string", value: "N", text: "at most so many, the newest (default 100)" },
+    },
+    examples: [
+      ["events --since 10m", "the last ten minutes"],
+      ["events --contains /tmp/ --type start --since 1d", "programs started from or with /tmp/ today"],
+      ["events --format jsonl --limit 1000", "one JSON object a line"],
+    ],
+    load: async () => (await import("./events.ts")).events,
+  },
+  {
+    name: "tree",
+    summary: "Ancestors and descendants of a process",
+    usage: ["tree PID|EXEC_ID [options]"],
+    about:
+      `Follows identities, not pids: a pid that was used again is another process, and an ancestor that has ended is still
+there. Of several processes with the pid, the one alive is taken, else the last; the others are named.`,
+    options: {
+      all: {
+        type: "boolean",
+        short: "a",
+        text: "also descendants that ended (shown anyway below a process that ended)",
+      },
+      limit: { type: "string", value: "N", text: "at most so many descendants (default 1000)" },
+    },
+    examples: [
+      ["tree 4711", "where the process comes from, and what it started"],
+      ["tree 3f2a9c01-4711-88123 --all", "exactly this process, with everything that it ever started"],
+    ],
+    load: async () => (await import("./tree.ts")).tree,
+  },
+  {
+    name: "alerts",
+    summary: "What the rules found, newest last; one alert in full",
+    usage: ["alerts [options]", "alerts ID [options]"],
+    about:
+      "ID is an alert id, or the number of an event (column EVENT), which shows every alert of that event in full.",
+    options: {
+      rule: { type: "string", short: "r", value: "ID", text: "of this rule" },
+      severity: { type: "string", short: "s", value: "LEAST", text: "at least info, low, medium, high or critical" },
+      ...TIME_OPTIONS,
+      limit: { type: "string", value: "N", text: "at most so many, the newest (default 100)" },
+    },
+    examples: [
+      ["alerts --since 1d --severity high", "what matters today"],
+      ["alerts 1099511627781", "everything known of the alerts of one event"],
+    ],
+    load: async () => (await import("./alerts.ts")).alerts,
+  },
+  {
+    name: "query",
+    summary: "A SQL question to the store",
+    usage: ["query SQL [options]", "query - [options]", "query --schema [TABLE]"],
+    about:
+      `One SELECT over the tables that --schema lists; "-" reads it from standard input. What the rules may not use, a query
+may not use either. It is stopped at --timeout, and cut at --limit rows, which is said on stderr.
+Values are printed as stored: times in Unix milliseconds, lists (argv, tags) as JSON text. A second column of the
+same name becomes name_2. In a table, rows too wide for the terminal stand one value a line, without those that are
+NULL.`,
+    options: {
+      schema: { type: "boolean", text: "show tables and columns instead" },
+      since: { type: "string", value: "WHEN", text: "let the tables hold only what happened from then on" },
+      timeout: { type: "string", value: "SPAN", text: "stop after this time (default 30s)" },
+      limit: { type: "string", value: "N", text: "at most so many rows (default 10000)" },
+    },
+    examples: [
+      [
+        `query "SELECT name, count(*) AS n FROM process_events GROUP BY name ORDER BY n DESC LIMIT 10"`,
+        "what runs most often",
+      ],
+      [
+        `query --since 1d "SELECT pid, command_line FROM process_events WHERE executable_path LIKE '/tmp/%'" -f json`,
+        "programs run from /tmp today, as one JSON array",
+      ],
+      ["query --schema process_events", "the columns of a table, and what they mean"],
+    ],
+    load: async () => (await import("./query.ts")).query,
+  },
+  {
+    name: "rules",
+    summary: "Rules: those loaded, and checks of rule files",
+    usage: ["rules list [options]", "rules validate [PATH...]", "rules test [PATH...]"],
+    about: `list      the rules that the agent has, with their state and hits; without an agent, those of the files
+validate  reads rule files and says what is wrong with them: file, line, column, reason; exit 4 when one is refused
+test      runs the tests that stand in the rule files; exit 4 when one fails
+PATH is a file, a directory, or "-" for a rule on standard input; the rules directories by default. A path elsewhere
+may lie outside what this program may read: "-" always works.`,
+    options: {},
+    examples: [
+      ["rules list", "what is watched for"],
+      ["rules validate - < my-rule.yaml", "is my rule right?"],
+      ["rules test /etc/daemoneye/rules", "do all rules match what they should, and nothing else?"],
+    ],
+    load: async () => (await import("./rules.ts")).rules,
+  },
+];

@@ -1,0 +1,93 @@
+/**
+ * Whether an answer can be whole: what was not seen in the time that it speaks of.
+ *
+ * An empty answer means "nothing happened" only if somebody looked. Every command that reads events therefore asks here,
+ * says what it learns on stderr, and exits with 3 when the answer is degraded.
+ *
+ * @module
+ */
+import type { Call } from "./command.ts";
+import type { Statuses, StatusReading } from "./status_reader.ts";
+import type { Store } from "./store_reader.ts";
+import type { TierStatus } from "../proto/status.ts";
+import { counted, localTime, span } from "./units.ts";
+
+/** Unix milliseconds; `null` is the begin of the store, or now. */
+export interface TimeRange {
+  readonly from: number | null;
+  readonly until: number | null;
+}
+
+export interface GapSummary {
+  readonly gaps: number;
+  readonly from: number;
+  readonly to: number;
+  /** Records known to be lost. */
+  readonly lost: number;
+  /** Gaps whose loss cannot be counted. */
+  readonly uncounted: number;
+}
+
+/** The gaps that touch a time; `null` when there are none. */
+export function gapsWithin(store: Store, range: TimeRange): GapSummary | null {
+  const [row] = store.rows(
+    `SELECT count(*), min(from_time), max(to_time), coalesce(sum(count), 0), coalesce(sum(count IS NULL), 0)
+     FROM gaps WHERE to_time >= ? AND from_time <= ?`,
+    range.from ?? Number.MIN_SAFE_INTEGER,
+    range.until ?? Number.MAX_SAFE_INTEGER,
+  );
+  const [gaps, from, to, lost, uncounted] = row!.map(Number) as [number, number, number, number, number];
+  return gaps === 0 ? null : { gaps, from, to, lost, uncounted };
+}
+
+/** One sentence about gaps. */
+export function gapWords(summary: GapSummary): string {
+  const known = summary.lost > 0 ? `${counted(summary.lost, "record")} lost` : "";
+  const unknown = summary.uncounted > 0 ? `${counted(summary.uncounted, "loss", "losses")} that cannot be counted` : "";
+  const what = [known, unknown].filter((part) => part !== "").join(", ");
+  const where = summary.gaps === 1
+    ? `${localTime(summary.from)} to ${localTime(summary.to)} (${span(summary.to - summary.from)})`
+    : `between ${localTime(summary.from)} and ${localTime(summary.to)}`;
+  return `${counted(summary.gaps, "gap")} ${where}${what === "" ? "" : `: ${what}`}`;
+}
+
+/**
+ * Why nothing newer than a moment can be in the store, `null` while the whole chain works. Both daemons must say so: an
+ * agent without a collector stores nothing, and a collector without an agent tells nobody.
+ */
+export function blindness(statuses: Statuses): string | null {
+  const { agent, collector } = statuses;
+  const down = deaf("agent", agent) ?? deaf("collector", collector);
+  if (down !== null) return down;
+  if (agent.kind === "read" && agent.status.collectors.length === 0) return "no collector is connected to the agent";
+  return null;
+}
+
+function deaf(tier: string, reading: StatusReading<TierStatus>): string | null {
+  if (reading.kind === "absent") return `the ${tier} does not run here`;
+  if (reading.kind === "unreadable") return `the status of the ${tier} cannot be read`;
+  if (reading.live) return null;
+  return reading.status.state === "stopped" ? `the ${tier} is stopped` : `the ${tier} does not run or does not answer`;
+}
+
+/** Says on stderr what the answer lacks. Returns whether it lacks anything. */
+export function tellCoverage(call: Call, store: Store, statuses: Statuses, range: TimeRange): boolean {
+  const gaps = gapsWithin(store, range);
+  if (gaps !== null) call.note(`Not everything was seen: ${gapWords(gaps)} (query "SELECT * FROM gaps" lists them)`);
+  const blind = blindness(statuses);
+  const last = blind === null ? null : lastKnown(store);
+  const past = range.until !== null && last !== null && range.until <= last;
+  if (blind !== null && !past) {
+    call.note(`Nothing is known after ${last === null ? "the begin" : localTime(last)}: ${blind} (health says more)`);
+  }
+  return gaps !== null || (blind !== null && !past);
+}
+
+/** Time of the newest thing in the store. */
+function lastKnown(store: Store): number | null {
+  const [row] = store.rows(
+    `SELECT max((SELECT coalesce(max(time), 0) FROM process_events), (SELECT coalesce(max(time), 0) FROM scan_metadata))`,
+  );
+  const last = Number(row![0]);
+  return last === 0 ? null : last;
+}

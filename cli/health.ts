@@ -1,0 +1,220 @@
+/**
+ * `health`: is everything seen, kept and judged?
+ *
+ * @module
+ */
+import type { StateLayout } from "../proto/state_layout.ts";
+import type { CollectorStatus, TierStatus } from "../proto/status.ts";
+import { atMostArguments } from "./arguments.ts";
+import { type Call, CommandError, EXIT, type Exit } from "./command.ts";
+import { gapsWithin } from "./coverage.ts";
+import { assess, type Report, type StoreReading } from "./health_report.ts";
+import { openOutput } from "./output.ts";
+import { record, type RecordLine } from "./record.ts";
+import { safeJson } from "./safe_json.ts";
+import type { Style } from "./screen.ts";
+import { findPlaces } from "./settings.ts";
+import { readStatuses, type Statuses, type StatusReading } from "./status_reader.ts";
+import { Store } from "./store_reader.ts";
+import { bytes, count, counted, localTime, span } from "./units.ts";
+
+const DAY_MS = 86_400_000;
+/** Enough for an index; a store under heavy load should not keep `health` waiting. */
+const STORE_DEADLINE_MS = 5_000;
+
+export function health(call: Call): Exit {
+  atMostArguments(call, 0, "health");
+  const { layout } = findPlaces(call);
+  // In this order: what the store says is then never older than what the daemons say of it
+  const statuses = readStatuses(layout, call.now());
+  const store = readStore(layout, call.now());
+  const report = assess(statuses, store, call.now());
+  if (call.format === "table") show(call, layout, statuses, store, report);
+  else if (call.format === "json") call.out.write(safeJson(machineReport(statuses, store, report), 2) + "\n");
+  else {
+    const names = ["level", "subject", "text"];
+    const output = openOutput(call.format, names, [], call.screen, (text) => call.out.write(text));
+    for (const { level, subject, text } of report.findings) output.add([level, subject, text]);
+    output.end();
+  }
+  if (report.verdict === "healthy") return EXIT.complete;
+  return report.verdict === "unknown" ? EXIT.failed : EXIT.degraded;
+}
+
+function readStore(layout: StateLayout, now: number): StoreReading {
+  try {
+    using store = Store.open(layout.store, { deadlineMs: STORE_DEADLINE_MS });
+    const one = (sql: string, ...parameters: number[]): number | null => {
+      const cell = store.rows(sql, ...parameters)[0]?.[0] ?? null;
+      return cell === null ? null : Number(cell);
+    };
+    return {
+      kind: "read",
+      stored: new Map(
+        store.rows("SELECT collector_id, epoch, last_sequence FROM collectors")
+          .map(([id, epoch, last]) => [`${id} ${epoch}`, Number(last)]),
+      ),
+      gaps: gapsWithin(store, { from: now - DAY_MS, until: null }),
+      newestEvent: one("SELECT time FROM process_events ORDER BY time DESC LIMIT 1"),
+      lastSnapshot: one("SELECT max(time) FROM scan_metadata"),
+      alertsLastDay: one("SELECT count(*) FROM alerts WHERE time >= ?", now - DAY_MS) ?? 0,
+      walBytes: sizeOf(`${layout.store}-wal`),
+    };
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    return { kind: "unreadable", reason: error.message };
+  }
+}
+
+function sizeOf(path: string): number | null {
+  try {
+    return Deno.statSync(path).size;
+  } catch {
+    return null;
+  }
+}
+
+/** The same for programs: what was read, what was concluded. */
+function machineReport(statuses: Statuses, store: StoreReading, report: Report): unknown {
+  const storeJson = store.kind === "read" ? { ...store, stored: Object.fromEntries(store.stored) } : store;
+  return { ...report, agent: statuses.agent, collector: statuses.collector, store: storeJson };
+}
+
+const VERDICT_STYLES: Readonly<Record<Report["verdict"], Style>> = {
+  healthy: "good",
+  degraded: "warning",
+  stopped: "worst",
+  unknown: "worst",
+};
+
+function show(call: Call, layout: StateLayout, statuses: Statuses, store: StoreReading, report: Report): void {
+  const { out, screen } = call;
+  const { good, bad, worst } = screen.marks;
+  const mark = report.verdict === "healthy" ? good : report.verdict === "degraded" ? bad : worst;
+  const findings = report.findings.map(({ level, subject, text }): RecordLine =>
+    level === "stopped" ? [`${worst} ${subject}`, text, "worst"] : [`${bad} ${subject}`, text, "warning"]
+  );
+  record(call, `${mark} ${report.verdict}: ${report.summary}`, VERDICT_STYLES[report.verdict], findings);
+  out.write("\n");
+  showCollector(call, statuses.collector);
+  out.write("\n");
+  showAgent(call, statuses, layout, store);
+  showRules(call, statuses);
+  showNotices(call, statuses);
+}
+
+function tierLines(reading: StatusReading<TierStatus>): RecordLine[] {
+  if (reading.kind === "absent") return [["status", "none: it has not run here", "worst"]];
+  if (reading.kind === "unreadable") return [["status", `cannot be read: ${reading.reason}`, "worst"]];
+  const { status, ageMs, live } = reading;
+  const age = `${span(Math.abs(ageMs))} ${ageMs < 0 ? "in the future" : "ago"}`;
+  return [
+    [
+      "status",
+      live ? status.state : status.state === "stopped" ? `stopped ${age}` : `stale, last written ${age}`,
+      live ? "good" : "worst",
+    ],
+    ["process", `pid ${status.pid}, user ${status.userId ?? "unknown"}, version ${status.version}`],
+    ["running for", span(status.uptimeMs)],
+    ["uses", `${bytes(status.memoryBytes)}, ${span(status.cpuMs)} of CPU (${share(status)} of a core)`],
+  ];
+}
+
+function share(status: TierStatus): string {
+  return status.uptimeMs <= 0 ? "unknown share" : `${(100 * status.cpuMs / status.uptimeMs).toFixed(1)} %`;
+}
+
+function showCollector(call: Call, reading: StatusReading<CollectorStatus>): void {
+  const lines = tierLines(reading);
+  if (reading.kind === "read") {
+    const { status } = reading;
+    lines.push(["confinement", status.confinement]);
+    for (const source of status.sources) {
+      const active = source.state === "active";
+      lines.push([`source ${source.name}`, `${source.state}: ${source.detail}`, active ? "good" : "warning"]);
+      for (const missed of source.misses) lines.push(["", missed, "warning"]);
+    }
+    lines.push(
+      ["agent", status.connected ? "connected" : "not connected", status.connected ? "good" : "warning"],
+      [
+        "queue",
+        `${counted(status.queuedEvents, "event")}; sent up to ${count(status.lastSequence)}, acknowledged up to ${
+          count(status.acknowledgedSequence)
+        }`,
+      ],
+      ["tracked", counted(status.trackedProcesses, "process", "processes")],
+      ["losses", losses(status.counters), "warning"],
+      ["counters", counters(status.counters)],
+    );
+  }
+  record(call, "collector", undefined, lines);
+}
+
+function showAgent(call: Call, { agent }: Statuses, layout: StateLayout, store: StoreReading): void {
+  const lines = tierLines(agent);
+  if (agent.kind === "read") {
+    const { status } = agent;
+    for (const connection of status.collectors) {
+      lines.push([
+        "collector",
+        `${connection.collectorId}, connected ${localTime(connection.connectedSince, "s")}, stored up to ${
+          count(connection.lastSequence)
+        }`,
+      ]);
+    }
+    if (status.collectors.length === 0) lines.push(["collector", "none connected", "warning"]);
+    lines.push(["counters", counters(status.counters)]);
+  }
+  if (store.kind === "unreadable") lines.push(["store", store.reason, "worst"]);
+  else {
+    const size = agent.kind === "read" ? `, ${bytes(agent.status.storeBytes)}` : "";
+    lines.push(["store", `readable (${layout.store}${size})`, "good"]);
+    const time = (moment: number | null): string => moment === null ? "none" : localTime(moment);
+    lines.push(["newest event", time(store.newestEvent)], ["last snapshot", time(store.lastSnapshot)]);
+    lines.push(["alerts", `${count(store.alertsLastDay)} in the last day`]);
+  }
+  record(call, "agent", undefined, lines);
+}
+
+/** What the sources had to give up since the collector began; a gap record stands for each. */
+function losses(values: Readonly<Record<string, number>>): string | null {
+  const lost = Object.entries(values).filter(([name, value]) => name.endsWith("_lost") && value > 0);
+  return lost.length === 0 ? null : lost.map(([name, value]) => `${name.slice(0, -5)} ${count(value)}`).join(", ");
+}
+
+function counters(values: Readonly<Record<string, number>>): string {
+  return Object.entries(values).map(([name, value]) => `${name} ${count(value)}`).join(", ");
+}
+
+function showRules(call: Call, { agent }: Statuses): void {
+  if (agent.kind !== "read") return;
+  const { rules } = agent.status;
+  const rejected = rules.filter((rule) => rule.state === "rejected");
+  const hits = rules.reduce((sum, rule) => sum + rule.hits, 0);
+  const active = rules.filter((rule) => rule.state === "active").length;
+  const lines: RecordLine[] = [[
+    "active",
+    `${count(active)}, with ${counted(hits, "hit")} since the start`,
+  ]];
+  for (const rule of rejected) {
+    const place = rule.line === null ? rule.file : `${rule.file}:${rule.line}:${rule.column ?? 1}`;
+    lines.push(["rejected", `${place}: ${rule.reason ?? "no reason given"}`, "warning"]);
+  }
+  call.out.write("\n");
+  record(call, "rules", undefined, lines);
+}
+
+function showNotices(call: Call, { agent, collector }: Statuses): void {
+  for (const [tier, reading] of [["collector", collector], ["agent", agent]] as const) {
+    if (reading.kind !== "read" || reading.status.notices.length === 0) continue;
+    const { notices, noticeCount } = reading.status;
+    const older = noticeCount > notices.length ? ` (the last ${notices.length} of ${count(noticeCount)})` : "";
+    call.out.write("\n");
+    record(
+      call,
+      `notices of the ${tier}${older}`,
+      undefined,
+      notices.map((n): RecordLine => [localTime(n.time, "s"), n.text]),
+    );
+  }
+}

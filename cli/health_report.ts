@@ -1,0 +1,175 @@
+/**
+ * The judgement behind `health`: what the daemons say, held against each other and against the store.
+ *
+ * Pure: readings in, findings out. A daemon's word about itself is believed only as far as the other one and the store
+ * do not contradict it.
+ *
+ * @module
+ */
+import type { AgentStatus, CollectorStatus, TierStatus } from "../proto/status.ts";
+import { STALE_AFTER_MS } from "../proto/status.ts";
+import type { GapSummary } from "./coverage.ts";
+import { gapWords } from "./coverage.ts";
+import type { Statuses, StatusReading } from "./status_reader.ts";
+import { count, counted, localTime, span } from "./units.ts";
+
+export type Level = "ok" | "degraded" | "stopped";
+
+/** One thing that an operator should know. */
+export interface Finding {
+  readonly level: Exclude<Level, "ok">;
+  readonly subject: string;
+  readonly text: string;
+}
+
+/** What the store says, or why it says nothing. */
+export type StoreReading =
+  | {
+    readonly kind: "read";
+    /** Last stored sequence by `collector epoch`. */
+    readonly stored: ReadonlyMap<string, number>;
+    /** Gaps that ended within the last day. */
+    readonly gaps: GapSummary | null;
+    readonly newestEvent: number | null;
+    readonly lastSnapshot: number | null;
+    readonly alertsLastDay: number;
+    readonly walBytes: number | null;
+  }
+  | { readonly kind: "unreadable"; readonly reason: string };
+
+export interface Report {
+  readonly verdict: "healthy" | "degraded" | "stopped" | "unknown";
+  /** One sentence for the verdict line. */
+  readonly summary: string;
+  readonly findings: readonly Finding[];
+}
+
+/** Collector's queue above which an operator should know that the agent does not keep up. */
+const LONG_QUEUE = 10_000;
+/** Log beside the store that somebody must be pinning. */
+const LONG_LOG_BYTES = 268_435_456;
+/** Time that a batch may be on its way before the two counts of sequences must agree. */
+const SETTLE_MS = 10_000;
+
+/** Counters of the agent that say that something was not judged or not told, and what they mean. */
+const SHORTFALLS: Readonly<Record<string, string>> = {
+  rule_faults: "times that a rule could not judge a batch",
+  alerts_undelivered: "alerts are owed to a sink",
+};
+
+export function assess(statuses: Statuses, store: StoreReading, now: number): Report {
+  const { agent, collector } = statuses;
+  const findings: Finding[] = [
+    ...tierFindings("agent", agent),
+    ...tierFindings("collector", collector),
+    ...(collector.kind === "read" ? collectorFindings(collector.status) : []),
+    ...(agent.kind === "read" ? agentFindings(agent.status) : []),
+    ...crossFindings(statuses, store, now),
+    ...storeFindings(store, now),
+  ];
+  const nothing = agent.kind !== "read" && collector.kind !== "read" && store.kind !== "read";
+  if (nothing) return { verdict: "unknown", summary: "neither daemon's status nor the store can be read", findings };
+  const stopped = findings.filter((finding) => finding.level === "stopped");
+  const rest = findings.filter((finding) => finding.level === "degraded");
+  if (stopped.length > 0) {
+    return { verdict: "stopped", summary: "this host is not watched", findings };
+  }
+  if (rest.length > 0) {
+    return {
+      verdict: "degraded",
+      summary: `this host is watched, with ${counted(rest.length, "reservation")}`,
+      findings,
+    };
+  }
+  return { verdict: "healthy", summary: "every process is seen, kept and judged", findings };
+}
+
+function tierFindings(tier: "agent" | "collector", reading: StatusReading<TierStatus>): Finding[] {
+  const stopped = (text: string): Finding[] => [{ level: "stopped", subject: tier, text }];
+  if (reading.kind === "absent") return stopped(`the ${tier} has not run here`);
+  if (reading.kind === "unreadable") {
+    return [{ level: "degraded", subject: tier, text: `the ${tier}'s status cannot be read: ${reading.reason}` }];
+  }
+  const { status, ageMs, live } = reading;
+  if (status.state === "stopped") return stopped(`the ${tier} was stopped ${span(ageMs)} ago`);
+  if (ageMs < -STALE_AFTER_MS) {
+    return stopped(`the ${tier}'s status is of the future (${localTime(status.time)}): the clock was set back`);
+  }
+  if (!live) return stopped(`the ${tier} does not run or does not answer: its status is ${span(ageMs)} old`);
+  const findings: Finding[] = [];
+  if (status.state !== "running") {
+    findings.push({ level: "degraded", subject: tier, text: `the ${tier} is ${status.state}` });
+  }
+  return findings;
+}
+
+function collectorFindings(status: CollectorStatus): Finding[] {
+  const findings: Finding[] = [];
+  const add = (text: string): void => void findings.push({ level: "degraded", subject: "collector", text });
+  const active = status.sources.filter((source) => source.state === "active");
+  if (active.length === 0) add("no event source is active");
+  for (const source of active) {
+    for (const missed of source.misses) add(`not all is seen by source ${source.name}: ${missed}`);
+  }
+  if (!status.connected) add("the collector is not connected to the agent");
+  if (status.queuedEvents > LONG_QUEUE) add(`${counted(status.queuedEvents, "event")} wait for the agent`);
+  return findings;
+}
+
+function agentFindings(status: AgentStatus): Finding[] {
+  const findings: Finding[] = [];
+  const rejected = status.rules.filter((rule) => rule.state === "rejected").length;
+  const add = (text: string): void => void findings.push({ level: "degraded", subject: "rules", text });
+  if (rejected > 0) add(`${counted(rejected, "rule")} rejected, below`);
+  if (!status.rules.some((rule) => rule.state === "active")) add("no rule is active: nothing is judged");
+  for (const [name, words] of Object.entries(SHORTFALLS)) {
+    const value = status.counters[name] ?? 0;
+    if (value > 0) findings.push({ level: "degraded", subject: "agent", text: `${count(value)} ${words}` });
+  }
+  return findings;
+}
+
+/** What one daemon says, against the other and the store. Only where both speak of now. */
+function crossFindings({ agent, collector }: Statuses, store: StoreReading, now: number): Finding[] {
+  if (agent.kind !== "read" || collector.kind !== "read" || !agent.live || !collector.live) return [];
+  const findings: Finding[] = [];
+  const add = (text: string): void => void findings.push({ level: "degraded", subject: "cross-check", text });
+  const c = collector.status, a = agent.status;
+  if (c.bootId !== a.bootId) {
+    add("agent and collector name different boots of the host: one of the files is not of this run");
+  }
+  const listed = a.collectors.find((connection) =>
+    connection.collectorId === c.collectorId && connection.epoch === c.epoch
+  );
+  // Both files are a moment old: a connection just made or lost shows in one of them first
+  const settled = c.uptimeMs > STALE_AFTER_MS && a.uptimeMs > STALE_AFTER_MS;
+  if (c.connected && listed === undefined && settled) {
+    add(`the collector says that it is connected, the agent does not list it (${c.collectorId})`);
+  }
+  if (!c.connected && listed !== undefined && settled && now - listed.connectedSince > SETTLE_MS) {
+    add("the agent lists the collector, which says that it is not connected");
+  }
+  const stored = store.kind === "read" ? store.stored.get(`${c.collectorId} ${c.epoch}`) : undefined;
+  // The store was read after the status was written, so it may only be ahead
+  if (store.kind === "read" && (stored ?? 0) < c.acknowledgedSequence) {
+    add(
+      `the collector got an acknowledgement up to ${count(c.acknowledgedSequence)}, the store holds up to ` +
+        `${count(stored ?? 0)}: events that the collector has forgotten are not stored`,
+    );
+  }
+  return findings;
+}
+
+function storeFindings(store: StoreReading, now: number): Finding[] {
+  if (store.kind === "unreadable") return [{ level: "degraded", subject: "store", text: store.reason }];
+  const findings: Finding[] = [];
+  const add = (text: string): void => void findings.push({ level: "degraded", subject: "store", text });
+  if (store.gaps !== null) add(`in the last day, ${gapWords(store.gaps)}`);
+  if (store.newestEvent !== null && store.newestEvent > now + STALE_AFTER_MS) {
+    add(`the newest event is of the future (${localTime(store.newestEvent)}): the clock was set back`);
+  }
+  if (store.walBytes !== null && store.walBytes > LONG_LOG_BYTES) {
+    add("the log beside the store is long: a reader keeps it from being written back; end readers that wait");
+  }
+  return findings;
+}

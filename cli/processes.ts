@@ -1,0 +1,70 @@
+/**
+ * `processes`: the process table as the store has it.
+ *
+ * @module
+ */
+import { tableNamed } from "../proto/catalog.ts";
+import { atMostArguments, choiceOption, integerOption } from "./arguments.ts";
+import { type Call, EXIT, type Exit } from "./command.ts";
+import { conditions } from "./conditions.ts";
+import { tellCoverage } from "./coverage.ts";
+import { type Cell, openOutput, type ShownColumn } from "./output.ts";
+import { commandOf, processStatus, sizeCell, spanCell, timeCell, userOf } from "./process_cells.ts";
+import { findPlaces } from "./settings.ts";
+import { readStatuses } from "./status_reader.ts";
+import { Store } from "./store_reader.ts";
+import type { TableCell } from "./table.ts";
+import { counted } from "./units.ts";
+
+const NAMES = tableNamed("processes").columns.map((column) => column.name);
+
+const SORTS = {
+  pid: "pid, start_time",
+  start: "start_time, pid",
+  cpu: "cpu_time_ms DESC, pid",
+  memory: "memory_usage DESC, pid",
+  name: "name, pid",
+} as const;
+
+export function processes(call: Call): Exit {
+  atMostArguments(call, 0, "processes");
+  const sort = choiceOption(call, "sort", Object.keys(SORTS) as (keyof typeof SORTS)[]) ?? "pid";
+  const all = call.values["all"] === true;
+  const limit = integerOption(call, "limit", 1, 1_000_000, null);
+  const where = conditions(call);
+  if (!all) where.add("end_time IS NULL");
+  const { layout } = findPlaces(call);
+
+  using store = Store.open(layout.store);
+  const rows = store.rows(
+    `SELECT ${NAMES.join(", ")} FROM processes ${where.sql} ORDER BY ${SORTS[sort]} LIMIT ?`,
+    ...where.parameters,
+    limit === null ? -1 : limit + 1,
+  );
+  const cut = limit !== null && rows.length > limit;
+  if (cut) rows.pop();
+  const statuses = readStatuses(layout, call.now());
+  // What was lost before the last whole snapshot is made good by it, for what lives
+  const from = all ? null : Number(store.rows("SELECT max(time) FROM scan_metadata")[0]![0] ?? 0);
+
+  const output = openOutput(call.format, NAMES, shown(all), call.screen, (text) => call.out.write(text));
+  for (const row of rows) output.add(row);
+  output.end();
+  if (cut) call.note(`Cut at ${counted(limit, "process", "processes")}, as --limit says`);
+  return tellCoverage(call, store, statuses, { from, until: null }) ? EXIT.degraded : EXIT.complete;
+}
+
+function shown(all: boolean): ShownColumn[] {
+  const time = (cell: Cell): TableCell => timeCell(cell, "s");
+  return [
+    { name: "pid", title: "PID", keep: true },
+    { name: "ppid", title: "PPID", keep: true },
+    { name: "user_name", title: "USER", show: (_, of) => userOf(of) },
+    { name: "start_time", title: "STARTED", keep: true, show: time },
+    ...(all ? [{ name: "end_time", title: "ENDED", keep: true, show: time }] : []),
+    { name: "cpu_time_ms", title: "CPU", keep: true, show: spanCell },
+    { name: "memory_usage", title: "MEMORY", keep: true, show: sizeCell },
+    { name: "status", title: "STATE", keep: true, show: (_, of) => processStatus(of) },
+    { name: "command_line", title: "COMMAND", show: (_, of) => commandOf(of) },
+  ];
+}

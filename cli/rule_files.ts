@@ -1,0 +1,116 @@
+/**
+ * Rule files for `rules validate` and `rules test`, read as the agent reads them.
+ *
+ * @module
+ */
+import { RuleEngine } from "../proto/rules/engine.ts";
+import { MAX_RULE_LENGTH, RuleError, type ValidatedRule } from "../proto/rules/rule.ts";
+import { loadRules, type RuleFile } from "../proto/rules/rule_set.ts";
+import { CommandError } from "./command.ts";
+import { fileProblem, readProblem } from "./file_problem.ts";
+
+/** Directories within directories, as the agent goes down. */
+const MAX_DEPTH = 8;
+const MAX_FILES = 10_000;
+/** Name under which standard input is shown. */
+const STDIN_NAME = "stdin";
+
+export interface RefusedRule {
+  readonly file: string;
+  readonly line: number | null;
+  readonly column: number | null;
+  readonly reason: string;
+}
+
+export interface CheckedRules {
+  /** Those that can run, also ones that their file turns off. */
+  readonly rules: readonly ValidatedRule[];
+  readonly refused: readonly RefusedRule[];
+}
+
+/**
+ * Reads and checks rules of files, of directories, and of standard input (`-`).
+ *
+ * @throws CommandError when a path does not exist or may not be read
+ */
+export function checkRules(paths: readonly string[], readStdin: (limit: number) => Uint8Array): CheckedRules {
+  const refused: RefusedRule[] = [], files: RuleFile[] = [];
+  const names = [...new Set(paths.flatMap((path) => path === "-" ? [path] : listFiles(path)))];
+  if (names.length > MAX_FILES) {
+    throw new CommandError(`There are ${names.length} rule files; ${MAX_FILES} can be read`);
+  }
+  for (const name of names) {
+    const file = name === "-" ? STDIN_NAME : name;
+    try {
+      const bytes = name === "-" ? readStdin(MAX_RULE_LENGTH) : readBounded(name);
+      files.push({ file, text: new TextDecoder("utf-8", { fatal: true }).decode(bytes) });
+    } catch (error) {
+      if (error instanceof CommandError) throw error;
+      refused.push({ file, line: null, column: null, reason: words(error) });
+    }
+  }
+  const { active, disabled, rejected } = loadRules(files);
+  for (const { file, line, column, reason } of rejected) refused.push({ file, line, column, reason });
+  const rules = [...active, ...disabled].filter((rule) => {
+    const reason = engineFault(rule);
+    if (reason !== null) refused.push({ file: rule.file, line: null, column: null, reason });
+    return reason === null;
+  });
+  refused.sort((a, b) => a.file < b.file ? -1 : a.file > b.file ? 1 : 0);
+  return { rules, refused };
+}
+
+function listFiles(path: string): string[] {
+  const problem = fileProblem(path);
+  if (problem === null) return [path];
+  if (!isDirectory(path)) {
+    throw new CommandError(
+      problem === "absent" ? `There is no rule file ${path}` : `${path} cannot be read: ${problem}`,
+    );
+  }
+  const found: string[] = [];
+  const walk = (directory: string, depth: number): void => {
+    const entries = [...Deno.readDirSync(directory)].sort((a, b) => a.name < b.name ? -1 : 1);
+    for (const entry of entries) {
+      const child = `${directory.replace(/\/+$/, "")}/${entry.name}`;
+      if (entry.isDirectory && depth < MAX_DEPTH) walk(child, depth + 1);
+      else if (entry.isFile && /\.ya?ml$/.test(entry.name)) found.push(child);
+    }
+  };
+  try {
+    walk(path, 0);
+  } catch (error) {
+    throw new CommandError(`The directory ${path} cannot be read: ${readProblem(error)}`, { cause: error });
+  }
+  return found;
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch {
+    return false;
+  }
+}
+
+function readBounded(file: string): Uint8Array {
+  const { size } = Deno.statSync(file);
+  if (size > MAX_RULE_LENGTH) throw new RangeError(`The file has ${size} bytes; ${MAX_RULE_LENGTH} are allowed`);
+  return Deno.readFileSync(file);
+}
+
+/** What the engine's own gate says against a rule that the guard let through. */
+function engineFault(rule: ValidatedRule): string | null {
+  try {
+    new RuleEngine([rule]).close();
+    return null;
+  } catch (error) {
+    return words(error);
+  }
+}
+
+function words(error: unknown): string {
+  if (error instanceof RuleError) return error.reason;
+  if (error instanceof TypeError) return "The file is not UTF-8";
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,179 @@
+/**
+ * `rules`: the rules that run, and checks of rule files.
+ *
+ * @module
+ */
+import { printable } from "../proto/printable.ts";
+import { SEVERITIES } from "../proto/process_event.ts";
+import { runRuleTests } from "../proto/rules/rule_tests.ts";
+import { atMostArguments, meant } from "./arguments.ts";
+import { type Call, EXIT, type Exit, UsageError } from "./command.ts";
+import { type Cell, openOutput, plainCell, type RowOutput, type ShownColumn } from "./output.ts";
+import { checkRules, type RefusedRule } from "./rule_files.ts";
+import { severityStyle } from "./screen.ts";
+import { findPlaces, type Places } from "./settings.ts";
+import { readStatuses } from "./status_reader.ts";
+import { Store, StoreError } from "./store_reader.ts";
+import { counted } from "./units.ts";
+
+const ACTIONS = { list, validate, test } as const;
+
+export function rules(call: Call): Exit {
+  const [action, ...rest] = call.arguments;
+  const names = Object.keys(ACTIONS) as (keyof typeof ACTIONS)[];
+  if (action === undefined) throw new UsageError(`rules takes one of ${names.join(", ")}`);
+  const found = names.find((name) => name === action);
+  if (found === undefined) throw new UsageError(`rules has no action ${action}${meant(action, names)}`);
+  return ACTIONS[found]({ ...call, arguments: rest });
+}
+
+const LIST_NAMES = ["rule_id", "title", "severity", "state", "hits", "file", "line", "column_number", "reason"];
+
+const LIST_SHOWN: readonly ShownColumn[] = [
+  { name: "rule_id", title: "RULE" },
+  {
+    name: "severity",
+    title: "SEVERITY",
+    keep: true,
+    show: (cell) => ({ text: String(cell ?? ""), style: severityStyle(String(cell)) }),
+  },
+  {
+    name: "state",
+    title: "STATE",
+    keep: true,
+    show: (cell) => ({ text: String(cell), style: cell === "active" ? "good" : "warning" }),
+  },
+  { name: "hits", title: "HITS", keep: true },
+  {
+    name: "title",
+    title: "TITLE",
+    show: (cell, of) => {
+      const reason = of("reason");
+      if (reason === null) return plainCell(cell);
+      const fault = placed({
+        file: String(of("file")),
+        line: of("line") as number | null,
+        column: of("column_number") as number | null,
+        reason: String(reason),
+      });
+      return { text: fault, style: "warning" };
+    },
+  },
+];
+
+function list(call: Call): Exit {
+  atMostArguments(call, 0, "rules list");
+  const rows = rulesOfAgent(call, findPlaces(call));
+  const state = LIST_NAMES.indexOf("state"), severity = LIST_NAMES.indexOf("severity");
+  const rank = (row: readonly Cell[]): number =>
+    (row[state] === "active" ? 100 : 0) + SEVERITIES.findIndex((name) => name === row[severity]);
+  rows.sort((a, b) => rank(b) - rank(a) || (String(a[0]) < String(b[0]) ? -1 : 1));
+  const output = openOutput(call.format, LIST_NAMES, LIST_SHOWN, call.screen, (text) => call.out.write(text));
+  for (const row of rows) output.add(row);
+  output.end();
+  const rejected = rows.filter((row) => row[state] === "rejected").length;
+  if (rejected > 0) call.note(`${counted(rejected, "rule")} rejected: nothing is found by what is not active`);
+  return EXIT.complete;
+}
+
+/** What the agent says now, else what it stored at its last start, else what the files hold. */
+function rulesOfAgent(call: Call, places: Places): Cell[][] {
+  const { agent } = readStatuses(places.layout, call.now());
+  if (agent.kind === "read" && agent.live) {
+    return agent.status.rules.map((rule) => [
+      rule.id,
+      rule.title,
+      rule.severity,
+      rule.state,
+      rule.hits,
+      rule.file,
+      rule.line,
+      rule.column,
+      rule.reason,
+    ]);
+  }
+  try {
+    using store = Store.open(places.layout.store);
+    const rows = store.rows(
+      `SELECT rule_id, title, severity, state, NULL AS hits, file, line, column_number, reason FROM detection_rules`,
+    );
+    call.note("The agent does not run: these are the rules of its last start, without hits");
+    return rows;
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    call.note("The agent does not run and its store cannot be read: these are the rules of the files");
+  }
+  const { rules, refused } = checkRules(places.rulesDirs, call.readStdin);
+  return [
+    ...rules.map((rule): Cell[] => {
+      const state = rule.enabled ? "active" : "disabled";
+      return [rule.id, rule.title, rule.severity, state, null, rule.file, null, null, null];
+    }),
+    ...refused.map(({ file, line, column, reason }): Cell[] => {
+      return [file, "", "", "rejected", null, file, line, column, reason];
+    }),
+  ];
+}
+
+function validate(call: Call): Exit {
+  const { rules, refused } = checkRules(pathsOf(call), call.readStdin);
+  writeRefused(call, refused);
+  call.note(`${counted(rules.length, "rule")} right, ${refused.length} refused`);
+  return refused.length === 0 ? EXIT.complete : EXIT.findings;
+}
+
+function writeRefused(call: Call, refused: readonly RefusedRule[]): void {
+  if (call.format === "table") {
+    for (const rule of refused) call.out.write(printable(placed(rule)) + "\n");
+    return;
+  }
+  const output = openMachine(call, ["file", "line", "column", "reason"]);
+  for (const { file, line, column, reason } of refused) output.add([file, line, column, reason]);
+  output.end();
+}
+
+/** As compilers write it, so that editors find the place. */
+function placed({ file, line, column, reason }: RefusedRule): string {
+  return line === null ? `${file}: ${reason}` : `${file}:${line}:${column ?? 1}: ${reason}`;
+}
+
+function test(call: Call): Exit {
+  const { rules, refused } = checkRules(pathsOf(call), call.readStdin);
+  const results = rules.map((rule) => ({ rule, results: runRuleTests(rule) }));
+  const all = results.flatMap(({ rule, results }) => results.map((result) => ({ rule, ...result })));
+  const failed = all.filter((result) => !result.passed);
+  if (call.format === "table") {
+    for (const rule of refused) call.out.write(printable(placed(rule)) + "\n");
+    for (const { rule, position, expected, fault } of failed) {
+      const what = fault ??
+        (expected ? "the rule must match this row and does not" : "the rule must not match this row");
+      call.out.write(printable(placed({ file: rule.file, ...position, reason: `${rule.id}: ${what}` })) + "\n");
+    }
+  } else {
+    const output = openMachine(call, ["rule_id", "file", "line", "column", "expected", "got", "fault", "passed"]);
+    for (const { rule, position, expected, got, fault, passed } of all) {
+      const { line, column } = position;
+      const word = (match: boolean | null): string | null => match === null ? null : match ? "match" : "no_match";
+      output.add([rule.id, rule.file, line, column, word(expected), word(got), fault, Number(passed)]);
+    }
+    output.end();
+    for (const rule of refused) call.note(placed(rule));
+  }
+  for (const { rule, results: { length } } of results) {
+    if (length === 0) call.note(`${rule.file}: ${rule.id} has no tests`);
+  }
+  const passed = all.length - failed.length;
+  call.note(
+    `${counted(rules.length, "rule")}, ${passed} of ${counted(all.length, "test")} passed` +
+      (refused.length === 0 ? "" : `, ${counted(refused.length, "rule")} refused`),
+  );
+  return failed.length === 0 && refused.length === 0 ? EXIT.complete : EXIT.findings;
+}
+
+function openMachine(call: Call, names: readonly string[]): RowOutput {
+  return openOutput(call.format, names, [], call.screen, (text) => call.out.write(text));
+}
+
+function pathsOf(call: Call): readonly string[] {
+  return call.arguments.length > 0 ? call.arguments : findPlaces(call).rulesDirs;
+}

@@ -1,0 +1,41 @@
+/**
+ * JSON that is exact, and harmless on a terminal.
+ *
+ * `JSON.stringify` escapes C0 controls and lone surrogates only. DEL, C1 controls and the format characters that turn or
+ * hide text are escaped here too: still the same value to every reader of JSON.
+ *
+ * @module
+ */
+import type { Cell } from "./output.ts";
+
+const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+
+/** The value as JSON text. `indent` as in `JSON.stringify`. */
+export function safeJson(value: unknown, indent?: number): string {
+  return JSON.stringify(value, null, indent).replace(UNSAFE, escapeUnits);
+}
+
+/** One row as an object, in the order of its columns, whatever they are named. */
+export function rowJson(names: readonly string[], cells: readonly Cell[]): string {
+  return `{${names.map((name, i) => `${safeJson(name)}:${cellJson(cells[i] ?? null)}`).join(",")}}`;
+}
+
+/** Integers beyond 2^53 stay exact digits; an infinite real is `1e999`, which reads back as infinite; bytes are hexadecimal. */
+function cellJson(cell: Cell): string {
+  if (typeof cell === "bigint") return String(cell);
+  if (typeof cell === "number" && !Number.isFinite(cell)) {
+    return Number.isNaN(cell) ? "null" : cell < 0 ? "-1e999" : "1e999";
+  }
+  if (cell instanceof Uint8Array) return `"${cell.toHex()}"`;
+  return safeJson(cell);
+}
+
+/** A newline or tab can only be one of JSON.stringify's own indent: inside strings it has escaped them. */
+function escapeUnits(characters: string): string {
+  if (characters === "\n") return characters;
+  let escaped = "";
+  for (let i = 0; i < characters.length; i++) {
+    escaped += `\\u${characters.charCodeAt(i).toString(16).padStart(4, "0")}`;
+  }
+  return escaped;
+}

@@ -1,0 +1,47 @@
+/**
+ * Where state and rules lie, from flags and files: this program has no environment.
+ *
+ * @module
+ */
+import { resolve } from "node:path";
+import { ConfigError, loadSettings } from "../proto/config.ts";
+import { type StateLayout, stateLayout } from "../proto/state_layout.ts";
+import { type Call, CommandError, UsageError } from "./command.ts";
+import { fileProblem } from "./file_problem.ts";
+
+export interface Places {
+  readonly layout: StateLayout;
+  readonly rulesDirs: readonly string[];
+}
+
+/** @throws UsageError for a bad flag, CommandError for a bad file. */
+export function findPlaces(call: Call): Places {
+  const flag = (name: string): string | undefined => call.values[name] as string | undefined;
+  const state = flag("state"), config = flag("config");
+  try {
+    const settings = loadSettings({
+      flags: {
+        state: state === undefined ? undefined : resolve(state),
+        config: config === undefined ? undefined : resolve(config),
+        set: call.values["set"] as string[] | undefined,
+      },
+      env: {},
+      readFile: (path) => readConfig(path, config !== undefined && path === resolve(config)),
+    });
+    return { layout: stateLayout(settings.stateDir), rulesDirs: settings.rulesDirs };
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    if (error.message.startsWith("flag ") || error.message.startsWith("--set")) {
+      throw new UsageError(error.message, { cause: error });
+    }
+    throw new CommandError(error.message, { cause: error });
+  }
+}
+
+/** A file that was not named and may not be read counts as none: only the launcher's grant says which there can be. */
+function readConfig(path: string, named: boolean): string | null {
+  const problem = fileProblem(path);
+  if (problem === null) return Deno.readTextFileSync(path);
+  if (problem === "absent" || !named) return null;
+  throw new CommandError(`The configuration file ${path} cannot be read: ${problem}`);
+}

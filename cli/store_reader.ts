@@ -1,0 +1,264 @@
+/**
+ * The agent's store, opened strictly for reading, while the agent is live, stopped or killed.
+ *
+ * Nobody can interrupt a running SQLite statement here, so every table is seen through a view whose condition calls back
+ * for each row and throws once the deadline has passed. A cursor pins the agent's write-ahead log: it is closed before
+ * the reader of the output is waited for (see `writer.ts`).
+ *
+ * The store is trusted as far as the agent is; a damaged one ends in words, never in a stack trace.
+ *
+ * @module
+ */
+import { DatabaseSync, type SQLInputValue } from "node:sqlite";
+import { CATALOG, SCHEMA_VERSION, type Table } from "../proto/catalog.ts";
+import {
+  type DeadlineViews,
+  openDeadlineViews,
+  QueryDeadlineError,
+  READ_LIMITS,
+  runGuarded,
+} from "../proto/rules/authorizer.ts";
+import type { GuardedQuery } from "../proto/rules/sql_guard.ts";
+import { CommandError } from "./command.ts";
+import type { Cell } from "./output.ts";
+import { span } from "./units.ts";
+import { fileProblem } from "./file_problem.ts";
+
+// What the runtime has and its declarations lack
+declare module "node:sqlite" {
+  interface DatabaseSyncOptions {
+    readBigInts?: boolean;
+    returnArrays?: boolean;
+  }
+}
+
+/** Time that one command may spend in the store, unless it says otherwise. */
+export const DEFAULT_DEADLINE_MS = 30_000;
+/** Memory that SQLite may take: sorts and groups happen in memory, because this program writes no file. */
+const MAX_HEAP_BYTES = 1_073_741_824;
+/** The store cannot be read, or a question to it failed. */
+export class StoreError extends CommandError {
+  override name = "StoreError";
+}
+
+/** The answer took longer than it may. */
+export class DeadlineError extends StoreError {
+  override name = "DeadlineError";
+}
+
+export interface StoreOptions {
+  readonly deadlineMs?: number;
+  /** Only what happened since then is seen, where a table says when: Unix milliseconds. */
+  readonly since?: number | null;
+}
+
+export interface Cursor {
+  readonly names: readonly string[];
+  readonly rows: Iterable<Cell[]>;
+}
+
+export class Store implements Disposable {
+  readonly #db: DatabaseSync;
+  readonly #path: string;
+  readonly #views: DeadlineViews;
+  readonly #deadlineMs: number;
+
+  /** @throws StoreError in words that end in the mend. */
+  static open(path: string, options: StoreOptions = {}): Store {
+    const problem = fileProblem(path);
+    if (problem === "absent") {
+      throw new StoreError(
+        `There is no store at ${path}: the agent has not run here yet. Start it, or name its state directory by --state`,
+      );
+    }
+    if (problem !== null) throw new StoreError(`The store ${path} cannot be read: ${problem}`);
+    let db: DatabaseSync | undefined;
+    try {
+      db = new DatabaseSync(path, {
+        readOnly: true,
+        allowExtension: false,
+        limits: READ_LIMITS,
+        readBigInts: true,
+        returnArrays: true,
+      });
+      return new Store(db, path, options);
+    } catch (error) {
+      db?.close();
+      throw inWords(error, path);
+    }
+  }
+
+  private constructor(db: DatabaseSync, path: string, options: StoreOptions) {
+    this.#db = db;
+    this.#path = path;
+    this.#deadlineMs = options.deadlineMs ?? DEFAULT_DEADLINE_MS;
+    db.exec(
+      `PRAGMA trusted_schema = 0; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0;
+       PRAGMA hard_heap_limit = ${MAX_HEAP_BYTES};`,
+    );
+    const version = Number(cells(db.prepare("PRAGMA user_version").get())[0]);
+    if (version !== SCHEMA_VERSION) throw new StoreError(versionProblem(version, path));
+    requireTables(db, path);
+    this.#views = openDeadlineViews(db, CATALOG.values(), sinceCondition(options.since ?? null));
+    db.exec("PRAGMA query_only = 1");
+  }
+
+  /** Rows of a query of a person's, behind both gates and under the deadline, which counts from here. */
+  hunt(query: GuardedQuery): Cursor {
+    try {
+      const { names, rows } = runGuarded(this.#db, this.#views, query, this.#deadlineMs);
+      return { names, rows: this.#inWords(rows) };
+    } catch (error) {
+      throw inWords(error, this.#path);
+    }
+  }
+
+  /** All rows of a query of this program, which gives few, under the deadline. */
+  rows(sql: string, ...parameters: SQLInputValue[]): Cell[][] {
+    try {
+      this.#db.setAuthorizer(null);
+      this.#views.start(this.#deadlineMs);
+      return [...runMarked(this.#db, this.#views, sql, parameters)];
+    } catch (error) {
+      throw inWords(error, this.#path);
+    }
+  }
+
+  /** Runs `read` so that all of its queries see one moment of the store. */
+  atOneMoment<T>(read: () => T): T {
+    this.#db.exec("BEGIN");
+    try {
+      return read();
+    } finally {
+      if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+    }
+  }
+
+  close(): void {
+    if (this.#db.isOpen) this.#db.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  *#inWords(rows: Iterable<Cell[]>): Generator<Cell[]> {
+    try {
+      yield* rows;
+    } catch (error) {
+      throw inWords(error, this.#path);
+    }
+  }
+}
+
+/**
+ * In Deno 2.9.6 `iterate()` takes an error of SQLite (a damaged page, no memory) for the end of the rows, and `all()` does
+ * not end when a function called from SQL throws. So a mark is set after the last row, and where it is missing the row
+ * at fault is asked for alone, by `get()`, which throws.
+ */
+function* runMarked(
+  db: DatabaseSync,
+  views: DeadlineViews,
+  sql: string,
+  parameters: readonly SQLInputValue[],
+): Generator<Cell[]> {
+  const nothing = db.prepare(sql).columns().map(() => "NULL").join(", ");
+  const marking = db.prepare(`SELECT * FROM (${sql}) UNION ALL SELECT ${nothing} WHERE ${views.mark}()`);
+  let count = 0;
+  for (const row of marking.iterate(...parameters)) {
+    // Rows that come out of a sort pass no view any more
+    views.look();
+    count += 1;
+    yield cells(row).map(narrow);
+  }
+  if (views.marked) return;
+  db.prepare(`SELECT * FROM (${sql}) LIMIT 1 OFFSET ${count}`).get(...parameters);
+  throw new StoreError("The store stopped before the last row of the answer, and SQLite does not say why; try again");
+}
+
+/** A row as the connection gives it: an array, against what the declarations say. */
+function cells(row: unknown): Cell[] {
+  return row as Cell[];
+}
+
+/** An integer that is exact as a double becomes one. */
+function narrow(cell: Cell): Cell {
+  if (typeof cell !== "bigint") return cell;
+  return cell >= Number.MIN_SAFE_INTEGER && cell <= Number.MAX_SAFE_INTEGER ? Number(cell) : cell;
+}
+
+/** By which condition `--since` narrows a table; tables without one have no time of their own. */
+const SINCE: Readonly<Record<string, (since: number) => string>> = {
+  process_events: (since) => `time >= ${since}`,
+  processes: (since) => `end_time IS NULL OR end_time >= ${since}`,
+  alerts: (since) => `time >= ${since}`,
+  gaps: (since) => `to_time >= ${since}`,
+};
+
+function sinceCondition(since: number | null): (table: Table) => string | null {
+  return (table) => since === null ? null : SINCE[table.name]?.(Math.floor(since)) ?? null;
+}
+
+/** A view over a table that is not there would be found out only when it is asked. */
+function requireTables(db: DatabaseSync, path: string): void {
+  const there = new Set([...db.prepare("SELECT name FROM sqlite_schema").iterate()].map((row) => cells(row)[0]));
+  const missing = [...CATALOG.keys()].filter((name) => !there.has(name));
+  if (missing.length === 0) return;
+  throw new StoreError(
+    `The store ${path} lacks the tables ${
+      missing.join(", ")
+    }: it is not one of this version's. Move it away, and start ` +
+      `the agent, which makes a new one`,
+  );
+}
+
+function versionProblem(version: number, path: string): string {
+  if (version === 0) return `The store ${path} is empty: the agent has not finished its first start. Start the agent`;
+  return version > SCHEMA_VERSION
+    ? `The store ${path} is of schema version ${version}, this program knows ${SCHEMA_VERSION}: use the CLI of the agent's version`
+    : `The store ${path} is of schema version ${version}, this program needs ${SCHEMA_VERSION}: start the agent of this version once, which brings it up to date`;
+}
+
+/** SQLite's result codes (sqlite.org/rescode.html), by which a failure is told apart. */
+const CODE = { busy: 5, locked: 6, noMemory: 7, ioError: 10, corrupt: 11, cannotOpen: 14, notADatabase: 26 } as const;
+const READONLY = 8;
+
+/** Any failure of the store in words; what is words already stays. */
+function inWords(error: unknown, path: string): Error {
+  if (error instanceof CommandError) return error;
+  if (error instanceof QueryDeadlineError) {
+    return new DeadlineError(
+      `Stopped after ${
+        span(error.budgetMs)
+      }: the question reads too much. Narrow it (--since, an exec_id, a LIMIT), or ` +
+        `allow more by --timeout`,
+      { cause: error },
+    );
+  }
+  const words = (text: string): StoreError => new StoreError(text, { cause: error });
+  const message = error instanceof Error ? error.message : String(error);
+  const code = error instanceof Error && "errcode" in error ? Number(error.errcode) : 0;
+  // The low byte is the primary code, the rest tells more
+  switch (code & 0xff) {
+    case READONLY:
+    case CODE.cannotOpen:
+      return words(
+        `The store ${path} was left without its log files, which a reader cannot make (SQLite ${code}). ` +
+          `Start the agent once, or check that you may read the files beside it`,
+      );
+    case CODE.busy:
+    case CODE.locked:
+      return words(`The store ${path} is being recovered by another program; try again in a moment`);
+    case CODE.noMemory:
+      return words("The question needs more memory than it may have; narrow it, or group and sort less");
+    case CODE.ioError:
+      return words(`The store ${path} cannot be read: the disk reported an error (SQLite ${code}). Check the disk`);
+    case CODE.corrupt:
+    case CODE.notADatabase:
+      return words(
+        `The store ${path} is damaged (SQLite ${code}). Stop the agent, keep the file aside for examination, ` +
+          `and start the agent, which makes a new one`,
+      );
+  }
+  return words(`The store could not answer: ${message}`);
+}
