@@ -33,7 +33,7 @@ export class StatusFile {
     this.#look = look;
   }
 
-  /** The user that the agent runs as, known from the file that it owns; `null` before the first write. */
+  /** The user that the agent runs as; `null` before the first write. */
   get userId(): number | null {
     return this.#userId;
   }
@@ -59,9 +59,9 @@ export class StatusFile {
   #write(): void {
     const temporary = `${this.#path}.new`;
     try {
+      this.#userId ??= ownUser(temporary);
       Deno.writeFileSync(temporary, encodeAgentStatus(this.#status()), { mode: FILE_MODE });
       share(temporary, FILE_MODE);
-      this.#userId = Deno.statSync(temporary).uid;
       Deno.renameSync(temporary, this.#path);
       this.#fault = "";
     } catch (error) {
@@ -87,4 +87,10 @@ export class StatusFile {
       ...this.#look(),
     };
   }
+}
+
+/** The agent may not ask who it is; what it makes tells. */
+function ownUser(path: string): number | null {
+  Deno.writeFileSync(path, new Uint8Array(), { mode: FILE_MODE });
+  return Deno.statSync(path).uid;
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { grantFlags, tierGrants } from "../../deploy/privileges.ts";
+import { BUNDLE_FLAGS, grantFlags, tierGrants } from "../../deploy/privileges.ts";
 import { type StateLayout, stateLayout } from "../../proto/state_layout.ts";
 import type { AgentStatus } from "../../proto/status.ts";
 import { decodeAgentStatus } from "../../proto/status_codec.ts";
@@ -50,6 +50,8 @@ export interface AgentOptions {
   /** Goes before the program, as `setpriv` does. */
   readonly prefix?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** A bundle to run in place of the sources, which not every user can read. */
+  readonly bundle?: string;
   /** Ready when it listens unless it is expected to end first. */
   readonly expectEnd?: boolean;
 }
@@ -74,10 +76,9 @@ export class AgentProcess implements AsyncDisposable {
       ...options.prefix ?? [],
       Deno.execPath(),
       "run",
-      "--quiet",
-      "--no-check",
+      ...options.bundle === undefined ? ["--quiet", "--no-check"] : BUNDLE_FLAGS,
       ...grantFlags(grants),
-      `${ROOT}agent/main.ts`,
+      options.bundle ?? `${ROOT}agent/main.ts`,
       "--state",
       layout.state,
       ...set,

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import type { ProcessEvent } from "../../proto/process_event.ts";
 import { encodeFrame } from "../../proto/frame.ts";
 import { encodeMessage } from "../../proto/wire.ts";
+import { makeBundle } from "../../deploy/bundle.ts";
 import { needs } from "../support/needs.ts";
-import { AgentProcess, AgentState, alertIds, EVIL } from "./agent_process.ts";
+import { AgentProcess, AgentState, alertIds, EVIL, EVIL_RULE } from "./agent_process.ts";
 import { sendRaw, TestCollector } from "./broker/test_collector.ts";
 import { checkStore, rows, start, until } from "./support.ts";
 
@@ -23,7 +24,7 @@ function alertsIn(layout: { alertFile: string }): string[] {
 
 Deno.test("the agent stores, judges, alerts in every place once, and ends cleanly", async () => {
   using state = new AgentState({
-    "evil.yml": (await import("./agent_process.ts")).EVIL_RULE,
+    "evil.yml": EVIL_RULE,
     "broken.yml": "id: broken\nsql: [",
     "forbidden.yml": `id: forbidden\ntitle: t\ndescription: d\nseverity: low\ntags: []\nsql: DROP TABLE alerts\n`,
   });
@@ -240,12 +241,12 @@ Deno.test({
     for (const path of [layout.state, layout.run, layout.rules]) Deno.chmodSync(path, 0o755);
     for (const path of [layout.token, layout.run, layout.agent]) Deno.chownSync(path, 64_998, 64_998);
     for (const entry of Deno.readDirSync(layout.agent)) Deno.chownSync(`${layout.agent}/${entry.name}`, 64_998, 64_998);
+    const bundle = `${layout.state}/agent.js`;
+    await makeBundle("agent/main.ts", bundle, Deno.execPath());
+    Deno.chmodSync(bundle, 0o644);
     const prefix = ["setpriv", "--reuid", "64998", "--regid", "64998", "--clear-groups", "--no-new-privs"];
-    const cache = new TextDecoder().decode(
-      new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).outputSync().stdout,
-    );
-    const env = { DENO_DIR: JSON.parse(cache).denoDir as string, HOME: "/nonexistent" };
-    await using agent = await AgentProcess.start(state, { prefix, env });
+    const env = { DENO_DIR: `${layout.state}/none`, HOME: "/nonexistent" };
+    await using agent = await AgentProcess.start(state, { prefix, env, bundle });
     await until("its status is there", () => agent.status().userId === 64_998);
     using collector = await TestCollector.join(layout.brokerSocket);
     await collector.send(1, someEvents(1, 20));

@@ -1,0 +1,175 @@
+import assert from "node:assert/strict";
+import { newCounters } from "../../agent/counters.ts";
+import { Detection, MAX_FAULTS } from "../../agent/detection.ts";
+import { Journal } from "../../agent/journal.ts";
+import type { LoadedRules } from "../../agent/rules_loader.ts";
+import type { Stream } from "../../agent/store/store.ts";
+import { eventRow, type SqlValue } from "../../proto/event_row.ts";
+import { parseRule, type ValidatedRule, validateRule } from "../../proto/rules/rule.ts";
+import { BOOT_ID, start } from "./support.ts";
+
+const STREAM: Stream = {
+  number: 3,
+  collectorId: "col",
+  epoch: "e",
+  bootId: BOOT_ID,
+  version: "1",
+  source: "ebpf",
+  lastSequence: 0,
+};
+
+function rule(id: string, where: string): ValidatedRule {
+  return validateRule(
+    parseRule(
+      `id: ${id}\ntitle: T ${id}\ndescription: D\nseverity: high\ntags: [attack.t1059]\nsql: |\n  SELECT pid, name FROM process_events WHERE ${where}\n`,
+      `${id}.yml`,
+    ),
+  );
+}
+
+function row(sequence: number, more: Parameters<typeof start>[1] = {}): SqlValue[] {
+  return eventRow(start(sequence, more), STREAM.number * 2 ** 40 + sequence, "col");
+}
+
+class World {
+  readonly lines: string[] = [];
+  readonly counters = newCounters();
+  changes = 0;
+  now = 1_000;
+  readonly detection: Detection;
+
+  constructor(rules: readonly ValidatedRule[], deadlineMs = 1_000, others: LoadedRules["others"] = []) {
+    this.detection = new Detection({ active: rules, others, notices: [] }, {
+      deadlineMs,
+      journal: new Journal((line) => this.lines.push(line)),
+      counters: this.counters,
+      changed: () => this.changes++,
+      clock: () => this.now,
+    });
+  }
+
+  judge(...rows: SqlValue[][]): string[] {
+    return this.detection.judge(rows, STREAM, 77).map((alert) => alert.alertId);
+  }
+
+  state(id: string): [string, string | null] {
+    const found = this.detection.statuses().find((status) => status.id === id)!;
+    return [found.state, found.reason];
+  }
+}
+
+Deno.test("Detection raises one alert for each rule and event, with the event's fields", () => {
+  const world = new World([rule("evil", "name = 'evil'"), rule("also-evil", "name LIKE 'EV%'")]);
+  const ids = world.judge(row(1), row(2, { name: "evil", parentName: "bash" }), row(3, { name: "evil" }));
+  assert.deepEqual(ids.sort(), ["also-evil@col:e:2", "also-evil@col:e:3", "evil@col:e:2", "evil@col:e:3"]);
+  const [alert] = world.detection.judge([row(4, { name: "evil", parentName: "bash" })], STREAM, 77);
+  assert.deepEqual(alert, {
+    alertId: "evil@col:e:4",
+    time: start(4).time,
+    detectedTime: 77,
+    ruleId: "evil",
+    title: "T evil",
+    description: "D",
+    severity: "high",
+    tags: ["attack.t1059"],
+    eventId: 3 * 2 ** 40 + 4,
+    execId: start(4).execId,
+    pid: 4,
+    ppid: 1,
+    name: "evil",
+    executablePath: "/usr/bin/prog",
+    commandLine: "prog arg-4",
+    userId: 1_000,
+    userName: null,
+    parentName: "bash",
+    parentExecutablePath: null,
+    parentCommandLine: null,
+    evidence: { pid: 4, name: "evil" },
+    collectorId: "col",
+  });
+  assert.equal(world.detection.statuses().find((status) => status.id === "evil")!.hits, 3);
+  world.detection.close();
+});
+
+const BAD = "json_extract(environment, '$.A') = 'x'";
+
+Deno.test("a rule that fails on an event costs that verdict alone, and says so", () => {
+  const world = new World([rule("fragile", BAD), rule("evil", "name = 'evil'")]);
+  const ids = world.judge(
+    row(1, { environment: '{"A":"x"}' }),
+    row(2, { environment: "no JSON", name: "evil" }),
+    row(3, { environment: '{"A":"x"}' }),
+  );
+  assert.deepEqual(ids, ["fragile@col:e:1", "fragile@col:e:3", "evil@col:e:2"]);
+  assert.equal(world.counters.rule_faults, 1);
+  assert.match(world.lines[0]!, /rule fragile did not judge 1 of 3 events: .*JSON/);
+  assert.deepEqual(world.state("fragile"), ["active", null]);
+  world.detection.close();
+});
+
+Deno.test("a rule that fails several batches in a row is taken out with its reason, and tried again", () => {
+  const world = new World([rule("fragile", BAD), rule("evil", "name = 'evil'")]);
+  const bad = row(2, { environment: "no JSON", name: "evil" }), good = row(3, { environment: '{"A":"x"}' });
+  for (let i = 1; i < MAX_FAULTS; i++) world.judge(bad);
+  assert.equal(world.judge(good).length, 1, "a batch without fault in between: the count begins anew");
+  for (let i = 0; i < MAX_FAULTS; i++) assert.deepEqual(world.judge(bad), ["evil@col:e:2"]);
+  const [state, reason] = world.state("fragile");
+  assert.equal(state, "rejected");
+  assert.match(reason!, /taken out for 60 s after 3 faults in a row, the last: .*JSON/);
+  assert.equal(world.detection.active, 1);
+  assert.equal(world.changes, 1);
+  assert.deepEqual(world.judge(good), [], "it does not run");
+  world.now += 60_000;
+  assert.deepEqual(world.judge(good), ["fragile@col:e:3"], "it runs again");
+  assert.deepEqual(world.state("fragile"), ["active", null]);
+  // The next fault comes right after one that was fine: three in a row are needed again.
+  world.judge(bad);
+  assert.equal(world.state("fragile")[0], "active");
+  world.detection.close();
+});
+
+Deno.test("a rule that fails again when it is tried again is out at once, for twice as long", () => {
+  const world = new World([rule("fragile", BAD)]);
+  const bad = row(2, { environment: "no JSON" });
+  for (let i = 0; i < MAX_FAULTS; i++) world.judge(bad);
+  for (const seconds of [120, 240, 480, 960, 1_920, 3_600, 3_600]) {
+    world.now += 3_600_000;
+    world.judge(bad);
+    assert.match(world.state("fragile")[1]!, new RegExp(`^taken out for ${seconds} s`));
+  }
+  world.detection.close();
+});
+
+Deno.test("a rule beyond its deadline misses the rest of the batch, and the events are judged by the others", () => {
+  const world = new World([rule("slow", "name = 'evil'"), rule("evil", "name = 'evil'")], 0);
+  const batch = Array.from({ length: 1_000 }, (_, i) => row(i + 1, { name: "evil" }));
+  const ids = world.judge(...batch);
+  assert.ok(ids.length >= 2 * 256, "what was judged before the deadline counts");
+  assert.equal(world.counters.rule_faults, 2);
+  assert.match(world.lines[0]!, /rule slow did not judge \d+ of 1000 events: stopped after 0 ms/);
+  world.detection.close();
+});
+
+Deno.test("Detection shows rules that do not run beside those that do", () => {
+  const other = {
+    id: "/rules/x.yml",
+    title: "",
+    description: null,
+    severity: "",
+    tags: [],
+    sql: null,
+    file: "/rules/x.yml",
+    state: "rejected",
+    line: 3,
+    column: 9,
+    reason: "why",
+    hits: 0,
+  };
+  const world = new World([rule("evil", "name = 'evil'")], 100, [other]);
+  assert.equal(world.detection.active, 1);
+  assert.deepEqual(world.detection.statuses().map((status) => [status.id, status.state, status.line]), [
+    ["evil", "active", null],
+    ["/rules/x.yml", "rejected", 3],
+  ]);
+  world.detection.close();
+});

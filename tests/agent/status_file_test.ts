@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import { Journal } from "../../agent/journal.ts";
+import { type AgentPart, StatusFile } from "../../agent/status_file.ts";
+import { decodeAgentStatus } from "../../proto/status_codec.ts";
+import { TempDir } from "./support.ts";
+
+const part: AgentPart = {
+  bootId: "b",
+  rules: [],
+  collectors: [{ collectorId: "c", epoch: "e", connectedSince: 1, lastSequence: 2, lastEventTime: 3 }],
+  storeBytes: 4,
+  lastCommitTime: 5,
+  counters: { events: 6 },
+};
+
+Deno.test("StatusFile says who the agent is and how it does, in a file that is never half there", () => {
+  using dir = new TempDir();
+  const path = `${dir.path}/status.pb`, lines: string[] = [];
+  const journal = new Journal((line) => lines.push(line));
+  journal.notice("a fault");
+  const file = new StatusFile(path, journal, () => part);
+  file.begin();
+  const status = decodeAgentStatus(Deno.readFileSync(path));
+  assert.equal(status.state, "running");
+  assert.equal(status.pid, Deno.pid);
+  assert.equal(status.userId, Deno.uid());
+  assert.ok(status.memoryBytes > 1e6 && status.cpuMs > 0 && status.uptimeMs > 0);
+  assert.ok(Math.abs(status.time - Date.now()) < 5_000);
+  assert.deepEqual(status.notices.map((notice) => notice.text), ["a fault"]);
+  assert.deepEqual(status.collectors, part.collectors);
+  assert.deepEqual(status.counters, { events: 6 });
+  assert.equal(Deno.statSync(path).mode! & 0o777, 0o640);
+  file.end();
+  assert.equal(decodeAgentStatus(Deno.readFileSync(path)).state, "stopped");
+  assert.deepEqual([...Deno.readDirSync(dir.path)].map((entry) => entry.name), ["status.pb"]);
+});
+
+Deno.test("StatusFile that cannot write says so once and goes on", () => {
+  using dir = new TempDir();
+  const lines: string[] = [];
+  const file = new StatusFile(`${dir.path}/no/status.pb`, new Journal((line) => lines.push(line)), () => part);
+  for (let i = 0; i < 5; i++) file.say("running");
+  assert.equal(lines.length, 1);
+  assert.match(lines[0]!, /status .* cannot be written/);
+  Deno.mkdirSync(`${dir.path}/no`);
+  file.say("running");
+  assert.equal(decodeAgentStatus(Deno.readFileSync(`${dir.path}/no/status.pb`)).state, "running");
+});
