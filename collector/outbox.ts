@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { eventBatches, snapshotParts } from "../proto/batches.ts";
 import { encodeFrame } from "../proto/frame.ts";
 import type { Gap, ProcessEvent, ProcessState } from "../proto/process_event.ts";
 import type { SourceStatus } from "../proto/status.ts";
@@ -15,14 +16,6 @@ import { encodeMessage } from "../proto/wire.ts";
 
 /** Bytes of waiting frames, whatever the number of events. */
 export const MAX_WAITING_BYTES = 67_108_864;
-/** Events of one frame: few enough that a frame stays far below the frame limit. */
-const MAX_FRAME_EVENTS = 500;
-/** Estimated bytes at which a frame is closed. */
-const FRAME_BYTES = 262_144;
-/** Processes of one snapshot part. */
-const SNAPSHOT_PART = 200;
-/** What an event needs beside its variable texts, generously. */
-const EVENT_OVERHEAD_BYTES = 512;
 
 /** A frame that waits; `first` and `last` are the sequence numbers it carries. */
 export interface WaitingFrame {
@@ -70,18 +63,13 @@ export class Outbox {
 
   /** Adds events in their order. Those without room become part of the next gap. */
   addEvents(events: readonly ProcessEvent[]): void {
-    let begin = 0;
-    while (begin < events.length) {
-      if (!this.#hasRoom()) return this.#refuse(events, begin);
+    let added = 0;
+    for (const batch of eventBatches(events)) {
+      if (!this.#hasRoom()) return this.#refuse(events, added);
       this.#reportRefused();
-      let end = begin, bytes = 0;
-      do bytes += sizeOf(events[end++]!); while (
-        end < events.length && end - begin < MAX_FRAME_EVENTS && bytes < FRAME_BYTES
-      );
-      const batch = begin === 0 && end === events.length ? events : events.slice(begin, end);
       const first = this.#take(batch.length);
       this.#push(first, encodeMessage({ kind: "events", firstSequence: first, events: batch }), batch[0]!.time);
-      begin = end;
+      added += batch.length;
     }
   }
 
@@ -95,11 +83,10 @@ export class Outbox {
   addSnapshot(processes: readonly ProcessState[], time: number): boolean {
     if (!this.#hasRoom()) return false;
     this.#reportRefused();
-    const parts = Math.max(1, Math.ceil(processes.length / SNAPSHOT_PART));
-    for (let part = 0; part < parts; part++) {
+    const parts = [...snapshotParts(processes)];
+    for (const [part, slice] of parts.entries()) {
       const sequence = this.#take(1);
-      const slice = processes.slice(part * SNAPSHOT_PART, (part + 1) * SNAPSHOT_PART);
-      const last = part === parts - 1;
+      const last = part === parts.length - 1;
       this.#push(sequence, encodeMessage({ kind: "snapshot", sequence, time, part, last, processes: slice }), time);
     }
     return true;
@@ -180,9 +167,4 @@ export class Outbox {
       reason: "the queue was full: the agent did not take events",
     });
   }
-}
-
-function sizeOf(event: ProcessEvent): number {
-  // Text may take three bytes a code unit; the parent's command line is the one long text beside argv.
-  return EVENT_OVERHEAD_BYTES + (event.argv?.length ?? 0) + 3 * (event.parentCommandLine?.length ?? 0);
 }

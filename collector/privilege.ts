@@ -9,7 +9,8 @@
  * @module
  */
 import { checked, libc } from "./kernel/libc.ts";
-import { readThreadCredentials, type ThreadCredentials } from "./kernel/procfs.ts";
+import { readThreadCredentials } from "./kernel/procfs.ts";
+import type { ThreadCredentials } from "./kernel/procfs_parse.ts";
 
 /** A thread kept what it should have given up. */
 export class PrivilegeError extends Error {

@@ -50,11 +50,14 @@ Deno.test("Outbox numbers everything without a hole and splits batches", () => {
   assert.equal(outbox.lastSequence, 1_202);
 });
 
-Deno.test("Outbox keeps frames small when arguments are long", () => {
+Deno.test("Outbox keeps frames small when arguments and paths are long", () => {
   const outbox = new Outbox(10_000);
-  outbox.addEvents(events(200, 0, MAX_ARGV_BYTES));
+  const path = "/" + "é".repeat(2_047);
+  outbox.addEvents(
+    events(200, 0, MAX_ARGV_BYTES).map((event) => ({ ...event, executablePath: path, parentExecutablePath: path })),
+  );
   for (let frame = outbox.frameAfter(0); frame !== null; frame = outbox.frameAfter(frame.last)) {
-    assert.ok(frame.bytes.length < 400_000);
+    assert.ok(frame.bytes.length < 600_000);
   }
   assert.equal(waiting(outbox).reduce((sum, m) => sum + (m.kind === "events" ? m.events.length : 0), 0), 200);
 });

@@ -82,7 +82,10 @@ Deno.test("Publisher sends again, on a new connection, what was not acknowledged
   first.close();
   s.outbox.addEvents(events(10));
   const second = await s.accept(500, 1_000);
-  assert.deepEqual(await receive(second, 110), Array.from({ length: 110 }, (_, i) => 501 + i));
+  // A frame is sent whole again; the agent drops by their numbers what it has of it.
+  const again: number[] = [];
+  while (again.at(-1) !== 610) again.push(...(await receive(second, 1)).filter((sequence) => sequence > 500));
+  assert.deepEqual(again, Array.from({ length: 110 }, (_, i) => 501 + i));
 });
 
 Deno.test("Publisher keeps no more in flight than the credit", async () => {

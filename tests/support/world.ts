@@ -52,12 +52,17 @@ export class World implements AsyncDisposable {
       stderr: "piped",
     }).spawn();
     const world = new World(stateLayout(state), supervisor, options.state === undefined);
-    await world.until("the collector is connected and its first snapshot stored", () => {
-      const status = world.collectorStatus();
-      return status !== null && status.pid !== 0 && status.state === "running" && status.connected &&
-        status.acknowledgedSequence >= 2;
-    });
-    return world;
+    try {
+      await world.until("the collector is connected and its first snapshot stored", () => {
+        const status = world.collectorStatus();
+        return status !== null && status.state === "running" && status.connected &&
+          status.acknowledgedSequence >= 2 && world.agentStatus()?.collectors.length === 1;
+      });
+      return world;
+    } catch (error) {
+      await world[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   get stdout(): string {
