@@ -35,11 +35,11 @@ const EVENT = NLMSG_HEADER + CN_MSG, TIMESTAMP = EVENT + 8, DATA = EVENT + 16;
 const PROC_EVENT_NONE = 0, PROC_EVENT_FORK = 1, PROC_EVENT_EXEC = 2, PROC_EVENT_EXIT = 0x8000_0000;
 
 /** Room for some 40,000 process lives (a message takes 768 bytes of it). */
-const RECEIVE_BUFFER_BYTES = 32 << 20;
+export const RECEIVE_BUFFER_BYTES = 32 << 20;
 /** Messages that one call takes, and the bytes for each; the longest of the kernel has 76. */
 const BATCH = 64, SLOT_BYTES = 128;
 const MMSGHDR_BYTES = 64, IOVEC_BYTES = 16;
-/** How long the kernel may take to confirm that it understood a filter. */
+/** How long the kernel may take to answer a subscription. */
 const CONFIRM_MS = 100;
 /** Messages of one reading: a storm must not keep its reader from everything else. */
 const MAX_MESSAGES = 200_000;
@@ -115,7 +115,7 @@ export class ProcessConnector {
   #closed = false;
 
   /** @throws {SystemCallError} when the kernel has no connector or lets this user not listen to it */
-  constructor() {
+  constructor(bufferBytes: number = RECEIVE_BUFFER_BYTES) {
     this.#fd = checked(
       libc.socket(AF_NETLINK, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_CONNECTOR),
       "socket of the process connector",
@@ -128,7 +128,7 @@ export class ProcessConnector {
     new DataView(this.#pollRequest.buffer).setInt32(0, this.#fd, true);
     new DataView(this.#pollRequest.buffer).setInt16(4, POLLIN, true);
     try {
-      this.#subscribe();
+      this.#subscribe(bufferBytes);
     } catch (error) {
       this.close();
       throw error;
@@ -201,25 +201,23 @@ export class ProcessConnector {
     copyTo(this.#headersAt, this.#headers);
   }
 
-  #subscribe(): void {
+  #subscribe(bufferBytes: number): void {
     const address = new Uint8Array(SOCKADDR_NL), view = new DataView(address.buffer);
     view.setUint16(0, AF_NETLINK, true);
     view.setUint32(8, CN_IDX_PROC, true);
     checked(libc.bind(this.#fd, address, SOCKADDR_NL), "bind to the process connector");
     const size = new Uint8Array(4);
-    new DataView(size.buffer).setUint32(0, RECEIVE_BUFFER_BYTES, true);
+    new DataView(size.buffer).setUint32(0, bufferBytes, true);
     if (libc.setsockopt(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, size, 4) < 0) {
       libc.setsockopt(this.#fd, SOL_SOCKET, SO_RCVBUF, size, 4); // up to net.core.rmem_max; more losses, each seen
     }
-    // Kernels from 6.6 on take a filter and confirm it; older ones pass a message of this length over without a word.
-    this.#send([PROC_CN_MCAST_LISTEN, (PROC_EVENT_FORK | PROC_EVENT_EXEC | PROC_EVENT_EXIT) >>> 0]);
-    let answer = this.#answer();
-    if (answer === null) {
-      this.#send([PROC_CN_MCAST_LISTEN]);
-      answer = this.#answer();
-    }
+    this.#send([PROC_CN_MCAST_LISTEN]);
+    const answer = this.#answer();
     if (answer === null) throw new Error("the process connector does not answer; is this the first network namespace?");
     if (answer !== 0) throw new SystemCallError("subscription to the process connector", answer);
+    // Kernels from 6.6 on take a filter (and confirm nothing that it keeps out, so not even this); older ones pass a
+    // message of this length over without a word.
+    this.#send([PROC_CN_MCAST_LISTEN, (PROC_EVENT_FORK | PROC_EVENT_EXEC | PROC_EVENT_EXIT) >>> 0]);
   }
 
   #send(words: readonly number[]): void {

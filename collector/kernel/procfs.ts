@@ -21,8 +21,6 @@ import {
   type ThreadCredentials,
 } from "./procfs_parse.ts";
 
-export type { ThreadCredentials } from "./procfs_parse.ts";
-
 /** `PF_KTHREAD` of linux/sched.h. */
 const KERNEL_THREAD_FLAG = 0x0020_0000;
 /** Longest path that is read from a link. */
@@ -44,8 +42,13 @@ const STAT = cString("/stat"), STATUS = cString("/status"), CMDLINE = cString("/
 const decoder = new TextDecoder();
 const names = new TextCache(decodeName), paths = new TextCache(decodeName);
 
-/** The whole process table. Processes that end meanwhile are not in it. */
-export function readProcessTable(): TableEntry[] {
+/**
+ * The whole process table. Processes that end meanwhile are not in it.
+ *
+ * With `known`, an earlier table, a process that began before `settledBefore` (nanoseconds since boot) and has kept its
+ * name is not read whole again: its program, arguments and ids are those of the earlier table.
+ */
+export function readProcessTable(known?: ReadonlyMap<number, TableEntry>, settledBefore = 0): TableEntry[] {
   const table: TableEntry[] = [];
   const root = openRoot();
   checked(Number(libc.lseek(root, 0n, 0)), "lseek");
@@ -61,7 +64,7 @@ export function readProcessTable(): TableEntry[] {
         pid = pid * 10 + byte - 48;
       }
       if (digits === 0) continue;
-      const entry = readEntry(pid, digits);
+      const entry = readEntry(pid, digits, known?.get(pid), settledBefore);
       if (entry !== null) table.push(entry);
     }
   }
@@ -171,20 +174,30 @@ export function readWholeFile(path: string, limit: number): Uint8Array | null {
   }
 }
 
-function readEntry(pid: number, digits: number): TableEntry | null {
+function readEntry(pid: number, digits: number, known?: TableEntry, settledBefore = 0): TableEntry | null {
   let count = readFile(digits, STAT);
   if (count <= 0) return null;
   const stat = parseStat(state.bytes, count);
   if (stat === null) return null;
   const name = names.text(state.bytes, stat.nameFrom, stat.nameTo);
+  const now = {
+    ppid: stat.ppid,
+    cpuTime: (stat.userTicks + stat.systemTicks) * TICK_NS,
+    memoryUsage: stat.residentPages * pageBytes(),
+    status: stateName(stat.state),
+  };
+  const startTime = stat.startTicks * TICK_NS;
+  if (known !== undefined && startTime < settledBefore && known.startTime === startTime && known.name === name) {
+    return { ...known, ...now };
+  }
   const kernelThread = (stat.flags & KERNEL_THREAD_FLAG) !== 0;
   count = readFile(digits, STATUS);
   const ids = count > 0 && parseIds(state.bytes, count, state.ids);
   const args = kernelThread ? null : readCommand(digits);
   return {
     pid,
-    ppid: stat.ppid,
-    startTime: stat.startTicks * TICK_NS,
+    ...now,
+    startTime,
     name,
     executablePath: kernelThread ? null : readLink(digits, EXE),
     argv: args?.argv ?? null,
@@ -192,9 +205,6 @@ function readEntry(pid: number, digits: number): TableEntry | null {
     userId: ids ? state.ids[0]! : null,
     groupId: ids ? state.ids[2]! : null,
     effectiveUserId: ids ? state.ids[1]! : null,
-    cpuTime: (stat.userTicks + stat.systemTicks) * TICK_NS,
-    memoryUsage: stat.residentPages * pageBytes(),
-    status: stateName(stat.state),
     kernelThread,
   };
 }

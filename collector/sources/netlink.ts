@@ -31,10 +31,15 @@ const MAX_WAIT_MS = 1_000;
 /** Processes whose first thread ended before the others, of which that is remembered. */
 const MAX_LEADERLESS = 4_096;
 
+export interface NetlinkOptions {
+  /** Room for records that wait, in bytes of the kernel's. */
+  readonly bufferBytes?: number;
+}
+
 /** @throws {SourceUnavailableError} with the reason in words */
-export function openNetlinkSource(): ProcessSource {
+export function openNetlinkSource(options: NetlinkOptions = {}): ProcessSource {
   try {
-    return new NetlinkSource(new ProcessConnector());
+    return new NetlinkSource(new ProcessConnector(options.bufferBytes));
   } catch (error) {
     throw new SourceUnavailableError("netlink", explain(error), { cause: error });
   }

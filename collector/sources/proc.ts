@@ -1,9 +1,12 @@
 /**
  * The last rung of the source ladder: the process table read from `/proc` at an interval, and its differences.
  *
- * Needs no privilege. A process that is new in a reading becomes an exec record of the time it began, one that is gone an
- * exit record of the time it was missed first, one that runs another program an exec record of now. What lives and ends
- * between two readings is not seen, and nothing counts it; the description says so.
+ * Needs no privilege. A process that is new in a reading becomes an exec record of the time it began, one that is gone
+ * an exit record of the time it was missed first, one that runs another program an exec record of now. What lives and
+ * ends between two readings is not seen, and nothing counts it; the description says so.
+ *
+ * A reading takes only what moves of a process that has settled and kept its name. Whole readings are those of
+ * {@linkcode ProcessSource.snapshot}.
  *
  * @module
  */
@@ -24,7 +27,7 @@ export interface ProcOptions {
   /** Time between two readings. */
   readonly intervalMs: number;
   /** How the table is read; `/proc` unless a test says otherwise. */
-  readonly read?: () => TableEntry[];
+  readonly read?: typeof readProcessTable;
 }
 
 /** @throws {SourceUnavailableError} when `/proc` shows no process, not even this one. */
@@ -46,13 +49,14 @@ class ProcSource implements ProcessSource {
   readonly #received = { exec: 0, fork: 0, exit: 0 };
   #damaged = 0;
 
-  constructor(private readonly intervalMs: number, private readonly read: () => TableEntry[]) {
+  constructor(private readonly intervalMs: number, private readonly read: typeof readProcessTable) {
     this.description = {
       name: "proc",
       sees: `the process table, read every ${intervalMs} ms`,
       misses: [
         `processes that live shorter than ${intervalMs} ms are mostly not seen, and nothing counts them`,
         "exit codes, signals and the exact time of an end are unknown",
+        "a program that replaces another of the same command name is seen with the next whole snapshot only",
         "device, inode and control group of executables are unknown, as are the executables of other users' processes " +
         "unless the collector may read them",
       ],
@@ -60,10 +64,7 @@ class ProcSource implements ProcessSource {
   }
 
   snapshot(): TableEntry[] {
-    const table = this.read();
-    this.#due = performance.now() + this.intervalMs;
-    this.#compare(table);
-    return table;
+    return this.#read(undefined);
   }
 
   look(pid: number): TableEntry | null {
@@ -71,7 +72,7 @@ class ProcSource implements ProcessSource {
   }
 
   drain(receive: (record: SourceRecord) => void): number {
-    if (performance.now() >= this.#due) this.snapshot();
+    if (performance.now() >= this.#due) this.#read(this.#known ?? undefined);
     const records = this.#pending;
     this.#pending = [];
     let fault: { error: unknown } | null = null;
@@ -99,6 +100,14 @@ class ProcSource implements ProcessSource {
   close(): void {
     this.#pending = [];
     this.#due = Infinity;
+  }
+
+  /** Reads the table, of processes that are known and have settled only what moves. */
+  #read(known: ReadonlyMap<number, TableEntry> | undefined): TableEntry[] {
+    const table = this.read(known, bootTimeNs() - youth(this.intervalMs));
+    this.#due = performance.now() + this.intervalMs;
+    this.#compare(table);
+    return table;
   }
 
   #compare(table: readonly TableEntry[]): void {
@@ -159,8 +168,13 @@ function runsAnother(before: TableEntry, after: TableEntry, intervalMs: number):
   ) {
     return true;
   }
-  const young = bootTimeNs() - after.startTime < 2 * intervalMs * 1e6 + TICK_NS;
-  return young && after.argv !== null && before.argv !== null && !sameBytes(after.argv, before.argv);
+  const isYoung = bootTimeNs() - after.startTime < youth(intervalMs);
+  return isYoung && after.argv !== null && before.argv !== null && !sameBytes(after.argv, before.argv);
+}
+
+/** How long a process counts as young, in nanoseconds: two readings may still show it between fork and exec. */
+function youth(intervalMs: number): number {
+  return 2 * intervalMs * 1e6 + TICK_NS;
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
