@@ -76,11 +76,17 @@ const SHOWN: readonly ShownColumn[] = [
     keep: true,
     show: (cell) => ({ text: String(cell), style: severityStyle(String(cell)) }),
   },
-  { name: "rule_id", title: "RULE" },
-  { name: "pid", title: "PID", keep: true },
-  { name: "user_name", title: "USER", show: (_, of) => userOf(of) },
+  { name: "rule_id", title: "RULE", least: 20 },
+  { name: "pid", title: "PID", keep: true, optional: 2 },
+  { name: "user_name", title: "USER", optional: 1, show: (_, of) => userOf(of) },
   { name: "event_id", title: "EVENT", keep: true },
-  { name: "command_line", title: "COMMAND", show: (_, of) => String(of("command_line") ?? of("name") ?? "") },
+  {
+    name: "command_line",
+    title: "COMMAND",
+    least: 24,
+    optional: 3,
+    show: (_, of) => String(of("command_line") ?? of("name") ?? ""),
+  },
 ];
 
 /** More alerts of one event than there are rules that match it would be a fault; so many are shown. */
@@ -132,7 +138,7 @@ function writeDetail(call: Call, row: readonly Cell[]): void {
     ["of parent", text("parent_executable_path")],
     ["its command", text("parent_command_line")],
     null,
-    ...evidence(of("evidence")),
+    ...evidence(of("evidence"), call.screen.marks.dot),
     null,
     ["alert", text("alert_id")],
     ["event", text("event_id")],
@@ -144,10 +150,10 @@ function writeDetail(call: Call, row: readonly Cell[]): void {
 }
 
 /** What the rule selected, one line a column. */
-function evidence(cell: Cell): [string, string | null][] {
+function evidence(cell: Cell, mark: string): [string, string | null][] {
   const selected = parsed(cell);
   if (typeof selected !== "object" || selected === null) return [["evidence", cell === null ? null : String(cell)]];
-  return Object.entries(selected).map(([name, value]) => [`» ${name}`, value === null ? "NULL" : String(value)]);
+  return Object.entries(selected).map(([name, value]) => [`${mark} ${name}`, value === null ? "NULL" : String(value)]);
 }
 
 function strings(cell: Cell): string[] {

@@ -27,7 +27,11 @@ export const COMMON_OPTIONS: Options = {
  */
 export function findCommand(args: readonly string[], commands: readonly Command[]): Command | null {
   const everyOption: Options = Object.assign({}, ...commands.map((command) => command.options), COMMON_OPTIONS);
-  const name = tokensOf(args, everyOption).find((token) => token.kind === "positional")?.value;
+  const tokens = tokensOf(args, everyOption);
+  const place = tokens.findIndex((token) => token.kind === "positional");
+  const name = args[tokens[place]?.index ?? args.length];
+  // An option that is not known may have taken the next word as its value: it is told first
+  refuseUnknown(tokens.slice(0, place), everyOption, "There is");
   if (name === undefined) return null;
   const command = commands.find((command) => command.name === name);
   if (command !== undefined) return command;
@@ -40,15 +44,7 @@ export function parseOptions(
   command: Command | null,
 ): { readonly arguments: readonly string[]; readonly values: Call["values"] } {
   const options: Options = { ...command?.options, ...COMMON_OPTIONS };
-  for (const token of tokensOf(args, options)) {
-    if (token.kind !== "option" || Object.hasOwn(options, token.name)) continue;
-    const candidates = Object.keys(options).map((name) => `--${name}`);
-    throw new UsageError(
-      `${command === null ? "There is" : `${command.name} has`} no option ${token.rawName}${
-        meant(token.rawName, candidates)
-      }`,
-    );
-  }
+  refuseUnknown(tokensOf(args, options), options, command === null ? "There is" : `${command.name} has`);
   try {
     const { values, positionals } = parseArgs({
       args: [...args],
@@ -63,10 +59,17 @@ export function parseOptions(
   }
 }
 
+function refuseUnknown(tokens: readonly Token[], options: Options, there: string): void {
+  for (const token of tokens) {
+    if (token.kind !== "option" || Object.hasOwn(options, token.name)) continue;
+    const candidates = Object.keys(options).map((name) => `--${name}`);
+    throw new UsageError(`${there} no option ${token.rawName}${meant(token.rawName, candidates)}`);
+  }
+}
+
 type Token =
-  | { readonly kind: "positional"; readonly value: string }
-  | { readonly kind: "option"; readonly name: string; readonly rawName: string }
-  | { readonly kind: "option-terminator" };
+  | { readonly kind: "positional" | "option-terminator"; readonly index: number }
+  | { readonly kind: "option"; readonly index: number; readonly name: string; readonly rawName: string };
 
 function tokensOf(args: readonly string[], options: Options): readonly Token[] {
   return parseArgs({ args: [...args], options: configOf(options), allowPositionals: true, strict: false, tokens: true })

@@ -46,7 +46,7 @@ export function gapWords(summary: GapSummary): string {
   const unknown = summary.uncounted > 0 ? `${counted(summary.uncounted, "loss", "losses")} that cannot be counted` : "";
   const what = [known, unknown].filter((part) => part !== "").join(", ");
   const where = summary.gaps === 1
-    ? `${localTime(summary.from)} to ${localTime(summary.to)} (${span(summary.to - summary.from)})`
+    ? `from ${localTime(summary.from)} to ${localTime(summary.to)} (${span(summary.to - summary.from)})`
     : `between ${localTime(summary.from)} and ${localTime(summary.to)}`;
   return `${counted(summary.gaps, "gap")} ${where}${what === "" ? "" : `: ${what}`}`;
 }
@@ -78,7 +78,7 @@ export function tellCoverage(call: Call, store: Store, statuses: Statuses, range
   const last = blind === null ? null : lastKnown(store);
   const past = range.until !== null && last !== null && range.until <= last;
   if (blind !== null && !past) {
-    call.note(`Nothing is known after ${last === null ? "the begin" : localTime(last)}: ${blind} (health says more)`);
+    call.note(`Nothing is known ${last === null ? "yet" : `after ${localTime(last)}`}: ${blind} (health says more)`);
   }
   return gaps !== null || (blind !== null && !past);
 }

@@ -79,8 +79,8 @@ const SHOWN: readonly ShownColumn[] = [
     show: (kind) => ({ text: `${kind}`, style: KIND_STYLES.get(kind) }),
   },
   { name: "pid", title: "PID", keep: true },
-  { name: "ppid", title: "PPID", keep: true },
-  { name: "user_name", title: "USER", show: (_, of) => userOf(of) },
-  { name: "reason", title: "DETAIL", show: (_, of) => detail(of) },
-  { name: "command_line", title: "COMMAND", show: (_, of) => commandOf(of) },
+  { name: "ppid", title: "PPID", keep: true, optional: 1 },
+  { name: "user_name", title: "USER", optional: 2, show: (_, of) => userOf(of) },
+  { name: "reason", title: "DETAIL", optional: 3, show: (_, of) => detail(of) },
+  { name: "command_line", title: "COMMAND", least: 24, show: (_, of) => commandOf(of) },
 ];

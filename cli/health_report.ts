@@ -62,8 +62,8 @@ export function assess(statuses: Statuses, store: StoreReading, now: number): Re
   const findings: Finding[] = [
     ...tierFindings("agent", agent),
     ...tierFindings("collector", collector),
-    ...(collector.kind === "read" ? collectorFindings(collector.status) : []),
-    ...(agent.kind === "read" ? agentFindings(agent.status) : []),
+    ...(collector.kind === "read" && collector.live ? collectorFindings(collector.status) : []),
+    ...(agent.kind === "read" && agent.live ? agentFindings(agent.status) : []),
     ...crossFindings(statuses, store, now),
     ...storeFindings(store, now),
   ];

@@ -25,6 +25,8 @@ export interface ShownColumn {
   readonly name: string;
   readonly title: string;
   readonly keep?: boolean;
+  readonly least?: number;
+  readonly optional?: number;
   /** The cell for eyes; the text of the value by default. `of` gives every cell of the row by name. */
   readonly show?: (cell: Cell, of: CellByName) => TableCell | string;
 }

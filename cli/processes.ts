@@ -58,13 +58,13 @@ function shown(all: boolean): ShownColumn[] {
   const time = (cell: Cell): TableCell => timeCell(cell, "s");
   return [
     { name: "pid", title: "PID", keep: true },
-    { name: "ppid", title: "PPID", keep: true },
+    { name: "ppid", title: "PPID", keep: true, optional: 3 },
     { name: "user_name", title: "USER", show: (_, of) => userOf(of) },
-    { name: "start_time", title: "STARTED", keep: true, show: time },
-    ...(all ? [{ name: "end_time", title: "ENDED", keep: true, show: time }] : []),
-    { name: "cpu_time_ms", title: "CPU", keep: true, show: spanCell },
-    { name: "memory_usage", title: "MEMORY", keep: true, show: sizeCell },
+    { name: "start_time", title: "STARTED", keep: true, optional: 1, show: time },
+    ...(all ? [{ name: "end_time", title: "ENDED", keep: true, optional: 5, show: time }] : []),
+    { name: "cpu_time_ms", title: "CPU", keep: true, optional: 2, show: spanCell },
+    { name: "memory_usage", title: "MEMORY", keep: true, optional: 4, show: sizeCell },
     { name: "status", title: "STATE", keep: true, show: (_, of) => processStatus(of) },
-    { name: "command_line", title: "COMMAND", show: (_, of) => commandOf(of) },
+    { name: "command_line", title: "COMMAND", least: 24, show: (_, of) => commandOf(of) },
   ];
 }

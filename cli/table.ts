@@ -12,8 +12,12 @@ import { paint, type Screen, type Style } from "./screen.ts";
 
 export interface TableColumn {
   readonly title: string;
-  /** Columns of the terminal that it keeps when the table must shrink; a column without may be cut to a few. */
+  /** It is never cut; other columns give way when the table must shrink. */
   readonly keep?: boolean;
+  /** Narrowest that it is cut to. */
+  readonly least?: number;
+  /** On a terminal too narrow for all, it is left out: the lowest number first. */
+  readonly optional?: number;
 }
 
 /** A cell as it is shown; `style` colours it. */
@@ -26,7 +30,7 @@ export interface TableCell {
 
 /** Between two columns. */
 const GAP = "  ";
-/** Narrowest that a column is cut to. */
+/** Narrowest that a column is cut to, unless it says otherwise. */
 const NARROWEST = 8;
 /** Text that is laid out at once; more goes out in blocks, whose columns only grow, so that memory stays bounded. */
 const BLOCK_LENGTH = 16_777_216;
@@ -37,7 +41,9 @@ export class Table {
   readonly #write: (text: string) => void;
   #rows: TableCell[][] = [];
   #length = 0;
-  #widths: number[] = [];
+  /** Places of the columns that are shown; all of them in records. */
+  #shown: readonly number[] = [];
+  #widths: readonly number[] = [];
   #right: boolean[] = [];
   #layout: "undecided" | "table" | "records" = "undecided";
   #written = 0;
@@ -67,9 +73,10 @@ export class Table {
       rows.reduce((widest, row) => Math.max(widest, displayWidth(row[i]!.text)), displayWidth(printable(column.title)))
     );
     if (this.#layout === "undecided") {
-      const fitted = shrink(natural, this.#columns, this.#screen.columns);
-      this.#layout = fitted === null ? "records" : "table";
-      this.#widths = fitted ?? [];
+      const layout = layOut(natural, this.#columns, this.#screen.columns);
+      this.#layout = layout === null ? "records" : "table";
+      this.#shown = layout?.shown ?? [];
+      this.#widths = layout?.widths ?? [];
       this.#right = this.#columns.map((_, i) =>
         rows.some((row) => row[i]!.number) && rows.every((row) => row[i]!.number !== false)
       );
@@ -91,20 +98,19 @@ export class Table {
 
   #writeHead(): void {
     this.#write(this.#line(this.#columns.map((column) => ({ text: printable(column.title), style: "heading" }))));
-    this.#write(
-      paint(this.#widths.map((width) => this.#screen.marks.rule.repeat(width)).join(GAP), "faint", this.#screen) + "\n",
-    );
+    const rules = this.#widths.map((width) => this.#screen.marks.rule.repeat(width));
+    this.#write(paint(rules.join(GAP), "faint", this.#screen) + "\n");
   }
 
   #line(row: readonly TableCell[]): string {
-    const last = row.length - 1;
-    const cells = row.map((cell, i) => {
-      const width = this.#widths[i]!, right = this.#right[i]!;
+    const last = this.#shown.length - 1;
+    const cells = this.#shown.map((place, i) => {
+      const cell = row[place]!, width = this.#widths[i]!;
       const text = fit(cell.text, width, this.#screen.marks.cut);
-      const missing = width - displayWidth(text);
+      const missing = " ".repeat(width - displayWidth(text));
       const shown = paint(text, cell.style, this.#screen);
-      if (right) return " ".repeat(missing) + shown;
-      return i === last ? shown : shown + " ".repeat(missing);
+      if (this.#right[place]!) return missing + shown;
+      return i === last ? shown : shown + missing;
     });
     return cells.join(GAP) + "\n";
   }
@@ -134,22 +140,43 @@ function harmless(text: string, columns: number | null): string {
   return printable(text.length > most ? text.slice(0, most) : text);
 }
 
+/** Columns that are shown, and how wide each is. */
+export interface Layout {
+  readonly shown: readonly number[];
+  readonly widths: readonly number[];
+}
+
 /**
- * Widths that fit the screen: the widest of the columns that may be cut give way, all to one level. `null` when even
- * narrow columns do not fit.
+ * A layout that fits the screen: the widest of the columns that may be cut give way, all to one level; where that is not
+ * enough, optional columns are left out. `null` when it is still too wide.
  */
-export function shrink(
+export function layOut(
   natural: readonly number[],
   columns: readonly TableColumn[],
   screen: number | null,
-): number[] | null {
+): Layout | null {
+  let shown = columns.map((_, place) => place);
+  for (;;) {
+    const widths = shrink(shown.map((place) => natural[place]!), shown.map((place) => columns[place]!), screen);
+    if (widths !== null) return { shown, widths };
+    const optional = shown.filter((place) => columns[place]!.optional !== undefined);
+    if (optional.length === 0) return null;
+    const first = optional.reduce((a, b) => columns[a]!.optional! <= columns[b]!.optional! ? a : b);
+    shown = shown.filter((place) => place !== first);
+  }
+}
+
+function shrink(natural: readonly number[], columns: readonly TableColumn[], screen: number | null): number[] | null {
   if (screen === null) return [...natural];
   const room = screen - GAP.length * (natural.length - 1);
   const at = (level: number): number[] =>
-    natural.map((width, i) => columns[i]!.keep === true ? width : Math.min(width, level));
+    natural.map((width, i) => {
+      const { keep, least } = columns[i]!;
+      return keep === true ? width : Math.min(width, Math.max(level, least ?? NARROWEST));
+    });
   const sum = (widths: readonly number[]): number => widths.reduce((a, b) => a + b, 0);
   if (sum(natural) <= room) return [...natural];
-  let low = NARROWEST, high = Math.max(...natural);
+  let low = 0, high = Math.max(...natural);
   if (sum(at(low)) > room) return null;
   while (low < high) {
     const middle = Math.ceil((low + high) / 2);

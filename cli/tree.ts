@@ -19,7 +19,7 @@ import { paint } from "./screen.ts";
 import { findPlaces } from "./settings.ts";
 import { readStatuses } from "./status_reader.ts";
 import { Store } from "./store_reader.ts";
-import { counted, localTime } from "./units.ts";
+import { counted, span } from "./units.ts";
 
 /** Ancestors that are followed; real chains are seldom longer than twenty. */
 const MAX_ANCESTORS = 64;
@@ -221,10 +221,9 @@ function drawNode(call: Call, node: Node, lead: string, here: boolean): void {
   const { screen } = call;
   const { of } = node;
   const ended = of("end_time") !== null;
-  const start = of("start_time");
   const head = `${printable(String(of("name")))} ${of("pid")}`;
   const user = printable(userOf(of).text);
-  const facts = [user, start === null ? "" : localTime(Number(start), "s"), ended ? processStatus(of).text : ""]
+  const facts = [user, ended ? processStatus(of).text : "", lived(call, of)]
     .filter((part) => part !== "").join(` ${screen.marks.dot} `);
   const command = printable(commandOf(of).text.slice(0, screen.columns === null ? undefined : screen.columns * 16));
   const mark = here ? ` ${screen.marks.here}` : "";
@@ -244,4 +243,10 @@ function drawNode(call: Call, node: Node, lead: string, here: boolean): void {
     room -= displayWidth(shown);
   }
   call.out.write(line.trimEnd() + "\n");
+}
+
+/** How long it lived, or lives. */
+function lived(call: Call, of: CellByName): string {
+  const start = of("start_time"), end = of("end_time") ?? call.now();
+  return start === null ? "" : span(Math.max(0, Number(end) - Number(start)));
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { displayWidth } from "../../cli/display_width.ts";
 import { BOX_MARKS, PLAIN_MARKS, type Screen } from "../../cli/screen.ts";
-import { shrink, Table } from "../../cli/table.ts";
+import { layOut, Table } from "../../cli/table.ts";
 
 function screen(columns: number | null, color = false): Screen {
   return { columns, color, marks: PLAIN_MARKS };
@@ -92,11 +92,26 @@ Deno.test("Table lays out what is too much for memory in blocks, every row once"
   assert.ok(most < 5_000);
 });
 
-Deno.test("shrink() takes from the widest columns that may give, to exactly the screen's width", () => {
+Deno.test("layOut() takes from the widest columns that may give, to exactly the screen's width", () => {
   const columns = [{ title: "A", keep: true }, { title: "B" }, { title: "C" }];
-  assert.deepEqual(shrink([10, 10, 10], columns, null), [10, 10, 10]);
-  assert.deepEqual(shrink([10, 10, 10], columns, 34), [10, 10, 10]);
-  assert.deepEqual(shrink([24, 50, 200], columns, 100), [24, 36, 36]);
-  assert.deepEqual(shrink([24, 10, 200], columns, 101), [24, 10, 63]);
-  assert.equal(shrink([90, 50, 50], columns, 100), null);
+  const widths = (natural: number[], screen: number | null) => layOut(natural, columns, screen)?.widths ?? null;
+  assert.deepEqual(widths([10, 10, 10], null), [10, 10, 10]);
+  assert.deepEqual(widths([10, 10, 10], 34), [10, 10, 10]);
+  assert.deepEqual(widths([24, 50, 200], 100), [24, 36, 36]);
+  assert.deepEqual(widths([24, 10, 200], 101), [24, 10, 63]);
+  assert.equal(widths([90, 50, 50], 100), null);
+});
+
+Deno.test("layOut() leaves out optional columns, the lowest number first, before it gives up", () => {
+  const columns = [
+    { title: "A", keep: true },
+    { title: "B", keep: true, optional: 2 },
+    { title: "C", keep: true, optional: 1 },
+    { title: "D", least: 24 },
+  ];
+  const natural = [10, 20, 20, 100];
+  assert.deepEqual(layOut(natural, columns, 80), { shown: [0, 1, 2, 3], widths: [10, 20, 20, 24] });
+  assert.deepEqual(layOut(natural, columns, 79), { shown: [0, 1, 3], widths: [10, 20, 45] });
+  assert.deepEqual(layOut(natural, columns, 40), { shown: [0, 3], widths: [10, 28] });
+  assert.equal(layOut(natural, columns, 30), null);
 });

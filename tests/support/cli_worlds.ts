@@ -1,0 +1,234 @@
+/**
+ * The states of a host that the text scripts of the CLI look at.
+ *
+ * @module
+ */
+import { AGENT, COLLECTOR, NOW, testProcess, TestState } from "./test_store.ts";
+
+/** By the name that a script gives in its first line. */
+export const WORLDS: Readonly<Record<string, () => TestState>> = { watched, troubled, stopped, new: fresh, hostile };
+
+/** A quiet host on which all is well. */
+function watched(): TestState {
+  const state = new TestState();
+  fill(state);
+  state.live();
+  return state;
+}
+
+/** Everything runs, and nothing is quite right. */
+function troubled(): TestState {
+  const state = new TestState();
+  fill(state);
+  state.live();
+  state.gap(1, NOW - 600_000, NOW - 540_000, 1_234);
+  state.gap(2, NOW - 300_000, NOW - 1_000, null, "collector not running");
+  state.insert("detection_rules", {
+    rule_id: "/rules/broken.yml",
+    title: "",
+    file: "/rules/broken.yml",
+    state: "rejected",
+    line: 7,
+    column_number: 12,
+    reason: "There is no table proces_events; did you mean process_events?",
+  });
+  state.writeStatus(
+    {
+      rules: [
+        ...AGENT.rules,
+        {
+          id: "/rules/broken.yml",
+          title: "",
+          severity: "",
+          file: "/rules/broken.yml",
+          state: "rejected",
+          line: 7,
+          column: 12,
+          reason: "There is no table proces_events; did you mean process_events?",
+          hits: 0,
+        },
+      ],
+      counters: { ...AGENT.counters, rule_faults: 3 },
+      notices: [{ time: NOW - 61_000, text: "rule test-rule did not judge a batch: the deadline" }],
+      noticeCount: 1,
+    },
+    {
+      sources: [
+        { name: "ebpf", state: "unavailable", detail: "The kernel refuses to load programs (EPERM)", misses: [] },
+        {
+          name: "proc",
+          state: "active",
+          detail: "the process table, read every 1000 ms",
+          misses: ["processes that live shorter than 1000 ms are mostly not seen, and nothing counts them"],
+        },
+      ],
+      acknowledgedSequence: 510,
+      lastSequence: 12_400,
+      queuedEvents: 11_890,
+      counters: { ...COLLECTOR.counters, exec_lost: 1_234 },
+    },
+  );
+  return state;
+}
+
+/** Both daemons were stopped an hour ago. */
+function stopped(): TestState {
+  const state = new TestState();
+  fill(state);
+  state.live();
+  const then = { state: "stopped", time: NOW - 3_600_000 };
+  state.writeStatus({ ...then, collectors: [] }, { ...then, connected: false });
+  state.stop();
+  return state;
+}
+
+/** Nothing has ever run. */
+function fresh(): TestState {
+  const state = new TestState();
+  state.stop();
+  for (const suffix of ["", "-wal", "-shm"]) Deno.removeSync(state.layout.store + suffix);
+  return state;
+}
+
+/** Data made to harm who looks at it. */
+function hostile(): TestState {
+  const state = new TestState();
+  state.live();
+  const names = [
+    "\x1b]0;owned\x07",
+    "a\nb\tc\r",
+    "\u202egnp.exe",
+    "z\u200bw\u{e0041}",
+    "\x9b31m",
+    "中文字",
+    "e\u0301".repeat(9),
+  ];
+  names.forEach((name, i) => {
+    const pid = 100 + i;
+    state.process(pid, {
+      name,
+      command_line: `${name} -x`,
+      parent_exec_id: testProcess(pid - 1),
+      user_name: "b\x1b[2Job",
+    });
+    const event = state.event({ pid, name, command_line: `${name} -x`, argv: JSON.stringify([name, "\udc80\udcff"]) });
+    if (i < 2) {
+      state.alert(event, { title: `t${name}`, command_line: name, evidence: JSON.stringify({ [name]: "\x1b[31m" }) });
+    }
+  });
+  state.process(200, { command_line: "x".repeat(16_384) });
+  state.process(201, { command_line: "", name: "" });
+  return state;
+}
+
+function fill(state: TestState): void {
+  const root = { user_name: "root", user_id: 0, effective_user_id: 0 };
+  state.process(1, { ...root, ppid: 0, name: "systemd", command_line: "/usr/lib/systemd/systemd --system" });
+  state.process(2, { ...root, ppid: 0, name: "kthreadd", command_line: null, executable_path: null, kernel_thread: 1 });
+  state.process(812, { ...root, name: "sshd", command_line: "sshd: alice [priv]", parent_exec_id: testProcess(1) });
+  state.process(900, { ppid: 812, name: "bash", command_line: "-bash", parent_exec_id: `${testProcess(812)}-9000` });
+  state.process(901, {
+    ppid: 900,
+    name: "sudo",
+    command_line: "sudo -i",
+    parent_exec_id: testProcess(900),
+    effective_user_id: 0,
+  });
+  state.process(902, {
+    ppid: 900,
+    name: "make",
+    command_line: "make all",
+    parent_exec_id: testProcess(900),
+    end_time: NOW - 30_000,
+    exit_code: 2,
+    status: "ended",
+  });
+  state.process(903, {
+    ppid: 902,
+    name: "cc1",
+    command_line: "cc1 main.c",
+    parent_exec_id: testProcess(902),
+    end_time: NOW - 31_000,
+    exit_signal: 9,
+    status: "ended",
+  });
+  state.insert("detection_rules", {
+    rule_id: "test-rule",
+    title: "A test rule matched",
+    severity: "high",
+    file: "/rules/test.yml",
+    state: "active",
+  });
+  // The pid of make was used before
+  state.process(902, {
+    process_id: testProcess(902, 1),
+    ppid: 1,
+    name: "cron",
+    command_line: "/usr/sbin/cron",
+    start_time: NOW - 9_000_000,
+    end_time: NOW - 8_000_000,
+    status: "lost",
+  });
+  const started = state.event({ pid: 902, ppid: 900, name: "make", command_line: "make all" });
+  const suspicious = state.event({
+    pid: 903,
+    ppid: 902,
+    name: "cc1",
+    executable_path: "/tmp/cc1",
+    command_line: "/tmp/cc1 main.c",
+    time: NOW - 50_000,
+  });
+  state.event({
+    pid: 903,
+    ppid: 902,
+    name: "cc1",
+    event_type: "stop",
+    command_line: "/tmp/cc1 main.c",
+    time: NOW - 31_000,
+    exit_signal: 9,
+    duration_ms: 19_000,
+  });
+  state.event({
+    pid: 902,
+    ppid: 900,
+    name: "make",
+    event_type: "stop",
+    command_line: "make all",
+    time: NOW - 30_000,
+    exit_code: 2,
+    duration_ms: 30_000.5,
+  });
+  state.event({
+    pid: 901,
+    ppid: 900,
+    name: "sudo",
+    event_type: "modify",
+    command_line: "sudo -i",
+    time: NOW - 20_000,
+    modified_fields: '["effective_user_id","user_name"]',
+    reason: "snapshot",
+    effective_user_id: 0,
+  });
+  state.alert(started, {
+    rule_id: "build-started",
+    title: "A build began",
+    severity: "low",
+    time: NOW - 59_999,
+    pid: 902,
+  });
+  state.alert(suspicious, {
+    rule_id: "execution-from-temporary-directory",
+    title: "Program started from a temporary directory",
+    severity: "high",
+    pid: 903,
+    ppid: 902,
+    name: "cc1",
+    executable_path: "/tmp/cc1",
+    command_line: "/tmp/cc1 main.c",
+    parent_name: "make",
+    parent_executable_path: "/usr/bin/make",
+    parent_command_line: "make all",
+    exec_id: testProcess(903),
+    evidence: '{"pid":903,"executable_path":"/tmp/cc1","tty":null}',
+  });
+}
