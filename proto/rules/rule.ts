@@ -1,0 +1,243 @@
+/**
+ * Rule files: a YAML mapping of what a rule is called, what it looks for, and rows that prove it.
+ *
+ * The file is checked strictly, once, here: an unknown key, a wrong type or a query that the guard refuses is a
+ * {@linkcode RuleError} with its place in the file, and the rule does not run. One file holds one rule.
+ *
+ * @module
+ */
+import type { SqlValue } from "../event_row.ts";
+import { SEVERITIES, type Severity } from "../process_event.ts";
+import {
+  isTraceable,
+  offsetInText,
+  parseYaml,
+  positionAt,
+  type YamlEntry,
+  YamlFaultError,
+  type YamlNode,
+} from "./located_yaml.ts";
+import { type GuardedQuery, guardSql, SqlRefusedError } from "./sql_guard.ts";
+import { suggestion } from "./sql_refused.ts";
+import { parseTestRow } from "./test_row.ts";
+
+/** Largest rule file, in UTF-16 code units. */
+export const MAX_RULE_LENGTH = 262_144;
+const MAX_ITEMS = 32;
+const MAX_TEST_ROWS = 200;
+
+export interface Position {
+  /** One-based. */
+  readonly line: number;
+  readonly column: number;
+}
+
+/** A row that a rule must or must not match. */
+export interface TestRow {
+  readonly position: Position;
+  /** In the order of the columns of `process_events`; what the file does not name is `null`. */
+  readonly values: readonly SqlValue[];
+}
+
+export interface Rule {
+  readonly file: string;
+  readonly id: string;
+  readonly title: string;
+  readonly description: string;
+  readonly severity: Severity;
+  readonly tags: readonly string[];
+  readonly references: readonly string[];
+  readonly falsePositives: readonly string[];
+  readonly enabled: boolean;
+  readonly sql: string;
+  readonly tests: { readonly match: readonly TestRow[]; readonly noMatch: readonly TestRow[] };
+  readonly idPosition: Position;
+  /** The place in the file of an offset in `sql`. */
+  readonly sqlPosition: (offset: number) => Position;
+}
+
+declare const validated: unique symbol;
+
+/** A rule whose query passed the guard; only {@linkcode validateRule} makes one. */
+export type ValidatedRule = Rule & { readonly query: GuardedQuery; readonly [validated]: true };
+
+/** A rule file has a fault. */
+export class RuleError extends Error {
+  override name = "RuleError";
+  readonly line: number;
+  readonly column: number;
+  constructor(readonly file: string, position: Position, readonly reason: string, options?: ErrorOptions) {
+    super(`${file}:${position.line}:${position.column}: ${reason}`, options);
+    this.line = position.line;
+    this.column = position.column;
+  }
+}
+
+/** Reads a rule file; the query is not checked yet. @throws RuleError */
+export function parseRule(text: string, file: string): Rule {
+  if (text.length > MAX_RULE_LENGTH) {
+    const reason = `The file has ${text.length} characters; ${MAX_RULE_LENGTH} are allowed`;
+    throw new RuleError(file, { line: 1, column: 1 }, reason);
+  }
+  try {
+    return new RuleReader(text, file).rule();
+  } catch (error) {
+    if (!(error instanceof YamlFaultError)) throw error;
+    throw new RuleError(file, positionAt(text, error.offset), error.reason, { cause: error });
+  }
+}
+
+/** Checks a rule's query with the guard. @throws RuleError at the place of the fault in the file */
+export function validateRule(rule: Rule): ValidatedRule {
+  try {
+    return { ...rule, query: guardSql(rule.sql, "rule") } as ValidatedRule;
+  } catch (error) {
+    if (!(error instanceof SqlRefusedError)) throw error;
+    throw new RuleError(rule.file, rule.sqlPosition(error.offset), error.reason, { cause: error });
+  }
+}
+
+const KEYS = [
+  ..."id,title,description,severity,tags,sql,tests,references,false_positives,enabled".split(","),
+] as const;
+
+class RuleReader {
+  readonly #entries: ReadonlyMap<string, YamlEntry>;
+  readonly #offset: number;
+
+  constructor(readonly text: string, readonly file: string) {
+    const root = parseYaml(text);
+    if (root.kind !== "mapping") fault("A rule file is a mapping: id, title, description, severity, sql", root);
+    for (const [key, { keyOffset }] of root.entries) {
+      if (!KEYS.includes(key)) {
+        throw new YamlFaultError(`Unknown key ${quoted(key)}${suggestion(key, KEYS)}`, keyOffset);
+      }
+    }
+    this.#entries = root.entries;
+    this.#offset = root.offset;
+  }
+
+  rule(): Rule {
+    const id = this.#text("id", 64);
+    if (!/^[a-z0-9]+(-[a-z0-9]+)*$/.test(id) || id.length < 3) {
+      fault("id has 3 to 64 lower-case letters, digits and hyphens: reverse-shell-bash", this.#node("id"));
+    }
+    const severity = this.#text("severity", 16);
+    if (!isSeverity(severity)) fault(`severity is one of ${SEVERITIES.join(", ")}`, this.#node("severity"));
+    return {
+      file: this.file,
+      id,
+      title: this.#line("title", 200),
+      description: this.#text("description", 4_096).trim(),
+      severity,
+      tags: this.#tags(),
+      references: this.#list("references", 512),
+      falsePositives: this.#list("false_positives", 512),
+      enabled: this.#enabled(),
+      ...this.#sql(),
+      tests: this.#tests(),
+      idPosition: positionAt(this.text, this.#node("id").offset),
+    };
+  }
+
+  #node(key: string): YamlNode {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) throw new YamlFaultError(`The key ${key} is missing`, this.#offset);
+    return entry.value;
+  }
+
+  #text(key: string, most: number): string {
+    return textOf(this.#node(key), key, most);
+  }
+
+  #line(key: string, most: number): string {
+    const value = this.#text(key, most);
+    if (value.includes("\n")) fault(`${key} is one line`, this.#node(key));
+    return value;
+  }
+
+  #list(key: string, most: number): string[] {
+    if (!this.#entries.has(key)) return [];
+    const node = this.#node(key);
+    if (node.kind !== "sequence" || node.items.length > MAX_ITEMS) {
+      fault(`${key} is a list of at most ${MAX_ITEMS} texts`, node);
+    }
+    return node.items.map((item) => textOf(item, `Each of ${key}`, most));
+  }
+
+  #tags(): string[] {
+    const tags = this.#list("tags", 64);
+    tags.forEach((tag, i) => {
+      if (/^[a-z0-9]+([._-][a-z0-9]+)*$/.test(tag)) return;
+      const node = this.#node("tags");
+      fault(
+        "A tag has lower-case letters, digits, dots, _ and hyphens: attack.t1059.004",
+        node.kind === "sequence" ? node.items[i]! : node,
+      );
+    });
+    return tags;
+  }
+
+  #enabled(): boolean {
+    if (!this.#entries.has("enabled")) return true;
+    const node = this.#node("enabled");
+    if (node.kind !== "scalar" || typeof node.value !== "boolean") return fault("enabled is true or false", node);
+    return node.value;
+  }
+
+  #sql(): Pick<Rule, "sql" | "sqlPosition"> {
+    const sql = this.#text("sql", MAX_RULE_LENGTH);
+    const node = this.#node("sql");
+    const { text } = this;
+    if (node.kind !== "scalar" || !isTraceable(node.event, text)) {
+      return fault("Write a query of several lines as a literal block: sql: |", node);
+    }
+    return { sql, sqlPosition: (offset) => positionAt(text, offsetInText(node.event, text, sql, offset)) };
+  }
+
+  #tests(): Rule["tests"] {
+    if (!this.#entries.has("tests")) return { match: [], noMatch: [] };
+    const node = this.#node("tests");
+    if (node.kind !== "mapping") return fault("tests is a mapping of match and no_match", node);
+    for (const [key, { keyOffset }] of node.entries) {
+      if (key !== "match" && key !== "no_match") {
+        throw new YamlFaultError(`Unknown key ${quoted(key)}; tests has match and no_match`, keyOffset);
+      }
+    }
+    return { match: this.#rows(node.entries.get("match")), noMatch: this.#rows(node.entries.get("no_match")) };
+  }
+
+  #rows(entry: YamlEntry | undefined): TestRow[] {
+    if (entry === undefined) return [];
+    const node = entry.value;
+    if (node.kind !== "sequence" || node.items.length > MAX_TEST_ROWS) {
+      return fault(`Test rows are a list of at most ${MAX_TEST_ROWS} mappings of columns to values`, node);
+    }
+    return node.items.map((row) => ({
+      position: positionAt(this.text, row.offset),
+      values: parseTestRow(row),
+    }));
+  }
+}
+
+function textOf(node: YamlNode, what: string, most: number): string {
+  if (node.kind !== "scalar" || typeof node.value !== "string") return fault(`${what} is a text`, node);
+  const { value } = node;
+  if (value.trim() === "") fault(`${what} is empty`, node);
+  if (value.length > most) fault(`${what} has ${value.length} characters; ${most} are allowed`, node);
+  // deno-lint-ignore no-control-regex
+  if (/[\u0000-\u0008\u000b-\u001f\u007f]/.test(value)) fault(`${what} has a control character in it`, node);
+  return value;
+}
+
+function fault(reason: string, node: YamlNode): never {
+  throw new YamlFaultError(reason, node.offset);
+}
+
+function isSeverity(text: string): text is Severity {
+  return (SEVERITIES as readonly string[]).includes(text);
+}
+
+function quoted(key: string): string {
+  return JSON.stringify(key.slice(0, 64));
+}
