@@ -85,11 +85,10 @@ export async function prepareLaunch(flags: LaunchFlags, tiers: readonly ("collec
   const locks = tiers.map((tier) => new TierLock(stateLayout(state), tier));
 
   const place = asRoot ? await rootPlace(state, principals) : ordinaryPlace(state);
-  const programs = (await bundle(["collector", "agent", "viewer"], place.programs, Deno.execPath())).paths;
-  await fillDenoDir(place, Object.values(programs));
-
   const placed = placedSettings(place.state, place.shippedRules, flags, (path) => seenFromHere(path, place));
   const { settings, config } = placed;
+  const programs = (await bundle(["collector", "agent", "viewer"], place.programs, Deno.execPath())).paths;
+  await fillDenoDir(place, Object.values(programs));
   const paths: TierPaths = {
     layout: stateLayout(place.state),
     brokerSocket: settings.brokerSocket,

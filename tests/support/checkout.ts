@@ -1,0 +1,148 @@
+/**
+ * A copy of this checkout for a test, and `deno task start` run in it as a person would.
+ *
+ * @module
+ */
+import { type StateLayout, stateLayout } from "../../proto/state_layout.ts";
+import type { AgentStatus, CollectorStatus } from "../../proto/status.ts";
+import { decodeAgentStatus, decodeCollectorStatus } from "../../proto/status_codec.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+const LEFT_OUT = new Set([".git", ".daemoneye", "dist", "node_modules"]);
+
+/** How long anything that must happen may take before a test fails. */
+const PATIENCE_MS = 30_000;
+
+/** Copies the tree as it is, changes not yet committed included. */
+export async function copyCheckout(directory: string): Promise<void> {
+  const names = [...Deno.readDirSync(ROOT)].map(({ name }) => name).filter((name) => !LEFT_OUT.has(name));
+  await Deno.mkdir(directory, { recursive: true });
+  await succeed("cp", "-r", "--", ...names.map((name) => `${ROOT}${name}`), directory);
+}
+
+/** Copies what the runtime downloaded for bundling, so that nothing needs to be downloaded again. */
+export async function copyDenoDir(directory: string): Promise<void> {
+  const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["info", "--json"], cwd: "/" }).output();
+  const { denoDir } = JSON.parse(new TextDecoder().decode(stdout)) as { denoDir: string };
+  await Deno.mkdir(directory, { recursive: true });
+  await succeed("cp", "-r", "--reflink=auto", "--", `${denoDir}/npm`, `${denoDir}/dl`, directory);
+}
+
+export async function succeed(program: string, ...args: string[]): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(program, { args, stdin: "null" }).output();
+  const decoder = new TextDecoder();
+  if (!success) throw new Error(`${program} ${args.join(" ")}: ${decoder.decode(stderr)}`);
+  return decoder.decode(stdout);
+}
+
+export interface StartOptions {
+  readonly checkout: string;
+  readonly state?: string;
+  /** In front of the command: another user, for one. */
+  readonly prefix?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly args?: readonly string[];
+}
+
+/** A `deno task start` that runs. Ended, by force where it must be, when it goes out of scope. */
+export class Start implements AsyncDisposable {
+  readonly layout: StateLayout;
+  readonly process: Deno.ChildProcess;
+  readonly #reading: Promise<unknown>;
+  stdout = "";
+  stderr = "";
+
+  constructor({ checkout, state, prefix = [], env = {}, args = [] }: StartOptions) {
+    this.layout = stateLayout(state ?? `${checkout}/.daemoneye`);
+    const command = [...prefix, Deno.execPath(), "run", "-A", "--quiet", `${checkout}/deploy/start.ts`];
+    if (state !== undefined) command.push("--state", state);
+    const [program, ...rest] = [...command, ...args];
+    this.process = new Deno.Command(program!, {
+      args: rest,
+      cwd: "/",
+      env,
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    const gather = async (stream: ReadableStream<Uint8Array>, keep: (text: string) => void): Promise<void> => {
+      const decoder = new TextDecoder();
+      for await (const chunk of stream) keep(decoder.decode(chunk, { stream: true }));
+    };
+    this.#reading = Promise.all([
+      gather(this.process.stdout, (text) => this.stdout += text),
+      gather(this.process.stderr, (text) => this.stderr += text),
+    ]);
+  }
+
+  collectorStatus(): CollectorStatus | null {
+    return readIfThere(this.layout.collectorStatus, decodeCollectorStatus);
+  }
+
+  agentStatus(): AgentStatus | null {
+    return readIfThere(this.layout.agentStatus, decodeAgentStatus);
+  }
+
+  /** Waits until both tiers run and are connected. */
+  connected(): Promise<void> {
+    return this.until("both tiers run and are connected", () => {
+      const collector = this.collectorStatus();
+      return collector !== null && collector.connected && collector.state === "running" &&
+        this.agentStatus()?.state === "running";
+    });
+  }
+
+  async until(what: string, holds: () => boolean): Promise<void> {
+    const end = performance.now() + PATIENCE_MS;
+    while (!holds()) {
+      if (performance.now() > end) throw new Error(`It did not come about that ${what}\n${this.stderr}${this.stdout}`);
+      await new Promise((resolve) => setTimeout(resolve, 25));
+    }
+  }
+
+  /** Ends it by a signal and returns its exit code. */
+  async end(signal: Deno.Signal): Promise<number> {
+    this.process.kill(signal);
+    const { code } = await this.process.status;
+    await this.#reading;
+    return code;
+  }
+
+  /** Waits for it to end by itself. */
+  async ended(): Promise<number> {
+    const { code } = await this.process.status;
+    await this.#reading;
+    return code;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.process.kill("SIGTERM");
+    } catch {
+      // It has ended.
+    }
+    await this.ended();
+  }
+}
+
+/** Processes that run now and have `text` in their command line. */
+export function processesWith(text: string): number[] {
+  const found: number[] = [];
+  for (const { name } of Deno.readDirSync("/proc")) {
+    if (!/^\d+$/.test(name) || Number(name) === Deno.pid) continue;
+    try {
+      if (Deno.readTextFileSync(`/proc/${name}/cmdline`).includes(text)) found.push(Number(name));
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+  return found;
+}
+
+function readIfThere<T>(path: string, decode: (bytes: Uint8Array) => T): T | null {
+  try {
+    return decode(Deno.readFileSync(path));
+  } catch {
+    return null;
+  }
+}
