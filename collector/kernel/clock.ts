@@ -7,7 +7,7 @@
  * @module
  */
 
-import { checked, CLOCK_BOOTTIME, libc } from "./libc.ts";
+import { bootTimeNs, checked, CLOCK_BOOTTIME, libc } from "./libc.ts";
 
 const CLOCK_REALTIME = 0, CLOCK_MONOTONIC = 1;
 
@@ -20,7 +20,7 @@ export interface Clock {
 }
 
 export const kernelClock: Clock = {
-  bootTimeNs: () => Number(read(CLOCK_BOOTTIME)),
+  bootTimeNs,
   bootOffsetMs: () => Number(read(CLOCK_REALTIME) - read(CLOCK_BOOTTIME)) / 1e6,
 };
 

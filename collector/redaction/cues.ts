@@ -34,6 +34,7 @@ const WORDS = [
   "signature=",
   "identified",
   "://",
+  "@",
   "-----begin",
 ];
 

@@ -7,11 +7,45 @@
  * @module
  */
 
+import {
+  AMPERSAND,
+  AT,
+  BACKSLASH,
+  BRACKET,
+  COLON,
+  COMMA,
+  DASH,
+  DOT,
+  endsLine,
+  endsQuotedLine,
+  endsScheme,
+  endsToken,
+  endsUrl,
+  endsValue,
+  EQUALS,
+  GREATER,
+  hasDigit,
+  HASH,
+  isAlphanumeric,
+  isKeyId,
+  isNumber,
+  isQuote,
+  isRun,
+  NEWLINE,
+  OPEN,
+  QUESTION,
+  SEMICOLON,
+  skipBlanks,
+  skipUntil,
+  SLASH,
+} from "./characters.ts";
 import { isCompound, isHeader, isNoSecret, type Secrecy, secrecyOf } from "./names.ts";
 import { mask, type Piece } from "./piece.ts";
 
 /** How far a URL's `@` may stand behind a password that holds a slash. */
 const MAX_USERINFO = 512;
+/** Longest name of a host. */
+const MAX_HOST = 253;
 const MAX_PEM_LABEL = 64;
 /** User names of URLs that long are tokens. */
 const LONG_TOKEN = 24, MIXED_TOKEN = 16;
@@ -50,30 +84,6 @@ const SHAPE_STARTS = new Set(SHAPES.map(([prefix]) => prefix.charCodeAt(0)));
 /** What the precheck must look for so that no shape is overlooked. */
 export const SHAPE_PREFIXES: readonly string[] = SHAPES.map(([prefix]) => prefix);
 
-const TAB = 9,
-  NEWLINE = 10,
-  RETURN = 13,
-  SPACE = 32,
-  DOUBLE = 34,
-  HASH = 35,
-  AMPERSAND = 38,
-  SINGLE = 39,
-  COMMA = 44,
-  DASH = 45,
-  DOT = 46,
-  SLASH = 47,
-  COLON = 58,
-  SEMICOLON = 59,
-  LESS = 60,
-  EQUALS = 61,
-  GREATER = 62,
-  QUESTION = 63,
-  AT = 64,
-  BACKSLASH = 92,
-  UNDERSCORE = 95,
-  BACKTICK = 96,
-  BRACKET = 91;
-
 /**
  * Masks the secrets in a piece of text. `isCommand` says that the text is a command line, where a header or an
  * assignment ends with its word and must not hide the commands after it.
@@ -81,6 +91,7 @@ const TAB = 9,
 export function scanText(piece: Piece, isCommand: boolean): void {
   scanKeyBlocks(piece);
   scanUrls(piece);
+  scanLogins(piece);
   scanRuns(piece, isCommand);
 }
 
@@ -128,6 +139,46 @@ function scanUrls(piece: Piece): void {
     if (isTokenLike(text, begin, userEnd)) mask(piece, begin, userEnd);
     at = Math.max(end, sign);
   }
+}
+
+/** `user:password@host` without a scheme, as proxies and database drivers take it; not `image:tag@digest`. */
+function scanLogins(piece: Piece): void {
+  const text = piece.text;
+  for (let at = text.indexOf("@"); at >= 0; at = text.indexOf("@", at + 1)) {
+    if (!isHost(text, at + 1)) continue;
+    const limit = Math.max(0, at - MAX_USERINFO);
+    let begin = at, colon = -1;
+    for (; begin > limit; begin--) {
+      const code = text.charCodeAt(begin - 1);
+      if (code === COLON) colon = begin - 1;
+      else if (code === SLASH || code === EQUALS || code === COMMA || endsUrl(code)) break;
+    }
+    if (colon > begin && !PACKAGE_KINDS.has(text.slice(begin, Math.min(colon, begin + 8)))) mask(piece, colon + 1, at);
+  }
+}
+
+/** `npm:name@1.2.3` names a package. */
+const PACKAGE_KINDS: ReadonlySet<string> = new Set(["npm", "jsr", "file", "link"]);
+
+/** Whether a host begins here: `name.domain`, `name:port`, `localhost`, `tcp(` or `unix(`. */
+function isHost(text: string, begin: number): boolean {
+  let end = begin, dots = 0;
+  for (; end < text.length && end < begin + MAX_HOST; end++) {
+    const code = text.charCodeAt(end);
+    if (code === DOT) dots++;
+    else if (!isAlphanumeric(code) && code !== DASH) break;
+  }
+  const name = text.slice(begin, end);
+  if (name === "localhost") return true;
+  if (text.charCodeAt(end) === OPEN) return name === "tcp" || name === "unix";
+  if (end === begin || name.startsWith("sha")) return false;
+  const isPort = text.charCodeAt(end) === COLON && hasDigit(text, end + 1, end + 2);
+  // A version has dots too, but begins with a digit; so does an address, which has three.
+  return isPort || (dots > 0 && (!hasDigit(text, begin, begin + 1) || (dots === 3 && isAddress(name))));
+}
+
+function isAddress(name: string): boolean {
+  return name.split(".").every((part) => part.length > 0 && part.length <= 3 && isNumber(part, 0, part.length));
 }
 
 /** Names and tokens are runs of the same characters; each run is read once. */
@@ -330,77 +381,4 @@ function lastSignBeforeEnd(text: string, from: number): number {
     else if (endsUrl(code)) break;
   }
   return sign;
-}
-
-/** An AWS access key id: capitals and digits. */
-function isKeyId(text: string, begin: number, end: number): boolean {
-  for (let at = begin; at < end; at++) {
-    const code = text.charCodeAt(at);
-    if (!(code >= 65 && code <= 90) && !(code >= 48 && code <= 57)) return false;
-  }
-  return true;
-}
-
-function isNumber(text: string, begin: number, end: number): boolean {
-  for (let at = begin; at < end; at++) {
-    const code = text.charCodeAt(at);
-    if (code < 48 || code > 57) return false;
-  }
-  return true;
-}
-
-function hasDigit(text: string, begin: number, end: number): boolean {
-  for (let at = begin; at < end; at++) {
-    const code = text.charCodeAt(at);
-    if (code >= 48 && code <= 57) return true;
-  }
-  return false;
-}
-
-function skipUntil(text: string, from: number, ends: (code: number) => boolean): number {
-  let at = from;
-  while (at < text.length && !ends(text.charCodeAt(at))) at++;
-  return at;
-}
-
-function skipBlanks(text: string, from: number): number {
-  let at = from;
-  while (text.charCodeAt(at) === SPACE || text.charCodeAt(at) === TAB) at++;
-  return at;
-}
-
-function isAlphanumeric(code: number): boolean {
-  return (code >= 97 && code <= 122) || (code >= 65 && code <= 90) || (code >= 48 && code <= 57);
-}
-
-function isRun(code: number): boolean {
-  return isAlphanumeric(code) || code === UNDERSCORE || code === DASH || code === DOT;
-}
-
-function isQuote(code: number): boolean {
-  return code === DOUBLE || code === SINGLE;
-}
-
-function endsLine(code: number): boolean {
-  return code === NEWLINE || code === RETURN;
-}
-
-function endsQuotedLine(code: number): boolean {
-  return endsLine(code) || isQuote(code);
-}
-
-function endsToken(code: number): boolean {
-  return code <= SPACE || isQuote(code) || code === BACKTICK;
-}
-
-function endsScheme(code: number): boolean {
-  return !isAlphanumeric(code) && code !== DASH;
-}
-
-function endsValue(code: number): boolean {
-  return endsToken(code) || code === AMPERSAND || code === SEMICOLON || code === COMMA;
-}
-
-function endsUrl(code: number): boolean {
-  return endsToken(code) || code === LESS || code === GREATER;
 }

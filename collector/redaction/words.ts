@@ -91,6 +91,8 @@ class CommandReader {
       }
     } else if (this.#readLetters(word)) return true;
     // X servers take the path of a file after -auth.
+    // `--from-literal=password=SECRET`: an assignment as a value.
+    if (equals >= 0 && this.#readAssignment(word, equals + 1)) return true;
     if (name.length < 2 || !isOptionName(name) || (!isLong && name === "auth")) return false;
     if (secrecyOf(name) === "none") return false;
     const expected = isOpensslOption(name) ? OPENSSL : ALL;
@@ -153,12 +155,12 @@ class CommandReader {
     return this.#readAssignment(word);
   }
 
-  /** `NAME=value`, where the whole rest of the word is the value. */
-  #readAssignment(word: Piece): boolean {
+  /** `NAME=value` from `from` on, where the whole rest of the word is the value. */
+  #readAssignment(word: Piece, from = 0): boolean {
     const text = word.text;
-    const equals = text.indexOf("=");
-    if (equals <= 0 || this.#isCommandLine(text) || !isName(text, equals)) return false;
-    const name = text.slice(0, equals);
+    const equals = text.indexOf("=", from);
+    if (equals <= from || this.#isCommandLine(text) || !isName(text, from, equals)) return false;
+    const name = text.slice(from, equals);
     if (secrecyOf(name) === "none" || isWorkingDirectory(name, text.charCodeAt(equals + 1))) return false;
     return maskExpected(word, equals + 1, ALL);
   }
@@ -192,6 +194,8 @@ function maskExpected(word: Piece, from: number, expected: Expected): boolean {
     const separator = text.indexOf(expected.separator, from);
     if (separator < 0) return false;
     mask(word, separator + 1, text.length);
+  } else if (text.length === from + 1 && "123".includes(text[from]!)) {
+    return true; // the passes of a video encoder
   } else if (text.startsWith("pass:", from)) mask(word, from + 5, text.length);
   else if (!["file:", "env:", "fd:", "stdin"].some((kind) => text.startsWith(kind, from))) {
     mask(word, from, text.length);
@@ -235,9 +239,9 @@ function isOptionName(name: string): boolean {
   return true;
 }
 
-/** Whether the characters before `end` could be the name of a variable or a key. */
-function isName(text: string, end: number): boolean {
-  for (let at = 0; at < end; at++) {
+/** Whether the characters from `from` to `end` could be the name of a variable or a key. */
+function isName(text: string, from: number, end: number): boolean {
+  for (let at = from; at < end; at++) {
     const code = text.charCodeAt(at);
     if (code <= 32 || code === 34 || code === 38 || code === 39 || code === 63) return false;
   }
