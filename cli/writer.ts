@@ -7,6 +7,8 @@
  * @module
  */
 
+import { CommandError } from "./command.ts";
+
 /** The reader of the output has gone. */
 export class OutputClosedError extends Error {
   override name = "OutputClosedError";
@@ -81,7 +83,10 @@ export class TextWriter {
           throw new OutputClosedError("The reader has gone", { cause: error });
         }
         // Another program that shares the terminal or pipe may have made it non-blocking
-        if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+        if (!(error instanceof Deno.errors.WouldBlock)) {
+          const why = error instanceof Error ? error.message : error;
+          throw new CommandError(`The output cannot be written: ${why}`, { cause: error });
+        }
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
       }
     }
