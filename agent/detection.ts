@@ -122,7 +122,13 @@ export class Detection implements Judge {
     this.#engine = this.#build();
     const paused = [...this.#standing.values()].filter((standing) => standing.paused !== null);
     this.#nextReturn = Math.min(...paused.map((standing) => standing.until));
-    this.#options.changed?.();
+    try {
+      this.#options.changed?.();
+    } catch (error) {
+      this.#options.journal.notice(
+        `the standing of rules is not stored: ${error instanceof Error ? error.message : error}`,
+      );
+    }
   }
 
   #noteFaults(faults: readonly Fault[], rows: number): void {

@@ -6,20 +6,20 @@
  *
  * @module
  */
+import { SCHEMA_VERSION } from "../proto/catalog.ts";
+import { describeSettings, loadSettings, parseDaemonFlags, settingsEnvironment } from "../proto/config.ts";
+import { stateLayout } from "../proto/state_layout.ts";
+import { VERSION } from "../proto/version.ts";
+import { Delivery } from "./alerts/delivery.ts";
 import { FileSink } from "./alerts/file_sink.ts";
 import type { Sink } from "./alerts/sink.ts";
 import { stdoutSink } from "./alerts/stdout_sink.ts";
-import { Delivery } from "./alerts/delivery.ts";
 import { Broker, listenAt } from "./broker/listener.ts";
 import { newCounters } from "./counters.ts";
 import { Detection } from "./detection.ts";
 import { readFileIfThere, readToken } from "./files.ts";
 import { Ingest } from "./ingest.ts";
 import { Journal } from "./journal.ts";
-import { describeSettings, loadSettings, parseDaemonFlags, settingsEnvironment } from "../proto/config.ts";
-import { SCHEMA_VERSION } from "../proto/catalog.ts";
-import { stateLayout } from "../proto/state_layout.ts";
-import { VERSION } from "../proto/version.ts";
 import { loadRuleFiles } from "./rules_loader.ts";
 import { StatusFile } from "./status_file.ts";
 import { Store } from "./store/store.ts";

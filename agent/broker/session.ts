@@ -106,12 +106,13 @@ export class Session {
     if (!BOOT_ID.test(bootId)) return { refuse: `The boot id ${bootId} is not one` };
     this.#options.supersede(collectorId, this);
     try {
-      this.#stream = this.#options.store.openStream({ collectorId, epoch, bootId, version, source }, Date.now());
+      const stream = this.#options.store.openStream({ collectorId, epoch, bootId, version, source }, Date.now());
+      this.#options.admitted(stream);
+      this.#stream = stream;
+      return { lastSequence: stream.lastSequence, credit: CREDIT };
     } catch (error) {
       return { refuse: error instanceof Error ? error.message : String(error) };
     }
-    this.#options.admitted(this.#stream);
-    return { lastSequence: this.#stream.lastSequence, credit: CREDIT };
   }
 
   /** Says no when the collector has said goodbye or this side ended the connection. */
