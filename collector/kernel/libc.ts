@@ -25,6 +25,8 @@ const SYMBOLS = {
   openat: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32" },
   close: { parameters: ["i32"], result: "i32" },
   read: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  /** On a thread of the pool, into memory of a {@linkcode NativeArena}; `errno` cannot be had from it. */
+  readAsync: { name: "read", parameters: ["i32", "usize", "usize"], result: "i32", nonblocking: true },
   pread: { parameters: ["i32", "buffer", "u32", "i64"], result: "i32" },
   write: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },

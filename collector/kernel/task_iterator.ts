@@ -1,151 +1,125 @@
 /**
  * The whole process table in one pass of a BPF task iterator: ten times faster than reading `/proc` in C.
  *
- * The program runs in the kernel once per thread and writes one record per process, and a short one per other thread
- * with its CPU time. It may sleep, to read arguments that are not in memory. That is also its weakness: a process whose
- * arguments lie in memory that a hostile FUSE file system backs can hold a pass up, as it once could with `ps`. The
- * stream of records (`process_programs.ts`) never sleeps and is not concerned.
+ * Two iterators stand ready. The full one reads arguments within the kernel and so must be able to sleep; a process can
+ * hold it up without end by keeping its arguments in memory that a FUSE file system of its own backs, as it once could
+ * with `ps` (CVE-2018-1120). So it runs beside this thread, with a deadline, and when it is late the quick one takes its
+ * place: it never waits, and arguments come from `/proc/PID/cmdline`, whose reader the kernel protects from that.
  *
- * Needs Linux 6.2 (`bpf_rcu_read_lock`). Works on after every capability is gone.
+ * The quick one needs Linux 5.11, the full one 6.2 (`bpf_rcu_read_lock`). Both work on after every capability is gone.
  *
  * @module
  */
-import { MAX_ARGV_BYTES } from "../../proto/process_event.ts";
 import type { TableEntry } from "../sources/source.ts";
 import {
   ATTACH_ITERATOR,
   BpfError,
   createIterator,
   createMap,
-  HELPER,
   linkTaskIterator,
   loadProgram,
+  lookupElement,
   MAP_TYPE,
   PROGRAM_SLEEPABLE,
   PROGRAM_TYPE,
 } from "./bpf.ts";
-import { BpfAssembler, R0, R1, R10, R2, R3, R4, R5, R6, R7, R8, R9 } from "./bpf_assembler.ts";
 import { type Btf, BtfError } from "./btf.ts";
 import type { KernelLayout } from "./kernel_layout.ts";
-import { EAGAIN, EINTR, errno, ESRCH, libc, SystemCallError } from "./libc.ts";
-import { MAX_PATH_BYTES, NAME_BYTES, readU64 } from "./process_records.ts";
-import { decodeName, TextCache } from "./text_cache.ts";
+import { copyFrom, EAGAIN, EINTR, errno, ESRCH, libc, NativeArena, SystemCallError } from "./libc.ts";
+import { readArguments } from "./procfs.ts";
+import { taskIteratorProgram } from "./task_programs.ts";
+import { MAX_PROCESS_BYTES, PROCESS, TableParser, TableTexts } from "./task_records.ts";
 
-/** Followed by the path, then the arguments. */
-const PROCESS = {
-  kind: 0,
-  pid: 4,
-  runtime: 8,
-  startTime: 16,
-  runtimeOfDead: 24,
-  ppid: 32,
-  userId: 36,
-  groupId: 40,
-  effectiveUserId: 44,
-  flags: 48,
-  state: 52,
-  exitState: 56,
-  pathBytes: 60,
-  name: 64,
-  residentPages: 80,
-  argvLength: 104,
-  argvBytes: 112,
-  argvRead: 116,
-  bytes: 120,
-};
-const THREAD = { kind: 0, pid: 4, runtime: 8, bytes: 16 };
-const KIND_PROCESS = 1, KIND_THREAD = 2;
-const MAX_PROCESS_BYTES = PROCESS.bytes + MAX_PATH_BYTES + MAX_ARGV_BYTES;
 /** The kernel hands out 32 KiB per read; a record that did not fit waits for the next. */
 const READ_BYTES = 64 << 10;
 /** The kernel gives EAGAIN after a million threads without a record, which cannot come again and again. */
 const MAX_RETRIES = 100;
-/** `PF_KTHREAD` of `include/linux/sched.h`. */
-const KERNEL_THREAD = 0x20_0000;
+/** A pass takes some 40 ms for 10,000 processes. */
+const DEADLINE_MS = 1_000;
 
 export class TaskIterator {
-  readonly #program: number;
-  readonly #scratch: number;
-  readonly #link: number;
-  readonly #pageBytes = libc.getpagesize();
+  readonly #quick: LoadedIterator;
+  /** Null where the kernel is too old for it. */
+  readonly #full: LoadedIterator | null;
+  readonly #deadlineMs: number;
+  readonly #texts = new TableTexts();
   readonly #bytes = new Uint8Array(READ_BYTES);
   readonly #view = new DataView(this.#bytes.buffer);
-  readonly #names = new TextCache(decodeName);
-  readonly #paths = new TextCache(decodeName);
+  #fullIsRunning = false;
+  #hindrance: string | null = null;
 
   /**
    * @throws {BpfError} when the kernel refuses
    * @throws {BtfError} when the kernel is too old
    */
-  constructor(btf: Btf, layout: KernelLayout) {
-    const iterated = kernelFunction(btf, "bpf_iter_task");
-    // One element for all processors: only this object runs the program, one pass after the other.
-    this.#scratch = createMap({
-      name: "de_table",
-      type: MAP_TYPE.array,
-      keyBytes: 4,
-      valueBytes: MAX_PROCESS_BYTES,
-      entries: 1,
-    });
+  constructor(btf: Btf, layout: KernelLayout, deadlineMs: number = DEADLINE_MS) {
+    this.#deadlineMs = deadlineMs;
+    this.#quick = new LoadedIterator(btf, layout, false);
     try {
-      this.#program = loadProgram({
-        name: "de_table",
-        type: PROGRAM_TYPE.tracing,
-        instructions: iteratorProgram(layout, this.#scratch, {
-          lock: kernelFunction(btf, "bpf_rcu_read_lock"),
-          unlock: kernelFunction(btf, "bpf_rcu_read_unlock"),
-        }),
-        flags: PROGRAM_SLEEPABLE,
-        attachType: ATTACH_ITERATOR,
-        attachTo: iterated,
-      });
+      this.#full = new LoadedIterator(btf, layout, true);
     } catch (error) {
-      libc.close(this.#scratch);
-      throw error;
+      if (!(error instanceof BpfError || error instanceof BtfError)) {
+        this.#quick.close();
+        throw error;
+      }
+      this.#full = null;
     }
-    try {
-      this.#link = linkTaskIterator(this.#program);
-    } catch (error) {
-      libc.close(this.#program);
-      libc.close(this.#scratch);
-      throw error;
-    }
+  }
+
+  /** What holds the full iterator up now, as a sentence; null when nothing does. */
+  get hindrance(): string | null {
+    return this.#hindrance;
   }
 
   /** Every process. @throws {BpfError | SystemCallError} */
-  read(): TableEntry[] {
-    return this.#pass(this.#link);
+  async read(): Promise<TableEntry[]> {
+    const full = this.#full;
+    if (full === null || this.#fullIsRunning) return this.readQuickly();
+    this.#fullIsRunning = true;
+    const pass = this.#fullPass(full).finally(() => {
+      this.#fullIsRunning = false;
+      this.#hindrance = null;
+    });
+    const table = await within(pass, this.#deadlineMs);
+    if (table !== null) return table;
+    // A pass that failed is done with; one that is late goes on by itself until it is let go.
+    if (this.#fullIsRunning) this.#hindrance = full.describeHindrance();
+    return this.readQuickly();
   }
 
-  /** One process, or null when there is none of that pid. @throws {BpfError | SystemCallError} */
+  /** Every process, never held up. @throws {BpfError | SystemCallError} */
+  readQuickly(): TableEntry[] {
+    return this.#quickPass(this.#quick.link);
+  }
+
+  /** One process, or null when there is none of that pid. Never held up. @throws {BpfError | SystemCallError} */
   readOne(pid: number): TableEntry | null {
     let link: number;
     try {
-      link = linkTaskIterator(this.#program, pid);
+      link = linkTaskIterator(this.#quick.program, pid);
     } catch (error) {
       if (!(error instanceof BpfError)) throw error;
       if (error.errno === ESRCH) return null;
       // Before Linux 6.1 an iterator visits all or nothing.
-      return this.read().find((entry) => entry.pid === pid) ?? null;
+      return this.readQuickly().find((entry) => entry.pid === pid) ?? null;
     }
     try {
-      return this.#pass(link).find((entry) => entry.pid === pid) ?? null;
+      return this.#quickPass(link).find((entry) => entry.pid === pid) ?? null;
     } finally {
       libc.close(link);
     }
   }
 
+  /** A pass that is held up goes on until it is let go; it holds what it needs. */
   close(): void {
-    libc.close(this.#link);
-    libc.close(this.#program);
-    libc.close(this.#scratch);
+    this.#quick.close();
+    this.#full?.close();
   }
 
-  #pass(link: number): TableEntry[] {
+  #quickPass(link: number): TableEntry[] {
     const iterator = createIterator(link);
     try {
-      const processes: Process[] = [];
-      const runtimeOfThreads = new Map<number, number>();
+      const parser = new TableParser(this.#texts);
       let kept = 0, retries = 0;
       for (;;) {
         const got = libc.read(iterator, kept === 0 ? this.#bytes : this.#bytes.subarray(kept), READ_BYTES - kept);
@@ -155,181 +129,119 @@ export class TaskIterator {
           if ((error === EAGAIN || error === EINTR) && ++retries <= MAX_RETRIES) continue;
           throw new SystemCallError("read of the task iterator", error);
         }
-        const end = kept + got;
-        const used = this.#parse(end, processes, runtimeOfThreads);
+        const end = kept + got, used = parser.take(this.#bytes, this.#view, end);
         this.#bytes.copyWithin(0, used, end);
         kept = end - used;
       }
-      return processes.map((process) => {
-        const ofThreads = runtimeOfThreads.get(process.pid);
-        return ofThreads === undefined ? process : { ...process, cpuTime: process.cpuTime + ofThreads };
-      });
+      return parser.finish().map(withArguments);
     } finally {
       libc.close(iterator);
     }
   }
 
-  /** Takes whole records of the first `end` bytes and returns how many bytes they were. */
-  #parse(end: number, processes: Process[], runtimeOfThreads: Map<number, number>): number {
-    const view = this.#view;
-    let at = 0;
-    while (at + THREAD.bytes <= end) {
-      if (view.getUint32(at + THREAD.kind, true) === KIND_THREAD) {
-        const pid = view.getUint32(at + THREAD.pid, true);
-        runtimeOfThreads.set(pid, (runtimeOfThreads.get(pid) ?? 0) + readU64(view, at + THREAD.runtime));
-        at += THREAD.bytes;
-        continue;
+  /** Null when a read failed: why cannot be had from another thread. */
+  async #fullPass(full: LoadedIterator): Promise<TableEntry[] | null> {
+    const iterator = createIterator(full.link);
+    const arena = new NativeArena(READ_BYTES);
+    try {
+      const parser = new TableParser(this.#texts);
+      const bytes = new Uint8Array(READ_BYTES), view = new DataView(bytes.buffer);
+      for (let kept = 0;;) {
+        const got = await libc.readAsync(iterator, arena.address, BigInt(READ_BYTES - kept));
+        if (got < 0) return null;
+        if (got === 0) return parser.finish();
+        copyFrom(arena.address, bytes.subarray(kept, kept + got));
+        const end = kept + got, used = parser.take(bytes, view, end);
+        bytes.copyWithin(0, used, end);
+        kept = end - used;
       }
-      if (at + PROCESS.bytes > end) break;
-      const argv = at + PROCESS.bytes + view.getUint32(at + PROCESS.pathBytes, true);
-      const next = argv + view.getUint32(at + PROCESS.argvBytes, true);
-      if (next > end) break;
-      processes.push(this.#process(at, argv, next));
-      at = next;
+    } finally {
+      libc.close(iterator);
+      arena.release();
     }
-    return at;
-  }
-
-  #process(at: number, argv: number, end: number): Process {
-    const view = this.#view, bytes = this.#bytes;
-    const pathEnd = argv - 1; // without its NUL
-    const argvLength = readU64(view, at + PROCESS.argvLength);
-    let nameEnd = at + PROCESS.name;
-    while (nameEnd < at + PROCESS.name + NAME_BYTES && bytes[nameEnd] !== 0) nameEnd++;
-    return {
-      pid: view.getUint32(at + PROCESS.pid, true),
-      ppid: view.getUint32(at + PROCESS.ppid, true),
-      startTime: readU64(view, at + PROCESS.startTime),
-      name: this.#names.text(bytes, at + PROCESS.name, nameEnd),
-      executablePath: argv === at + PROCESS.bytes ? null : this.#paths.text(bytes, at + PROCESS.bytes, pathEnd),
-      argv: view.getUint32(at + PROCESS.argvRead, true) === 1 ? bytes.slice(argv, end) : null,
-      argvLength: argvLength <= Number.MAX_SAFE_INTEGER ? argvLength : null,
-      userId: view.getUint32(at + PROCESS.userId, true),
-      groupId: view.getUint32(at + PROCESS.groupId, true),
-      effectiveUserId: view.getUint32(at + PROCESS.effectiveUserId, true),
-      cpuTime: readU64(view, at + PROCESS.runtime) + readU64(view, at + PROCESS.runtimeOfDead),
-      memoryUsage: this.#residentPages(at) * this.#pageBytes,
-      status: taskStatus(view.getUint32(at + PROCESS.state, true), view.getUint32(at + PROCESS.exitState, true)),
-      kernelThread: (view.getUint32(at + PROCESS.flags, true) & KERNEL_THREAD) !== 0,
-    };
-  }
-
-  /** The kernel's counters lag behind their per-CPU parts and can be below zero, which it shows as zero too. */
-  #residentPages(at: number): number {
-    let pages = 0;
-    for (let index = 0; index < 3; index++) {
-      pages += Math.max(0, Number(this.#view.getBigInt64(at + PROCESS.residentPages + index * 8, true)));
-    }
-    return pages;
   }
 }
 
-type Process = TableEntry & { readonly cpuTime: number };
+/** A program in the kernel, the link that passes are made of, and where it makes its records. */
+class LoadedIterator {
+  readonly program: number;
+  readonly link: number;
+  readonly #scratch: number;
 
-/** Bits of `task_struct.__state` and `exit_state` (`include/linux/sched.h`). */
-const STATE = {
-  interruptible: 0x01,
-  uninterruptible: 0x02,
-  stopped: 0x04,
-  traced: 0x08,
-  dead: 0x10,
-  zombie: 0x20,
-  parked: 0x40,
-  noLoad: 0x400,
-  lockWait: 0x1000,
-  frozen: 0x8000,
-};
+  constructor(btf: Btf, layout: KernelLayout, sleeps: boolean) {
+    const attachTo = kernelFunction(btf, "bpf_iter_task");
+    const rcu = sleeps
+      ? { lock: kernelFunction(btf, "bpf_rcu_read_lock"), unlock: kernelFunction(btf, "bpf_rcu_read_unlock") }
+      : null;
+    const name = sleeps ? "de_table" : "de_table_quick";
+    const opened: number[] = [];
+    const own = (descriptor: number): number => {
+      opened.push(descriptor);
+      return descriptor;
+    };
+    try {
+      // One element for all processors: passes of one iterator follow each other.
+      const valueBytes = MAX_PROCESS_BYTES;
+      this.#scratch = own(createMap({ name, type: MAP_TYPE.array, keyBytes: 4, valueBytes, entries: 1 }));
+      this.program = own(loadProgram({
+        name,
+        type: PROGRAM_TYPE.tracing,
+        instructions: taskIteratorProgram(layout, this.#scratch, rcu),
+        flags: sleeps ? PROGRAM_SLEEPABLE : 0,
+        attachType: ATTACH_ITERATOR,
+        attachTo,
+      }));
+      this.link = own(linkTaskIterator(this.program));
+    } catch (error) {
+      for (const descriptor of opened) libc.close(descriptor);
+      throw error;
+    }
+  }
 
-/** The word for a state, as the letter in `/proc/PID/stat` would have it (`__task_state_index()`). */
-export function taskStatus(state: number, exitState: number): string {
-  const idle = STATE.uninterruptible | STATE.noLoad;
-  const bits = state | exitState;
-  if ((bits & STATE.parked) !== 0) return "idle";
-  if ((bits & STATE.zombie) !== 0) return "zombie";
-  if ((bits & STATE.dead) !== 0) return "dead";
-  if ((state & idle) === idle) return "idle";
-  if ((bits & STATE.traced) !== 0) return "traced";
-  if ((bits & STATE.stopped) !== 0) return "stopped";
-  if ((bits & (STATE.uninterruptible | STATE.lockWait | STATE.frozen)) !== 0) return "disk_sleep";
-  return (bits & STATE.interruptible) !== 0 ? "sleeping" : "running";
+  /** Names the process whose record is being made. */
+  describeHindrance(): string {
+    let who = "a process";
+    try {
+      const bytes = new Uint8Array(MAX_PROCESS_BYTES);
+      lookupElement(this.#scratch, 0, bytes);
+      who = `process ${new DataView(bytes.buffer).getUint32(PROCESS.pid, true)}`;
+    } catch (error) {
+      // Kernels before 5.19 let nobody without capabilities look.
+      if (!(error instanceof BpfError)) throw error;
+    }
+    return `${who} keeps its arguments in memory that is not answered for; it may be hiding from whoever lists processes`;
+  }
+
+  close(): void {
+    for (const descriptor of [this.link, this.program, this.#scratch]) libc.close(descriptor);
+  }
+}
+
+/**
+ * Arguments for an entry of the quick iterator. Where there is no memory there are none, and the record says so; a
+ * process that ended meanwhile has none to show, which is not known to be none.
+ */
+function withArguments(entry: TableEntry): TableEntry {
+  if (entry.argv !== null) return entry;
+  const found = readArguments(entry.pid);
+  if (found === null || found.argv.length === 0) return entry;
+  return { ...entry, argv: found.argv, argvLength: Math.max(entry.argvLength ?? 0, found.length ?? 0) };
+}
+
+/** What `promise` gives, or null when it takes longer. A failure after that is nobody's. */
+async function within<T>(promise: Promise<T>, milliseconds: number): Promise<T | null> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<null>((resolve) => timer = setTimeout(() => resolve(null), milliseconds));
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+    promise.catch(() => {});
+  }
 }
 
 function kernelFunction(btf: Btf, name: string): number {
   const id = btf.functionId(name);
   if (id === null) throw new BtfError(`This kernel has no ${name}`);
   return id;
-}
-
-/** Context: `struct bpf_iter__task { meta, task }`. R6 is the context, R8 the task, R9 where the record is made. */
-function iteratorProgram(
-  layout: KernelLayout,
-  scratch: number,
-  rcu: { readonly lock: number; readonly unlock: number },
-): Uint8Array<ArrayBuffer> {
-  const { task, signal, cred, mm } = layout;
-  const KEY = -8, KEPT = -16, START = -24, RECORD = -40;
-  const a = new BpfAssembler().move(R6, R1).load(8, R8, R6, 8).jumpIf(R8, "eq", 0, "out");
-  a.load(4, R7, R8, task.tgid).load(4, R1, R8, task.pid).jumpIfRegisters(R7, "eq", R1, "process");
-
-  // A thread that is not its process' first.
-  a.storeConstant(4, R10, RECORD + THREAD.kind, KIND_THREAD).store(4, R10, RECORD + THREAD.pid, R7);
-  a.load(8, R1, R8, task.runtime).store(8, R10, RECORD + THREAD.runtime, R1);
-  a.move(R2, R10).addConstant(R2, RECORD).moveConstant(R3, THREAD.bytes).jump("write");
-
-  a.label("process").storeConstant(4, R10, KEY, 0).loadMap(R1, scratch).move(R2, R10).addConstant(R2, KEY);
-  a.call(HELPER.mapLookup).jumpIf(R0, "eq", 0, "out").move(R9, R0);
-  a.storeConstant(4, R9, PROCESS.kind, KIND_PROCESS).store(4, R9, PROCESS.pid, R7);
-  const copy = (width: 4 | 8, at: number, offset: number): void => {
-    a.load(width, R2, R1, offset).store(width, R9, at, R2);
-  };
-  a.move(R1, R8);
-  copy(8, PROCESS.runtime, task.runtime);
-  copy(8, PROCESS.startTime, task.startBoottime);
-  copy(4, PROCESS.flags, task.flags);
-  copy(4, PROCESS.state, task.state);
-  copy(4, PROCESS.exitState, task.exitState);
-  a.load(8, R1, R8, task.signal);
-  copy(8, PROCESS.runtimeOfDead, signal.runtimeOfDead);
-  a.load(8, R1, R8, task.realParent);
-  copy(4, PROCESS.ppid, task.tgid);
-  a.load(8, R1, R8, task.cred);
-  copy(4, PROCESS.userId, cred.uid);
-  copy(4, PROCESS.groupId, cred.gid);
-  copy(4, PROCESS.effectiveUserId, cred.euid);
-  a.move(R1, R9).addConstant(R1, PROCESS.name).moveConstant(R2, NAME_BYTES).move(R3, R8).addConstant(R3, task.comm);
-  a.call(HELPER.probeReadKernel);
-
-  // Kernel threads and zombies have no memory, so no arguments and no file: known to be nothing.
-  a.storeConstant(8, R9, PROCESS.argvLength, 0).storeConstant(4, R9, PROCESS.argvBytes, 0);
-  a.storeConstant(4, R9, PROCESS.argvRead, 1).storeConstant(4, R9, PROCESS.pathBytes, 0);
-  mm.residentPages.forEach((_, index) => a.storeConstant(8, R9, PROCESS.residentPages + index * 8, 0));
-  a.load(8, R7, R8, task.mm).jumpIf(R7, "eq", 0, "no memory");
-  a.move(R1, R7);
-  mm.residentPages.forEach((offset, index) => copy(8, PROCESS.residentPages + index * 8, offset));
-  a.load(8, R2, R7, mm.argEnd).load(8, R3, R7, mm.argStart).subtract(R2, R3).store(8, R9, PROCESS.argvLength, R2);
-  a.jumpIf(R2, "le", MAX_ARGV_BYTES, "argv fits").moveConstant(R2, MAX_ARGV_BYTES).label("argv fits");
-  a.store(8, R10, KEPT, R2).store(8, R10, START, R3);
-
-  // bpf_d_path() takes a file only while RCU keeps it.
-  a.callKernelFunction(rcu.lock).moveConstant(R0, 0);
-  a.load(8, R7, R8, task.mm).jumpIf(R7, "eq", 0, "path read").load(8, R1, R7, mm.exeFile);
-  a.jumpIf(R1, "eq", 0, "path read").addConstant(R1, layout.file.path).move(R2, R9).addConstant(R2, PROCESS.bytes);
-  a.moveConstant(R3, MAX_PATH_BYTES).call(HELPER.dPath).label("path read").move(R7, R0);
-  a.callKernelFunction(rcu.unlock);
-  a.jumpIf(R7, "le", MAX_PATH_BYTES, "path bounded").moveConstant(R7, 0).label("path bounded");
-  a.store(4, R9, PROCESS.pathBytes, R7);
-
-  a.load(8, R2, R10, KEPT).jumpIf(R2, "le", MAX_ARGV_BYTES, "size bounded").moveConstant(R2, 0).label("size bounded");
-  a.move(R1, R9).addConstant(R1, PROCESS.bytes).add(R1, R7).load(8, R3, R10, START).move(R4, R8).moveConstant(R5, 0);
-  a.call(HELPER.copyFromUserTask).load(8, R2, R10, KEPT).jumpIf(R0, "eq", 0, "argv read");
-  a.storeConstant(4, R9, PROCESS.argvRead, 0).moveConstant(R2, 0).label("argv read");
-  a.store(4, R9, PROCESS.argvBytes, R2);
-
-  a.label("no memory").load(4, R3, R9, PROCESS.argvBytes);
-  a.jumpIf(R3, "le", MAX_ARGV_BYTES, "argv bounded").moveConstant(R3, 0).label("argv bounded");
-  a.load(4, R7, R9, PROCESS.pathBytes).jumpIf(R7, "le", MAX_PATH_BYTES, "whole bounded").moveConstant(R7, 0);
-  a.label("whole bounded").add(R3, R7).addConstant(R3, PROCESS.bytes).move(R2, R9);
-  a.label("write").load(8, R1, R6, 0).load(8, R1, R1, layout.iteratorSequence).call(HELPER.sequenceWrite);
-  a.label("out").moveConstant(R0, 0).exit();
-  return a.assemble();
 }

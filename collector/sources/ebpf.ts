@@ -59,6 +59,8 @@ export interface EbpfOptions {
   readonly ringBytes?: number;
   /** Reads the table where the kernel cannot run the iterator. */
   readonly fallbackSnapshot?: () => TableEntry[];
+  /** How long the iterator may take before a pass that cannot be held up takes its place. */
+  readonly tableDeadlineMs?: number;
   /** Reads the kernel's types; a test gives those of a kernel that it does not run on. */
   readonly readTypes?: () => Btf;
 }
@@ -76,7 +78,7 @@ export function openEbpfSource(options: EbpfOptions = {}): ProcessSource {
     btf = (options.readTypes ?? readKernelBtf)();
     const layout = readKernelLayout(btf);
     // The table first: what it cannot do decides what the description says.
-    const table = openTable(btf, layout, options.fallbackSnapshot ?? null);
+    const table = openTable(btf, layout, options);
     try {
       return new EbpfSource(layout, ringBytes, descriptors, table);
     } catch (error) {
@@ -97,20 +99,24 @@ interface Table {
   readonly misses: readonly string[];
 }
 
-function openTable(btf: Btf, layout: KernelLayout, fallback: (() => TableEntry[]) | null): Table {
+function openTable(btf: Btf, layout: KernelLayout, { fallbackSnapshot, tableDeadlineMs }: EbpfOptions): Table {
+  const fallback = fallbackSnapshot ?? null;
   try {
-    return { iterator: new TaskIterator(btf, layout), fallback, misses: [] };
+    return { iterator: new TaskIterator(btf, layout, tableDeadlineMs), fallback, misses: [] };
   } catch (error) {
     // Without the right to use bpf at all nothing is left to fall back to.
     if (fallback === null || isRefusal(error)) throw error;
-    const why = error instanceof Error ? error.message : String(error);
-    return { iterator: null, fallback, misses: [`The process table is read from /proc, not by an iterator: ${why}`] };
+    return { iterator: null, fallback, misses: [fallbackMiss(error)] };
   }
 }
 
+function fallbackMiss(error: unknown): string {
+  const why = error instanceof Error ? error.message : String(error);
+  return `The process table is read from /proc, not by an iterator: ${why}`;
+}
+
 class EbpfSource implements ProcessSource {
-  readonly description: SourceDescription;
-  readonly #table: Table;
+  #table: Table;
   readonly #descriptors: readonly number[];
   readonly #programs: ReadonlyMap<RecordKind, number>;
   readonly #ring: MappedRing;
@@ -164,20 +170,46 @@ class EbpfSource implements ProcessSource {
     for (const { tracepoint, descriptor } of programs) own(attachRawTracepoint(tracepoint, descriptor));
     this.#descriptors = descriptors;
     this.#table = table;
-    this.description = {
+  }
+
+  get description(): SourceDescription {
+    const { iterator, misses } = this.#table;
+    const hindrance = iterator?.hindrance ?? null;
+    return {
       name: "ebpf",
       sees: "every process from its start to its end, however short, with all its arguments",
-      misses: table.misses,
+      misses: hindrance === null ? misses : [...misses, hindrance],
     };
   }
 
-  snapshot(): TableEntry[] {
-    return this.#table.iterator?.read() ?? this.#table.fallback!();
+  async snapshot(): Promise<TableEntry[]> {
+    const { iterator, fallback } = this.#table;
+    if (iterator === null) return fallback!();
+    try {
+      return await iterator.read();
+    } catch (error) {
+      return this.#fallBack(error)();
+    }
   }
 
   look(pid: number): TableEntry | null {
-    if (this.#table.iterator !== null) return this.#table.iterator.readOne(pid);
-    return this.#table.fallback!().find((entry) => entry.pid === pid) ?? null;
+    const { iterator, fallback } = this.#table;
+    const among = (table: TableEntry[]): TableEntry | null => table.find((entry) => entry.pid === pid) ?? null;
+    if (iterator === null) return among(fallback!());
+    try {
+      return iterator.readOne(pid);
+    } catch (error) {
+      return among(this.#fallBack(error)());
+    }
+  }
+
+  /** Kernels before 5.19 let nobody without capabilities make an iterator: from then on the table comes from `/proc`. */
+  #fallBack(error: unknown): () => TableEntry[] {
+    const { iterator, fallback } = this.#table;
+    if (fallback === null || this.#closed || !(error instanceof BpfError)) throw error;
+    iterator?.close();
+    this.#table = { iterator: null, fallback, misses: [fallbackMiss(error)] };
+    return fallback;
   }
 
   drain(receive: (record: SourceRecord) => void): number {

@@ -98,8 +98,8 @@ export interface SourceDescription {
 
 export interface ProcessSource {
   readonly description: SourceDescription;
-  /** Reads the whole process table. */
-  snapshot(): TableEntry[];
+  /** Reads the whole process table. Where that could be held up by a process it goes on beside this thread. */
+  snapshot(): TableEntry[] | Promise<TableEntry[]>;
   /** One process from the table, or null when it is gone (used by rungs whose records lack fields). */
   look(pid: number): TableEntry | null;
   /**

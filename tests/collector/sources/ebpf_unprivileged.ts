@@ -31,7 +31,7 @@ async function main(): Promise<void> {
   const seen = execs.map((exec) => new TextDecoder().decode(exec.argv!)).find((argv) =>
     argv.includes("without rights")
   );
-  const table = source.snapshot();
+  const table = await source.snapshot();
   const self = source.look(libc.getpid());
   const parent = table.find((entry) => entry.pid === self?.ppid);
   console.log(JSON.stringify({

@@ -79,7 +79,7 @@ for (const rung of RUNGS) {
       const source = openRung(rung) as ProcessSource;
       try {
         const lifecycle = new Lifecycle({ bootId: readBootId(), source });
-        lifecycle.baseline(source.snapshot());
+        lifecycle.baseline(await source.snapshot());
         const began = Date.now();
         const args = ["-c", "read line; exit 3", "--password=hunter2", "ü", ""];
         const child = new Deno.Command("sh", { args, stdin: "piped" }).spawn();
@@ -116,7 +116,7 @@ for (const rung of RUNGS) {
         try {
           await observe(source, lifecycle, (all) => all.some((e) => e.pid === other.pid && e.name === "sleep"));
           const takenAt = bootTimeNs();
-          const entries = source.snapshot();
+          const entries = await source.snapshot();
           source.drain((record) => lifecycle.receive(record));
           const states = lifecycle.reconcile(entries, takenAt);
           const about = lifecycle.flush(Date.now()).events.filter((e) => e.pid === other.pid || e.pid === child.pid);
@@ -141,7 +141,7 @@ Deno.test("all rungs name a process alike", async () => {
     for (const rung of RUNGS) {
       const source = openRung(rung);
       if (typeof source === "string") continue;
-      const states = new Lifecycle({ bootId: readBootId(), source }).baseline(source.snapshot());
+      const states = new Lifecycle({ bootId: readBootId(), source }).baseline(await source.snapshot());
       names.set(rung, states.find((state) => state.pid === child.pid)!.execId);
       source.close();
     }

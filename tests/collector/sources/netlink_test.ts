@@ -49,7 +49,7 @@ Deno.test({
       assert.equal(exec.ppid, Deno.pid);
       assert.equal(exec.startTime! % TICK_NS, 0);
       assert.equal(source.look(child.pid)!.startTime, exec.startTime);
-      assert.ok(source.snapshot().some((entry) => entry.pid === child.pid));
+      assert.ok((await source.snapshot()).some((entry) => entry.pid === child.pid));
       await child.stdin.close();
       assert.equal((await child.status).code, 7);
       const ended = await gather(source, (records) => recordOf(records, "exit", child.pid) !== undefined);

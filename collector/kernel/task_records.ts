@@ -1,0 +1,153 @@
+/**
+ * The records that our task iterators write, and their way into entries of the process table.
+ *
+ * The layouts stand here once: `task_programs.ts` writes by them, {@linkcode TableParser} reads by them.
+ *
+ * @module
+ */
+import { MAX_ARGV_BYTES } from "../../proto/process_event.ts";
+import type { TableEntry } from "../sources/source.ts";
+import { libc } from "./libc.ts";
+import { MAX_PATH_BYTES, NAME_BYTES, readU64 } from "./process_records.ts";
+import { decodeName, TextCache } from "./text_cache.ts";
+
+/** Followed by the path, then the arguments. */
+export const PROCESS = {
+  kind: 0,
+  pid: 4,
+  runtime: 8,
+  startTime: 16,
+  runtimeOfDead: 24,
+  ppid: 32,
+  userId: 36,
+  groupId: 40,
+  effectiveUserId: 44,
+  flags: 48,
+  state: 52,
+  exitState: 56,
+  pathBytes: 60,
+  name: 64,
+  residentPages: 80,
+  argvLength: 104,
+  argvBytes: 112,
+  /** 1 when the arguments that follow are what there is to read. */
+  argvRead: 116,
+  bytes: 120,
+};
+/** A thread that is not its process' first. */
+export const THREAD = { kind: 0, pid: 4, runtime: 8, bytes: 16 };
+export const KIND_PROCESS = 1, KIND_THREAD = 2;
+export const MAX_PROCESS_BYTES = PROCESS.bytes + MAX_PATH_BYTES + MAX_ARGV_BYTES;
+/** `PF_KTHREAD` of `include/linux/sched.h`. */
+const KERNEL_THREAD = 0x20_0000;
+
+/** An entry whose CPU time is known. */
+type Process = TableEntry & { readonly cpuTime: number };
+
+/** Takes the records of one pass. */
+export class TableParser {
+  readonly #texts: TableTexts;
+  readonly #processes: Process[] = [];
+  readonly #runtimeOfThreads = new Map<number, number>();
+
+  constructor(texts: TableTexts) {
+    this.#texts = texts;
+  }
+
+  /** Takes the whole records of the first `end` bytes and returns how many bytes they were. */
+  take(bytes: Uint8Array, view: DataView, end: number): number {
+    let at = 0;
+    while (at + THREAD.bytes <= end) {
+      if (view.getUint32(at + THREAD.kind, true) === KIND_THREAD) {
+        const pid = view.getUint32(at + THREAD.pid, true);
+        const runtime = readU64(view, at + THREAD.runtime);
+        this.#runtimeOfThreads.set(pid, (this.#runtimeOfThreads.get(pid) ?? 0) + runtime);
+        at += THREAD.bytes;
+        continue;
+      }
+      if (at + PROCESS.bytes > end) break;
+      const argv = at + PROCESS.bytes + view.getUint32(at + PROCESS.pathBytes, true);
+      const next = argv + view.getUint32(at + PROCESS.argvBytes, true);
+      if (next > end) break;
+      this.#processes.push(this.#process(bytes, view, at, argv, next));
+      at = next;
+    }
+    return at;
+  }
+
+  /** The processes, with the CPU time of all their threads. */
+  finish(): TableEntry[] {
+    return this.#processes.map((process) => {
+      const ofThreads = this.#runtimeOfThreads.get(process.pid);
+      return ofThreads === undefined ? process : { ...process, cpuTime: process.cpuTime + ofThreads };
+    });
+  }
+
+  #process(bytes: Uint8Array, view: DataView, at: number, argv: number, end: number): Process {
+    const { names, paths, pageBytes } = this.#texts;
+    const argvLength = readU64(view, at + PROCESS.argvLength);
+    let nameEnd = at + PROCESS.name;
+    while (nameEnd < at + PROCESS.name + NAME_BYTES && bytes[nameEnd] !== 0) nameEnd++;
+    return {
+      pid: view.getUint32(at + PROCESS.pid, true),
+      ppid: view.getUint32(at + PROCESS.ppid, true),
+      startTime: readU64(view, at + PROCESS.startTime),
+      name: names.text(bytes, at + PROCESS.name, nameEnd),
+      // Without its NUL.
+      executablePath: argv === at + PROCESS.bytes ? null : paths.text(bytes, at + PROCESS.bytes, argv - 1),
+      argv: view.getUint32(at + PROCESS.argvRead, true) === 1 ? bytes.slice(argv, end) : null,
+      argvLength: argvLength <= Number.MAX_SAFE_INTEGER ? argvLength : null,
+      userId: view.getUint32(at + PROCESS.userId, true),
+      groupId: view.getUint32(at + PROCESS.groupId, true),
+      effectiveUserId: view.getUint32(at + PROCESS.effectiveUserId, true),
+      cpuTime: readU64(view, at + PROCESS.runtime) + readU64(view, at + PROCESS.runtimeOfDead),
+      memoryUsage: residentPages(view, at) * pageBytes,
+      status: taskStatus(view.getUint32(at + PROCESS.state, true), view.getUint32(at + PROCESS.exitState, true)),
+      kernelThread: (view.getUint32(at + PROCESS.flags, true) & KERNEL_THREAD) !== 0,
+    };
+  }
+}
+
+/** What passes share: texts that come again and again. */
+export class TableTexts {
+  readonly names = new TextCache(decodeName);
+  readonly paths = new TextCache(decodeName);
+  readonly pageBytes: number = libc.getpagesize();
+}
+
+/** The kernel's counters lag behind their per-CPU parts and can be below zero, which it shows as zero too. */
+function residentPages(view: DataView, at: number): number {
+  let pages = 0;
+  for (let index = 0; index < 3; index++) {
+    pages += Math.max(0, Number(view.getBigInt64(at + PROCESS.residentPages + index * 8, true)));
+  }
+  return pages;
+}
+
+/** Bits of `task_struct.__state` and `exit_state` (`include/linux/sched.h`). */
+const STATE = {
+  interruptible: 0x01,
+  uninterruptible: 0x02,
+  stopped: 0x04,
+  traced: 0x08,
+  dead: 0x10,
+  zombie: 0x20,
+  parked: 0x40,
+  noLoad: 0x400,
+  lockWait: 0x1000,
+  frozen: 0x8000,
+};
+
+/** The word for a state, as the letter in `/proc/PID/stat` would have it (`__task_state_index()`). */
+export function taskStatus(state: number, exitState: number): string {
+  const idle = STATE.uninterruptible | STATE.noLoad;
+  const bits = state | exitState;
+  if ((bits & STATE.parked) !== 0) return "idle";
+  if ((bits & STATE.zombie) !== 0) return "zombie";
+  if ((bits & STATE.dead) !== 0) return "dead";
+  if ((state & idle) === idle) return "idle";
+  if ((bits & STATE.traced) !== 0) return "traced";
+  if ((bits & STATE.stopped) !== 0) return "stopped";
+  if ((bits & (STATE.uninterruptible | STATE.lockWait | STATE.frozen)) !== 0) return "disk_sleep";
+  return (bits & STATE.interruptible) !== 0 ? "sleeping" : "running";
+}

@@ -1,0 +1,99 @@
+/*
+ * A process whose arguments cannot be read without end: a page of them is mapped from a FUSE file system that never
+ * answers a read. What a hostile user can do with a user namespace, done here as root in a mount namespace of its own.
+ *
+ * usage: stuck_arguments FILE; FILE is an empty file to mount on
+ * Prints the pid of the process, and ends with everything it made when its input ends.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void reply(int device, uint64_t unique, int error, const void *body, size_t bytes) {
+  static char buffer[4096];
+  struct fuse_out_header header = {.len = sizeof header + bytes, .error = error, .unique = unique};
+  memcpy(buffer, &header, sizeof header);
+  if (bytes) memcpy(buffer + sizeof header, body, bytes);
+  if (write(device, buffer, header.len) < 0 && errno != ENOENT) exit(1);
+}
+
+/* Serves one file of 64 KiB as the root of the file system. Reads of it are taken and never answered. */
+static void serve(int device) {
+  static char buffer[1 << 20];
+  for (;;) {
+    ssize_t count = read(device, buffer, sizeof buffer);
+    if (count < 0 && (errno == EINTR || errno == ENOENT)) continue;
+    if (count < 0) exit(0);
+    struct fuse_in_header *request = (void *)buffer;
+    if (request->opcode == FUSE_INIT) {
+      struct fuse_init_out out = {.major = 7, .minor = 31, .max_readahead = 4096, .max_background = 8,
+                                  .congestion_threshold = 8, .max_write = 4096, .time_gran = 1, .max_pages = 1};
+      reply(device, request->unique, 0, &out, sizeof out);
+    } else if (request->opcode == FUSE_GETATTR) {
+      struct fuse_attr_out out = {.attr_valid = 1000};
+      out.attr = (struct fuse_attr){.ino = 1, .size = 65536, .blocks = 128, .mode = S_IFREG | 0644, .nlink = 1, .blksize = 4096};
+      reply(device, request->unique, 0, &out, sizeof out);
+    } else if (request->opcode == FUSE_OPEN) {
+      struct fuse_open_out out = {0};
+      reply(device, request->unique, 0, &out, sizeof out);
+    } else if (request->opcode != FUSE_READ && request->opcode != FUSE_INTERRUPT && request->opcode != FUSE_FORGET) {
+      reply(device, request->unique, -ENOSYS, NULL, 0);
+    }
+  }
+}
+
+static int fail(const char *what) {
+  perror(what);
+  return 1;
+}
+
+int main(int count, char **arguments) {
+  if (count == 3) { /* the process itself: its second argument fills pages of its own */
+    int file = open(arguments[1], O_RDONLY);
+    char *page = (char *)(((unsigned long)arguments[2] + 4095) & ~4095ul);
+    struct stat size; /* asked for, so that the kernel knows that the file is not empty */
+    if (file < 0 || fstat(file, &size) || size.st_size == 0) return fail("open");
+    if (mmap(page, 4096, PROT_READ, MAP_PRIVATE | MAP_FIXED, file, 0) == MAP_FAILED) return fail("mmap");
+    printf("%d\n", getpid());
+    fflush(stdout);
+    for (;;) pause();
+  }
+  if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL)) return fail("mount namespace");
+  int device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+  if (device < 0) return fail("/dev/fuse");
+  char options[128];
+  snprintf(options, sizeof options, "fd=%d,rootmode=100644,user_id=0,group_id=0,allow_other", device);
+  if (mount("stuck", arguments[1], "fuse", MS_NOSUID | MS_NODEV, options)) return fail("mount");
+  pid_t server = fork();
+  if (server == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    serve(device);
+  }
+  close(device);
+  pid_t child = fork();
+  if (child == 0) {
+    static char filling[3 * 4096];
+    memset(filling, 'f', sizeof filling - 1);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    execl("/proc/self/exe", "stuck", arguments[1], filling, NULL);
+    _exit(127);
+  }
+  char byte;
+  while (read(0, &byte, 1) > 0) {}
+  kill(server, SIGKILL); /* closes the device, which ends what waits for an answer */
+  kill(child, SIGKILL);
+  while (wait(NULL) > 0) {}
+  return 0;
+}
