@@ -64,7 +64,6 @@ async function main(): Promise<void> {
 
   // 5. The pipeline, in the order data moves.
   const lifecycle = new Lifecycle({ bootId, source });
-  const sources = sourceStatuses(opened);
   const publisher = new Publisher(outbox, {
     socket: settings.brokerSocket,
     token,
@@ -82,14 +81,12 @@ async function main(): Promise<void> {
     bootId,
     userId: confinement.userId,
     confinement: confinement.proof,
-    sources,
+    sources: () => sourceStatuses(opened),
     statusFile: layout.collectorStatus,
     snapshotIntervalMs: settings.collector.snapshotIntervalMs,
   });
-  for (const { name, detail } of sources.filter((s) => s.state !== "active")) {
-    console.error(`collector: no ${name} source: ${detail}`);
-  }
-  const processes = observation.begin();
+  for (const { name, reason } of opened.unavailable) console.error(`collector: no ${name} source: ${reason}`);
+  const processes = await observation.begin();
   const seconds = performance.now() / 1000;
   console.error(`collector: ${source.description.name}: ${source.description.sees}; ${processes} processes now`);
   for (const missed of source.description.misses) console.error(`collector: missed: ${missed}`);

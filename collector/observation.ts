@@ -36,7 +36,8 @@ export interface ObservationOptions {
   readonly bootId: string;
   readonly userId: number;
   readonly confinement: string;
-  readonly sources: readonly SourceStatus[];
+  /** What was opened, what was not, and what cannot be seen: asked again all the time, as a source may learn it late. */
+  readonly sources: () => SourceStatus[];
   readonly statusFile: string;
   readonly snapshotIntervalMs: number;
 }
@@ -51,6 +52,8 @@ export class Observation {
   #nextStatus = 0;
   #lastSnapshot = 0;
   #lossSeen = false;
+  #reading = false;
+  #sourcesSaid = "";
   readonly #began = performance.now();
 
   constructor(
@@ -67,9 +70,9 @@ export class Observation {
   }
 
   /** Reads the process table for the first time. Returns how many processes there are. */
-  begin(): number {
-    const states = this.lifecycle.baseline(this.source.snapshot());
-    this.outbox.addSources(this.options.sources, Date.now());
+  async begin(): Promise<number> {
+    const states = this.lifecycle.baseline(await this.source.snapshot());
+    this.#tellSources();
     this.outbox.addSnapshot(states, Date.now());
     this.#nextSnapshot = Date.now() + this.options.snapshotIntervalMs;
     this.#drain();
@@ -83,9 +86,7 @@ export class Observation {
       await this.source.wait(MAX_WAIT_MS);
       const count = this.#drain();
       const now = Date.now();
-      if (now >= this.#nextSnapshot || this.#lossSeen && now >= this.#lastSnapshot + LOSS_SNAPSHOT_MS) {
-        this.#snapshot(now);
-      }
+      if (this.#snapshotIsDue(now)) this.#snapshot().catch((error) => this.#snapshotFailed(error));
       if (now >= this.#nextStatus) this.#writeStatus("running");
       const pause = PAUSES.find((step) => count < step.below)!.ms;
       await new Promise((resolve) => setTimeout(resolve, pause));
@@ -123,23 +124,52 @@ export class Observation {
     return count;
   }
 
-  #snapshot(now: number): void {
-    const takenAt = bootTimeNs();
-    const entries = this.source.snapshot();
+  #snapshotIsDue(now: number): boolean {
+    if (this.#reading) return false;
+    return now >= this.#nextSnapshot || (this.#lossSeen && now >= this.#lastSnapshot + LOSS_SNAPSHOT_MS);
+  }
+
+  /** Reads the table beside the loop: a process can hold up who reads its memory, and events must not wait for it. */
+  async #snapshot(): Promise<void> {
+    this.#reading = true;
     this.#lossSeen = false;
-    this.#lastSnapshot = now;
-    this.#nextSnapshot = now + this.options.snapshotIntervalMs;
-    // What happened up to the snapshot lies in the source already: with it drained first, whatever the snapshot shows
-    // and the lifecycle does not know was truly missed.
-    this.#drain();
-    const states: ProcessState[] = this.lifecycle.reconcile(entries, takenAt);
-    this.#drain();
-    this.outbox.addSnapshot(states, now);
-    this.publisher.poke();
+    this.#lastSnapshot = Date.now();
+    this.#nextSnapshot = this.#lastSnapshot + this.options.snapshotIntervalMs;
+    try {
+      const takenAt = bootTimeNs();
+      const entries = await this.source.snapshot();
+      if (this.#stopping) return;
+      // What happened up to the snapshot lies in the source already: with it drained first, whatever the snapshot shows
+      // and the lifecycle does not know was truly missed.
+      this.#drain();
+      const states: ProcessState[] = this.lifecycle.reconcile(entries, takenAt);
+      this.#drain();
+      this.outbox.addSnapshot(states, this.#lastSnapshot);
+      this.publisher.poke();
+    } finally {
+      this.#reading = false;
+    }
+  }
+
+  #snapshotFailed(error: unknown): void {
+    this.#faults++;
+    this.notice(`the process table cannot be read: ${error instanceof Error ? error.message : error}`);
+  }
+
+  /** Reports the sources when what they say has changed. */
+  #tellSources(): void {
+    const sources = this.options.sources(), said = JSON.stringify(sources);
+    if (said === this.#sourcesSaid) return;
+    if (this.#sourcesSaid !== "") {
+      for (const { name, misses } of sources) for (const miss of misses) this.notice(`source ${name}: ${miss}`);
+    }
+    this.#sourcesSaid = said;
+    this.outbox.addSources(sources, Date.now());
   }
 
   #writeStatus(state: string): void {
     this.#nextStatus = Date.now() + STATUS_INTERVAL_MS;
+    this.#tellSources();
     try {
       writeStatus(this.options.statusFile, this.#status(state));
     } catch (error) {
@@ -165,7 +195,7 @@ export class Observation {
       noticeCount: this.notices.count,
       collectorId: this.options.collectorId,
       epoch: this.options.epoch,
-      sources: this.options.sources,
+      sources: this.options.sources(),
       confinement: this.options.confinement,
       connected: this.publisher.connected,
       lastSequence: this.outbox.lastSequence,

@@ -45,8 +45,11 @@ export function peersOf(path: string): PeerCredentials[] {
 }
 
 function peerPath(): string | null {
+  // The kernel writes only as much as it says: behind that stand the bytes of the call before.
+  const length = Math.min(call.length[0]!, call.address.length);
   const family = call.address[0]! | call.address[1]! << 8;
-  if (family !== AF_UNIX) return null;
-  const end = call.address.indexOf(0, 2);
-  return new TextDecoder().decode(call.address.subarray(2, end < 0 ? Math.min(call.length[0]!, 110) : end));
+  if (family !== AF_UNIX || length <= 2) return null;
+  const path = call.address.subarray(2, length);
+  const end = path.indexOf(0);
+  return new TextDecoder().decode(end < 0 ? path : path.subarray(0, end));
 }
