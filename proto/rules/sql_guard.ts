@@ -91,16 +91,6 @@ export function guardSql(sql: string, purpose: Purpose): GuardedQuery {
   return query as GuardedQuery;
 }
 
-/** The SQL to run: with a look at the deadline, by the SQL function `tick`, in every loop. */
-export function weave(query: GuardedQuery, tick: string): string {
-  let out = "", from = 0;
-  for (const { at, text } of query.insertions) {
-    out += query.sql.slice(from, at) + text(tick);
-    from = at;
-  }
-  return out + query.sql.slice(from);
-}
-
 function parseOne(sql: string): Node {
   let statements: readonly Node[];
   try {

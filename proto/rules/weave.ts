@@ -1,0 +1,18 @@
+/**
+ * Puts looks at the deadline into a guarded query.
+ *
+ * Apart from the guard, so that a reader of a store that checks no SQL need not load a parser.
+ *
+ * @module
+ */
+import type { GuardedQuery } from "./sql_guard.ts";
+
+/** The SQL to run: with a look at the deadline, by the SQL function `tick`, in every loop. */
+export function weave(query: GuardedQuery, tick: string): string {
+  let out = "", from = 0;
+  for (const { at, text } of query.insertions) {
+    out += query.sql.slice(from, at) + text(tick);
+    from = at;
+  }
+  return out + query.sql.slice(from);
+}
