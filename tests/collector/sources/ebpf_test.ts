@@ -558,10 +558,12 @@ Deno.test({
     const source = openEbpfSource({ ringBytes: 65_536 });
     ok(descriptors() > before);
     const wait = source.wait(50);
-    source.snapshot();
+    const table = source.snapshot();
     source.close();
     source.close();
     await wait;
+    // What was asked before the end is still answered.
+    ok((await table).some((entry) => entry.pid === Deno.pid));
     equal(descriptors(), before);
     const counters = source.counters();
     await new Deno.Command("/bin/true").output();
@@ -613,7 +615,7 @@ Deno.test({
       return btf;
     };
     using watch = new Watch({ fallbackSnapshot: () => [entry], readTypes });
-    equal(watch.source.snapshot(), [entry]);
+    equal(await watch.source.snapshot(), [entry]);
     equal([watch.source.look(4_000_001), watch.source.look(4_000_002)], [entry, null]);
     equal(watch.source.description.misses, [
       "The process table is read from /proc, not by an iterator: This kernel has no bpf_iter_task",
