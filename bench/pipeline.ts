@@ -21,32 +21,29 @@ const RATE = Number(Deno.args[1] ?? 25_000);
 const BATCH = 250;
 const ROOT = new URL("../", import.meta.url).pathname;
 
+/** Event of a process life: each has its start and, directly after it, its stop. */
 function synthetic(number: number): ProcessEvent {
-  const event = blankProcessEvent(
-    number % 2 === 0 ? "start" : "stop",
-    Date.now(),
-    `0badcafe-${number % 30_000}-${number}`,
-    number % 30_000,
-  );
+  const life = number >> 1, pid = life % 30_000 + 2;
+  const event = blankProcessEvent(number % 2 === 0 ? "start" : "stop", Date.now(), `0badcafe-${pid}-${life}`, pid);
   event.parentExecId = "0badcafe-1-1";
   event.ppid = 1;
-  event.name = `tool${number % 40}`;
-  event.executablePath = `/usr/lib/package-${number % 200}/bin/tool${number % 40}`;
+  event.name = `tool${life % 40}`;
+  event.executablePath = `/usr/lib/package-${life % 200}/bin/tool${life % 40}`;
   event.argv = joinArgv([
     event.name,
     "--input",
-    `/srv/data/${number}.json`,
+    `/srv/data/${life}.json`,
     "--level",
-    String(number % 9),
+    String(life % 9),
     "--verbose",
   ]);
   event.argvLength = event.argv.length;
-  event.userId = event.effectiveUserId = 1000 + number % 5;
+  event.userId = event.effectiveUserId = 1000 + life % 5;
   event.groupId = 1000;
   event.userName = "someone";
   event.startTime = event.time;
   event.cgroupId = 4711;
-  event.inode = 100_000 + number % 200;
+  event.inode = 100_000 + life % 200;
   event.device = 0x800001;
   event.parentName = "systemd";
   event.parentExecutablePath = "/usr/lib/systemd/systemd";
@@ -126,7 +123,9 @@ await agent.status;
 
 const db = new DatabaseSync(layout.store, { readOnly: true });
 const stored = Number(db.prepare("SELECT count(*) AS n FROM process_events").get()!["n"]);
-const distinct = Number(db.prepare("SELECT count(DISTINCT exec_id) AS n FROM process_events").get()!["n"]);
+const distinct = Number(
+  db.prepare("SELECT count(DISTINCT exec_id || event_type) AS n FROM process_events").get()!["n"],
+);
 db.close();
 
 // The baseline: the same rows, the same indexes, one transaction a batch, nothing else.
