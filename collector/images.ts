@@ -106,8 +106,10 @@ function isSameArgv(image: Image, argv: Uint8Array, argvLength: number | null): 
   return true;
 }
 
+/** At the limit, by a lean image, or where a source could read no further; whole arguments end with a NUL. */
 function isCut(argv: Uint8Array, argvLength: number | null): boolean {
   if (argvLength === null) return false;
+  if (argvLength > argv.length && argv[argv.length - 1] !== 0) return true;
   return argvLength > MAX_ARGV_BYTES || (argv.length <= LEAN_ARGV_BYTES && argvLength > LEAN_ARGV_BYTES);
 }
 

@@ -5,6 +5,9 @@
  * read (another user's executable, a process that has just ended) is `null`; a process that ended while it was read is
  * left out.
  *
+ * Nobody can hold the reader up with arguments on a file system of his own: the kernel reads them from anonymous memory
+ * only (`FOLL_ANON`, Linux 4.17).
+ *
  * @module
  */
 import { MAX_ARGV_BYTES } from "../../proto/process_event.ts";

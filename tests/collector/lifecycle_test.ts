@@ -434,6 +434,20 @@ Deno.test("arguments that were cut are not taken for changed ones", () => {
   world.lifecycle.reconcile([{ ...shorter, ...ids }], 30 * S);
   assert.deepEqual(brief(world.events()), ["start 10"]);
   assert.ok(world.lifecycle.masked > 0);
+
+  // What a source could read of them only in part, and what it could not read.
+  const whole = joinArgv(["app", "x".repeat(3_000), "end"]);
+  world.receive(exec(11, 1, 5 * S, { argv: whole, argvLength: whole.length }));
+  for (const argv of [whole.slice(0, 1_000), null]) {
+    world.lifecycle.reconcile([{ ...shorter, ...ids }, {
+      ...entry(11, 5 * S, { argv, name: "true" }),
+      ...ids,
+      argvLength: whole.length,
+    }], 30 * S);
+  }
+  assert.deepEqual(brief(world.events()), ["start 11"]);
+  const [stop] = world.receive(exit(11, 40 * S, 5 * S)).events();
+  assert.equal(stop!.argv!.length, whole.length);
 });
 
 Deno.test("no argument is longer than the limit, masked or not", () => {

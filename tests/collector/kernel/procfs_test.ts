@@ -13,6 +13,7 @@ import {
   readThreadCredentials,
   readWholeFile,
 } from "../../../collector/kernel/procfs.ts";
+import { compileC } from "../../support/compile_c.ts";
 import { needs } from "../../support/needs.ts";
 
 /** A process that sleeps while the test looks at it; gone when it is disposed of. */
@@ -100,6 +101,29 @@ Deno.test({
     const program = splitArgv(argv)[0]!;
     assert.equal(length, [program, "-c", "while :; do sleep 1; done", ...args].join("\0").length + 1);
     assert.ok(new TextDecoder().decode(argv).startsWith(`${program}\0-c\0while :; do sleep 1; done\x000xxx`));
+  },
+});
+
+Deno.test({
+  name: "arguments on a file system that never answers hold nobody up",
+  ...needs({ mount: true, programs: ["gcc"] }),
+  async fn() {
+    const source = await Deno.readTextFile(new URL("../../support/c/stuck_arguments.c", import.meta.url));
+    await using program = await compileC(source);
+    const file = await Deno.makeTempFile();
+    const child = new Deno.Command(program.path, { args: [file], stdin: "piped", stdout: "piped" }).spawn();
+    const output = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+    try {
+      const stuck = Number((await output.read()).value);
+      const entry = readProcessTable().find(({ pid }) => pid === stuck)!;
+      assert.ok(entry.argv!.length > 0, "up to the page that is not answered for");
+      assert.equal(entry.executablePath, Deno.realPathSync(program.path));
+    } finally {
+      await child.stdin.close();
+      await output.cancel();
+      await child.status;
+      await Deno.remove(file);
+    }
   },
 });
 
