@@ -120,7 +120,7 @@ export class Lifecycle {
     for (const entry of [...entries].sort(byStart)) {
       const process = this.#matching(entry, takenAt);
       if (process === null) {
-        if (this.#isUnseen(entry)) added.push(this.#addEntry(entry, takenAt, "event"));
+        if (this.#isUnseen(entry, takenAt)) added.push(this.#addEntry(entry, takenAt, "event"));
       } else if (process.imageSince <= takenAt) this.#compare(process, entry, takenAt);
     }
     for (const process of added) {
@@ -305,7 +305,8 @@ export class Lifecycle {
   }
 
   /** Whether an entry that matches no living process is one that no record told of. */
-  #isUnseen(entry: TableEntry): boolean {
+  #isUnseen(entry: TableEntry, takenAt: number): boolean {
+    if (entry.startTime > takenAt) return false; // its records may still come, or have come and it has ended
     if (entry.status === "zombie" || entry.status === "dead") return false; // it has ended, and that was reported
     if (this.#table.get(entry.pid) !== undefined) return false; // the pid is a younger process' already
     const ended = this.#table.ended(entry.pid);

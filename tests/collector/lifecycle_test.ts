@@ -363,6 +363,7 @@ Deno.test("a snapshot reports what no record told", () => {
     entry(71, 28 * S, { ppid: 70 }),
     entry(70, 27 * S),
     entry(72, 20 * S, { status: "zombie" }),
+    entry(73, 30 * S + TICK_NS), // began while the snapshot was read: its records are to come
   ], 30 * S);
   const events = world.events();
   assert.deepEqual(brief(events), [
