@@ -93,19 +93,32 @@ export function placeOf(checkout: string): string {
  * trusts about a program, so no tier may write it; that includes the collector while it is root, which therefore lacks
  * `dac_override`. Done with no permissions: a program that is not granted anything ends at once, but after its analysis.
  */
-export async function fillDenoDir(place: Place, programs: readonly string[]): Promise<void> {
-  const stamp = `${place.denoDir}/filled`;
+export async function fillDenoDir(
+  { deno, denoDir }: Pick<Place, "deno" | "denoDir">,
+  programs: readonly string[],
+  flags: readonly string[] = [],
+): Promise<void> {
+  const stamp = `${denoDir}/filled`;
   const wanted = programs.map((path) => `${path} ${Deno.statSync(path).mtime?.getTime()}\n`).join("");
   try {
     if (Deno.readTextFileSync(stamp) === wanted) return;
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
-  const fresh = `${place.denoDir}.${Deno.pid}.new`, old = `${place.denoDir}.${Deno.pid}.old`;
+  const fresh = `${denoDir}.${Deno.pid}.new`, old = `${denoDir}.${Deno.pid}.old`;
   Deno.mkdirSync(fresh, { mode: 0o755 });
   await Promise.all(programs.map((path) =>
-    new Deno.Command(place.deno, {
-      args: ["run", "--no-prompt", "--no-remote", `--allow-import=${NO_IMPORT}`, ...BUNDLE_FLAGS, path, "--version"],
+    new Deno.Command(deno, {
+      args: [
+        "run",
+        "--no-prompt",
+        "--no-remote",
+        `--allow-import=${NO_IMPORT}`,
+        ...BUNDLE_FLAGS,
+        ...flags,
+        path,
+        "--version",
+      ],
       cwd: "/",
       clearEnv: true,
       env: { DENO_DIR: fresh, DENO_NO_UPDATE_CHECK: "1" },
@@ -118,11 +131,11 @@ export async function fillDenoDir(place: Place, programs: readonly string[]): Pr
   // An ordinary user's tiers are that user, who could open it again, and who wants to remove it with the state.
   if (Deno.uid() === 0) closeForWriting(fresh);
   try {
-    Deno.renameSync(place.denoDir, old);
+    Deno.renameSync(denoDir, old);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
-  Deno.renameSync(fresh, place.denoDir);
+  Deno.renameSync(fresh, denoDir);
   removeIfThere(old);
 }
 

@@ -1,0 +1,174 @@
+/**
+ * `deno task build`: the three executables, each with the grants of its tier compiled in, or launchers with the same.
+ *
+ * What was built is opened again and compared with the grants before anything is said to be done.
+ *
+ * @module
+ */
+import { resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { INSTALLED_STATE, stateLayout } from "../proto/state_layout.ts";
+import { CHECKOUT, makeBundle, PROGRAMS } from "./bundle.ts";
+import { executableDifferences, launcherDifferences } from "./executable_permissions.ts";
+import { findLibc, isExplained } from "./launch.ts";
+import { launcherText } from "./launcher.ts";
+import { fillDenoDir } from "./place.ts";
+import { grantFlags, installedPaths, type Tier, tierGrants, type TierPaths, TIERS } from "./privileges.ts";
+import { fromCaller } from "./settings.ts";
+
+const USAGE = `deno task build [options]
+
+  --state DIR        state directory that the programs may use (default ${INSTALLED_STATE})
+  --rules DIR,...    directories of rules (default: rules in the state directory)
+  --sinks HOST:PORT,...  hosts that the agent may send alerts to
+  --out DIR          where to put them (default dist)
+  --launcher         text files that run on an installed Deno, instead of executables
+  --deno PATH        the Deno that launchers run (default: this one)
+
+DENORT_BIN names the base binary of executables where it cannot be fetched.`;
+
+interface BuildOptions {
+  readonly paths: TierPaths;
+  /** Arguments that the programs start with. */
+  readonly args: readonly string[];
+  readonly out: string;
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      state: { type: "string", default: INSTALLED_STATE },
+      rules: { type: "string" },
+      sinks: { type: "string" },
+      out: { type: "string", default: "dist" },
+      launcher: { type: "boolean", default: false },
+      deno: { type: "string" },
+      help: { type: "boolean", short: "h", default: false },
+    },
+  });
+  if (values.help) {
+    console.log(USAGE);
+    return 0;
+  }
+  const list = (text: string | undefined): string[] => (text ?? "").split(",").filter((part) => part !== "");
+  const state = fromCaller(values.state), installed = state === INSTALLED_STATE;
+  const rules = list(values.rules).map(fromCaller);
+  const layout = stateLayout(state);
+  const paths: TierPaths = {
+    ...installedPaths(findLibc(), list(values.sinks)),
+    layout,
+    rulesDirs: rules.length > 0 ? rules : [layout.rules],
+  };
+  const args = [
+    ...(installed ? [] : ["--state", state]),
+    ...(rules.length === 0 ? [] : ["--set", `rules_dirs=${rules.join(":")}`]),
+  ];
+  const options = { paths, args, out: fromCaller(values.out) };
+  Deno.mkdirSync(options.out, { recursive: true });
+  const temporary = Deno.makeTempDirSync({ prefix: "daemoneye-build-" });
+  try {
+    const bundles = await bundleTiers(temporary);
+    const differences = values.launcher
+      ? await buildLaunchers(bundles, options, resolve(values.deno ?? Deno.realPathSync(Deno.execPath())))
+      : await buildExecutables(bundles, options);
+    for (const difference of differences) console.error(`build: ${difference}`);
+    if (differences.length > 0) return 1;
+    console.log("the permissions in each file are those of its tier");
+    return 0;
+  } finally {
+    Deno.removeSync(temporary, { recursive: true });
+  }
+}
+
+type Bundles = Readonly<Record<Tier, string>>;
+
+async function bundleTiers(directory: string): Promise<Bundles> {
+  const entries = await Promise.all(TIERS.map(async (tier) => {
+    // The name is what a stack trace shows.
+    const path = `${directory}/daemoneye-${tier}.js`;
+    await makeBundle(PROGRAMS[tier], path, Deno.execPath());
+    return [tier, path] as const;
+  }));
+  return Object.fromEntries(entries) as Bundles;
+}
+
+/** @throws {BuildError} when there is no base binary, and with the words of `deno compile`. */
+async function buildExecutables(bundles: Bundles, { paths, args, out }: BuildOptions): Promise<string[]> {
+  const standIn = await baseIsFullDeno();
+  const differences: string[] = [];
+  for (const tier of TIERS) {
+    const grants = tierGrants(tier, paths), output = `${out}/daemoneye-${tier}`;
+    const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+      // No code cache: a compiled program keeps it in the temporary directory, where others can get at it.
+      args: [
+        ...["compile", "--quiet", "--no-config", "--no-lock", "--no-npm", "--no-code-cache"],
+        ...grantFlags(grants),
+        ...["--output", output, bundles[tier], ...args],
+      ],
+      cwd: CHECKOUT,
+      env: { NO_COLOR: "1", RUST_BACKTRACE: "0" },
+      stdin: "null",
+      stdout: "null",
+    }).output();
+    if (!success) throw new BuildError(whyNotCompiled(new TextDecoder().decode(stderr)));
+    differences.push(...await executableDifferences(output, grants));
+    console.log(`${output}  ${megabytes(output)}, of it ${megabytes(bundles[tier])} are ours`);
+  }
+  if (standIn) {
+    console.log(
+      "DENORT_BIN is a whole Deno: these files can be inspected but not used, as they run Deno and not the program; " +
+        "name a denort, or build launchers with --launcher",
+    );
+  }
+  return differences;
+}
+
+async function buildLaunchers(bundles: Bundles, { paths, args, out }: BuildOptions, deno: string): Promise<string[]> {
+  const differences: string[] = [], denoDir = `${out}/deno_dir`;
+  for (const tier of TIERS) {
+    const grants = tierGrants(tier, paths), output = `${out}/daemoneye-${tier}`;
+    const text = launcherText(Deno.readTextFileSync(bundles[tier]), { tier, grants, deno, denoDir, args });
+    Deno.writeTextFileSync(output, text);
+    Deno.chmodSync(output, 0o755);
+    differences.push(...await launcherDifferences(output, grants));
+    console.log(`${output}  ${megabytes(output)}, runs ${deno}`);
+  }
+  await fillDenoDir({ deno, denoDir }, TIERS.map((tier) => `${out}/daemoneye-${tier}`), ["--ext=js"]);
+  return differences;
+}
+
+/** The executables could not be made. */
+class BuildError extends Error {
+  override name = "BuildError";
+}
+
+function whyNotCompiled(stderr: string): string {
+  if (!stderr.includes("base binary")) return stderr.trim();
+  const cause = stderr.trim().split("\n").at(-1)!.replace(/^\s*\d+:\s*/, "");
+  return `The base binary of Deno ${Deno.version.deno} for ${Deno.build.target} (denort) cannot be fetched (${cause}); ` +
+    `get it on another machine and name it by DENORT_BIN, or build launchers with --launcher`;
+}
+
+/** Whether `DENORT_BIN` is Deno itself, which can be a base only to look at. */
+async function baseIsFullDeno(): Promise<boolean> {
+  const base = Deno.env.get("DENORT_BIN");
+  if (base === undefined) return false;
+  try {
+    const { success, stdout } = await new Deno.Command(base, { args: ["--version"], stdin: "null" }).output();
+    return success && new TextDecoder().decode(stdout).startsWith("deno ");
+  } catch {
+    throw new BuildError(`DENORT_BIN names ${base}, which cannot be run; name a denort for ${Deno.build.target}`);
+  }
+}
+
+function megabytes(path: string): string {
+  return `${(Deno.statSync(path).size / 1e6).toFixed(1)} MB`;
+}
+
+try {
+  Deno.exit(await main());
+} catch (error) {
+  if (!isExplained(error) && !(error instanceof BuildError)) throw error;
+  console.error(`build: ${error.message}`);
+  Deno.exit(1);
+}
