@@ -1,0 +1,69 @@
+// The rules that are shipped. Reads `rules/` and `tests/recorded/`.
+import assert from "node:assert/strict";
+import { columnPlaces, type SqlValue } from "../../proto/event_row.ts";
+import { RuleEngine } from "../../proto/rules/engine.ts";
+import { loadRules, type RuleFile } from "../../proto/rules/rule_set.ts";
+import { runRuleTests } from "../../proto/rules/rule_tests.ts";
+
+const RULES = new URL("../../rules/", import.meta.url);
+const ADMINISTRATION = new URL("../recorded/administration.tsv", import.meta.url);
+
+function shippedFiles(): RuleFile[] {
+  const names = [...Deno.readDirSync(RULES)].map((entry) => entry.name).sort();
+  return names.map((file) => ({ file, text: Deno.readTextFileSync(new URL(file, RULES)) }));
+}
+
+Deno.test("shipped rules pass the guard and are twenty", () => {
+  const { active, disabled, rejected } = loadRules(shippedFiles());
+  assert.deepEqual(rejected.map((error) => error.message), []);
+  assert.deepEqual(disabled, []);
+  assert.equal(active.length, 20);
+});
+
+Deno.test("shipped rules match the rows that they must, and no others of their own", () => {
+  for (const rule of loadRules(shippedFiles()).active) {
+    assert(rule.tests.match.length >= 2 && rule.tests.noMatch.length >= 2, `${rule.file} has too few test rows`);
+    for (const { position, expected, got, fault } of runRuleTests(rule)) {
+      assert.equal(got, expected, `${rule.file}:${position.line}: ${fault ?? "judged wrongly"}`);
+    }
+  }
+});
+
+Deno.test("shipped rules tell the reader what to do and name a technique", () => {
+  for (const rule of loadRules(shippedFiles()).active) {
+    assert.equal(rule.file, `${rule.id}.yml`);
+    assert(rule.tags.some((tag) => /^attack\.t\d{4}(\.\d{3})?$/.test(tag)), `${rule.file} names no technique`);
+    assert(rule.description.length > 150, `${rule.file} says too little`);
+    assert(rule.falsePositives.length > 0, `${rule.file} does not say when it is wrong`);
+  }
+});
+
+Deno.test("shipped rules look at starts of processes alone", () => {
+  const place = columnPlaces("process_events").get("event_type")!;
+  const { active } = loadRules(shippedFiles());
+  using engine = new RuleEngine(active);
+  const rows = active.flatMap((rule) => rule.tests.match.map((row) => row.values.with(place, "stop")));
+  assert.deepEqual(engine.evaluate(rows).hits, []);
+});
+
+// A package upgrade, the daily cron jobs and a build, recorded with strace on Debian 12 (execve: name, executable,
+// command line), and, with the name of the parent, what else administrators, builds and containers do every day.
+Deno.test("shipped rules stay silent over a day of administration", () => {
+  const places = columnPlaces("process_events");
+  const lines = Deno.readTextFileSync(ADMINISTRATION).trimEnd().split("\n");
+  assert(lines.length > 200);
+  const rows = lines.map((line) => {
+    const [name, executable, commandLine, parent] = line.split("\t");
+    const row: SqlValue[] = Array(places.size).fill(null);
+    row[places.get("event_type")!] = "start";
+    row[places.get("name")!] = name!;
+    row[places.get("executable_path")!] = executable!;
+    row[places.get("command_line")!] = commandLine!.replaceAll("\\n", "\n").replaceAll("\\t", "\t");
+    row[places.get("parent_name")!] = parent === "-" ? null : parent!;
+    return row;
+  });
+  using engine = new RuleEngine(loadRules(shippedFiles()).active);
+  const { hits, faults } = engine.evaluate(rows);
+  assert.deepEqual(hits.map(({ rule, row }) => `${rule.id}: ${lines[row]}`), []);
+  assert.deepEqual(faults, []);
+});
