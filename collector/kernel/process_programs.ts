@@ -202,7 +202,8 @@ function exitProgram(layout: KernelLayout, maps: ProgramMaps): Uint8Array<ArrayB
   read(a, R10, RECORD + EXIT.status, 4, R9, task.exitCode);
   a.label("status known");
 
-  // Threads that are gone, this one, and the leader when it ended before and is kept as a zombie.
+  // Threads that are gone, this one, and the leader when it ended before and is kept as a zombie. The scheduler counts at
+  // its ticks and when it takes the processor away, so a process that lived within one tick can show nothing.
   read(a, R10, VALUE, 8, R7, signal.runtimeOfDead);
   a.load(8, R6, R10, VALUE);
   read(a, R10, VALUE, 8, R8, task.runtime);

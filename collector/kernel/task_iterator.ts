@@ -4,13 +4,15 @@
  * Two iterators stand ready. The full one reads arguments within the kernel and so must be able to sleep; a process can
  * hold it up without end by keeping its arguments in memory that a FUSE file system of its own backs, as it once could
  * with `ps` (CVE-2018-1120). So it runs beside this thread, with a deadline, and when it is late the quick one takes its
- * place: it never waits, and arguments come from `/proc/PID/cmdline`, whose reader the kernel protects from that.
+ * place. That one touches no process' memory and never waits; arguments are then read from `/proc`, beside this thread
+ * too, and whoever makes that wait has none.
  *
  * The quick one needs Linux 5.11, the full one 6.2 (`bpf_rcu_read_lock`). Both work on after every capability is gone.
  *
  * @module
  */
 import type { TableEntry } from "../sources/source.ts";
+import { ArgumentReader } from "./argument_reader.ts";
 import {
   ATTACH_ITERATOR,
   BpfError,
@@ -26,7 +28,6 @@ import {
 import { type Btf, BtfError } from "./btf.ts";
 import type { KernelLayout } from "./kernel_layout.ts";
 import { copyFrom, EAGAIN, EINTR, errno, ESRCH, libc, NativeArena, SystemCallError } from "./libc.ts";
-import { readArguments } from "./procfs.ts";
 import { taskIteratorProgram } from "./task_programs.ts";
 import { MAX_PROCESS_BYTES, PROCESS, TableParser, TableTexts } from "./task_records.ts";
 
@@ -34,19 +35,21 @@ import { MAX_PROCESS_BYTES, PROCESS, TableParser, TableTexts } from "./task_reco
 const READ_BYTES = 64 << 10;
 /** The kernel gives EAGAIN after a million threads without a record, which cannot come again and again. */
 const MAX_RETRIES = 100;
-/** A pass takes some 40 ms for 10,000 processes. */
+/** For a full pass, and for the arguments after a quick one. They take some 40 and 100 ms for 10,000 processes. */
 const DEADLINE_MS = 1_000;
 
 export class TaskIterator {
   readonly #quick: LoadedIterator;
   /** Null where the kernel is too old for it. */
   readonly #full: LoadedIterator | null;
+  readonly #arguments = new ArgumentReader();
   readonly #deadlineMs: number;
   readonly #texts = new TableTexts();
   readonly #bytes = new Uint8Array(READ_BYTES);
   readonly #view = new DataView(this.#bytes.buffer);
   #fullIsRunning = false;
-  #hindrance: string | null = null;
+  /** What is known of the process that holds the full iterator up; null while nothing does. */
+  #hinderer: { readonly pid: number | null } | null = null;
 
   /**
    * @throws {BpfError} when the kernel refuses
@@ -68,31 +71,38 @@ export class TaskIterator {
 
   /** What holds the full iterator up now, as a sentence; null when nothing does. */
   get hindrance(): string | null {
-    return this.#hindrance;
+    if (this.#hinderer === null) return null;
+    const who = this.#hinderer.pid === null ? "a process" : `process ${this.#hinderer.pid}`;
+    return `${who} does not let its arguments be read; it may be hiding from whoever lists processes`;
   }
 
   /** Every process. @throws {BpfError | SystemCallError} */
   async read(): Promise<TableEntry[]> {
     const full = this.#full;
-    if (full === null || this.#fullIsRunning) return this.readQuickly();
-    this.#fullIsRunning = true;
-    const pass = this.#fullPass(full).finally(() => {
-      this.#fullIsRunning = false;
-      this.#hindrance = null;
-    });
-    const table = await within(pass, this.#deadlineMs);
-    if (table !== null) return table;
-    // A pass that failed is done with; one that is late goes on by itself until it is let go.
-    if (this.#fullIsRunning) this.#hindrance = full.describeHindrance();
-    return this.readQuickly();
+    if (full !== null && !this.#fullIsRunning) {
+      this.#fullIsRunning = true;
+      const pass = this.#fullPass(full).finally(() => {
+        this.#fullIsRunning = false;
+        this.#hinderer = null;
+      });
+      const table = await within(pass, this.#deadlineMs);
+      if (table !== null) return table;
+      // A pass that failed is done with; one that is late goes on by itself until it is let go.
+      if (this.#fullIsRunning) this.#hinderer = { pid: full.currentProcess() };
+    }
+    return await this.#withArguments(this.readQuickly());
   }
 
-  /** Every process, never held up. @throws {BpfError | SystemCallError} */
+  /** Every process, most of them without arguments; never waits. @throws {BpfError | SystemCallError} */
   readQuickly(): TableEntry[] {
     return this.#quickPass(this.#quick.link);
   }
 
-  /** One process, or null when there is none of that pid. Never held up. @throws {BpfError | SystemCallError} */
+  /**
+   * One process, mostly without arguments, or null when there is none of that pid. Never waits.
+   *
+   * @throws {BpfError | SystemCallError}
+   */
   readOne(pid: number): TableEntry | null {
     let link: number;
     try {
@@ -133,10 +143,19 @@ export class TaskIterator {
         this.#bytes.copyWithin(0, used, end);
         kept = end - used;
       }
-      return parser.finish().map(withArguments);
+      return parser.finish();
     } finally {
       libc.close(iterator);
     }
+  }
+
+  async #withArguments(table: TableEntry[]): Promise<TableEntry[]> {
+    const asked = table.filter(({ pid, argv }) => argv === null && pid !== this.#hinderer?.pid).map(({ pid }) => pid);
+    const found = await this.#arguments.read(asked, this.#deadlineMs);
+    return table.map((entry) => {
+      const argv = found.get(entry.pid);
+      return argv === undefined ? entry : { ...entry, argv, argvLength: Math.max(entry.argvLength ?? 0, argv.length) };
+    });
   }
 
   /** Null when a read failed: why cannot be had from another thread. */
@@ -198,34 +217,21 @@ class LoadedIterator {
     }
   }
 
-  /** Names the process whose record is being made. */
-  describeHindrance(): string {
-    let who = "a process";
+  /** The process whose record is being made. */
+  currentProcess(): number | null {
     try {
       const bytes = new Uint8Array(MAX_PROCESS_BYTES);
       lookupElement(this.#scratch, 0, bytes);
-      who = `process ${new DataView(bytes.buffer).getUint32(PROCESS.pid, true)}`;
+      return new DataView(bytes.buffer).getUint32(PROCESS.pid, true);
     } catch (error) {
-      // Kernels before 5.19 let nobody without capabilities look.
-      if (!(error instanceof BpfError)) throw error;
+      if (error instanceof BpfError) return null;
+      throw error;
     }
-    return `${who} keeps its arguments in memory that is not answered for; it may be hiding from whoever lists processes`;
   }
 
   close(): void {
     for (const descriptor of [this.link, this.program, this.#scratch]) libc.close(descriptor);
   }
-}
-
-/**
- * Arguments for an entry of the quick iterator. Where there is no memory there are none, and the record says so; a
- * process that ended meanwhile has none to show, which is not known to be none.
- */
-function withArguments(entry: TableEntry): TableEntry {
-  if (entry.argv !== null) return entry;
-  const found = readArguments(entry.pid);
-  if (found === null || found.argv.length === 0) return entry;
-  return { ...entry, argv: found.argv, argvLength: Math.max(entry.argvLength ?? 0, found.length ?? 0) };
 }
 
 /** What `promise` gives, or null when it takes longer. A failure after that is nobody's. */

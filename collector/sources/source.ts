@@ -50,7 +50,7 @@ export interface ExitRecord {
   readonly pid: number;
   readonly startTime: number | null;
   readonly exitStatus: number | null;
-  /** User plus system time in nanoseconds. */
+  /** User plus system time in nanoseconds, as the scheduler last brought it up to date: it can be a tick short. */
   readonly cpuTime: number | null;
 }
 
@@ -100,7 +100,10 @@ export interface ProcessSource {
   readonly description: SourceDescription;
   /** Reads the whole process table. Where that could be held up by a process it goes on beside this thread. */
   snapshot(): TableEntry[] | Promise<TableEntry[]>;
-  /** One process from the table, or null when it is gone (used by rungs whose records lack fields). */
+  /**
+   * One process from the table, or null when it is gone (used by rungs whose records lack fields). Its arguments are
+   * null where reading them could hold this thread up.
+   */
   look(pid: number): TableEntry | null;
   /**
    * Hands every record that waits to `receive`, oldest first, and returns how many there were. Never blocks. A throw

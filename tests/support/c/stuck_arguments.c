@@ -1,6 +1,8 @@
 /*
  * A process whose arguments cannot be read without end: a page of them is mapped from a FUSE file system that never
  * answers a read. What a hostile user can do with a user namespace, done here as root in a mount namespace of its own.
+ * Its second thread changes the address space all the time, so that whoever reads its memory and waits for the page makes
+ * every later reader wait behind that thread, also those that would not ask for the page (/proc/PID/cmdline).
  *
  * usage: stuck_arguments FILE; FILE is an empty file to mount on
  * Prints the pid of the process, and ends with everything it made when its input ends.
@@ -9,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -54,6 +57,15 @@ static void serve(int device) {
   }
 }
 
+static void *change_address_space(void *unused) {
+  for (;;) {
+    void *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    munmap(page, 4096);
+    usleep(1000);
+  }
+  return unused;
+}
+
 static int fail(const char *what) {
   perror(what);
   return 1;
@@ -66,6 +78,8 @@ int main(int count, char **arguments) {
     struct stat size; /* asked for, so that the kernel knows that the file is not empty */
     if (file < 0 || fstat(file, &size) || size.st_size == 0) return fail("open");
     if (mmap(page, 4096, PROT_READ, MAP_PRIVATE | MAP_FIXED, file, 0) == MAP_FAILED) return fail("mmap");
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, change_address_space, NULL)) return fail("thread");
     printf("%d\n", getpid());
     fflush(stdout);
     for (;;) pause();
