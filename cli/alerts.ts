@@ -125,7 +125,7 @@ function writeDetail(call: Call, row: readonly Cell[]): void {
   record(call, `${of("title")}`, severityStyle(severity), [
     ["severity", severity, severityStyle(severity)],
     ["rule", text("rule_id")],
-    ["about", text("description")],
+    ["about", text("description")?.replace(/\s+/g, " ").trim() ?? null],
     ["tags", strings(of("tags")).join(", ")],
     ["time", localTime(happened)],
     ["detected", `${localTime(detected)} (${span(detected - happened)} later)`],

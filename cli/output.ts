@@ -10,7 +10,7 @@
  */
 import { printable } from "../proto/printable.ts";
 import type { Screen, Style } from "./screen.ts";
-import { rowJson } from "./safe_json.ts";
+import { rowsToJson } from "./safe_json.ts";
 import { Table, type TableCell } from "./table.ts";
 
 export const FORMATS = ["table", "json", "jsonl", "csv"] as const;
@@ -53,14 +53,17 @@ export function openOutput(
     case "table":
       return tableOutput(names, shown, screen, write);
     case "json": {
+      const rowJson = rowsToJson(names);
       let rows = 0;
       return {
-        add: (row) => write((rows++ === 0 ? "[\n" : ",\n") + rowJson(names, row)),
+        add: (row) => write((rows++ === 0 ? "[\n" : ",\n") + rowJson(row)),
         end: () => write(rows === 0 ? "[]\n" : "\n]\n"),
       };
     }
-    case "jsonl":
-      return { add: (row) => write(rowJson(names, row) + "\n"), end: () => {} };
+    case "jsonl": {
+      const rowJson = rowsToJson(names);
+      return { add: (row) => write(rowJson(row) + "\n"), end: () => {} };
+    }
     case "csv": {
       const line = (cells: readonly Cell[]): string => {
         const made = cells.map(csvCell);

@@ -36,21 +36,28 @@ export function processes(call: Call): Exit {
   const { layout } = findPlaces(call);
 
   using store = Store.open(layout.store);
-  const rows = store.rows(
-    `SELECT ${NAMES.join(", ")} FROM processes ${where.sql} ORDER BY ${SORTS[sort]} LIMIT ?`,
-    ...where.parameters,
-    limit === null ? -1 : limit + 1,
-  );
-  const cut = limit !== null && rows.length > limit;
-  if (cut) rows.pop();
+  const output = openOutput(call.format, NAMES, shown(all), call.screen, (text) => call.out.write(text));
+  // Nobody should wait for a slow reader while the cursor is open
+  call.out.hold();
+  let count = 0, cut = false;
+  for (
+    const row of store.each(
+      `SELECT ${NAMES.join(", ")} FROM processes ${where.sql} ORDER BY ${SORTS[sort]} LIMIT ?`,
+      ...where.parameters,
+      limit === null ? -1 : limit + 1,
+    )
+  ) {
+    cut = count === limit;
+    if (cut) break;
+    count += 1;
+    output.add(row);
+  }
+  output.end();
+  call.out.flush();
+  if (limit !== null && cut) call.note(`Cut at ${counted(limit, "process", "processes")}, as --limit says`);
   const statuses = readStatuses(layout, call.now());
   // What was lost before the last whole snapshot is made good by it, for what lives
   const from = all ? null : Number(store.rows("SELECT max(time) FROM scan_metadata")[0]![0] ?? 0);
-
-  const output = openOutput(call.format, NAMES, shown(all), call.screen, (text) => call.out.write(text));
-  for (const row of rows) output.add(row);
-  output.end();
-  if (cut) call.note(`Cut at ${counted(limit, "process", "processes")}, as --limit says`);
   return tellCoverage(call, store, statuses, { from, until: null }) ? EXIT.degraded : EXIT.complete;
 }
 

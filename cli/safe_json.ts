@@ -15,19 +15,28 @@ export function safeJson(value: unknown, indent?: number): string {
   return JSON.stringify(value, null, indent).replace(UNSAFE, escapeUnits);
 }
 
-/** One row as an object, in the order of its columns, whatever they are named. */
-export function rowJson(names: readonly string[], cells: readonly Cell[]): string {
-  return `{${names.map((name, i) => `${safeJson(name)}:${cellJson(cells[i] ?? null)}`).join(",")}}`;
+/** Makes rows of these columns to objects, in the order of the columns, whatever they are named. */
+export function rowsToJson(names: readonly string[]): (cells: readonly Cell[]) => string {
+  const heads = names.map((name, i) => `${i === 0 ? "{" : ","}${safeJson(name)}:`);
+  return (cells) => {
+    let row = "";
+    for (let i = 0; i < heads.length; i++) row += heads[i]! + cellJson(cells[i] ?? null);
+    return row === "" ? "{}" : row + "}";
+  };
 }
 
 /** Integers beyond 2^53 stay exact digits; an infinite real is `1e999`, which reads back as infinite; bytes are hexadecimal. */
 function cellJson(cell: Cell): string {
-  if (typeof cell === "bigint") return String(cell);
-  if (typeof cell === "number" && !Number.isFinite(cell)) {
-    return Number.isNaN(cell) ? "null" : cell < 0 ? "-1e999" : "1e999";
+  switch (typeof cell) {
+    case "string":
+      return safeJson(cell);
+    case "bigint":
+      return String(cell);
+    case "number":
+      if (Number.isFinite(cell)) return String(cell);
+      return Number.isNaN(cell) ? "null" : cell < 0 ? "-1e999" : "1e999";
   }
-  if (cell instanceof Uint8Array) return `"${cell.toHex()}"`;
-  return safeJson(cell);
+  return cell === null ? "null" : `"${cell.toHex()}"`;
 }
 
 /** A newline or tab can only be one of JSON.stringify's own indent: inside strings it has escaped them. */

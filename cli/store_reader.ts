@@ -113,15 +113,20 @@ export class Store implements Disposable {
     }
   }
 
-  /** All rows of a query of this program, which gives few, under the deadline. */
-  rows(sql: string, ...parameters: SQLInputValue[]): Cell[][] {
+  /** Rows of a query of this program, one by one, under the deadline, which counts from the first. */
+  *each(sql: string, ...parameters: SQLInputValue[]): Generator<Cell[]> {
     try {
       this.#db.setAuthorizer(null);
       this.#views.start(this.#deadlineMs);
-      return [...runMarked(this.#db, this.#views, sql, parameters)];
+      yield* runMarked(this.#db, this.#views, sql, parameters);
     } catch (error) {
       throw inWords(error, this.#path);
     }
+  }
+
+  /** The same, for a query that gives few. */
+  rows(sql: string, ...parameters: SQLInputValue[]): Cell[][] {
+    return [...this.each(sql, ...parameters)];
   }
 
   /** Runs `read` so that all of its queries see one moment of the store. */

@@ -19,9 +19,9 @@ export interface Sink {
   writeSync(bytes: Uint8Array): number;
 }
 
-/** Text kept before it is written, in UTF-16 units. */
-const BUFFERED = 65_536;
-/** Text kept while {@linkcode TextWriter.hold} is on, in UTF-16 units. */
+/** Text that is encoded and written at once, in UTF-16 units. */
+const PIECE = 65_536;
+/** Bytes kept while {@linkcode TextWriter.hold} is on. */
 export const MAX_HELD = 33_554_432;
 /** Pause before a descriptor that cannot take more just now is tried again. */
 const RETRY_MS = 5;
@@ -29,9 +29,10 @@ const RETRY_MS = 5;
 export class TextWriter {
   readonly #sink: Sink;
   readonly #encoder = new TextEncoder();
-  #parts: string[] = [];
-  #length = 0;
-  #limit = BUFFERED;
+  #text = "";
+  #pieces: Uint8Array[] = [];
+  #heldBytes = 0;
+  #limit = 0;
 
   constructor(sink: Sink) {
     this.#sink = sink;
@@ -46,32 +47,39 @@ export class TextWriter {
   }
 
   write(text: string): void {
-    this.#parts.push(text);
-    this.#length += text.length;
-    if (this.#length >= this.#limit) this.#drain();
+    this.#text += text;
+    if (this.#text.length < PIECE) return;
+    this.#encode();
+    if (this.#heldBytes >= this.#limit) this.#drain();
   }
 
   /** Writes everything that is kept. @throws OutputClosedError when nobody reads any more. */
   flush(): void {
+    this.#encode();
     this.#drain();
-    this.#limit = BUFFERED;
+    this.#limit = 0;
   }
 
   /** Forgets what is kept and not yet written. */
   discard(): void {
-    this.#parts = [];
-    this.#length = 0;
+    this.#text = "";
+    this.#pieces = [];
+    this.#heldBytes = 0;
+  }
+
+  #encode(): void {
+    if (this.#text === "") return;
+    const piece = this.#encoder.encode(this.#text);
+    this.#text = "";
+    this.#pieces.push(piece);
+    this.#heldBytes += piece.length;
   }
 
   #drain(): void {
-    const parts = this.#parts;
-    this.discard();
-    // In pieces: one string of everything held would double the memory
-    for (let at = 0; at < parts.length;) {
-      let piece = "";
-      while (at < parts.length && piece.length < BUFFERED) piece += parts[at++]!;
-      this.#writeAll(this.#encoder.encode(piece));
-    }
+    const pieces = this.#pieces;
+    this.#pieces = [];
+    this.#heldBytes = 0;
+    for (const piece of pieces) this.#writeAll(piece);
   }
 
   #writeAll(bytes: Uint8Array): void {

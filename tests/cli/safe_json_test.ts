@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { rowJson, safeJson } from "../../cli/safe_json.ts";
+import { rowsToJson, safeJson } from "../../cli/safe_json.ts";
 
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
 
@@ -39,9 +39,9 @@ Deno.test("safeJson() keeps the newlines of its own indent and escapes those of 
   assert.equal(safeJson({ a: "x\ny" }, 2), '{\n  "a": "x\\ny"\n}');
 });
 
-Deno.test("rowJson() keeps integers beyond 2^53, infinities, bytes and hostile names exact", () => {
+Deno.test("rowsToJson() keeps integers beyond 2^53, infinities, bytes and hostile names exact", () => {
   const names = ["n", "big", "inf", "nan", "bytes", "__proto__", "x\x1b"];
-  const text = rowJson(names, [1.5, 2n ** 60n, -Infinity, NaN, Uint8Array.of(0, 255), "p", null]);
+  const text = rowsToJson(names)([1.5, 2n ** 60n, -Infinity, NaN, Uint8Array.of(0, 255), "p", null]);
   assert.equal(
     text,
     '{"n":1.5,"big":1152921504606846976,"inf":-1e999,"nan":null,"bytes":"00ff","__proto__":"p","x\\u001b":null}',
