@@ -82,14 +82,15 @@ export class Observation {
 
   /** Observes until {@linkcode stop}. */
   async run(): Promise<void> {
+    let pause = PAUSES[0]!.ms;
     while (!this.#stopping) {
       await this.source.wait(MAX_WAIT_MS);
+      await new Promise((resolve) => setTimeout(resolve, pause));
       const count = this.#drain();
+      pause = PAUSES.find((step) => count < step.below)!.ms;
       const now = Date.now();
       if (this.#snapshotIsDue(now)) this.#snapshot().catch((error) => this.#snapshotFailed(error));
       if (now >= this.#nextStatus) this.#writeStatus("running");
-      const pause = PAUSES.find((step) => count < step.below)!.ms;
-      await new Promise((resolve) => setTimeout(resolve, pause));
     }
     this.#drain();
   }

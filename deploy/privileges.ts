@@ -156,6 +156,8 @@ export const BUNDLE_FLAGS: readonly string[] = [
   "--no-lock",
   "--no-npm",
   "--no-code-cache",
+  // Half the memory at the same throughput; smaller still costs throughput (agent, 25,000 events a second).
+  "--v8-flags=--max-semi-space-size=4",
 ];
 
 /** Users and groups by number. The two daemons' group is the bus: it opens socket and token, nothing else. */

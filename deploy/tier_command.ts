@@ -98,5 +98,12 @@ export function tierEnvironment(env: Readonly<Record<string, string>>, denoDir: 
   const passed = Object.entries(env).filter(([name]) =>
     name.startsWith("DAEMONEYE_") || name === "NO_COLOR" || name === "TZ"
   );
-  return { ...Object.fromEntries(passed), DENO_DIR: denoDir, DENO_NO_UPDATE_CHECK: "1" };
+  return {
+    ...Object.fromEntries(passed),
+    DENO_DIR: denoDir,
+    DENO_NO_UPDATE_CHECK: "1",
+    // Memory that is freed goes back to the system: glibc keeps an arena for each thread otherwise.
+    MALLOC_ARENA_MAX: "1",
+    MALLOC_TRIM_THRESHOLD_: "131072",
+  };
 }
