@@ -4,7 +4,8 @@
  * @module
  */
 import { CATALOG, tableNamed } from "../proto/catalog.ts";
-import { type GuardedQuery, guardSql, SqlRefusedError } from "../proto/rules/sql_guard.ts";
+import { type GuardedQuery, guardSql } from "../proto/rules/sql_guard.ts";
+import { SqlRefusedError } from "../proto/rules/sql_refused.ts";
 import { atMostArguments, integerOption, meant, momentOption, spanOption } from "./arguments.ts";
 import { type Call, CommandError, EXIT, type Exit, UsageError } from "./command.ts";
 import { tellCoverage } from "./coverage.ts";
