@@ -40,7 +40,8 @@ export {
 } from "./proto/process_event.ts";
 export { RuleEngine } from "./proto/rules/engine.ts";
 export { parseRule, type Rule, RuleError, type ValidatedRule, validateRule } from "./proto/rules/rule.ts";
-export { type GuardedQuery, guardSql, SqlRefusedError } from "./proto/rules/sql_guard.ts";
+export { type GuardedQuery, guardSql } from "./proto/rules/sql_guard.ts";
+export { SqlRefusedError } from "./proto/rules/sql_refused.ts";
 export type { AgentStatus, CollectorStatus } from "./proto/status.ts";
 export { decodeAgentStatus, decodeCollectorStatus } from "./proto/status_codec.ts";
 export { decodeMessage, encodeMessage, type WireMessage } from "./proto/wire.ts";

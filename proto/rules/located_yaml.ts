@@ -111,6 +111,9 @@ function refuseExtras(event: Event): void {
 
 /** Walks the events and the values that were made of them in step. */
 class Locator {
+  /** Where the walk is: the place of what is empty, which has none of its own. */
+  #offset = 0;
+
   constructor(readonly events: readonly Event[], private next: number) {}
 
   node(value: unknown): YamlNode {
@@ -124,14 +127,17 @@ class Locator {
       const entries = new Map<string, YamlEntry>();
       for (const [key, held] of value as Map<unknown, unknown>) {
         const name = this.node(key);
-        if (name.kind !== "scalar") throw new YamlFaultError("A key must be a plain text", name.offset);
+        if (name.kind !== "scalar" || name.value === null) {
+          throw new YamlFaultError("A key must be a plain text", name.offset);
+        }
         entries.set(String(name.value), { keyOffset: name.offset, value: this.node(held) });
       }
       this.next++;
       return { kind: "mapping", entries, offset: event.start };
     }
     if (event.type !== EVENT_ID.SCALAR) throw new YamlFaultError("This form of YAML is not allowed", 0);
-    return { kind: "scalar", value: value as YamlScalar, offset: event.valueStart, event };
+    if (event.valueStart >= 0) this.#offset = event.valueStart;
+    return { kind: "scalar", value: value as YamlScalar, offset: this.#offset, event };
   }
 }
 

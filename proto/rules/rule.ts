@@ -17,8 +17,8 @@ import {
   YamlFaultError,
   type YamlNode,
 } from "./located_yaml.ts";
-import { type GuardedQuery, guardSql, SqlRefusedError } from "./sql_guard.ts";
-import { suggestion } from "./sql_refused.ts";
+import { type GuardedQuery, guardSql } from "./sql_guard.ts";
+import { SqlRefusedError, suggestion } from "./sql_refused.ts";
 import { parseTestRow } from "./test_row.ts";
 
 /** Largest rule file, in UTF-16 code units. */

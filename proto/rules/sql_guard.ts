@@ -14,9 +14,6 @@ import { type Insertion, type Output, QueryCheck } from "./sql_query.ts";
 import { refuse, SqlRefusedError } from "./sql_refused.ts";
 import { checkSyntax } from "./sql_syntax.ts";
 
-export { SqlRefusedError } from "./sql_refused.ts";
-export type { Purpose } from "./sql_expression.ts";
-
 /** A column that a rule selects: one of `process_events` unchanged, or an expression over it. */
 export interface RowOutput {
   readonly name: string;

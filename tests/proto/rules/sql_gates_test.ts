@@ -3,7 +3,9 @@ import { DatabaseSync } from "node:sqlite";
 import fc from "fast-check";
 import { tableNamed } from "../../../proto/catalog.ts";
 import { authorizeReads, openDeadlineViews, READ_LIMITS, runGuarded } from "../../../proto/rules/authorizer.ts";
-import { type GuardedQuery, guardSql, type Purpose, SqlRefusedError } from "../../../proto/rules/sql_guard.ts";
+import type { Purpose } from "../../../proto/rules/sql_expression.ts";
+import { type GuardedQuery, guardSql } from "../../../proto/rules/sql_guard.ts";
+import { SqlRefusedError } from "../../../proto/rules/sql_refused.ts";
 import { RandomSql } from "./random_sql.ts";
 import { createTable, storeLike } from "./store_like.ts";
 

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
-import { guardSql, type Purpose, SqlRefusedError } from "../../../proto/rules/sql_guard.ts";
+import type { Purpose } from "../../../proto/rules/sql_expression.ts";
+import { guardSql } from "../../../proto/rules/sql_guard.ts";
+import { SqlRefusedError } from "../../../proto/rules/sql_refused.ts";
 import { MAX_SQL_LENGTH } from "../../../proto/rules/sql_lexer.ts";
 
 function accepts(sql: string, purpose: Purpose = "hunt"): void {
