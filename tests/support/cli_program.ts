@@ -32,10 +32,15 @@ export class CliProgram implements Disposable {
 
   static async make(): Promise<CliProgram> {
     const program = new CliProgram();
-    Deno.chmodSync(program.directory, 0o755);
-    await makeBundle("cli/main.ts", program.path, Deno.execPath());
-    Deno.chmodSync(program.path, 0o644);
-    return program;
+    try {
+      Deno.chmodSync(program.directory, 0o755);
+      await makeBundle("cli/main.ts", program.path, Deno.execPath());
+      Deno.chmodSync(program.path, 0o644);
+      return program;
+    } catch (error) {
+      program[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /** The command line that the launcher of an installed system amounts to. */
