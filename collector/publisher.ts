@@ -17,6 +17,8 @@ const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 5_000;
 /** Well below the agent's idle timeout. */
 const HEARTBEAT_MS = 5_000;
+/** Both tiers start at once: an agent that does not listen yet is worth a word only after this time. */
+const AGENT_START_MS = 3_000;
 /** An agent that never grants more than this gets no more than this in flight. */
 const MAX_CREDIT = 1_000_000;
 
@@ -56,6 +58,7 @@ export class Publisher {
   async run(): Promise<void> {
     let delay = FIRST_RETRY_MS;
     let lastFault = "";
+    const firstTry = Date.now();
     while (!this.#stopping) {
       const began = Date.now();
       try {
@@ -63,9 +66,11 @@ export class Publisher {
         lastFault = "";
       } catch (error) {
         const fault = error instanceof Error ? error.message : String(error);
-        // An agent that is not there yet is the usual case at start: said once, not every try.
-        if (fault !== lastFault && !this.#stopping) this.options.notice(`connection to the agent: ${fault}`);
-        lastFault = fault;
+        const starting = isAbsent(error) && this.connections === 0 && Date.now() - firstTry < AGENT_START_MS;
+        if (!starting && fault !== lastFault && !this.#stopping) {
+          this.options.notice(`connection to the agent: ${fault}`);
+          lastFault = fault; // an agent that stays away is said once, not every try
+        }
       }
       if (Date.now() - began > LAST_RETRY_MS) delay = FIRST_RETRY_MS;
       if (!this.#stopping) await this.#pause(delay * (0.75 + Math.random() / 2));
@@ -177,4 +182,9 @@ export class Publisher {
       };
     });
   }
+}
+
+/** Whether nobody listens on the socket. */
+function isAbsent(error: unknown): boolean {
+  return error instanceof Deno.errors.NotFound || error instanceof Deno.errors.ConnectionRefused;
 }
