@@ -55,7 +55,7 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
     min: 4_096,
     max: 1_073_741_824,
     unit: "bytes, a power of two",
-    default: 16_777_216,
+    default: 8_388_608,
     text: "ring buffer between kernel and collector",
   },
   "collector.poll_interval_ms": {
