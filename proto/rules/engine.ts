@@ -39,6 +39,11 @@ export interface Fault {
   readonly reason: string;
   /** How many rows of the batch it did not judge. */
   readonly rows: number;
+  /**
+   * Whether its time was up. Otherwise single rows failed, which whoever starts processes may bring about: no reason to
+   * take the rule out, or they could switch it off.
+   */
+  readonly timedOut: boolean;
 }
 
 export interface Evaluation {
@@ -161,7 +166,7 @@ export class RuleEngine implements Disposable {
   #run(program: Program, rows: readonly (readonly SqlValue[])[], hits: Hit[], faults: Fault[]): void {
     const { rule } = program;
     const begin = performance.now();
-    let unjudged = 0, reason = "";
+    let unjudged = 0, reason = "", timedOut = false;
     for (let from = 0; from < rows.length; from += SLICE) {
       const to = Math.min(from + SLICE, rows.length) - 1;
       try {
@@ -182,10 +187,11 @@ export class RuleEngine implements Disposable {
       if (left > 0 && performance.now() - begin > this.#deadlineMs) {
         unjudged += left;
         reason = `stopped after ${this.#deadlineMs} ms`;
+        timedOut = true;
         break;
       }
     }
-    if (unjudged > 0) faults.push({ rule, reason, rows: unjudged });
+    if (unjudged > 0) faults.push({ rule, reason, rows: unjudged, timedOut });
   }
 
   /** Matches between two rows, both included. */

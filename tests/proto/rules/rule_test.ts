@@ -132,7 +132,7 @@ Deno.test("validateRule() points at the place in the file where the query is at 
     61,
   );
   refusesText(inline.replace(sql, `${sql}\n  AND name = 'x'`), /literal block: sql: \|/, 11, 6);
-  refusesText(RULE.replace("sql: |", "sql: >"), /literal block: sql: \|/, 11, 8);
+  refusesText(RULE.replace("sql: |", "sql: >"), /literal block: sql: \|/, 12, 1);
 });
 
 Deno.test("parseRule() ends every text with a rule or a RuleError", () => {
