@@ -8,7 +8,7 @@
  * @module
  */
 import { settingsEnvironment } from "../proto/config.ts";
-import { BUNDLE_FLAGS, grantFlags, type Tier, type TierGrants } from "./privileges.ts";
+import { BUNDLE_FLAGS, grantFlags, RUNTIME_VARIABLES, type Tier, type TierGrants } from "./privileges.ts";
 
 export interface LauncherOptions {
   readonly tier: Tier;
@@ -28,7 +28,7 @@ export function launcherText(bundle: string, { tier, grants, deno, denoDir, args
     "/usr/bin/env",
     "-i",
     quote(`DENO_DIR=${denoDir}`),
-    "DENO_NO_UPDATE_CHECK=1",
+    ...Object.entries(RUNTIME_VARIABLES).map(([name, value]) => `${name}=${value}`),
     ...passedVariables(tier).map((name) => `\${${name}+"${name}=$${name}"}`),
     quote(deno),
     "run",

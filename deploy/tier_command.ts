@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { BUNDLE_FLAGS, grantFlags, type TierGrants } from "./privileges.ts";
+import { BUNDLE_FLAGS, grantFlags, RUNTIME_VARIABLES, type TierGrants } from "./privileges.ts";
 
 /** A directory shown at another path, to one process and its children only. */
 export interface MountedView {
@@ -98,12 +98,5 @@ export function tierEnvironment(env: Readonly<Record<string, string>>, denoDir: 
   const passed = Object.entries(env).filter(([name]) =>
     name.startsWith("DAEMONEYE_") || name === "NO_COLOR" || name === "TZ"
   );
-  return {
-    ...Object.fromEntries(passed),
-    DENO_DIR: denoDir,
-    DENO_NO_UPDATE_CHECK: "1",
-    // Memory that is freed goes back to the system: glibc keeps an arena for each thread otherwise.
-    MALLOC_ARENA_MAX: "1",
-    MALLOC_TRIM_THRESHOLD_: "131072",
-  };
+  return { ...Object.fromEntries(passed), ...RUNTIME_VARIABLES, DENO_DIR: denoDir };
 }
