@@ -19,8 +19,7 @@ import "./sqlite_types.ts";
 import { CATALOG, type Table } from "../catalog.ts";
 import type { SqlValue } from "../event_row.ts";
 import type { GuardedQuery } from "./sql_guard.ts";
-import { tickColumn } from "./sql_query.ts";
-import { weave } from "./weave.ts";
+import { tickColumn, weave } from "./weave.ts";
 
 /**
  * `limits` of a connection that runs SQL of rules and hunts. `length` holds the longest row of the store, an alert whose

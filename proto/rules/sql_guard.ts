@@ -10,7 +10,8 @@
 import { type Node, parse } from "sql-parser-cst";
 import { type LexedSql, lexSql } from "./sql_lexer.ts";
 import type { Purpose } from "./sql_expression.ts";
-import { type Insertion, type Output, QueryCheck } from "./sql_query.ts";
+import type { Insertion, Output } from "./sql_from.ts";
+import { QueryCheck } from "./sql_query.ts";
 import { refuse, SqlRefusedError } from "./sql_refused.ts";
 import { checkSyntax } from "./sql_syntax.ts";
 
