@@ -51,6 +51,7 @@ export class Start implements AsyncDisposable {
   readonly #reading: Promise<unknown>;
   stdout = "";
   stderr = "";
+  #code: number | null = null;
 
   constructor({ checkout, state, prefix = [], env = {}, args = [] }: StartOptions) {
     this.layout = stateLayout(state ?? `${checkout}/.daemoneye`);
@@ -69,6 +70,7 @@ export class Start implements AsyncDisposable {
       const decoder = new TextDecoder();
       for await (const chunk of stream) keep(decoder.decode(chunk, { stream: true }));
     };
+    void this.process.status.then(({ code }) => this.#code = code);
     this.#reading = Promise.all([
       gather(this.process.stdout, (text) => this.stdout += text),
       gather(this.process.stderr, (text) => this.stderr += text),
@@ -92,10 +94,14 @@ export class Start implements AsyncDisposable {
     });
   }
 
-  async until(what: string, holds: () => boolean): Promise<void> {
+  /** Waits, and gives up early when it ends meanwhile, unless that is what is `asked` for. */
+  async until(what: string, holds: () => boolean, asked = false): Promise<void> {
     const end = performance.now() + PATIENCE_MS;
     while (!holds()) {
-      if (performance.now() > end) throw new Error(`It did not come about that ${what}\n${this.stderr}${this.stdout}`);
+      if (performance.now() > end || (this.#code !== null && !asked)) {
+        const why = this.#code === null ? "" : `, as it ended with ${this.#code}`;
+        throw new Error(`It did not come about that ${what}${why}\n${this.stderr}${this.stdout}`);
+      }
       await new Promise((resolve) => setTimeout(resolve, 25));
     }
   }
