@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import { gapSince, readStatus, writeStatus } from "../../collector/status_file.ts";
+import type { CollectorStatus } from "../../proto/status.ts";
+
+const STATUS: CollectorStatus = {
+  bootId: "boot-1",
+  time: 10_000,
+  uptimeMs: 5_000,
+  pid: 42,
+  userId: 64171,
+  version: "0.1.0",
+  state: "running",
+  memoryBytes: 1,
+  cpuMs: 1,
+  notices: [],
+  noticeCount: 0,
+  collectorId: "procmond",
+  epoch: "epoch-1",
+  sources: [],
+  confinement: "",
+  connected: true,
+  lastSequence: 9,
+  acknowledgedSequence: 7,
+  acknowledgedTime: 9_000,
+  queuedEvents: 2,
+  trackedProcesses: 3,
+  forksSinceBoot: 100,
+  counters: { events: 9 },
+};
+
+Deno.test("writeStatus() replaces the file whole, and readStatus() reads it back", async () => {
+  const directory = await Deno.makeTempDir(), path = `${directory}/status.pb`;
+  writeStatus(path, STATUS);
+  writeStatus(path, { ...STATUS, lastSequence: 10 });
+  assert.equal(readStatus(path)!.lastSequence, 10);
+  assert.deepEqual([...Deno.readDirSync(directory)].map((entry) => entry.name), ["status.pb"]);
+  await Deno.remove(directory, { recursive: true });
+});
+
+Deno.test("readStatus() gives nothing for a file that is missing, damaged or too large", async () => {
+  const directory = await Deno.makeTempDir(), path = `${directory}/status.pb`;
+  assert.equal(readStatus(path), null);
+  await Deno.writeFile(path, crypto.getRandomValues(new Uint8Array(512)).fill(0xff, 0, 8));
+  assert.equal(readStatus(path), null);
+  await Deno.truncate(path, 2_000_000);
+  assert.equal(readStatus(path), null);
+  await Deno.remove(directory, { recursive: true });
+});
+
+Deno.test("gapSince() begins where the agent had everything, and bounds what was missed by the kernel's count", () => {
+  const gap = gapSince(STATUS, { time: 12_000, bootId: "boot-1", forksSinceBoot: 130 });
+  assert.deepEqual([gap.source, gap.recordKind, gap.from, gap.to, gap.count], [
+    "collector",
+    "all",
+    9_000,
+    12_000,
+    null,
+  ]);
+  assert.match(gap.reason, /ended without a word .* counted 30 forks meanwhile/);
+});
+
+Deno.test("gapSince() tells a stop from an end without a word, and a boot from none", () => {
+  const stopped = gapSince({ ...STATUS, state: "stopped" }, { time: 12_000, bootId: "boot-2", forksSinceBoot: 5 });
+  assert.match(stopped.reason, /was stopped .* the host was booted meanwhile/);
+});
+
+Deno.test("gapSince() never ends before it begins, also when the clock was set back", () => {
+  const gap = gapSince(STATUS, { time: 3_000, bootId: "boot-1", forksSinceBoot: null });
+  assert.deepEqual([gap.from, gap.to], [3_000, 3_000]);
+});
