@@ -14,7 +14,7 @@ import { guardSql } from "../../../proto/rules/sql_guard.ts";
 import { createTable, storeLike } from "./store_like.ts";
 
 /** A store with many rows in `process_events`, where a query that joins it with itself does not end. */
-function bigStore(rows = 5_000): DatabaseSync {
+function bigStore(rows = 8_000): DatabaseSync {
   const db = new DatabaseSync(":memory:", { limits: READ_LIMITS });
   for (const table of CATALOG.values()) db.exec(createTable(table));
   db.exec(
@@ -163,7 +163,7 @@ Deno.test("runGuarded() stops whatever does not end, at its deadline", () => {
       what,
     );
     const took = performance.now() - begin;
-    assert(took >= 100 && took < 400, `${what}: ${took} ms`);
+    assert(took >= 100 && took < 1_000, `${what}: ${took} ms`);
   }
 });
 
