@@ -14,6 +14,8 @@ import { MAX_PART_PROCESSES } from "./snapshot_codec.ts";
 export const BATCH_BYTES = 262_144;
 /** Tag and length of a field, or a tag and a number. */
 const FIELD_BYTES = 12;
+/** An event has fewer fields. */
+const MAX_FIELDS = 50;
 
 export interface BatchLimits {
   readonly maxItems?: number;
@@ -34,17 +36,24 @@ export function* snapshotParts(
   yield* cut(processes, limits.maxItems ?? MAX_PART_PROCESSES, limits.maxBytes ?? BATCH_BYTES);
 }
 
-/** No fewer bytes than the item takes in a message. */
+/** No fewer bytes than the item takes in a message. Written out: it is asked for every event. */
 export function encodedBound(item: ProcessEvent | ProcessState): number {
-  let bytes = FIELD_BYTES;
-  for (const value of Object.values(item)) {
-    bytes += FIELD_BYTES;
-    // A UTF-16 code unit takes at most three bytes of UTF-8.
-    if (typeof value === "string") bytes += 3 * value.length;
-    else if (value instanceof Uint8Array) bytes += value.length;
-    else if (Array.isArray(value)) { for (const text of value as string[]) bytes += FIELD_BYTES + 3 * text.length; }
+  let units = item.execId.length + size(item.parentExecId) + item.name.length + size(item.executablePath) +
+    size(item.userName);
+  if ("status" in item) units += item.status.length;
+  else {
+    units += size(item.cwd) + size(item.tty) + size(item.executableHash) + size(item.hashAlgorithm) +
+      size(item.fuzzyHash) + size(item.parentName) + size(item.parentExecutablePath) + size(item.parentCommandLine) +
+      size(item.containerId) + size(item.cgroupPath) + size(item.stdinKind) + size(item.stdoutKind) +
+      size(item.environment) + size(item.reason) + item.source.length;
+    for (const field of item.modifiedFields) units += FIELD_BYTES + field.length;
   }
-  return bytes;
+  // A UTF-16 code unit takes at most three bytes of UTF-8.
+  return MAX_FIELDS * FIELD_BYTES + (item.argv?.length ?? 0) + 3 * units;
+}
+
+function size(text: string | null): number {
+  return text === null ? 0 : text.length;
 }
 
 function* cut<T extends ProcessEvent | ProcessState>(
