@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { INSTALLED_STATE, stateLayout } from "../proto/state_layout.ts";
 import { CHECKOUT, makeBundle, PROGRAMS } from "./bundle.ts";
@@ -133,8 +133,21 @@ async function buildLaunchers(bundles: Bundles, { paths, args, out }: BuildOptio
     differences.push(...await launcherDifferences(output, grants));
     console.log(`${output}  ${megabytes(output)}, runs ${deno}`);
   }
+  if (!othersReach(deno)) {
+    console.log(
+      `other users cannot execute ${deno}, so these launchers are for this user; name another Deno with --deno`,
+    );
+  }
   await fillDenoDir({ deno, denoDir }, TIERS.map((tier) => `${out}/daemoneye-${tier}`), ["--ext=js"]);
   return differences;
+}
+
+/** Whether every user may pass the way to a program and execute it. */
+function othersReach(program: string): boolean {
+  for (let path = program; path !== "/"; path = dirname(path)) {
+    if (((Deno.statSync(path).mode ?? 0) & 0o001) === 0) return false;
+  }
+  return true;
 }
 
 /** The executables could not be made. */

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { stripVTControlCharacters } from "node:util";
 import { CHECKOUT } from "./bundle.ts";
 
 interface TestClass {
@@ -45,7 +46,8 @@ async function runClass({ args }: TestClass, more: readonly string[]): Promise<O
   const child = new Deno.Command(Deno.execPath(), {
     args: ["test", "--no-prompt", ...more, ...args],
     cwd: CHECKOUT,
-    env: { NO_COLOR: "1", RUST_BACKTRACE: "0" },
+    // Nothing else is changed: tests see the environment that a person has.
+    env: { RUST_BACKTRACE: "0" },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
@@ -57,7 +59,8 @@ async function runClass({ args }: TestClass, more: readonly string[]): Promise<O
       rest += text;
       const lines = rest.split("\n");
       rest = lines.pop()!;
-      for (const line of lines) {
+      for (const coloured of lines) {
+        const line = stripVTControlCharacters(coloured);
         const summary = SUMMARY.exec(line);
         const need = NEED_LINE.exec(line);
         if (need !== null) outcome.reasons.add(need[1]!);
@@ -67,7 +70,7 @@ async function runClass({ args }: TestClass, more: readonly string[]): Promise<O
           outcome.failed += Number(summary[2]);
           outcome.skipped += Number(summary[3] ?? 0);
         }
-        to.writeSync(new TextEncoder().encode(`${line}\n`));
+        to.writeSync(new TextEncoder().encode(`${to.isTerminal() && !Deno.noColor ? coloured : line}\n`));
       }
     }
   };

@@ -13,6 +13,7 @@ import { installedPaths, type Tier, tierGrants, type TierPaths, TIERS } from "..
 import { prepareState } from "../../deploy/state_directory.ts";
 import { asLimitedRoot, asSelf, asUser, COLLECTOR_CAPABILITIES } from "../../deploy/tier_command.ts";
 import { stateLayout } from "../../proto/state_layout.ts";
+import { denoForAll } from "../support/checkout.ts";
 import { needs } from "../support/needs.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
@@ -144,7 +145,8 @@ Deno.test("launchers do the whole job under their grants, whatever stands around
   const state = `${directory.path}/state`, out = `${directory.path}/out`, layout = stateLayout(state);
   const rules = `${directory.path}/rules`;
   await run(["cp", "-r", `${ROOT}rules`, rules]);
-  const built = await build(["--launcher", "--state", state, "--rules", rules, "--out", out]);
+  const deno = await denoForAll(`${directory.path}/bin`);
+  const built = await build(["--launcher", "--state", state, "--rules", rules, "--out", out, "--deno", deno]);
   assert.equal(built.code, 0, built.stderr);
   const who = asRoot.ignore ? ordinaryPrincipals(Deno.uid()!, Deno.gid()!) : principalsOf("", "");
   prepareState(layout, who);
@@ -183,11 +185,23 @@ Deno.test("launchers do the whole job under their grants, whatever stands around
     const { stdout } = await run([`${out}/daemoneye-cli`, "query", sql, "--format", "json"]);
     return stdout === "" ? [] : JSON.parse(stdout);
   };
+  const stop = async (signal: Deno.Signal): Promise<number[]> => {
+    const codes: number[] = [];
+    for (const process of [collector, agent]) {
+      try {
+        process.kill(signal);
+      } catch {
+        // It has ended: its code tells.
+      }
+      codes.push((await process.status).code);
+    }
+    return codes;
+  };
   const until = async (what: string, holds: () => Promise<boolean>): Promise<void> => {
     const end = performance.now() + 30_000;
     while (!await holds()) {
       if (performance.now() > end) {
-        for (const process of [agent, collector]) process.kill("SIGKILL");
+        await stop("SIGKILL");
         throw new Error(`It did not come about that ${what}\n${(await words).join("\n")}`);
       }
       await new Promise((resolve) => setTimeout(resolve, 100));
@@ -204,10 +218,7 @@ Deno.test("launchers do the whole job under their grants, whatever stands around
     await Deno.remove(implant);
   });
   await t.step("they stop on SIGTERM", async () => {
-    collector.kill("SIGTERM");
-    assert.equal((await collector.status).code, 0);
-    agent.kill("SIGTERM");
-    assert.equal((await agent.status).code, 0);
+    assert.deepEqual(await stop("SIGTERM"), [0, 0]);
     await words;
   });
 });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { placeOf, PLACES } from "../../deploy/place.ts";
 import { FIXED_IDS } from "../../deploy/principals.ts";
-import { copyCheckout, copyDenoDir, processesWith, Start, succeed } from "../support/checkout.ts";
+import { copyCheckout, copyDenoDir, denoForAll, processesWith, Start, succeed } from "../support/checkout.ts";
 import { needs } from "../support/needs.ts";
 
 const asRoot = needs({ root: true, setpriv: true });
@@ -185,9 +185,10 @@ Deno.test({
       ? []
       : ["/usr/bin/setpriv", `--reuid=${user}`, `--regid=${user}`, "--clear-groups", "--inh-caps=-all", "--"];
     await copyDenoDir(`${checkout.directory}/deno_dir`);
+    const deno = await denoForAll(`${checkout.directory}/bin`);
     if (!asRoot.ignore) await succeed("chown", "-R", `${user}:${user}`, checkout.directory);
     const env = { DENO_DIR: `${checkout.directory}/deno_dir`, HOME: checkout.directory };
-    await using start = new Start({ checkout: checkout.path, prefix, env });
+    await using start = new Start({ checkout: checkout.path, deno, prefix, env });
     await start.connected();
     await t.step("both tiers are that user without capabilities", () => {
       for (const { pid } of [start.collectorStatus()!, start.agentStatus()!]) {
@@ -233,6 +234,7 @@ Deno.test({
     await Deno.chmod(checkout.directory, 0o755);
     await using start = new Start({
       checkout: checkout.path,
+      deno: await denoForAll(`${checkout.directory}/bin`),
       prefix: ["/usr/bin/setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "--"],
       env: { DENO_DIR: "/tmp/no-such-deno-dir-of-daemoneye", HOME: "/" },
     });

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { dirname } from "node:path";
 import { type StateLayout, stateLayout } from "../../proto/state_layout.ts";
 import type { AgentStatus, CollectorStatus } from "../../proto/status.ts";
 import { decodeAgentStatus, decodeCollectorStatus } from "../../proto/status_codec.ts";
@@ -28,6 +29,19 @@ export async function copyDenoDir(directory: string): Promise<void> {
   await succeed("cp", "-r", "--reflink=auto", "--", `${denoDir}/npm`, `${denoDir}/dl`, directory);
 }
 
+/** A Deno that every user can execute: the one that runs the test, or a copy of it in `directory`. */
+export async function denoForAll(directory: string): Promise<string> {
+  const deno = await Deno.realPath(Deno.execPath());
+  for (let path = deno; path !== "/"; path = dirname(path)) {
+    if (((await Deno.stat(path)).mode! & 0o001) !== 0) continue;
+    await Deno.mkdir(directory, { recursive: true });
+    await Deno.copyFile(deno, `${directory}/deno`);
+    await Deno.chmod(`${directory}/deno`, 0o755);
+    return `${directory}/deno`;
+  }
+  return deno;
+}
+
 export async function succeed(program: string, ...args: string[]): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(program, { args, stdin: "null" }).output();
   const decoder = new TextDecoder();
@@ -38,6 +52,7 @@ export async function succeed(program: string, ...args: string[]): Promise<strin
 export interface StartOptions {
   readonly checkout: string;
   readonly state?: string;
+  readonly deno?: string;
   /** In front of the command: another user, for one. */
   readonly prefix?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -53,9 +68,9 @@ export class Start implements AsyncDisposable {
   stderr = "";
   #code: number | null = null;
 
-  constructor({ checkout, state, prefix = [], env = {}, args = [] }: StartOptions) {
+  constructor({ checkout, state, deno = Deno.execPath(), prefix = [], env = {}, args = [] }: StartOptions) {
     this.layout = stateLayout(state ?? `${checkout}/.daemoneye`);
-    const command = [...prefix, Deno.execPath(), "run", "-A", "--quiet", `${checkout}/deploy/start.ts`];
+    const command = [...prefix, deno, "run", "-A", "--quiet", `${checkout}/deploy/start.ts`];
     if (state !== undefined) command.push("--state", state);
     const [program, ...rest] = [...command, ...args];
     this.process = new Deno.Command(program!, {
