@@ -10,7 +10,7 @@ import { basename, dirname, resolve } from "node:path";
 import { ConfigError, type Settings } from "../proto/config.ts";
 import { stateLayout } from "../proto/state_layout.ts";
 import { bundle, BundleError, CHECKOUT } from "./bundle.ts";
-import { fillDenoDir, ordinaryPlace, type Place, rootPlace } from "./place.ts";
+import { agentMayRead, fillDenoDir, ordinaryPlace, type Place, rootPlace } from "./place.ts";
 import { ordinaryPrincipals, PrincipalError, principalsOf } from "./principals.ts";
 import {
   GrantError,
@@ -87,6 +87,7 @@ export async function prepareLaunch(flags: LaunchFlags, tiers: readonly ("collec
   const place = asRoot ? await rootPlace(state, principals) : ordinaryPlace(state);
   const placed = placedSettings(place.state, place.shippedRules, flags, (path) => seenFromHere(path, place));
   const { settings, config } = placed;
+  if (asRoot) await requireReadable(placed.configFiles, place, principals);
   const programs = (await bundle(["collector", "agent", "viewer"], place.programs, Deno.execPath())).paths;
   await fillDenoDir(place, Object.values(programs));
   const paths: TierPaths = {
@@ -143,6 +144,27 @@ function requirePrograms(asRoot: boolean): void {
     } catch {
       throw new StateError(`${path} is missing, and no tier starts without it; install the package util-linux`);
     }
+  }
+}
+
+/** A configuration file that root can read and the agent cannot would end the agent again and again. */
+async function requireReadable(files: readonly string[], place: Place, who: Principals): Promise<void> {
+  for (const path of files) {
+    const here = seenFromHere(path, place);
+    if (!isThere(here) || await agentMayRead(path, place, who)) continue;
+    throw new ConfigError(
+      `The configuration ${here} cannot be read by user ${who.agent}, as which the agent runs; ` +
+        `make it readable (it holds no secrets), or move it to /etc/daemoneye or into the state directory`,
+    );
+  }
+}
+
+function isThere(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -182,6 +182,12 @@ async function canPass(directory: string, who: Principals): Promise<boolean> {
   return passes.every(Boolean);
 }
 
+/** Whether the agent, once it is its own user, may read a file. The path is as the tiers see it. */
+export function agentMayRead(path: string, place: Place, who: Principals): Promise<boolean> {
+  const command = asUser(who.agent, who.busGroup, ["test", "-r", path]);
+  return succeeds(place.view === null ? command : inMountedView(place.view, command));
+}
+
 async function mountRefusal(view: MountedView, who: Principals): Promise<string | null> {
   const command = inMountedView(view, asUser(who.agent, who.busGroup, ["test", "-x", view.seen]));
   const { success, stderr } = await run(command);

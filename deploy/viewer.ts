@@ -13,8 +13,8 @@ import { type StateLayout, stateLayout } from "../proto/state_layout.ts";
 import { type AgentStatus, type CollectorStatus, STALE_AFTER_MS, type TierStatus } from "../proto/status.ts";
 import { decodeAgentStatus, decodeCollectorStatus } from "../proto/status_codec.ts";
 
-/** Between two looks, until the first processes were shown and from then on. */
-const EAGER_MS = 100, STEADY_MS = 500;
+/** Between two looks: until the first processes were shown, while events are shown, and from then on. */
+const EAGER_MS = 100, SHOWING_MS = 250, STEADY_MS = 1_000;
 /** Process starts that are shown although nobody asked for every event, to show that it works. */
 const FIRST_STARTS = 10;
 /** Events of one look, so that a storm does not hold it. */
@@ -32,6 +32,7 @@ class Viewer {
   readonly #since: number;
   #introduced = false;
   #shownStarts = 0;
+  #status = "";
   #lastEvent: number | null = null;
   #rate = { time: 0, events: 0, perSecond: 0 };
 
@@ -46,19 +47,24 @@ class Viewer {
       const agent = readLive(this.#layout.agentStatus, decodeAgentStatus);
       const collector = readLive(this.#layout.collectorStatus, decodeCollectorStatus);
       if (agent !== null) this.#readStore();
-      say("status", this.#summary(agent, collector));
-      await new Promise((resolve) => setTimeout(resolve, this.#introduced ? STEADY_MS : EAGER_MS));
+      const status = this.#summary(agent, collector);
+      if (status !== this.#status) say("status", this.#status = status);
+      const wait = !this.#introduced ? EAGER_MS : this.#wantsEvents() ? SHOWING_MS : STEADY_MS;
+      await new Promise((resolve) => setTimeout(resolve, wait));
     }
   }
 
+  #wantsEvents(): boolean {
+    return this.#every || this.#shownStarts < FIRST_STARTS;
+  }
+
   #readStore(): void {
-    const wantsEvents = this.#every || this.#shownStarts < FIRST_STARTS;
-    if (this.#introduced && !wantsEvents) return;
+    if (this.#introduced && !this.#wantsEvents()) return;
     let store: DatabaseSync | undefined;
     try {
       store = new DatabaseSync(this.#layout.store, { readOnly: true });
       if (!this.#introduced) this.#introduce(store);
-      if (wantsEvents) this.#showEvents(store);
+      if (this.#wantsEvents()) this.#showEvents(store);
     } catch {
       // The agent has not made it yet, or is replacing it; looked at again in a moment. Its faults are told by the agent.
     } finally {

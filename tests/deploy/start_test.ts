@@ -265,6 +265,21 @@ Deno.test("start answers a bad flag, a bad setting and a missing parent in words
       /^start: The state directory \/no\/such\/place cannot be made: \/no\/such does not exist; make it, or/,
     );
   });
+  await t.step({
+    name: "a configuration that only root can read",
+    ignore: asRoot.ignore,
+    async fn() {
+      const directory = await Deno.makeTempDir();
+      await Deno.writeTextFile(`${directory}/mine.yaml`, "collector:\n  source: proc\n");
+      const { code, text } = await run("--state", `${directory}/state`, "--config", `${directory}/mine.yaml`);
+      assert.equal(code, 1);
+      assert.match(
+        text,
+        /^start: The configuration .*\/mine.yaml cannot be read by user 64172, as which the agent runs; make it/,
+      );
+      await Deno.remove(directory, { recursive: true });
+    },
+  });
   await t.step("a setting out of its range", async () => {
     const directory = await Deno.makeTempDir();
     const { code, text } = await run("--state", `${directory}/state`, "--set", "collector.ring_bytes=5");
