@@ -160,7 +160,9 @@ Deno.test({
       const line = program.command(state, args).map((word) => `'${word}'`).join(" ");
       const { stdout } = await new Deno.Command("script", {
         args: ["-qec", `stty cols 70 rows 20; ${line}`, "/dev/null"],
-        env: { ...env, TERM: "xterm" },
+        // From nothing: whoever runs the tests may have NO_COLOR set.
+        clearEnv: true,
+        env: { PATH: "/usr/bin:/bin", ...env, TERM: "xterm" },
         stdin: "null",
       }).output();
       return new TextDecoder().decode(stdout);
