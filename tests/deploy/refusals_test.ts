@@ -86,7 +86,10 @@ Deno.test("the probe finds its way to everything when it is granted everything",
   await using world = await ProbeWorld.make([]); // no hosts: nothing here goes out to the network
   const results = await world.probe(null);
   // So a refusal above is the grants' doing, and nothing else's.
-  const failed = Object.entries(results).filter(([, result]) => result !== "ok");
+  const failed = Object.entries(results).filter(([act, result]) =>
+    // A user that /etc/passwd does not name has no entry to be read.
+    result !== "ok" && !(act === "read the user by node" && result === "NotFound: Failed to get user info")
+  );
   assert.deepEqual(failed, [[
     "import from npm",
     "TypeError: npm specifiers were requested; but --no-npm is specified",
