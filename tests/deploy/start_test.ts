@@ -188,7 +188,7 @@ Deno.test({
     const deno = await denoForAll(`${checkout.directory}/bin`);
     if (!asRoot.ignore) await succeed("chown", "-R", `${user}:${user}`, checkout.directory);
     const env = { DENO_DIR: `${checkout.directory}/deno_dir`, HOME: checkout.directory };
-    await using start = new Start({ checkout: checkout.path, deno, prefix, env });
+    await using start = new Start({ checkout: checkout.path, deno, prefix, env, args: ["--events"] });
     await start.connected();
     await t.step("both tiers are that user without capabilities", () => {
       for (const { pid } of [start.collectorStatus()!, start.agentStatus()!]) {
