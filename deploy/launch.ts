@@ -10,7 +10,7 @@ import { basename, dirname, resolve } from "node:path";
 import { ConfigError, type Settings } from "../proto/config.ts";
 import { stateLayout } from "../proto/state_layout.ts";
 import { bundle, BundleError, CHECKOUT } from "./bundle.ts";
-import { agentMayRead, fillDenoDir, ordinaryPlace, type Place, rootPlace } from "./place.ts";
+import { agentMayRead, cannotBecome, fillDenoDir, ordinaryPlace, type Place, rootPlace } from "./place.ts";
 import { ordinaryPrincipals, PrincipalError, principalsOf } from "./principals.ts";
 import {
   GrantError,
@@ -80,6 +80,8 @@ export async function prepareLaunch(flags: LaunchFlags, tiers: readonly ("collec
     ? principalsOf(Deno.readTextFileSync("/etc/passwd"), Deno.readTextFileSync("/etc/group"))
     : ordinaryPrincipals(Deno.uid()!, Deno.gid()!);
   requirePrograms(asRoot);
+  const refusal = asRoot ? await cannotBecome(principals) : null;
+  if (refusal !== null) throw new PrincipalError(refusal);
   const state = stateDirectory(flags.state);
   prepareState(stateLayout(state), principals);
   const locks = tiers.map((tier) => new TierLock(stateLayout(state), tier));

@@ -32,6 +32,18 @@ export interface Place {
 }
 
 /**
+ * Why this root cannot start a process as the tiers' users, in a person's words; `null` when it can. A container may lack
+ * the capabilities, or a user namespace the numbers.
+ */
+export async function cannotBecome(who: Principals): Promise<string | null> {
+  const { success, stderr } = await run(asUser(who.agent, who.busGroup, ["/bin/sh", "-c", "exit 0"]));
+  if (success) return null;
+  const why = new TextDecoder().decode(stderr).trim().split("\n")[0];
+  return `Started as root, which may not become user ${who.agent} of group ${who.busGroup} here (${why}); in a container, ` +
+    `allow it SETUID, SETGID and SETPCAP and these numbers; or start as an ordinary user`;
+}
+
+/**
  * Makes the place for tiers that root starts on `state`, whose directories exist.
  *
  * @throws {StateError} when the state cannot be shown to the tiers.

@@ -84,7 +84,7 @@ function introduce(screen: Console, { state, asRoot, place }: Launch): void {
   }
   if (!asRoot) {
     screen.say(
-      `started as user ${Deno.uid()}, so both tiers run as that user and the kernel's event sources are closed; ` +
+      `started as user ${Deno.uid()}, so both tiers run as that user and eBPF is closed to them; ` +
         `what is missed is listed below, and root gets all of it`,
     );
   }

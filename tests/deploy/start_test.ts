@@ -243,6 +243,44 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name: "start as the root of a container does what it can, and says what it cannot",
+  ignore: withMounts.ignore,
+  async fn(t) {
+    await using checkout = await Checkout.make();
+    const without = (capability: string): string[] => [
+      "/usr/bin/setpriv",
+      `--bounding-set=-${capability}`,
+      "--inh-caps=-all",
+      "--",
+    ];
+    await t.step("no mounting: it says where the state could be", async () => {
+      await using start = new Start({ checkout: checkout.path, prefix: without("sys_admin") });
+      assert.equal(await start.ended(), 1);
+      assert.match(
+        start.stderr,
+        /^start: The users of the tiers cannot pass the way to .*\(unshare: .*\); keep the state where/,
+      );
+    });
+    await t.step("no change of user: it says what to allow", async () => {
+      await using start = new Start({ checkout: checkout.path, prefix: without("setuid") });
+      assert.equal(await start.ended(), 1);
+      assert.match(
+        start.stderr,
+        /^start: Started as root, which may not become user 64172 .*\(setpriv: .*\); in a container/,
+      );
+    });
+    await t.step("no eBPF: it takes the next source and says so", async () => {
+      await Deno.chmod(checkout.directory, 0o755);
+      await using start = new Start({ checkout: checkout.path, prefix: without("bpf,-perfmon,-sys_admin") });
+      await start.connected();
+      assert.match(start.stderr, /^collector: no ebpf source: /m);
+      assert.deepEqual(credentials(start.collectorStatus()!.pid).capabilities, NO_CAPABILITIES);
+      assert.equal(await start.end("SIGINT"), 0);
+    });
+  },
+});
+
 Deno.test("start answers a bad flag, a bad setting and a missing parent in words", async (t) => {
   const run = async (...args: string[]): Promise<{ code: number; text: string }> => {
     const { code, stderr } = await new Deno.Command(Deno.execPath(), {
