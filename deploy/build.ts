@@ -8,7 +8,7 @@
 import { dirname, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { INSTALLED_STATE, stateLayout } from "../proto/state_layout.ts";
-import { CHECKOUT, makeBundle, PROGRAMS } from "./bundle.ts";
+import { CHECKOUT, makeBundles, PROGRAMS } from "./bundle.ts";
 import { executableDifferences, launcherDifferences } from "./executable_permissions.ts";
 import { findLibc, isExplained } from "./launch.ts";
 import { launcherText } from "./launcher.ts";
@@ -83,13 +83,10 @@ async function main(): Promise<number> {
 type Bundles = Readonly<Record<Tier, string>>;
 
 async function bundleTiers(directory: string): Promise<Bundles> {
-  const entries = await Promise.all(TIERS.map(async (tier) => {
-    // The name is what a stack trace shows.
-    const path = `${directory}/daemoneye-${tier}.js`;
-    await makeBundle(PROGRAMS[tier], path, Deno.execPath());
-    return [tier, path] as const;
-  }));
-  return Object.fromEntries(entries) as Bundles;
+  // The name is what a stack trace shows.
+  const output = (tier: Tier): string => `${directory}/daemoneye-${tier}.js`;
+  await makeBundles(TIERS.map((tier) => ({ entry: PROGRAMS[tier], output: output(tier) })), Deno.execPath());
+  return Object.fromEntries(TIERS.map((tier) => [tier, output(tier)])) as Bundles;
 }
 
 /** @throws {BuildError} when there is no base binary, and with the words of `deno compile`. */

@@ -44,19 +44,37 @@ export async function bundle<P extends Program>(
   const stamp = sourceStamp();
   const paths = Object.fromEntries(programs.map((p) => [p, `${directory}/${p}.js`])) as Record<P, string>;
   const old = programs.filter((program) => readStamp(`${paths[program]}.stamp`) !== stamp);
-  await Promise.all(old.map(async (program) => {
-    const fresh = `${paths[program]}.${Deno.pid}.new`;
-    await makeBundle(PROGRAMS[program], fresh, deno);
-    Deno.chmodSync(fresh, 0o644);
-    Deno.renameSync(fresh, paths[program]);
+  const fresh = (program: P): string => `${paths[program]}.${Deno.pid}.new`;
+  await makeBundles(old.map((program) => ({ entry: PROGRAMS[program], output: fresh(program) })), deno);
+  for (const program of old) {
+    Deno.chmodSync(fresh(program), 0o644);
+    Deno.renameSync(fresh(program), paths[program]);
     // Written after the bundle: a crash in between makes it again.
     Deno.writeTextFileSync(`${paths[program]}.stamp`, stamp);
-  }));
+  }
   return { paths, made: old.length > 0 };
 }
 
-/** Bundles one entry point of the checkout into `output`. Names are kept, for stack traces. @throws {BundleError} */
-export async function makeBundle(entry: string, output: string, deno: string): Promise<void> {
+/**
+ * Bundles entry points of the checkout. Names are kept, for stack traces.
+ *
+ * The first goes alone: on a fresh machine it fetches the bundler, and several at once get into each other's way (Deno
+ * 2.9.6: "failed to copy esbuild binary").
+ *
+ * @throws {BundleError} once none is at work any more.
+ */
+export async function makeBundles(
+  bundles: readonly { readonly entry: string; readonly output: string }[],
+  deno: string,
+): Promise<void> {
+  const [first, ...rest] = bundles;
+  if (first === undefined) return;
+  await makeBundle(first.entry, first.output, deno);
+  const results = await Promise.allSettled(rest.map(({ entry, output }) => makeBundle(entry, output, deno)));
+  for (const result of results) if (result.status === "rejected") throw result.reason;
+}
+
+async function makeBundle(entry: string, output: string, deno: string): Promise<void> {
   const { success, stderr } = await new Deno.Command(deno, {
     args: ["bundle", "--quiet", "--platform=deno", "--minify", "--keep-names", `--output=${output}`, entry],
     cwd: CHECKOUT,
