@@ -74,7 +74,8 @@ export async function makeBundles(
   for (const result of results) if (result.status === "rejected") throw result.reason;
 }
 
-async function makeBundle(entry: string, output: string, deno: string): Promise<void> {
+/** Bundles one entry point of the checkout. @throws {BundleError} with the words of `deno bundle`. */
+export async function makeBundle(entry: string, output: string, deno: string): Promise<void> {
   const { success, stderr } = await new Deno.Command(deno, {
     args: ["bundle", "--quiet", "--platform=deno", "--minify", "--keep-names", `--output=${output}`, entry],
     cwd: CHECKOUT,

@@ -142,7 +142,8 @@ function one(store: DatabaseSync, sql: string, ...parameters: number[]): number 
 
 function describe(event: Readonly<Record<string, unknown>>): string {
   const who = `${event["pid"]} ${event["user_name"] ?? event["user_id"] ?? "?"}`;
-  const command = String(event["command_line"] ?? event["executable_path"] ?? event["name"] ?? "?");
+  // A process that ended before it could be read has none of these.
+  const command = String(event["command_line"] || event["executable_path"] || event["name"] || "(unknown)");
   const cut = command.length > MAX_COMMAND ? `${command.slice(0, MAX_COMMAND)}…` : command;
   if (event["event_type"] !== "stop") return `${event["event_type"]} ${who} ${cut}`;
   const how = event["exit_signal"] !== null ? `signal ${event["exit_signal"]}` : `code ${event["exit_code"] ?? "?"}`;
