@@ -236,7 +236,7 @@ Deno.test({
       checkout: checkout.path,
       deno: await denoForAll(`${checkout.directory}/bin`),
       prefix: ["/usr/bin/setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "--"],
-      env: { DENO_DIR: "/tmp/no-such-deno-dir-of-daemoneye", HOME: "/" },
+      env: { DENO_DIR: "/proc/none", HOME: "/" },
     });
     assert.equal(await start.ended(), 1);
     assert.match(start.stderr, /user 12345 may not write .*; start from a checkout of your own, or name a directory/);
