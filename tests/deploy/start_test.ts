@@ -232,11 +232,12 @@ Deno.test({
   async fn() {
     await using checkout = await Checkout.make();
     await Deno.chmod(checkout.directory, 0o755);
+    await copyDenoDir(`${checkout.directory}/deno_dir`);
     await using start = new Start({
       checkout: checkout.path,
       deno: await denoForAll(`${checkout.directory}/bin`),
       prefix: ["/usr/bin/setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "--"],
-      env: { DENO_DIR: "/proc/none", HOME: "/" },
+      env: { DENO_DIR: `${checkout.directory}/deno_dir`, HOME: "/" },
     });
     assert.equal(await start.ended(), 1);
     assert.match(start.stderr, /user 12345 may not write .*; start from a checkout of your own, or name a directory/);
