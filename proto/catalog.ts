@@ -25,6 +25,8 @@ export interface Table {
   readonly key: readonly string[];
   /** Further indexes, each a list of columns. */
   readonly indexes: readonly (readonly string[])[];
+  /** A column that is indexed only where it is NULL: what is asked for is open, and what is closed costs nothing. */
+  readonly openColumn?: string;
 }
 
 function column(name: string, type: ColumnType, description: string): Column {
@@ -93,7 +95,8 @@ const processes: Table = {
   name: "processes",
   description: "One row per process, alive or ended, with its last known state",
   key: ["process_id"],
-  indexes: [["pid"], ["parent_exec_id"], ["end_time"]],
+  indexes: [["pid"], ["parent_exec_id"]],
+  openColumn: "end_time",
   columns: [
     column("process_id", "TEXT", "names the process: boot, pid, start tick"),
     column("exec_id", "TEXT", "its last execution"),

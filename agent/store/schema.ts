@@ -48,5 +48,8 @@ function tableStatements(table: Table): string[] {
     ...table.indexes.map((index) =>
       `CREATE INDEX ${table.name}_${index.join("_")} ON ${table.name} (${index.join(", ")})`
     ),
+    ...(table.openColumn === undefined ? [] : [
+      `CREATE INDEX ${table.name}_open ON ${table.name} (${table.openColumn}) WHERE ${table.openColumn} IS NULL`,
+    ]),
   ];
 }
