@@ -162,7 +162,7 @@ Deno.test({
         args: ["-qec", `stty cols 70 rows 20; ${line}`, "/dev/null"],
         // From nothing: whoever runs the tests may have NO_COLOR set.
         clearEnv: true,
-        env: { PATH: "/usr/bin:/bin", ...env, TERM: "xterm" },
+        env: { ...program.environment, ...env, TERM: "xterm" },
         stdin: "null",
       }).output();
       return new TextDecoder().decode(stdout);

@@ -43,6 +43,11 @@ export class CliProgram implements Disposable {
     }
   }
 
+  /** All that the program gets of the environment. Deno wants a directory of its own also where nobody has a home. */
+  get environment(): Record<string, string> {
+    return { PATH: "/usr/bin:/bin", DENO_DIR: `${this.directory}/deno_dir` };
+  }
+
   /** The command line that the launcher of an installed system amounts to. */
   command(state: TestState, args: readonly string[], flags?: readonly string[]): string[] {
     const grants = tierGrants("cli", {
@@ -62,7 +67,7 @@ export class CliProgram implements Disposable {
     const child = new Deno.Command(program!, {
       args: rest,
       clearEnv: true,
-      env: { PATH: "/usr/bin:/bin", TZ: "UTC", ...options.env },
+      env: { ...this.environment, TZ: "UTC", ...options.env },
       stdin: options.stdin === undefined ? "null" : "piped",
       stdout: "piped",
       stderr: "piped",
