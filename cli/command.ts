@@ -33,7 +33,7 @@ export interface OptionDefinition {
   readonly type: "string" | "boolean";
   readonly short?: string;
   readonly multiple?: true;
-  /** Placeholder of the value in the help. */
+  /** What stands for the value in the help, such as `DIR`. */
   readonly value?: string;
   readonly text: string;
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import { MAX_CONFIG_BYTES } from "../proto/config.ts";
+import { parseToken } from "../proto/token.ts";
 
 /** Text of a configuration file, `null` when it is not there or may not be looked for. */
 export function readFileIfThere(path: string): string | null {
@@ -22,18 +23,13 @@ export function readFileIfThere(path: string): string | null {
 export function readToken(path: string): string {
   let text: string;
   try {
-    text = Deno.readTextFileSync(path).trim();
+    text = Deno.readTextFileSync(path);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new Error(
       `The token ${path} cannot be read (${why}); start the tiers with 'deno task start', which makes it`,
-      {
-        cause: error,
-      },
+      { cause: error },
     );
   }
-  if (!/^[0-9a-f]{64}$/.test(text)) {
-    throw new SyntaxError(`The token ${path} is not 64 hexadecimal digits; delete it and start again`);
-  }
-  return text;
+  return parseToken(text, path);
 }
