@@ -35,9 +35,7 @@ const SYMBOLS = {
 
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
-  connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   send: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
-  recv: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
   /** The message headers hold addresses: they and what they name belong in a {@linkcode NativeArena}. */
   recvmmsg: { parameters: ["i32", "usize", "u32", "i32", "usize"], result: "i32" },
   setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
@@ -47,7 +45,6 @@ const SYMBOLS = {
   poll: { parameters: ["buffer", "u32", "i32"], result: "i32" },
   /** On a thread of the pool; `errno` cannot be had from it. */
   pollAsync: { name: "poll", parameters: ["buffer", "u32", "i32"], result: "i32", nonblocking: true },
-  eventfd: { parameters: ["u32", "i32"], result: "i32" },
 
   mmap: { parameters: ["usize", "usize", "i32", "i32", "i32", "i64"], result: "usize" },
   munmap: { parameters: ["usize", "usize"], result: "i32" },
@@ -55,27 +52,19 @@ const SYMBOLS = {
   copyFrom: { name: "memcpy", parameters: ["buffer", "usize", "usize"], result: "usize" },
   copyTo: { name: "memcpy", parameters: ["usize", "buffer", "usize"], result: "usize" },
 
-  ioctl: { parameters: ["i32", "u64", "u64"], result: "i32" },
-  ioctlBuffer: { name: "ioctl", parameters: ["i32", "u64", "buffer"], result: "i32" },
-  prctl: { parameters: ["i32", "u64", "u64", "u64", "u64"], result: "i32" },
-
   /** glibc changes the ids of every thread of the process, unlike the system calls. */
   setresuid: { parameters: ["u32", "u32", "u32"], result: "i32" },
   setresgid: { parameters: ["u32", "u32", "u32"], result: "i32" },
   setgroups: { parameters: ["usize", "buffer"], result: "i32" },
   getresuid: { parameters: ["buffer", "buffer", "buffer"], result: "i32" },
-  getresgid: { parameters: ["buffer", "buffer", "buffer"], result: "i32" },
 
   syscall: { parameters: ["i64", "u64", "u64", "u64", "u64", "u64", "u64"], result: "i32" },
-  /** `capget` and `capset`: two buffers. */
-  syscallTwoBuffers: { name: "syscall", parameters: ["i64", "buffer", "buffer"], result: "i32" },
   /** `bpf`: a command, its attributes and their size. */
   syscallBuffer: { name: "syscall", parameters: ["i64", "u64", "buffer", "u64"], result: "i32" },
 
   getpid: { parameters: [], result: "i32" },
   getpagesize: { parameters: [], result: "i32" },
   clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
-  uname: { parameters: ["buffer"], result: "i32" },
   errnoLocation: { name: "__errno_location", parameters: [], result: "usize" },
 } as const satisfies Deno.ForeignLibraryInterface;
 

@@ -100,11 +100,6 @@ export function readArguments(pid: number): { argv: Uint8Array; length: number |
   return readCommand(putPid(pid));
 }
 
-/** The executable's path, `null` when it may not be known. */
-export function readExecutable(pid: number): string | null {
-  return readLink(putPid(pid), EXE);
-}
-
 /** Credentials of every thread of this process. */
 export function readThreadCredentials(): ThreadCredentials[] {
   const fd = checked(

@@ -8,44 +8,14 @@
 
 export interface SyscallNumbers {
   readonly bpf: number;
-  readonly capget: number;
-  readonly capset: number;
-  readonly seccomp: number;
-  readonly perf_event_open: number;
-  readonly gettid: number;
-  readonly pidfd_open: number;
-  readonly close_range: number;
-  readonly landlock_create_ruleset: number;
-  readonly landlock_add_rule: number;
-  readonly landlock_restrict_self: number;
 }
-
-const SAME_EVERYWHERE = {
-  pidfd_open: 434,
-  close_range: 436,
-  landlock_create_ruleset: 444,
-  landlock_add_rule: 445,
-  landlock_restrict_self: 446,
-};
 
 export const SYSCALLS_BY_ARCHITECTURE: Readonly<Record<"x86_64" | "aarch64", SyscallNumbers>> = {
   x86_64: {
-    ...SAME_EVERYWHERE,
     bpf: 321,
-    capget: 125,
-    capset: 126,
-    seccomp: 317,
-    perf_event_open: 298,
-    gettid: 186,
   },
   aarch64: {
-    ...SAME_EVERYWHERE,
     bpf: 280,
-    capget: 90,
-    capset: 91,
-    seccomp: 277,
-    perf_event_open: 241,
-    gettid: 178,
   },
 };
 
