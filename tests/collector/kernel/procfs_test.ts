@@ -33,6 +33,14 @@ class Sleeper implements AsyncDisposable {
     return this;
   }
 
+  /** Waits until it sleeps in the program: what is still being loaded runs, or waits for a disk. */
+  untilAsleep(): Promise<this> {
+    return this.until(() => {
+      const entry = readProcess(this.pid);
+      return entry?.name === "sleep" && entry.status === "sleeping";
+    });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#child.kill("SIGKILL");
     await this.#child.status;
@@ -42,7 +50,7 @@ class Sleeper implements AsyncDisposable {
 Deno.test("readProcess() shows a process with its very arguments", async () => {
   const args = ["60", "0.25", "0.5"];
   await using sleeper = new Sleeper("sleep", args);
-  await sleeper.until(() => readProcess(sleeper.pid)?.name === "sleep");
+  await sleeper.untilAsleep();
   const entry = readProcess(sleeper.pid)!;
   assert.equal(entry.pid, sleeper.pid);
   assert.equal(entry.ppid, Deno.pid);
@@ -64,7 +72,7 @@ Deno.test("readProcess() shows a process with its very arguments", async () => {
 
 Deno.test("the process table holds what single looks show", async () => {
   await using sleeper = new Sleeper("sleep", ["61"]);
-  await sleeper.until(() => readProcess(sleeper.pid)?.name === "sleep");
+  await sleeper.untilAsleep();
   const table = readProcessTable();
   assert.equal(new Set(table.map((entry) => entry.pid)).size, table.length);
   const { cpuTime: _, ...found } = table.find((entry) => entry.pid === sleeper.pid)!;
@@ -76,7 +84,7 @@ Deno.test("the process table holds what single looks show", async () => {
 
 Deno.test("a table that knows an earlier one reads no settled process whole again", async () => {
   await using sleeper = new Sleeper("sleep", ["62"]);
-  await sleeper.until(() => readProcess(sleeper.pid)?.name === "sleep");
+  await sleeper.untilAsleep();
   const marked = new Map(readProcessTable().map((entry) => [entry.pid, { ...entry, executablePath: "/marked" }]));
   const of = (settledBefore: number): string | null =>
     readProcessTable(marked, settledBefore).find((entry) => entry.pid === sleeper.pid)!.executablePath;

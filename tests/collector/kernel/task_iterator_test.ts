@@ -5,6 +5,7 @@ import { TaskIterator } from "../../../collector/kernel/task_iterator.ts";
 import { taskStatus } from "../../../collector/kernel/task_records.ts";
 import type { TableEntry } from "../../../collector/sources/source.ts";
 import { TICK_NS } from "../../../proto/identity.ts";
+import { MAX_ARGV_BYTES } from "../../../proto/process_event.ts";
 import { compileC } from "../../support/compile_c.ts";
 import { needs } from "../../support/needs.ts";
 
@@ -24,6 +25,8 @@ function openIterator({ deadlineMs, without }: IteratorOptions = {}): TaskIterat
   return Object.assign(iterator, { [Symbol.dispose]: () => iterator.close() });
 }
 
+const latin1 = (bytes: Uint8Array): string => new TextDecoder("latin1").decode(bytes);
+
 /** What `/proc` says of a process that does not change meanwhile; null when it is gone or hidden from root. */
 function fromProc(pid: number): Record<string, unknown> | null {
   try {
@@ -39,7 +42,8 @@ function fromProc(pid: number): Record<string, unknown> | null {
       startTicks: Number(fields[19]),
       // Workers of the kernel show what they work on here.
       name: kernelThread ? null : /^Name:\t(.*)$/m.exec(status)?.[1],
-      argv: Deno.readFileSync(`/proc/${pid}/cmdline`),
+      // A host can run a process with more arguments than are kept; as text, because their difference is shown fast.
+      argv: latin1(Deno.readFileSync(`/proc/${pid}/cmdline`).subarray(0, MAX_ARGV_BYTES)),
       executablePath: kernelThread || fields[0] === "Z" ? null : Deno.readLinkSync(`/proc/${pid}/exe`),
       userId: ids("Uid")[0],
       effectiveUserId: ids("Uid")[1],
@@ -59,7 +63,7 @@ function comparable(entry: TableEntry): Record<string, unknown> {
     ppid: entry.ppid,
     startTicks: Math.floor(entry.startTime / TICK_NS),
     name: entry.kernelThread ? null : entry.name,
-    argv: entry.argv,
+    argv: entry.argv && latin1(entry.argv),
     executablePath: entry.executablePath,
     userId: entry.userId,
     effectiveUserId: entry.effectiveUserId,
