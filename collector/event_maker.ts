@@ -10,6 +10,7 @@
 
 import {
   blankProcessEvent,
+  type ExecutableKind,
   type Gap,
   type ProcessEvent,
   type ProcessEventKind,
@@ -18,8 +19,12 @@ import {
 import type { ExitRecord, LossRecord, TableEntry } from "./sources/source.ts";
 import type { TrackedProcess } from "./tracked_process.ts";
 
+/** The kernel's path of a memfd: `/memfd:` and the name that its maker gave it. */
+const MEMFD = "/memfd:";
+
 export class EventMaker {
   #offsetMs = 0;
+  #hostMounts: number | null = null;
   readonly #source: string;
   readonly #userName: (userId: number) => string | null;
   /** Names since the last {@linkcode begin}: a storm has few users and many events. */
@@ -39,6 +44,11 @@ export class EventMaker {
   begin(offsetMs: number): void {
     this.#offsetMs = offsetMs;
     this.#names.clear();
+  }
+
+  /** Says which mount namespace is the host's own; until then no executable counts as foreign. */
+  setHostMounts(mountNamespace: number | null): void {
+    this.#hostMounts = mountNamespace;
   }
 
   start(process: TrackedProcess, time: number, reason: string | null, changed: readonly string[]): ProcessEvent {
@@ -86,9 +96,14 @@ export class EventMaker {
       userId: process.userId,
       userName: this.#nameOf(process.userId),
       effectiveUserId: process.effectiveUserId,
+      groupId: process.groupId,
+      namespacePid: process.namespacePid,
       startTime: this.#startMs(process),
       cpuTimeMs: milliseconds(entry.cpuTime),
       memoryUsage: entry.memoryUsage,
+      threads: entry.threads,
+      executableKind: this.#executableKind(process),
+      context: process.context,
       status: entry.status,
       kernelThread: entry.kernelThread,
     };
@@ -117,7 +132,9 @@ export class EventMaker {
     event.argvLength = image.argvLength;
     event.inode = image.inode;
     event.device = image.device;
-    event.cgroupId = image.cgroupId;
+    event.executableKind = this.#executableKind(process);
+    event.namespacePid = process.namespacePid;
+    if (kind !== "stop") event.context = process.context;
     event.userId = process.userId;
     event.userName = this.#nameOf(process.userId);
     event.effectiveUserId = process.effectiveUserId;
@@ -130,6 +147,14 @@ export class EventMaker {
     }
     event.source = this.#source;
     return event;
+  }
+
+  #executableKind({ image, context }: TrackedProcess): ExecutableKind | null {
+    const { executablePath, onDiskMismatch } = image;
+    if (executablePath === null) return null;
+    if (onDiskMismatch === true) return executablePath.startsWith(MEMFD) ? "memfd" : "deleted";
+    const mounts = context?.mountNamespace ?? null;
+    return mounts !== null && this.#hostMounts !== null && mounts !== this.#hostMounts ? "foreign" : "file";
   }
 
   #nameOf(userId: number | null): string | null {

@@ -32,13 +32,13 @@ export class Redactor {
   imageOfExec(record: ExecRecord): Image {
     const { path, mismatch } = splitPath(record.executablePath);
     const argv = this.#redact(record.argv);
-    const { name, argvLength, inode, device, cgroupId } = record;
-    return new Image(name, path, mismatch, argv, argvLength, inode, device, cgroupId);
+    const { name, argvLength, inode, device } = record;
+    return new Image(name, path, mismatch, argv, argvLength, inode, device);
   }
 
   imageOfEntry(entry: TableEntry): Image {
     const { path, mismatch } = splitPath(entry.executablePath);
-    return new Image(entry.name, path, mismatch, this.#redact(entry.argv), entry.argvLength, null, null, null);
+    return new Image(entry.name, path, mismatch, this.#redact(entry.argv), entry.argvLength, null, null);
   }
 
   /** The image as a table entry of the same process shows it now; the very same one when nothing differs. */

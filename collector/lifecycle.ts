@@ -17,13 +17,14 @@
 
 import { bootTag, execId, processId, TICK_NS } from "../proto/identity.ts";
 import type { Gap, ProcessEvent, ProcessState } from "../proto/process_event.ts";
+import { contextChanges, Contexts, type Names } from "./contexts.ts";
 import { EventMaker, nullIfZero } from "./event_maker.ts";
 import { changesOf, type Ids, Redactor } from "./images.ts";
 import { type Clock, kernelClock } from "./kernel/clock.ts";
 import { ProcessTable, TABLE_LIMITS, type TableLimits } from "./process_table.ts";
 import type { ExecRecord, ExitRecord, ForkRecord, ProcessSource, SourceRecord, TableEntry } from "./sources/source.ts";
 import { SAME_START_NS, TrackedProcess, UNKNOWN_IMAGE } from "./tracked_process.ts";
-import { userName as nameOfUser } from "./users.ts";
+import { groupName, userName } from "./users.ts";
 
 /** How long a new process may take to its `execve` before it is reported as a fork. */
 export const FORK_PATIENCE_MS = 500;
@@ -31,7 +32,7 @@ export const FORK_PATIENCE_MS = 500;
 export interface LifecycleOptions {
   readonly bootId: string;
   readonly source: Pick<ProcessSource, "description" | "look">;
-  readonly userName?: (userId: number) => string | null;
+  readonly names?: Names;
   readonly clock?: Clock;
   readonly limits?: TableLimits;
 }
@@ -48,6 +49,7 @@ export class Lifecycle {
   readonly #table: ProcessTable;
   readonly #redactor = new Redactor();
   readonly #maker: EventMaker;
+  readonly #contexts: Contexts;
   /** Processes that were forked and not yet reported, oldest first; those reported meanwhile are skipped. */
   #forked: TrackedProcess[] = [];
   #events: ProcessEvent[] = [];
@@ -59,7 +61,9 @@ export class Lifecycle {
     this.#source = options.source;
     this.#clock = options.clock ?? kernelClock;
     this.#table = new ProcessTable(options.limits ?? TABLE_LIMITS);
-    this.#maker = new EventMaker(options.source.description.name, options.userName ?? nameOfUser);
+    const names = options.names ?? { userName, groupName };
+    this.#maker = new EventMaker(options.source.description.name, names.userName);
+    this.#contexts = new Contexts(names);
     this.#maker.begin(this.#clock.bootOffsetMs());
   }
 
@@ -92,6 +96,7 @@ export class Lifecycle {
     const added = entries.filter((entry) => this.#table.get(entry.pid) === undefined).sort(byStart)
       .map((entry) => this.#addEntry(entry, takenAt, "baseline"));
     for (const process of added) this.#adopt(process, process.ppid);
+    this.#maker.setHostMounts(this.#table.get(1)?.context?.mountNamespace ?? null);
     return this.#states(entries);
   }
 
@@ -164,10 +169,12 @@ export class Lifecycle {
     if (this.#hasEnded(pid, record.startTime, time)) return;
     const process = new TrackedProcess(pid, startTime, record.startTime === null ? "near" : "exact", UNKNOWN_IMAGE);
     process.imageSince = time;
+    process.namespacePid = record.namespacePid;
     this.#table.add(process);
     const parent = this.#adopt(process, record.ppid);
     if (parent !== null) {
       takeIds(process, parent);
+      process.context = this.#contexts.ofChild(parent.context, record.pidNamespace);
       process.kernelThread = parent.kernelThread;
       this.#table.replaceImage(process, parent.image);
     }
@@ -202,6 +209,8 @@ export class Lifecycle {
     const changed = isFirst ? [] : changesOf(process, process.image, image, record);
     process.image = image;
     takeIds(process, record);
+    process.context = this.#contexts.of(record.context, record);
+    process.namespacePid = record.namespacePid ?? process.namespacePid;
     process.kernelThread = false;
     process.imageSince = time;
     process.imageFromTable = false;
@@ -222,6 +231,8 @@ export class Lifecycle {
     const process = new TrackedProcess(record.pid, startTime, record.startTime === null ? "unknown" : "exact", image);
     this.#adopt(process, record.ppid);
     takeIds(process, record);
+    process.context = this.#contexts.of(record.context, record);
+    process.namespacePid = record.namespacePid;
     this.#pushStart(process, record.time, "late", []);
   }
 
@@ -333,6 +344,8 @@ export class Lifecycle {
   #takeFacts(process: TrackedProcess, entry: TableEntry): void {
     process.ppid = nullIfZero(entry.ppid);
     takeIds(process, entry);
+    process.context = this.#contexts.of(entry.context, entry);
+    process.namespacePid = entry.namespacePid;
     process.kernelThread = entry.kernelThread;
   }
 
@@ -340,7 +353,10 @@ export class Lifecycle {
   #compare(process: TrackedProcess, entry: TableEntry, takenAt: number): void {
     const before = process.image;
     const after = this.#redactor.update(before, entry);
-    const changed = changesOf(process, before, after, entry);
+    const context = this.#contexts.update(process.context, entry.context, process, entry);
+    const changed = [...changesOf(process, before, after, entry), ...contextChanges(process.context, context)];
+    process.context = context;
+    process.namespacePid = entry.namespacePid ?? process.namespacePid;
     process.userId = entry.userId ?? process.userId;
     process.effectiveUserId = entry.effectiveUserId ?? process.effectiveUserId;
     process.groupId = entry.groupId ?? process.groupId;

@@ -48,6 +48,7 @@ async function main(): Promise<void> {
     choice: settings.collector.source,
     ringBytes: settings.collector.ringBytes,
     pollIntervalMs: settings.collector.pollIntervalMs,
+    environment: settings.collector.environment,
   });
   const { source } = opened;
 

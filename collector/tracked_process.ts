@@ -9,6 +9,7 @@
 
 import { commandLine, splitArgv } from "../proto/argv.ts";
 import { TICK_NS } from "../proto/identity.ts";
+import type { ProcessContext } from "../proto/process_event.ts";
 
 /** Longest `parent_command_line` of an event, in characters; the parent's own events have all of it. */
 const MAX_PARENT_COMMAND = 2_048;
@@ -32,7 +33,6 @@ export class Image {
     readonly argvLength: number | null,
     readonly inode: number | null,
     readonly device: number | null,
-    readonly cgroupId: number | null,
   ) {}
 
   /** Roughly what it takes in memory, in bytes. */
@@ -57,7 +57,7 @@ export class Image {
 
   with(changes: Partial<Pick<Image, "name" | "executablePath" | "onDiskMismatch" | "argv" | "argvLength">>): Image {
     const { name, executablePath, onDiskMismatch, argv, argvLength } = { ...plain(this), ...changes };
-    return new Image(name, executablePath, onDiskMismatch, argv, argvLength, this.inode, this.device, this.cgroupId);
+    return new Image(name, executablePath, onDiskMismatch, argv, argvLength, this.inode, this.device);
   }
 }
 
@@ -67,7 +67,7 @@ function plain(image: Image): Pick<Image, "name" | "executablePath" | "onDiskMis
 }
 
 /** An image of which nothing is known. */
-export const UNKNOWN_IMAGE: Image = new Image("", null, null, null, null, null, null, null);
+export const UNKNOWN_IMAGE: Image = new Image("", null, null, null, null, null, null);
 
 /**
  * How well the start of a process is known: to the tick, from the time of its fork, or only that it was before some
@@ -93,6 +93,8 @@ export class TrackedProcess {
   effectiveUserId: number | null = null;
   groupId: number | null = null;
   kernelThread = false;
+  namespacePid: number | null = null;
+  context: ProcessContext | null = null;
   reported: Reported = "no";
   /** Since when the image is known to be this: the time of its fork or exec, or of the table that showed it. */
   imageSince = 0;

@@ -7,7 +7,7 @@
  * @module
  */
 import { MAX_BATCH_EVENTS } from "./event_codec.ts";
-import type { ProcessEvent, ProcessState } from "./process_event.ts";
+import type { ProcessContext, ProcessEvent, ProcessState } from "./process_event.ts";
 import { MAX_PART_PROCESSES } from "./snapshot_codec.ts";
 
 /** Encoded bytes at which a piece is closed: far enough below a frame's limit for the item that closes it. */
@@ -15,7 +15,7 @@ export const BATCH_BYTES = 262_144;
 /** Tag and length of a field, or a tag and a number. */
 const FIELD_BYTES = 12;
 /** An event has fewer fields. */
-const MAX_FIELDS = 50;
+const MAX_FIELDS = 75;
 
 export interface BatchLimits {
   readonly maxItems?: number;
@@ -42,14 +42,19 @@ export function encodedBound(item: ProcessEvent | ProcessState): number {
     size(item.userName);
   if ("status" in item) units += item.status.length;
   else {
-    units += size(item.cwd) + size(item.tty) + size(item.executableHash) + size(item.hashAlgorithm) +
-      size(item.fuzzyHash) + size(item.parentName) + size(item.parentExecutablePath) + size(item.parentCommandLine) +
-      size(item.containerId) + size(item.cgroupPath) + size(item.stdinKind) + size(item.stdoutKind) +
-      size(item.environment) + size(item.reason) + item.source.length;
+    units += size(item.executableHash) + size(item.hashAlgorithm) + size(item.fuzzyHash) + size(item.parentName) +
+      size(item.parentExecutablePath) + size(item.parentCommandLine) + size(item.reason) + item.source.length;
     for (const field of item.modifiedFields) units += FIELD_BYTES + field.length;
   }
+  if (item.context !== null) units += contextUnits(item.context);
   // A UTF-16 code unit takes at most three bytes of UTF-8.
   return MAX_FIELDS * FIELD_BYTES + (item.argv?.length ?? 0) + 3 * units;
+}
+
+function contextUnits(context: ProcessContext): number {
+  return size(context.cwd) + size(context.effectiveUserName) + size(context.groupName) + size(context.tty) +
+    size(context.cgroupPath) + size(context.containerId) + size(context.containerRuntime) + size(context.podId) +
+    size(context.interpreterPath) + size(context.scriptPath) + size(context.environment);
 }
 
 function size(text: string | null): number {

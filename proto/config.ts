@@ -10,6 +10,7 @@
 import { loadAll as parseYaml } from "js-yaml";
 import { parse as parseToml } from "smol-toml";
 import { parseArgs } from "node:util";
+import { SOURCE_NAMES, type SourceName } from "./process_event.ts";
 import { INSTALLED_STATE, stateLayout } from "./state_layout.ts";
 
 /** A setting is wrong, or a file of settings cannot be understood. The text says where it stands and what to do. */
@@ -28,7 +29,38 @@ type Definition =
   | { kind: "choice"; values: readonly string[]; default: string; text: string }
   | { kind: "path"; default: string; text: string }
   | { kind: "paths"; default: readonly string[]; text: string }
+  | { kind: "names"; default: readonly string[]; text: string }
   | { kind: "name"; default: string; text: string };
+
+/** Variables that say how a program was loaded, from where somebody came, and who they were before. */
+export const CAPTURED_VARIABLES: readonly string[] = [
+  "LD_*",
+  "GCONV_PATH",
+  "BASH_ENV",
+  "ENV",
+  "PROMPT_COMMAND",
+  "HISTFILE",
+  "HISTCONTROL",
+  "PYTHONPATH",
+  "PYTHONSTARTUP",
+  "PERL5LIB",
+  "PERL5OPT",
+  "RUBYOPT",
+  "NODE_OPTIONS",
+  "JAVA_TOOL_OPTIONS",
+  "SSH_CLIENT",
+  "SSH_CONNECTION",
+  "SSH_TTY",
+  "SSH_ORIGINAL_COMMAND",
+  "SUDO_USER",
+  "SUDO_COMMAND",
+  "HTTP_PROXY",
+  "HTTPS_PROXY",
+  "http_proxy",
+  "https_proxy",
+  "KUBERNETES_SERVICE_HOST",
+  "container",
+];
 
 /** Every setting there is. `""` as default of a path or name means: derived, or not used. */
 export const DEFINITIONS: Readonly<Record<string, Definition>> = {
@@ -46,7 +78,7 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
   "collector.id": { kind: "name", default: "procmond", text: "name of the collector" },
   "collector.source": {
     kind: "choice",
-    values: ["auto", "ebpf", "netlink", "proc"],
+    values: ["auto", ...SOURCE_NAMES],
     default: "auto",
     text: "event source: the best there is, or exactly this one",
   },
@@ -81,6 +113,11 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
     unit: "events",
     default: 100_000,
     text: "events kept for an agent that does not take them; more become a gap",
+  },
+  "collector.environment": {
+    kind: "names",
+    default: CAPTURED_VARIABLES,
+    text: "environment variables that are captured; a name may end with a star",
   },
   "collector.user": { kind: "name", default: "", text: "user (name or number) that the collector becomes" },
   "collector.group": { kind: "name", default: "", text: "group (name or number) that the collector becomes" },
@@ -125,11 +162,12 @@ export interface Settings {
   readonly rulesDirs: readonly string[];
   readonly collector: {
     readonly id: string;
-    readonly source: "auto" | "ebpf" | "netlink" | "proc";
+    readonly source: "auto" | SourceName;
     readonly ringBytes: number;
     readonly pollIntervalMs: number;
     readonly snapshotIntervalMs: number;
     readonly maxQueuedEvents: number;
+    readonly environment: readonly string[];
     readonly user: string;
     readonly group: string;
     readonly agentUser: string;
@@ -365,6 +403,13 @@ function checked(key: string, raw: unknown, origin: string): Value {
       if (!Array.isArray(list) || list.length > 64) throw wrong("a list of at most 64 directories");
       return list.map((part) => path(part, wrong));
     }
+    case "names": {
+      const list = typeof raw === "string" ? raw.split(",").filter((part) => part !== "") : raw;
+      if (!Array.isArray(list) || list.length > 256 || !list.every(isVariableName)) {
+        throw wrong("a list of at most 256 names of variables, each of which may end with a star");
+      }
+      return list;
+    }
     case "name": {
       const text = typeof raw === "number" ? String(raw) : raw;
       if (typeof text !== "string" || !/^[A-Za-z0-9_.-]{0,64}$/.test(text)) {
@@ -373,6 +418,10 @@ function checked(key: string, raw: unknown, origin: string): Value {
       return text;
     }
   }
+}
+
+function isVariableName(name: unknown): boolean {
+  return typeof name === "string" && /^(?:[A-Za-z_][A-Za-z0-9_]{0,127}\*?|\*)$/.test(name);
 }
 
 // A comma would split a Deno grant in two.
@@ -416,6 +465,7 @@ function shape(values: ReadonlyMap<string, Value>, origins: ReadonlyMap<string, 
       pollIntervalMs: number("collector.poll_interval_ms"),
       snapshotIntervalMs: number("collector.snapshot_interval_ms"),
       maxQueuedEvents: number("collector.max_queued_events"),
+      environment: values.get("collector.environment") as readonly string[],
       user: text("collector.user"),
       group: text("collector.group"),
       agentUser: text("collector.agent_user"),

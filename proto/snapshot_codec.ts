@@ -7,6 +7,7 @@
  */
 import { BinaryReader, type BinaryWriter } from "@bufbuild/protobuf/wire";
 import { MAX_ARGV_BYTES, type ProcessState } from "./process_event.ts";
+import { executableKind, readContext, writeContext } from "./context_codec.ts";
 import { WireError } from "./wire_error.ts";
 import {
   checkSequences,
@@ -101,6 +102,15 @@ function writeState(w: BinaryWriter, p: ProcessState): void {
   writeId(w, 113, p.memoryUsage);
   writeText(w, 122, p.status);
   w.uint32(128).bool(p.kernelThread);
+  if (p.groupId !== null) w.uint32(136).uint32(p.groupId);
+  if (p.namespacePid !== null) w.uint32(144).uint32(p.namespacePid);
+  if (p.threads !== null) w.uint32(152).uint32(p.threads);
+  if (p.executableKind !== null) writeText(w, 162, p.executableKind);
+  if (p.context !== null) {
+    w.uint32(170).fork();
+    writeContext(w, p.context);
+    w.join();
+  }
 }
 
 function readState(r: BinaryReader, end: number): ProcessState {
@@ -156,7 +166,21 @@ function readState(r: BinaryReader, end: number): ProcessState {
       case 128:
         p.kernelThread = r.bool();
         break;
-
+      case 136:
+        p.groupId = r.uint32();
+        break;
+      case 144:
+        p.namespacePid = r.uint32();
+        break;
+      case 152:
+        p.threads = r.uint32();
+        break;
+      case 162:
+        p.executableKind = executableKind(readText(r, tag));
+        break;
+      case 170:
+        p.context = readContext(r, readEnd(r, end));
+        break;
       default:
         skipUnknown(r, tag);
     }
@@ -179,9 +203,14 @@ function blankState(): ProcessState {
     userId: null,
     userName: null,
     effectiveUserId: null,
+    groupId: null,
+    namespacePid: null,
     startTime: null,
     cpuTimeMs: null,
     memoryUsage: null,
+    threads: null,
+    executableKind: null,
+    context: null,
     status: "",
     kernelThread: false,
   };

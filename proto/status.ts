@@ -43,6 +43,8 @@ export interface SourceStatus {
   readonly state: string;
   readonly detail: string;
   readonly misses: readonly string[];
+  /** Columns that this source cannot fill: NULL in every row. */
+  readonly unknownColumns: readonly string[];
 }
 
 export interface CollectorStatus extends TierStatus {

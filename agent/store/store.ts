@@ -240,8 +240,8 @@ export class Store {
   #replaceSources(collectorId: string, sources: readonly SourceStatus[], now: number): void {
     const s = this.#statements;
     s.deleteSources.run(collectorId);
-    for (const { name, state, detail, misses } of sources) {
-      s.putSource.run(collectorId, name, state, detail, JSON.stringify(misses), now);
+    for (const { name, state, detail, misses, unknownColumns } of sources) {
+      s.putSource.run(collectorId, name, state, detail, JSON.stringify(misses), JSON.stringify(unknownColumns), now);
     }
   }
 

@@ -101,7 +101,8 @@ export class RecordDecoder {
       argvLength: exactOrNull(readU64(view, at + EXEC.argvLength)),
       inode: exactOrNull(readU64(view, at + EXEC.inode)),
       device: view.getUint32(at + EXEC.device, true),
-      cgroupId: exactOrNull(readU64(view, at + EXEC.cgroupId)),
+      namespacePid: null,
+      context: null,
     };
   }
 
@@ -113,6 +114,8 @@ export class RecordDecoder {
       pid: view.getUint32(at + FORK.pid, true),
       ppid: view.getUint32(at + FORK.ppid, true),
       startTime: readU64(view, at + FORK.startTime),
+      namespacePid: null,
+      pidNamespace: null,
     };
   }
 

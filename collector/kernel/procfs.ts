@@ -203,6 +203,9 @@ function readEntry(pid: number, digits: number, known?: TableEntry, settledBefor
     userId: ids ? state.ids[0]! : null,
     groupId: ids ? state.ids[2]! : null,
     effectiveUserId: ids ? state.ids[1]! : null,
+    threads: stat.threads,
+    namespacePid: null,
+    context: null,
     kernelThread,
   };
 }

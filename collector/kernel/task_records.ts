@@ -102,6 +102,9 @@ export class TableParser {
       effectiveUserId: view.getUint32(at + PROCESS.effectiveUserId, true),
       cpuTime: readU64(view, at + PROCESS.runtime) + readU64(view, at + PROCESS.runtimeOfDead),
       memoryUsage: residentPages(view, at) * pageBytes,
+      threads: null,
+      namespacePid: null,
+      context: null,
       status: taskStatus(view.getUint32(at + PROCESS.state, true), view.getUint32(at + PROCESS.exitState, true)),
       kernelThread: (view.getUint32(at + PROCESS.flags, true) & KERNEL_THREAD) !== 0,
     };

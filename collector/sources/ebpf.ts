@@ -179,6 +179,7 @@ class EbpfSource implements ProcessSource {
       name: "ebpf",
       sees: "every process from its start to its end, however short, with all its arguments",
       misses: hindrance === null ? misses : [...misses, hindrance],
+      unknownColumns: [],
     };
   }
 

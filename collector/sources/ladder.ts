@@ -6,6 +6,7 @@
  *
  * @module
  */
+import type { SourceName } from "../../proto/process_event.ts";
 import type { SourceStatus } from "../../proto/status.ts";
 import { readProcessTable } from "../kernel/procfs.ts";
 import { openEbpfSource } from "./ebpf.ts";
@@ -16,9 +17,11 @@ import { SourceUnavailableError } from "./unavailable.ts";
 
 export interface LadderOptions {
   /** The best there is, or exactly this one. */
-  readonly choice: "auto" | "ebpf" | "netlink" | "proc";
+  readonly choice: "auto" | SourceName;
   readonly ringBytes: number;
   readonly pollIntervalMs: number;
+  /** Names of the environment variables to capture: see `EnvironmentFilter`. */
+  readonly environment: readonly string[];
 }
 
 export interface OpenedSource {
@@ -34,7 +37,10 @@ export function openBestSource(options: LadderOptions): OpenedSource {
     netlink: () => openNetlinkSource(),
     proc: () => openProcSource({ intervalMs: options.pollIntervalMs }),
   };
-  if (options.choice !== "auto") return { source: rungs[options.choice](), unavailable: [] };
+  if (options.choice !== "auto") {
+    if (!(options.choice in rungs)) throw new SourceUnavailableError(options.choice, "it is not built yet");
+    return { source: rungs[options.choice as keyof typeof rungs](), unavailable: [] };
+  }
   const unavailable: { name: string; reason: string }[] = [];
   for (const [name, open] of Object.entries(rungs)) {
     try {
@@ -49,9 +55,16 @@ export function openBestSource(options: LadderOptions): OpenedSource {
 
 /** What was opened and what was not, for the status. */
 export function sourceStatuses({ source, unavailable }: OpenedSource): SourceStatus[] {
-  const { name, sees, misses } = source.description;
+  const { name, sees, misses, unknownColumns } = source.description;
+  const refused = (rung: OpenedSource["unavailable"][number]): SourceStatus => ({
+    name: rung.name,
+    state: "unavailable",
+    detail: rung.reason,
+    misses: [],
+    unknownColumns: [],
+  });
   return [
-    ...unavailable.map((rung) => ({ name: rung.name, state: "unavailable", detail: rung.reason, misses: [] })),
-    { name, state: "active", detail: sees, misses },
+    ...unavailable.map(refused),
+    { name, state: "active", detail: sees, misses, unknownColumns },
   ];
 }

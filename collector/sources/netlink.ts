@@ -55,6 +55,7 @@ class NetlinkSource implements ProcessSource {
       "CPU time of ended processes, and device, inode and control group of executables are unknown",
       "records that are lost when the host starts processes faster than they are read are not counted",
     ],
+    unknownColumns: ["inode", "device"],
   };
   readonly #connector: ProcessConnector;
   /** Pids whose first thread has ended while others run: their end comes with that of another thread. */
@@ -126,7 +127,15 @@ class NetlinkSource implements ProcessSource {
         if (event.pid !== event.tgid) return null;
         this.#received.fork++;
         this.#leaderless.delete(event.pid);
-        return { kind: "fork", time: event.time, pid: event.pid, ppid: event.ppid, startTime: null };
+        return {
+          kind: "fork",
+          time: event.time,
+          pid: event.pid,
+          ppid: event.ppid,
+          startTime: null,
+          namespacePid: null,
+          pidNamespace: null,
+        };
       case "exec":
         this.#received.exec++;
         this.#leaderless.delete(event.tgid);
@@ -166,7 +175,8 @@ class NetlinkSource implements ProcessSource {
         argvLength: null,
         inode: null,
         device: null,
-        cgroupId: null,
+        namespacePid: null,
+        context: null,
       };
     }
     if (entry.argv === null || entry.userId === null) this.#damaged++;
@@ -186,7 +196,8 @@ class NetlinkSource implements ProcessSource {
       argvLength,
       inode: null,
       device: null,
-      cgroupId: null,
+      namespacePid: null,
+      context: null,
     };
   }
 

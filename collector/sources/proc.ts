@@ -60,6 +60,7 @@ class ProcSource implements ProcessSource {
         "device, inode and control group of executables are unknown, as are the executables of other users' processes " +
         "unless the collector may read them",
       ],
+      unknownColumns: ["exit_code", "exit_signal", "inode", "device"],
     };
   }
 
@@ -145,7 +146,8 @@ class ProcSource implements ProcessSource {
       argvLength: entry.argvLength,
       inode: null,
       device: null,
-      cgroupId: null,
+      namespacePid: null,
+      context: null,
     };
     this.#pending.push(record);
   }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { BLANK_CONTEXT } from "../../proto/process_event.ts";
 import { newCounters } from "../../agent/counters.ts";
 import { Detection, MAX_FAULTS } from "../../agent/detection.ts";
 import { Journal } from "../../agent/journal.ts";
@@ -96,9 +97,9 @@ const BAD = "json_extract(environment, '$.A') = 'x'";
 Deno.test("a rule that fails on an event costs that verdict alone, and says so", () => {
   const world = new World([rule("fragile", BAD), rule("evil", "name = 'evil'")]);
   const ids = world.judge(
-    row(1, { environment: '{"A":"x"}' }),
-    row(2, { environment: "no JSON", name: "evil" }),
-    row(3, { environment: '{"A":"x"}' }),
+    row(1, { context: { ...BLANK_CONTEXT, environment: '{"A":"x"}' } }),
+    row(2, { context: { ...BLANK_CONTEXT, environment: "no JSON" }, name: "evil" }),
+    row(3, { context: { ...BLANK_CONTEXT, environment: '{"A":"x"}' } }),
   );
   assert.deepEqual(ids, ["fragile@col:e:1", "fragile@col:e:3", "evil@col:e:2"]);
   assert.equal(world.counters.rule_faults, 1);
@@ -109,7 +110,8 @@ Deno.test("a rule that fails on an event costs that verdict alone, and says so",
 
 Deno.test("a rule that fails several batches in a row is taken out with its reason, and tried again", () => {
   const world = new World([rule("fragile", BAD), rule("evil", "name = 'evil'")]);
-  const bad = row(2, { environment: "no JSON", name: "evil" }), good = row(3, { environment: '{"A":"x"}' });
+  const bad = row(2, { context: { ...BLANK_CONTEXT, environment: "no JSON" }, name: "evil" }),
+    good = row(3, { context: { ...BLANK_CONTEXT, environment: '{"A":"x"}' } });
   for (let i = 1; i < MAX_FAULTS; i++) world.judge(bad);
   assert.equal(world.judge(good).length, 1, "a batch without fault in between: the count begins anew");
   for (let i = 0; i < MAX_FAULTS; i++) assert.deepEqual(world.judge(bad), ["evil@col:e:2"]);
@@ -130,7 +132,7 @@ Deno.test("a rule that fails several batches in a row is taken out with its reas
 
 Deno.test("a rule that fails again when it is tried again is out at once, for twice as long", () => {
   const world = new World([rule("fragile", BAD)]);
-  const bad = row(2, { environment: "no JSON" });
+  const bad = row(2, { context: { ...BLANK_CONTEXT, environment: "no JSON" } });
   for (let i = 0; i < MAX_FAULTS; i++) world.judge(bad);
   for (const seconds of [120, 240, 480, 960, 1_920, 3_600, 3_600]) {
     world.now += 3_600_000;

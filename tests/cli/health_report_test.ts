@@ -60,9 +60,13 @@ Deno.test("assess() calls a host stopped when either daemon is stopped, silent, 
 });
 
 Deno.test("assess() names what is not seen, not kept, not judged", () => {
-  const proc = { name: "proc", state: "active", detail: "", misses: ["short ones"] };
+  const proc = { name: "proc", state: "active", detail: "", misses: ["short ones"], unknownColumns: [] };
   finds({ collector: { sources: [proc] } }, "degraded", /source proc: short ones/);
-  finds({ collector: { sources: [{ ...proc, state: "unavailable", misses: [] }] } }, "degraded", /no event source/);
+  finds(
+    { collector: { sources: [{ ...proc, state: "unavailable", misses: [], unknownColumns: [] }] } },
+    "degraded",
+    /no event source/,
+  );
   finds({ collector: { queuedEvents: 20_000 } }, "degraded", /20,000 events wait/);
   finds({ agent: { state: "starting" } }, "degraded", /agent is starting/);
   const rejected = { ...AGENT.rules[0]!, id: "other", state: "rejected" };

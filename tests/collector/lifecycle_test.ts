@@ -23,10 +23,10 @@ class TestWorld {
     this.lifecycle = new Lifecycle({
       bootId: BOOT_ID,
       source: {
-        description: { name: "ebpf", sees: "", misses: [] },
+        description: { name: "ebpf", sees: "", misses: [], unknownColumns: [] },
         look: (pid) => this.looks.get(pid) ?? null,
       },
-      userName: (id) => id === 0 ? "root" : null,
+      names: { userName: (id) => id === 0 ? "root" : null, groupName: () => null },
       clock: { bootTimeNs: () => this.nowNs, bootOffsetMs: () => this.offsetMs },
       ...options,
     });
@@ -44,7 +44,7 @@ class TestWorld {
 }
 
 function fork(pid: number, ppid: number, time: number, startTime: number | null = time): ForkRecord {
-  return { kind: "fork", time, pid, ppid, startTime };
+  return { kind: "fork", time, pid, ppid, startTime, namespacePid: null, pidNamespace: null };
 }
 
 function exec(pid: number, ppid: number | null, time: number, more: Partial<ExecRecord> = {}): ExecRecord {
@@ -63,7 +63,8 @@ function exec(pid: number, ppid: number | null, time: number, more: Partial<Exec
     argvLength: 5,
     inode: 7,
     device: 8,
-    cgroupId: 9,
+    namespacePid: null,
+    context: null,
     ...more,
   };
 }
@@ -87,6 +88,9 @@ function entry(pid: number, startTime: number, more: Partial<TableEntry> = {}): 
     effectiveUserId: 0,
     cpuTime: 0,
     memoryUsage: 4096,
+    threads: 1,
+    namespacePid: null,
+    context: null,
     status: "sleeping",
     kernelThread: false,
     ...more,
@@ -118,7 +122,7 @@ Deno.test("a fork with its exec and exit makes one start and one stop", () => {
   assert.deepEqual(splitArgv(start.argv!), ["true", "a"]);
   assert.equal(start.argvLength, 7);
   assert.deepEqual([start.userId, start.userName, start.effectiveUserId, start.groupId], [1000, null, 1000, 100]);
-  assert.deepEqual([start.inode, start.device, start.cgroupId], [7, 8, 9]);
+  assert.deepEqual([start.inode, start.device], [7, 8]);
   assert.deepEqual([start.parentName, start.parentExecutablePath], ["init", "/usr/bin/sleep"]);
   assert.equal(start.parentCommandLine, "init --x");
   assert.deepEqual(start.modifiedFields, []);

@@ -8,6 +8,7 @@ import {
   anyState,
   BLANK_EVENT,
   BLANK_STATE,
+  FULL_CONTEXT,
   FULL_EVENT,
   FULL_STATE,
   USUAL_EVENT,
@@ -51,10 +52,9 @@ Deno.test("events and processes made as long as the kernel allows still make mes
     ...FULL_EVENT,
     argv: new Uint8Array(MAX_ARGV_BYTES).fill(0xff),
     executablePath: path,
-    cwd: path,
     parentExecutablePath: path,
     parentCommandLine: "\ufffd".repeat(MAX_ARGV_BYTES),
-    environment: "x".repeat(65_536),
+    context: { ...FULL_CONTEXT, cwd: path, environment: "x".repeat(65_536) },
   };
   const events = new Array<ProcessEvent>(100).fill(event);
   const batches = [...eventBatches(events)];

@@ -12,6 +12,7 @@ import {
   SnapshotSchema,
 } from "../../proto/gen/eventbus_pb.ts";
 import {
+  BLANK_CONTEXT,
   blankProcessEvent,
   MAX_ARGV_BYTES,
   PROCESS_EVENT_KINDS,
@@ -144,11 +145,11 @@ Deno.test("writeEventBatch() makes text well formed: a protobuf string is UTF-8"
   assert.equal(event!.executablePath, "/\ufffdx");
 });
 
-Deno.test("writeEventBatch() leaves out inode and cgroup numbers that a double cannot hold", () => {
-  const [event] = readEventBatch(written([{ ...FULL_EVENT, inode: 2 ** 63, cgroupId: 2 ** 53 }])).events;
+Deno.test("writeEventBatch() leaves out numbers of files and sizes that a double cannot hold", () => {
+  const [event] = readEventBatch(written([{ ...FULL_EVENT, inode: 2 ** 63, memoryUsage: 2 ** 53 }])).events;
   assert.equal(event!.inode, null);
-  assert.equal(event!.cgroupId, null);
-  assert.equal(event!.memoryUsage, FULL_EVENT.memoryUsage);
+  assert.equal(event!.memoryUsage, null);
+  assert.equal(event!.endTime, FULL_EVENT.endTime);
 });
 
 Deno.test("writeEventBatch() refuses what would not be read", () => {
@@ -162,7 +163,7 @@ Deno.test("writeEventBatch() refuses what would not be read", () => {
   refuses({ pid: -1 });
   refuses({ ppid: 2 ** 32 });
   refuses({ argv: new Uint8Array(MAX_ARGV_BYTES + 1) });
-  refuses({ cwd: "x".repeat(MAX_TEXT_LENGTH + 1) });
+  refuses({ context: { ...BLANK_CONTEXT, cwd: "x".repeat(MAX_TEXT_LENGTH + 1) } });
   assert.throws(() => written([]), WireError);
   assert.throws(() => written([USUAL_EVENT], 0), WireError);
   assert.throws(() => written([USUAL_EVENT, USUAL_EVENT], 2 ** 40 - 1), WireError);

@@ -28,11 +28,12 @@ const COLLECTOR: CollectorStatus = {
   ...TIER,
   collectorId: "procmond",
   epoch: "e1",
-  sources: [{ name: "ebpf", state: "active", detail: "all", misses: [] }, {
+  sources: [{ name: "ebpf", state: "active", detail: "all", misses: [], unknownColumns: [] }, {
     name: "proc",
     state: "unavailable",
     detail: "",
     misses: ["short lives"],
+    unknownColumns: ["inode"],
   }],
   confinement: "all threads",
   connected: true,

@@ -54,12 +54,19 @@ function troubled(): TestState {
     },
     {
       sources: [
-        { name: "ebpf", state: "unavailable", detail: "The kernel refuses to load programs (EPERM)", misses: [] },
+        {
+          name: "ebpf",
+          state: "unavailable",
+          detail: "The kernel refuses to load programs (EPERM)",
+          misses: [],
+          unknownColumns: [],
+        },
         {
           name: "proc",
           state: "active",
           detail: "the process table, read every 1000 ms",
           misses: ["processes that live shorter than 1000 ms are mostly not seen, and nothing counts them"],
+          unknownColumns: ["exit_code", "inode"],
         },
       ],
       acknowledgedSequence: 510,

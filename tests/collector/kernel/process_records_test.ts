@@ -69,7 +69,8 @@ Deno.test("exec record comes out as it went in", () => {
     argvLength: 3,
     inode: 7,
     device: 0x0800_0001,
-    cgroupId: 99,
+    namespacePid: null,
+    context: null,
   });
 });
 

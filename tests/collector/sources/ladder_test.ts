@@ -11,7 +11,7 @@ import { SourceUnavailableError } from "../../../collector/sources/unavailable.t
 const RUNGS = ["ebpf", "netlink", "proc"] as const;
 
 function options(choice: LadderOptions["choice"]): LadderOptions {
-  return { choice, ringBytes: 1 << 20, pollIntervalMs: 20 };
+  return { choice, ringBytes: 1 << 20, pollIntervalMs: 20, environment: [] };
 }
 
 /** The rung, or why it cannot be had here. */
