@@ -36,6 +36,7 @@ export interface ObservationOptions {
   readonly bootId: string;
   readonly userId: number;
   readonly confinement: string;
+  readonly redaction: string;
   /** What was opened, what was not, and what cannot be seen: asked again all the time, as a source may learn it late. */
   readonly sources: () => SourceStatus[];
   readonly statusFile: string;
@@ -198,6 +199,7 @@ export class Observation {
       epoch: this.options.epoch,
       sources: this.options.sources(),
       confinement: this.options.confinement,
+      redaction: this.options.redaction,
       connected: this.publisher.connected,
       lastSequence: this.outbox.lastSequence,
       acknowledgedSequence: this.outbox.acknowledged,

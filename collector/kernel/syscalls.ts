@@ -8,14 +8,17 @@
 
 export interface SyscallNumbers {
   readonly bpf: number;
+  readonly statx: number;
 }
 
 export const SYSCALLS_BY_ARCHITECTURE: Readonly<Record<"x86_64" | "aarch64", SyscallNumbers>> = {
   x86_64: {
     bpf: 321,
+    statx: 332,
   },
   aarch64: {
     bpf: 280,
+    statx: 291,
   },
 };
 
