@@ -15,8 +15,9 @@ import type { RedactedVariable } from "./redaction.ts";
 
 /** Longest text of an environment, in characters. Variables that do not fit are left out and said to be. */
 export const MAX_ENVIRONMENT_TEXT = 16_384;
-/** Variables that are looked at. */
+/** Variables, and characters of them, that are looked at. */
 const MAX_VARIABLES = 1_024;
+const MAX_CHARACTERS = 65_536;
 const CUT = `"=cut":true`;
 
 export interface EnvironmentText {
@@ -29,19 +30,20 @@ export type VariableMask = (variable: string, isCut: boolean) => RedactedVariabl
 
 /** Makes texts, and keeps them for as long as the lists live: sources give the same list for equal environments. */
 export class Environments {
-  readonly #mask: VariableMask;
+  readonly #newMask: () => VariableMask;
   readonly #whole = new WeakMap<readonly string[], EnvironmentText>();
   readonly #cut = new WeakMap<readonly string[], EnvironmentText>();
 
-  constructor(mask: VariableMask) {
-    this.#mask = mask;
+  /** `newMask` is asked once for each environment that is converted. */
+  constructor(newMask: () => VariableMask) {
+    this.#newMask = newMask;
   }
 
   textOf(variables: readonly string[], isCut: boolean): EnvironmentText {
     const known = isCut ? this.#cut : this.#whole;
     let environment = known.get(variables);
     if (environment === undefined) {
-      environment = environmentText(variables, isCut, this.#mask);
+      environment = environmentText(variables, isCut, this.#newMask());
       known.set(variables, environment);
     }
     return environment;
@@ -51,8 +53,14 @@ export class Environments {
 function environmentText(variables: readonly string[], isCut: boolean, mask: VariableMask): EnvironmentText {
   const counts = new Map<string, number>();
   const parts: string[] = [];
-  let length = "{}".length + CUT.length, masked = 0, isShort = isCut || variables.length > MAX_VARIABLES;
+  let length = "{}".length + CUT.length, seen = 0, masked = 0;
+  let isShort = isCut || variables.length > MAX_VARIABLES;
   for (const variable of variables.slice(0, MAX_VARIABLES)) {
+    seen += variable.length;
+    if (seen > MAX_CHARACTERS) {
+      isShort = true;
+      break;
+    }
     const isLong = variable.length >= MAX_VARIABLE_BYTES;
     const redacted = mask(variable, isLong);
     const equals = redacted.text.indexOf("=");
@@ -60,16 +68,15 @@ function environmentText(variables: readonly string[], isCut: boolean, mask: Var
     const name = redacted.text.slice(0, equals);
     const count = (counts.get(name) ?? 0) + 1;
     counts.set(name, count);
-    const key = count === 1 ? name : `${name}=${count}`;
-    const part = `${json(key)}:${json(redacted.text.slice(equals + 1))}`;
-    if (isLong || length + part.length + 1 > MAX_ENVIRONMENT_TEXT) isShort = true;
-    if (length + part.length + 1 > MAX_ENVIRONMENT_TEXT) continue;
-    length += part.length + 1;
+    const part = `${json(count === 1 ? name : `${name}=${count}`)}:${json(redacted.text.slice(equals + 1))},`;
+    if (isLong || length + part.length > MAX_ENVIRONMENT_TEXT) isShort = true;
+    if (length + part.length > MAX_ENVIRONMENT_TEXT) continue;
+    length += part.length;
     masked += redacted.masked;
     parts.push(part);
   }
-  if (isShort) parts.push(CUT);
-  return { text: `{${parts.join(",")}}`, masked };
+  const all = parts.join("");
+  return { text: isShort ? `{${all}${CUT}}` : `{${all.slice(0, -1)}}`, masked };
 }
 
 function json(latin1: string): string {

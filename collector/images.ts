@@ -9,7 +9,7 @@
 import { MAX_ARGV_BYTES } from "../proto/process_event.ts";
 import { Environments } from "./environments.ts";
 import { redactArgv, redactVariable } from "./redaction.ts";
-import type { SecretDigest } from "./redaction/marks.ts";
+import { limitedDigest, type SecretDigest } from "./redaction/marks.ts";
 import type { RedactionMode } from "./redaction_mode.ts";
 import type { ExecRecord, TableEntry } from "./sources/source.ts";
 import { Image, LEAN_ARGV_BYTES } from "./tracked_process.ts";
@@ -34,9 +34,11 @@ export class Redactor {
     const isOff = mode.kind === "off", digest = mode.kind === "keyed" ? mode.digest : null;
     this.#isOff = isOff;
     this.#digest = digest;
-    this.#environments = new Environments((variable, isCut) =>
-      isOff ? { text: variable, masked: 0 } : redactVariable(variable, isCut, digest)
-    );
+    this.#environments = new Environments(() => {
+      if (isOff) return (variable) => ({ text: variable, masked: 0 });
+      const limited = digest === null ? null : limitedDigest(digest);
+      return (variable, isCut) => redactVariable(variable, isCut, limited);
+    });
   }
 
   /** Secrets masked so far. */

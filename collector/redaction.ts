@@ -12,7 +12,7 @@
 
 import { Buffer } from "node:buffer";
 import { hasCue } from "./redaction/cues.ts";
-import { besideMarks, type SecretDigest, withMarks } from "./redaction/marks.ts";
+import { besideMarks, limitedDigest, type SecretDigest, withMarks } from "./redaction/marks.ts";
 import { type Piece, pieceOf } from "./redaction/piece.ts";
 import { redactVariablePiece } from "./redaction/variables.ts";
 import { redactWords } from "./redaction/words.ts";
@@ -57,13 +57,14 @@ export function redactThoroughly(argv: Uint8Array, digest: SecretDigest | null =
   const pieces = parts.map((part, index) => pieceOf(part, isCut && index === parts.length - 1));
   if (!isCut) pieces.pop();
   redactWords(pieces);
+  const limited = digest === null ? null : limitedDigest(digest);
   let masked = 0;
   for (let index = 0; index < pieces.length; index++) {
     const piece = pieces[index]!;
     const spans = spansOf(piece);
     if (spans.length === 0) continue;
     masked += spans.length / 2;
-    parts[index] = withMarks(piece.text, spans, piece.cut, digest);
+    parts[index] = withMarks(piece.text, spans, piece.cut, limited);
   }
   return masked === 0 ? { argv, masked: 0 } : { argv: bytesOf(parts.join("\0")), masked };
 }

@@ -18,12 +18,21 @@ const DIGITS = 8;
 const BEGIN = "[REDACTED";
 const MARK = /\[REDACTED(?::[0-9a-f]{8})?\]/g;
 
-/** The digits of a secret, given as text of one character per byte. */
-export type SecretDigest = (secret: string) => string;
+/** Digits that are made for one argument list or environment: a process of thousands of secrets must not cost more. */
+const MAX_DIGESTS = 64;
+
+/** The digits of a secret, given as text of one character per byte; `null` when there are to be none. */
+export type SecretDigest = (secret: string) => string | null;
 
 /** Digits under the key of an installation. */
 export function keyedDigest(key: Uint8Array): SecretDigest {
   return (secret) => createHmac("sha256", key).update(secret, "latin1").digest("hex").slice(0, DIGITS);
+}
+
+/** A digest that gives digits so many times only; further marks are plain. */
+export function limitedDigest(digest: SecretDigest): SecretDigest {
+  let left = MAX_DIGESTS;
+  return (secret) => left-- > 0 ? digest(secret) : null;
 }
 
 /** Cuts the spans (pairs of begin and end, in order, not touching each other) out of a text and puts marks there. */
@@ -34,7 +43,8 @@ export function withMarks(text: string, spans: readonly number[], isCut: boolean
     // Of a secret that was cut, or stands beside a mark, the digits would be those of a part.
     const isPart = (isCut && to === text.length) || text.charCodeAt(to) === 91 && text.startsWith(BEGIN, to) ||
       text.charCodeAt(from - 1) === 93 && isMarkEnd(text, from);
-    out += text.slice(at, from) + (digest === null || isPart ? REDACTED : `[REDACTED:${digest(text.slice(from, to))}]`);
+    const digits = digest === null || isPart ? null : digest(text.slice(from, to));
+    out += text.slice(at, from) + (digits === null ? REDACTED : `[REDACTED:${digits}]`);
     at = to;
   }
   return out + text.slice(at);

@@ -5,7 +5,7 @@ import { EnvironmentFilter, MAX_VARIABLE_BYTES } from "../../collector/kernel/en
 import { Environments, MAX_ENVIRONMENT_TEXT } from "../../collector/environments.ts";
 import { redactVariable } from "../../collector/redaction.ts";
 
-const environments = new Environments((variable, isCut) => redactVariable(variable, isCut));
+const environments = new Environments(() => (variable, isCut) => redactVariable(variable, isCut));
 
 function objectOf(variables: readonly string[], isCut = false): Record<string, unknown> {
   return JSON.parse(environments.textOf(variables, isCut).text) as Record<string, unknown>;
@@ -60,13 +60,15 @@ Deno.test("Environments bounds the text and says what is missing", () => {
   assert.equal(object["LD_PRELOAD"], "/tmp/x.so", "what fits is not left out for what does not");
   // Control characters take six times their bytes.
   assert.ok(environments.textOf(many.map((one) => one.replaceAll("y", "\x01")), false).text.length < 16_384);
+  const large = Array.from({ length: 20 }, (_, i) => `LD_${i}=${"\x01".repeat(4_000)}`);
+  assert.deepEqual(objectOf([...large, "LD_PRELOAD=/tmp/x.so"]), { "=cut": true }, "that far nobody looks");
   const crowd = Array.from({ length: 100_000 }, (_, i) => `LD_${i}=`);
   assert.equal(objectOf(crowd)["=cut"], true);
   assert.ok(environments.textOf(crowd, false).text.length <= MAX_ENVIRONMENT_TEXT);
 });
 
 Deno.test("Environments masks a secret that a cut value ends within, without digits", () => {
-  const keyed = new Environments((variable, isCut) => redactVariable(variable, isCut, () => "00000000"));
+  const keyed = new Environments(() => (variable, isCut) => redactVariable(variable, isCut, () => "00000000"));
   const secret = `DB_PASSWORD=${"s".repeat(MAX_VARIABLE_BYTES)}`.slice(0, MAX_VARIABLE_BYTES);
   assert.equal(
     keyed.textOf([secret, "PGPASSWORD=x"], false).text,
@@ -76,7 +78,7 @@ Deno.test("Environments masks a secret that a cut value ends within, without dig
 
 Deno.test("Environments converts a list that it has seen no second time", () => {
   let calls = 0;
-  const counting = new Environments((text) => {
+  const counting = new Environments(() => (text) => {
     calls++;
     return { text, masked: 0 };
   });

@@ -43,6 +43,12 @@ Deno.test("a secret that was cut has a mark without digits", () => {
   assert.equal(redactVariable("DB_PASSWORD=hun", true, digest).text, "DB_PASSWORD=[REDACTED]");
 });
 
+Deno.test("a list of very many secrets has digits in its first marks only", () => {
+  const argv = redacted("mysql", ...Array.from({ length: 3_000 }, () => "-ps"));
+  assert.equal(argv.filter((arg) => arg === `-p${markOf("s")}`).length, 64);
+  assert.equal(argv.filter((arg) => arg === "-p[REDACTED]").length, 2_936);
+});
+
 Deno.test("marks among the arguments are left as they are", () => {
   for (
     const args of [
