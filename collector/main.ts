@@ -53,7 +53,7 @@ async function main(): Promise<void> {
   const { source } = opened;
 
   // 3. Give it up; from here on only the collector's own directory can be written.
-  const confinement = confine(settings.collector);
+  const confinement = confine({ ...settings.collector, startsProcesses: source.description.name === "ps" });
 
   // 4. Recover: what the last run said bounds what was missed since.
   const previous = readStatus(layout.collectorStatus);

@@ -121,6 +121,12 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
   },
   "collector.user": { kind: "name", default: "", text: "user (name or number) that the collector becomes" },
   "collector.group": { kind: "name", default: "", text: "group (name or number) that the collector becomes" },
+  "collector.syscall_filter": {
+    kind: "choice",
+    values: ["errno", "kill", "off"],
+    default: "errno",
+    text: "what befalls a system call that the collector has no need of: an error, its end, or nothing",
+  },
   "collector.agent_user": { kind: "name", default: "", text: "user that the agent must run as; unchecked when empty" },
   "agent.alert_file": {
     kind: "path",
@@ -170,6 +176,7 @@ export interface Settings {
     readonly environment: readonly string[];
     readonly user: string;
     readonly group: string;
+    readonly syscallFilter: "errno" | "kill" | "off";
     readonly agentUser: string;
   };
   readonly agent: {
@@ -468,6 +475,7 @@ function shape(values: ReadonlyMap<string, Value>, origins: ReadonlyMap<string, 
       environment: values.get("collector.environment") as readonly string[],
       user: text("collector.user"),
       group: text("collector.group"),
+      syscallFilter: text("collector.syscall_filter") as Settings["collector"]["syscallFilter"],
       agentUser: text("collector.agent_user"),
     },
     agent: {
