@@ -10,7 +10,7 @@
  *
  * @module
  */
-import { checked, EPERM, errno, libc, NativeArena, SystemCallError } from "./libc.ts";
+import { checked, ENOSYS, EPERM, errno, libc, NativeArena, SystemCallError } from "./libc.ts";
 import { ARCHITECTURE, type Architecture, SYSCALL, type SyscallName, syscallNumber } from "./syscalls.ts";
 
 /** Calls that are harmless whatever their arguments: they act on what is open, or on what the user may open anyway. */
@@ -69,7 +69,6 @@ const LOAD_WORD = 0x20, JUMP_EQUAL = 0x15, JUMP_GREATER_EQUAL = 0x35, JUMP_SET =
 const RETURN_ALLOW = 0x7fff_0000, RETURN_ERRNO = 0x0005_0000, RETURN_KILL = 0x8000_0000;
 /** Places in `struct seccomp_data`: the low half of an argument stands first on both processors. */
 const NUMBER_AT = 0, ARCHITECTURE_AT = 4, ARGUMENTS_AT = 16;
-const ENOSYS = 38;
 const INSTRUCTION_BYTES = 8;
 
 /** The filter as instructions of `struct sock_filter`. */
