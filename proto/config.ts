@@ -127,6 +127,12 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
   },
   "collector.user": { kind: "name", default: "", text: "user (name or number) that the collector becomes" },
   "collector.group": { kind: "name", default: "", text: "group (name or number) that the collector becomes" },
+  "collector.syscall_filter": {
+    kind: "choice",
+    values: ["errno", "kill", "off"],
+    default: "errno",
+    text: "what befalls a system call that the collector has no need of: an error, its end, or nothing",
+  },
   "collector.agent_user": { kind: "name", default: "", text: "user that the agent must run as; unchecked when empty" },
   "agent.alert_file": {
     kind: "path",
@@ -177,6 +183,7 @@ export interface Settings {
     readonly redaction: "on" | "off";
     readonly user: string;
     readonly group: string;
+    readonly syscallFilter: "errno" | "kill" | "off";
     readonly agentUser: string;
   };
   readonly agent: {
@@ -223,11 +230,19 @@ function variableOf(key: string): string {
   return "DAEMONEYE_" + key.replaceAll(".", "__").toUpperCase();
 }
 
-/** The flags of a daemon. @throws ConfigError on a flag that does not exist. */
-export function parseDaemonFlags(args: readonly string[]): ConfigFlags & { help: boolean; version: boolean } {
+export interface DaemonFlags extends ConfigFlags {
+  readonly help: boolean;
+  readonly version: boolean;
+  /** What to do instead of the daemon's work; `null` for that. */
+  readonly command: string | null;
+}
+
+/** The flags of a daemon that knows these commands. @throws ConfigError on what does not exist. */
+export function parseDaemonFlags(args: readonly string[], commands: readonly string[] = []): DaemonFlags {
   try {
-    const { values } = parseArgs({
+    const { values, positionals } = parseArgs({
       args: [...args],
+      allowPositionals: commands.length > 0,
       options: {
         state: { type: "string" },
         config: { type: "string" },
@@ -236,7 +251,14 @@ export function parseDaemonFlags(args: readonly string[]): ConfigFlags & { help:
         version: { type: "boolean", short: "V", default: false },
       },
     });
-    return { state: values.state, config: values.config, set: values.set, help: values.help, version: values.version };
+    const [command = null, ...rest] = positionals;
+    if (rest.length > 0 || command !== null && !commands.includes(command)) {
+      throw new RangeError(
+        `There is no command ${JSON.stringify(positionals.join(" "))}; there is ${commands.join(", ")}`,
+      );
+    }
+    const { state, config, set, help, version } = values;
+    return { state, config, set, help, version, command };
   } catch (error) {
     throw new ConfigError(`${error instanceof Error ? error.message : error}; --help lists the flags`, {
       cause: error,
@@ -486,6 +508,7 @@ function shape(values: ReadonlyMap<string, Value>, origins: ReadonlyMap<string, 
       redaction: redaction(text("collector.redaction"), origins.get("collector.redaction")!),
       user: text("collector.user"),
       group: text("collector.group"),
+      syscallFilter: text("collector.syscall_filter") as Settings["collector"]["syscallFilter"],
       agentUser: text("collector.agent_user"),
     },
     agent: {

@@ -57,8 +57,16 @@ const SYMBOLS = {
   setresgid: { parameters: ["u32", "u32", "u32"], result: "i32" },
   setgroups: { parameters: ["usize", "buffer"], result: "i32" },
   getresuid: { parameters: ["buffer", "buffer", "buffer"], result: "i32" },
+  setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
 
   syscall: { parameters: ["i64", "u64", "u64", "u64", "u64", "u64", "u64"], result: "i32" },
+  /** On a thread of the pool; `errno` cannot be had from it. */
+  syscallAsync: {
+    name: "syscall",
+    parameters: ["i64", "u64", "u64", "u64", "u64", "u64", "u64"],
+    result: "i32",
+    nonblocking: true,
+  },
   /** `bpf`: a command, its attributes and their size. */
   syscallBuffer: { name: "syscall", parameters: ["i64", "u64", "buffer", "u64"], result: "i32" },
 
@@ -94,6 +102,7 @@ export const ESRCH = 3;
 export const EINTR = 4;
 export const EAGAIN = 11;
 export const EACCES = 13;
+export const ENOSYS = 38;
 export const ENOBUFS = 105;
 
 const ERROR_NAMES: Readonly<Record<number, string>> = {

@@ -1,25 +1,186 @@
 /**
- * System call numbers by processor architecture, for the calls that libc has no function for.
+ * System call numbers, on x86-64 and on arm64; `null` where a processor has no such call.
  *
- * From the kernel's `arch/x86/entry/syscalls/syscall_64.tbl` and `include/uapi/asm-generic/unistd.h` (aarch64).
+ * From the kernel's `arch/x86/entry/syscalls/syscall_64.tbl` and `include/uapi/asm-generic/unistd.h`.
  *
  * @module
  */
 
-export interface SyscallNumbers {
-  readonly bpf: number;
-  readonly statx: number;
+const NUMBERS = {
+  read: [0, 63],
+  write: [1, 64],
+  close: [3, 57],
+  fstat: [5, 80],
+  newfstatat: [262, 79],
+  statx: [332, 291],
+  lseek: [8, 62],
+  mmap: [9, 222],
+  mprotect: [10, 226],
+  munmap: [11, 215],
+  mremap: [25, 216],
+  brk: [12, 214],
+  madvise: [28, 233],
+  rt_sigaction: [13, 134],
+  rt_sigprocmask: [14, 135],
+  rt_sigreturn: [15, 139],
+  sigaltstack: [131, 132],
+  restart_syscall: [219, 128],
+  ioctl: [16, 29],
+  fcntl: [72, 25],
+  dup: [32, 23],
+  dup3: [292, 24],
+  pread64: [17, 67],
+  pwrite64: [18, 68],
+  readv: [19, 65],
+  writev: [20, 66],
+  access: [21, null],
+  faccessat: [269, 48],
+  faccessat2: [439, 439],
+  sched_yield: [24, 124],
+  sched_getaffinity: [204, 123],
+  sched_getparam: [143, 121],
+  sched_getscheduler: [145, 120],
+  getcpu: [309, 168],
+  nanosleep: [35, 101],
+  clock_nanosleep: [230, 115],
+  clock_gettime: [228, 113],
+  clock_getres: [229, 114],
+  gettimeofday: [96, 169],
+  time: [201, null],
+  getpid: [39, 172],
+  gettid: [186, 178],
+  getppid: [110, 173],
+  getuid: [102, 174],
+  geteuid: [107, 175],
+  getgid: [104, 176],
+  getegid: [108, 177],
+  getresuid: [118, 148],
+  getresgid: [120, 150],
+  uname: [63, 160],
+  sysinfo: [99, 179],
+  getrusage: [98, 165],
+  times: [100, 153],
+  getpriority: [140, 141],
+  fsync: [74, 82],
+  fdatasync: [75, 83],
+  ftruncate: [77, 46],
+  fallocate: [285, 47],
+  fstatfs: [138, 44],
+  statfs: [137, 43],
+  flock: [73, 32],
+  getdents64: [217, 61],
+  getcwd: [79, 17],
+  open: [2, null],
+  openat: [257, 56],
+  rename: [82, null],
+  renameat: [264, 38],
+  renameat2: [316, 276],
+  mkdir: [83, null],
+  mkdirat: [258, 34],
+  unlink: [87, null],
+  unlinkat: [263, 35],
+  rmdir: [84, null],
+  readlink: [89, null],
+  readlinkat: [267, 78],
+  fchmod: [91, 52],
+  umask: [95, 166],
+  stat: [4, null],
+  lstat: [6, null],
+  set_tid_address: [218, 96],
+  set_robust_list: [273, 99],
+  get_robust_list: [274, 100],
+  rseq: [334, 293],
+  membarrier: [324, 283],
+  futex: [202, 98],
+  futex_waitv: [449, 449],
+  epoll_create1: [291, 20],
+  epoll_ctl: [233, 21],
+  epoll_wait: [232, null],
+  epoll_pwait: [281, 22],
+  epoll_pwait2: [441, 441],
+  poll: [7, null],
+  ppoll: [271, 73],
+  select: [23, null],
+  pselect6: [270, 72],
+  eventfd2: [290, 19],
+  timerfd_create: [283, 85],
+  timerfd_settime: [286, 86],
+  pipe2: [293, 59],
+  socketpair: [53, 199],
+  connect: [42, 203],
+  getsockopt: [55, 209],
+  setsockopt: [54, 208],
+  getsockname: [51, 204],
+  getpeername: [52, 205],
+  sendto: [44, 206],
+  sendmsg: [46, 211],
+  recvfrom: [45, 207],
+  recvmsg: [47, 212],
+  recvmmsg: [299, 243],
+  sendmmsg: [307, 269],
+  shutdown: [48, 210],
+  exit: [60, 93],
+  exit_group: [231, 94],
+  getrandom: [318, 278],
+  pkey_mprotect: [329, 288],
+  pkey_alloc: [330, 289],
+  pkey_free: [331, 290],
+  arch_prctl: [158, null],
+  socket: [41, 198],
+  clone: [56, 220],
+  clone3: [435, 435],
+  tgkill: [234, 131],
+  prctl: [157, 167],
+  prlimit64: [302, 261],
+  bpf: [321, 280],
+  seccomp: [317, 277],
+  execve: [59, 221],
+  fork: [57, null],
+  vfork: [58, null],
+  wait4: [61, 260],
+  waitid: [247, 95],
+  kill: [62, 129],
+  dup2: [33, null],
+  setresuid: [117, 147],
+  mount: [165, 40],
+  finit_module: [313, 273],
+  unshare: [272, 97],
+  keyctl: [250, 219],
+  io_uring_setup: [425, 425],
+  chdir: [80, 49],
+  setsid: [112, 157],
+  setpgid: [109, 154],
+  close_range: [436, 436],
+  pidfd_open: [434, 434],
+  pidfd_send_signal: [424, 424],
+  pipe: [22, null],
+  getpgrp: [111, null],
+  capset: [126, 91],
+  ptrace: [101, 117],
+  setrlimit: [160, 164],
+} as const satisfies Record<string, readonly [number, number | null]>;
+
+export type SyscallName = keyof typeof NUMBERS;
+export type Architecture = "x86_64" | "aarch64";
+
+/** This machine's. */
+export const ARCHITECTURE: Architecture = Deno.build.arch === "aarch64" ? "aarch64" : "x86_64";
+
+/** The number of a call, `null` where the processor has none. */
+export function syscallNumber(name: SyscallName, architecture: Architecture = ARCHITECTURE): number | null {
+  return NUMBERS[name][architecture === "x86_64" ? 0 : 1];
 }
 
-export const SYSCALLS_BY_ARCHITECTURE: Readonly<Record<"x86_64" | "aarch64", SyscallNumbers>> = {
-  x86_64: {
-    bpf: 321,
-    statx: 332,
-  },
-  aarch64: {
-    bpf: 280,
-    statx: 291,
-  },
+/** Numbers of the calls that we make by number. */
+export const SYSCALL: Readonly<Record<"bpf" | "prctl" | "seccomp" | "statx", number>> = {
+  bpf: syscallNumber("bpf")!,
+  prctl: syscallNumber("prctl")!,
+  seccomp: syscallNumber("seccomp")!,
+  statx: syscallNumber("statx")!,
 };
 
-export const SYSCALL: SyscallNumbers = SYSCALLS_BY_ARCHITECTURE[Deno.build.arch === "aarch64" ? "aarch64" : "x86_64"];
+/** The name of a call by its number, for messages. */
+export function syscallName(number: number): string {
+  const found = Object.keys(NUMBERS).find((name) => syscallNumber(name as SyscallName) === number);
+  return found ?? `number ${number}`;
+}
