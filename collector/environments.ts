@@ -17,7 +17,7 @@ import type { RedactedVariable } from "./redaction.ts";
 export const MAX_ENVIRONMENT_TEXT = 16_384;
 /** Variables, and characters of them, that are looked at. */
 const MAX_VARIABLES = 1_024;
-const MAX_CHARACTERS = 65_536;
+const MAX_CHARACTERS = 2 * MAX_ENVIRONMENT_TEXT;
 const CUT = `"=cut":true`;
 
 export interface EnvironmentText {
