@@ -84,7 +84,7 @@ function countSleepers(table: readonly TableEntry[], program: string): number {
 
 async function measure(directory: string, started: number): Promise<boolean> {
   const iterator = openIterator(false), oldIterator = openIterator(true);
-  const whole = new ProcfsReader(CAPTURED_VARIABLES);
+  const whole = new ProcfsReader({ environment: CAPTURED_VARIABLES });
   const hasPs = await installed("ps");
   const times = {
     iterator: [] as number[],
@@ -182,7 +182,7 @@ async function measure(directory: string, started: number): Promise<boolean> {
     target: null,
   }, {
     what: "sleeping processes in that table, exact",
-    ours: 100 * countSleepers(byWhole.filter(({ context }) => context?.cwd != null), program) / started,
+    ours: 100 * countSleepers(byWhole.filter(({ context }) => typeof context?.cwd === "string"), program) / started,
     unit: "%",
     peer: null,
     target: { least: 100 },

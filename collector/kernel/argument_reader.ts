@@ -152,18 +152,24 @@ export class ArgumentReader {
         queueMicrotask(() => this.#tell(job, null));
         continue;
       }
+      // Opening it looks at nothing that could make it wait.
+      const fd = libc.openat(AT_FDCWD, cString(`/proc/${job.pid}/cmdline`), O_RDONLY | O_CLOEXEC, 0);
+      if (fd < 0) {
+        queueMicrotask(() => this.#tell(job, null));
+        continue;
+      }
       job.due = performance.now() + this.#deadlineMs;
       this.#running.add(job);
       this.#timer ??= setTimeout(this.#watch, this.#deadlineMs);
-      this.#run(job);
+      this.#run(job, fd);
     }
   }
 
-  async #run(job: Job): Promise<void> {
+  async #run(job: Job, fd: number): Promise<void> {
     const arena = this.#idle.pop() ?? new NativeArena(PATH_BYTES + READ_BYTES);
     let memory: ProcessMemory | null = null;
     try {
-      memory = await this.#readMemory(job, arena);
+      memory = await this.#readMemory(job, fd, arena);
     } finally {
       if (this.#idle.length < LANES && !this.#closed) this.#idle.push(arena);
       else arena.release();
@@ -193,11 +199,8 @@ export class ArgumentReader {
     this.#begin();
   };
 
-  async #readMemory({ pid, wantsEnvironment }: Job, arena: NativeArena): Promise<ProcessMemory | null> {
+  async #readMemory({ pid, wantsEnvironment }: Job, fd: number, arena: NativeArena): Promise<ProcessMemory | null> {
     const at = arena.address + BigInt(PATH_BYTES);
-    // Opening it looks at nothing that could make it wait.
-    const fd = libc.openat(AT_FDCWD, cString(`/proc/${pid}/cmdline`), O_RDONLY | O_CLOEXEC, 0);
-    if (fd < 0) return null;
     let argv: Uint8Array<ArrayBuffer>, length: number;
     try {
       let got = await libc.readAsync(fd, at, BigInt(READ_BYTES));

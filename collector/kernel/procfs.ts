@@ -81,8 +81,8 @@ export function readProcessTable(extent: Extent = PLAIN): TableEntry[] {
 export function readProcess(
   pid: number,
   extent: Extent = PLAIN,
-  known?: TableEntry,
-  settledBefore = 0,
+  known: TableEntry | null = null,
+  settledBefore: number = 0,
 ): Draft<TableEntry> | null {
   const digits = putPid(pid), stat = readStat(digits);
   if (stat === null) return null;
@@ -95,7 +95,7 @@ export function readProcess(
     status: stateName(stat.state),
     threads: stat.threads,
   };
-  if (known !== undefined && startTime < settledBefore && known.startTime === startTime && known.name === name) {
+  if (known !== null && startTime < settledBefore && known.startTime === startTime && known.name === name) {
     return { ...known, ...now };
   }
   const exe = kernelThread ? 0 : readProcLink(digits, EXE);

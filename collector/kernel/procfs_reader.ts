@@ -24,6 +24,15 @@ export const MAX_TABLE_BYTES = 64 << 20;
 /** The share of threads that is taken as hidden: fewer begin and end while the table is read. */
 const HIDDEN_SHARE = 0.02;
 
+export interface ReaderOptions {
+  /** Names of the variables that are taken: see {@linkcode EnvironmentFilter}. */
+  readonly environment: readonly string[];
+  /** How long one process may take to answer. */
+  readonly deadlineMs?: number;
+  /** What one table may hold. */
+  readonly maxBytes?: number;
+}
+
 /** What `/proc` keeps from this user, as it was when that began. */
 interface Hidden {
   readonly threads: number;
@@ -37,10 +46,9 @@ export class ProcfsReader {
   #hidden: Hidden | null = null;
   readonly #maxBytes: number;
 
-  /** `environment` names the variables that are taken: see {@linkcode EnvironmentFilter}. */
-  constructor(environment: readonly string[] = [], deadlineMs?: number, maxBytes: number = MAX_TABLE_BYTES) {
+  constructor({ environment, deadlineMs, maxBytes }: ReaderOptions) {
     this.#arguments = new ArgumentReader(new EnvironmentFilter(environment), deadlineMs);
-    this.#maxBytes = maxBytes;
+    this.#maxBytes = maxBytes ?? MAX_TABLE_BYTES;
   }
 
   /** Processes that did not let their memory be read in time, so far. */
@@ -70,11 +78,11 @@ export class ProcfsReader {
     let kept = 0, asked = 0, crowded = false, resume: (() => void) | null = null;
     let sliceEnd = performance.now() + SLICE_MS;
     for (const pid of listProcesses()) {
-      const before = known?.get(pid);
+      const before = known?.get(pid) ?? null;
       const entry = readProcess(pid, SAFE, before, settledBefore);
       if (entry === null) continue;
       table.push(entry);
-      if (before !== undefined && entry.context === before.context && entry.argv === before.argv) {
+      if (before !== null && entry.context === before.context && entry.argv === before.argv) {
         kept += weigh(entry);
       } else if (kept > this.#maxBytes) {
         crowded = true;

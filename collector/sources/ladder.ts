@@ -32,10 +32,11 @@ export interface OpenedSource {
 
 /** @throws {SourceUnavailableError} when the one that was asked for, or every one, cannot be opened. */
 export function openBestSource(options: LadderOptions): OpenedSource {
+  const { environment } = options;
   const rungs = {
-    ebpf: () => openEbpfSource({ ringBytes: options.ringBytes, fallback: () => new ProcfsReader(options.environment) }),
-    netlink: () => openNetlinkSource({ environment: options.environment }),
-    proc: () => openProcSource({ intervalMs: options.pollIntervalMs, environment: options.environment }),
+    ebpf: () => openEbpfSource({ ringBytes: options.ringBytes, fallback: () => new ProcfsReader({ environment }) }),
+    netlink: () => openNetlinkSource({ environment }),
+    proc: () => openProcSource({ intervalMs: options.pollIntervalMs, environment }),
   };
   if (options.choice !== "auto") {
     if (!(options.choice in rungs)) throw new SourceUnavailableError(options.choice, "it is not built yet");

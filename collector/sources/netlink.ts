@@ -41,6 +41,11 @@ const SETTLE_MS = 2;
 const PATIENCE_MS = 250;
 /** Records that wait; with more, messages stay in the socket, where the kernel says when there are too many. */
 const MAX_PENDING = 16_384;
+/**
+ * With so many records of one pause the next passes without reading: most of these processes are gone before anybody can
+ * look, and to be woken by each would cost the host more than it tells.
+ */
+const DENSE = 512;
 /** Messages that are read at a stretch: each may take as long as reading a process from `/proc` does. */
 const STRETCH = 1_024;
 /** Processes whose first thread ended before the others, of which that is remembered. */
@@ -56,7 +61,10 @@ export interface NetlinkOptions {
 /** @throws {SourceUnavailableError} with the reason in words */
 export function openNetlinkSource(options: NetlinkOptions = {}): ProcessSource {
   try {
-    return new NetlinkSource(new ProcessConnector(options.bufferBytes), new ProcfsReader(options.environment));
+    return new NetlinkSource(
+      new ProcessConnector(options.bufferBytes),
+      new ProcfsReader({ environment: options.environment ?? [] }),
+    );
   } catch (error) {
     throw new SourceUnavailableError("netlink", explain(error), { cause: error });
   }
@@ -76,6 +84,7 @@ class NetlinkSource implements ProcessSource {
   /** Pids whose first thread has ended while others run: their end comes with that of another thread. */
   readonly #leaderless = new Set<number>();
   readonly #received = { exec: 0, fork: 0, exit: 0 };
+  #isDense = false;
   #overruns = 0;
   #damaged = 0;
   #lastRead = bootTimeNs();
@@ -142,12 +151,14 @@ class NetlinkSource implements ProcessSource {
   }
 
   async gather(ms: number): Promise<void> {
-    const end = performance.now() + ms;
-    for (let left = ms; left > 0 && !this.#closed; left = end - performance.now()) {
+    const end = performance.now() + ms, before = this.#pending.length;
+    if (this.#isDense && ms > 0) await new Promise((resolve) => setTimeout(resolve, ms));
+    for (let left = end - performance.now(); left > 0 && !this.#closed; left = end - performance.now()) {
       await this.#next(left);
       this.#read();
     }
     while (!this.#closed && this.#read()) await turn();
+    if (ms > 0) this.#isDense = this.#pending.length - before >= DENSE;
     // Not for those that come meanwhile: they may never cease.
     const waiting = this.#pending.filter(({ until }) => until > 0);
     while (!this.#closed && waiting.some(({ until }) => until > performance.now())) {

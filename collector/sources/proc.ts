@@ -37,7 +37,7 @@ export type TableReader = Pick<ProcfsReader, "table" | "look" | "misses" | "clos
 
 /** @throws {SourceUnavailableError} when `/proc` shows no process, not even this one. */
 export function openProcSource(options: ProcOptions): ProcessSource {
-  const processes = options.processes ?? new ProcfsReader(options.environment);
+  const processes = options.processes ?? new ProcfsReader({ environment: options.environment ?? [] });
   try {
     if (processes.look(Deno.pid) !== null) return new ProcSource(options.intervalMs, processes);
   } catch (error) {
