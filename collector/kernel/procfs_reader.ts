@@ -10,6 +10,7 @@ import { setImmediate } from "node:timers";
 import type { RawContext, TableEntry } from "../sources/source.ts";
 import { ArgumentReader, type ProcessMemory } from "./argument_reader.ts";
 import { EnvironmentFilter } from "./environment.ts";
+import { EACCES, EPERM, errno } from "./libc.ts";
 import { listProcesses } from "./proc_files.ts";
 import { readProcess, readProcMount, readThreadCount, SAFE } from "./procfs.ts";
 import type { Draft } from "./procfs_context.ts";
@@ -21,6 +22,8 @@ const SLICE_MS = 10;
 const MAX_ASKED = 128;
 /** What one table may hold of arguments, paths and environments. Of further processes they are left out. */
 export const MAX_TABLE_BYTES = 64 << 20;
+/** Inode of the first pid namespace (`PROC_PID_INIT_INO` of linux/proc_ns.h). */
+const FIRST_PID_NAMESPACE = 0xeffffffc;
 /** The share of threads that is taken as hidden: fewer begin and end while the table is read. */
 const HIDDEN_SHARE = 0.02;
 
@@ -33,17 +36,12 @@ export interface ReaderOptions {
   readonly maxBytes?: number;
 }
 
-/** What `/proc` keeps from this user, as it was when that began. */
-interface Hidden {
-  readonly threads: number;
-  readonly all: number;
-}
-
 export class ProcfsReader {
   readonly #arguments: ArgumentReader;
   #crowded = false;
   #mount: ProcMount | null = readProcMount();
-  #hidden: Hidden | null = null;
+  /** How much `/proc` kept from this user when it was noticed that it does; null when it keeps nothing that is known. */
+  #hidden: string | null = null;
   readonly #maxBytes: number;
 
   constructor({ environment, deadlineMs, maxBytes }: ReaderOptions) {
@@ -75,12 +73,15 @@ export class ProcfsReader {
    */
   async table(known?: ReadonlyMap<number, TableEntry>, settledBefore = 0): Promise<TableEntry[]> {
     const table: TableEntry[] = [];
-    let kept = 0, asked = 0, crowded = false, resume: (() => void) | null = null;
+    let kept = 0, asked = 0, refused = 0, crowded = false, resume: (() => void) | null = null;
     let sliceEnd = performance.now() + SLICE_MS;
     for (const pid of listProcesses()) {
       const before = known?.get(pid) ?? null;
       const entry = readProcess(pid, SAFE, before, settledBefore);
-      if (entry === null) continue;
+      if (entry === null) {
+        if (wasRefused()) refused++;
+        continue;
+      }
       table.push(entry);
       if (before !== null && entry.context === before.context && entry.argv === before.argv) {
         kept += weigh(entry);
@@ -102,7 +103,7 @@ export class ProcfsReader {
     }
     while (asked > 0) await new Promise<void>((resolve) => resume = resolve);
     this.#crowded = crowded;
-    if (known === undefined) this.#noteHidden(table);
+    if (known === undefined) this.#noteHidden(table, refused);
     return table;
   }
 
@@ -137,26 +138,42 @@ export class ProcfsReader {
     });
   }
 
-  /** Anew with every whole table, as another mount can take the place of the first. */
-  #noteHidden(table: readonly TableEntry[]): void {
+  /** Anew with every whole table: another mount can take the place of the first, and privileges go after the first. */
+  #noteHidden(table: readonly TableEntry[], refused: number): void {
     this.#mount = readProcMount();
-    const seen = table.reduce((sum, { threads }) => sum + (threads ?? 1), 0), all = readThreadCount() ?? seen;
-    if (all - seen <= all * HIDDEN_SHARE) this.#hidden = null;
-    else this.#hidden ??= { threads: all - seen, all };
+    if (refused > 0) {
+      this.#hidden ??= `${refused} processes`;
+      return;
+    }
+    // Who sees one pid namespace of many cannot tell what is hidden from what is elsewhere.
+    const all = readsFirstNamespace() ? readThreadCount() : null;
+    const seen = table.reduce((sum, { threads }) => sum + (threads ?? 1), 0);
+    if (all === null || all - seen <= all * HIDDEN_SHARE) this.#hidden = null;
+    else this.#hidden ??= `${all - seen} of ${all} threads`;
   }
 
   #hiding(): string[] {
     if (this.#mount === null || this.#mount.hides === null) return [];
-    const hidden = this.#hidden === null
-      ? ", from which nothing is hidden now"
-      : `: ${this.#hidden.threads} of ${this.#hidden.all} threads were hidden when that was noticed`;
-    return [`/proc is mounted with hidepid=${this.#mount.hides}, which hides other users' processes${hidden}`];
+    const hidden = this.#hidden === null ? "" : `; there were ${this.#hidden} when that was noticed`;
+    return [
+      `/proc is mounted with hidepid=${this.#mount.hides}: processes that the collector may not trace are not seen${hidden}`,
+    ];
   }
 }
 
 /** Whether this user may read more of a process than everybody may. */
 function mayTrace(context: RawContext | null): boolean {
   return context !== null && (context.cwd !== null || context.mountNamespace !== null);
+}
+
+function readsFirstNamespace(): boolean {
+  return readProcess(Deno.pid, SAFE)?.context?.pidNamespace === FIRST_PID_NAMESPACE;
+}
+
+/** Whether the call that failed just now was not allowed. */
+function wasRefused(): boolean {
+  const error = errno();
+  return error === EPERM || error === EACCES;
 }
 
 function take(entry: Draft<TableEntry>, memory: ProcessMemory | null): void {
