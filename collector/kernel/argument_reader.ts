@@ -120,8 +120,7 @@ export class ArgumentReader {
   /** Whoever waits is told that there is nothing. What hangs goes on until it is let go. */
   close(): void {
     this.#closed = true;
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
+    this.#stopWatch();
     for (const arena of this.#idle.splice(0)) arena.release();
     const waiting = [...this.#running, ...this.#queue.splice(this.#next)];
     for (const job of waiting) this.#tell(job, null);
@@ -177,7 +176,13 @@ export class ArgumentReader {
       if (this.#hanging.get(job.pid) === job) this.#hanging.delete(job.pid);
       this.#tell(job, memory);
       this.#begin();
+      if (this.#running.size === 0) this.#stopWatch();
     }
+  }
+
+  #stopWatch(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
   }
 
   /** Gives up waiting for those who are late, and lets others take their place. */

@@ -85,7 +85,7 @@ export class ProcfsReader {
       table.push(entry);
       if (before !== null && entry.context === before.context && entry.argv === before.argv) {
         kept += weigh(entry);
-      } else if (kept > this.#maxBytes) {
+      } else if (kept >= this.#maxBytes) {
         crowded = true;
         entry.context = null;
       } else if (!entry.kernelThread) {

@@ -135,7 +135,7 @@ int main(int count, char **arguments) {
     _exit(127);
   }
   if (count > 2) {
-    while (count_stuck(child) < 2) usleep(1000);
+    for (int times = 0; times < 20; times = count_stuck(child) < 2 ? 0 : times + 1) usleep(1000);
     printf("%d\n", child);
     fflush(stdout);
   }
