@@ -8,14 +8,35 @@
 
 export interface SyscallNumbers {
   readonly bpf: number;
+  readonly perf_event_open: number;
+  readonly ioctl: number;
+  readonly prctl: number;
+  readonly gettid: number;
+  readonly fsopen: number;
+  readonly fsconfig: number;
+  readonly fsmount: number;
 }
 
 export const SYSCALLS_BY_ARCHITECTURE: Readonly<Record<"x86_64" | "aarch64", SyscallNumbers>> = {
   x86_64: {
     bpf: 321,
+    perf_event_open: 298,
+    ioctl: 16,
+    prctl: 157,
+    gettid: 186,
+    fsopen: 430,
+    fsconfig: 431,
+    fsmount: 432,
   },
   aarch64: {
     bpf: 280,
+    perf_event_open: 241,
+    ioctl: 29,
+    prctl: 167,
+    gettid: 178,
+    fsopen: 430,
+    fsconfig: 431,
+    fsmount: 432,
   },
 };
 

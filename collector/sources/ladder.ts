@@ -13,6 +13,7 @@ import { openEbpfSource } from "./ebpf.ts";
 import { openNetlinkSource } from "./netlink.ts";
 import { openProcSource } from "./proc.ts";
 import type { ProcessSource } from "./source.ts";
+import { openTracepointSource } from "./tracepoint.ts";
 import { SourceUnavailableError } from "./unavailable.ts";
 
 export interface LadderOptions {
@@ -34,6 +35,7 @@ export interface OpenedSource {
 export function openBestSource(options: LadderOptions): OpenedSource {
   const rungs = {
     ebpf: () => openEbpfSource({ ringBytes: options.ringBytes, fallbackSnapshot: readProcessTable }),
+    tracepoint: () => openTracepointSource({ ringBytes: options.ringBytes, environment: options.environment }),
     netlink: () => openNetlinkSource(),
     proc: () => openProcSource({ intervalMs: options.pollIntervalMs }),
   };
