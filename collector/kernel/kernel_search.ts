@@ -30,13 +30,33 @@ export interface SearchedLayout {
   readonly exitCode: number | null;
   /** In `task_struct`; `live`, the count of living threads, is its second number. */
   readonly signal: number | null;
+  readonly cred: {
+    /** In `task_struct`. */
+    readonly inTask: number;
+    /** In `cred`, see {@linkcode CREDENTIAL_IDS}. */
+    readonly ids: number;
+    /** In `cred`; followed by those permitted and effective, eight bytes each. */
+    readonly inheritableCapabilities: number;
+  } | null;
+  readonly parent: {
+    /** In `task_struct`: the pointer to the parent's. */
+    readonly inTask: number;
+    /** In `task_struct`. */
+    readonly tgid: number;
+  } | null;
 }
+
+/** Bytes of the eight ids that stand in a row in `cred`: real, saved, effective and of file systems, user and group each. */
+export const CREDENTIAL_IDS = { uid: 0, gid: 4, suid: 8, sgid: 12, euid: 16, egid: 20, bytes: 32 };
 
 /** Place of `live` in `signal_struct`: after a counter of references, since Linux 2.6. */
 export const SIGNAL_LIVE = 4;
 
-/** The most of `task_struct` that is searched; what is behind belongs to the processor. */
-const TASK_BYTES = 12 * BLOCK_BYTES;
+/**
+ * How much of `task_struct` is searched. What we look for is in its first 3 KiB; its end, which differs much, is beyond
+ * this, and behind the end there may be another thread of this process, in which everything would be found again.
+ */
+const TASK_BYTES = 4 * BLOCK_BYTES;
 /** Above this are the kernel's addresses, on both processors. */
 const KERNEL_ADDRESSES = 0xffff_0000_0000_0000n;
 /** Threads come and go while they are counted. */
@@ -57,6 +77,8 @@ export function searchKernel(): SearchedLayout {
       startBoottime: findStart(task),
       exitCode: findExitCode(memory),
       signal: findSignal(memory),
+      cred: findCredentials(memory, task),
+      parent: findParent(memory, task),
     };
   } finally {
     memory.close();
@@ -69,14 +91,14 @@ function readTask(memory: KernelMemory): DataView {
   return new DataView(memory.read(addresses).buffer);
 }
 
-/** What the structures hold that `task_struct` points to: the offset of the pointer, and the beginning of it. */
-function readPointers(memory: KernelMemory, task: DataView): { offset: number; block: DataView }[] {
+/** What the structures hold that `task_struct` points to: the offset of the pointer, and a block from `at` on. */
+function readPointers(memory: KernelMemory, task: DataView, at = 0): { offset: number; block: DataView }[] {
   const pointers: { offset: number; address: bigint }[] = [];
   for (let offset = 0; offset < TASK_BYTES; offset += 8) {
     const address = task.getBigUint64(offset, true);
     if (address >= KERNEL_ADDRESSES && address % 8n === 0n) pointers.push({ offset, address });
   }
-  const { buffer } = memory.read(pointers.map(({ address }) => address));
+  const { buffer } = memory.read(pointers.map(({ address }) => address + BigInt(at)));
   return pointers.map(({ offset }, index) => ({
     offset,
     block: new DataView(buffer, index * BLOCK_BYTES, BLOCK_BYTES),
@@ -166,6 +188,76 @@ function findSignal(memory: KernelMemory): number | null {
     if (found.length === 1 && threads > 1 && threadCount() === threads) return found[0]!.offset;
   }
   return null;
+}
+
+/**
+ * The ids, `securebits` and five sets of capabilities in a row. `real_cred` and, behind it, `cred` point there, as long
+ * as nothing is done in another's name.
+ */
+function findCredentials(memory: KernelMemory, task: DataView): SearchedLayout["cred"] {
+  const { userIds, groupIds, capabilities } = ownCredentials();
+  const [uid, euid, suid, fsuid] = userIds, [gid, egid, sgid, fsgid] = groupIds;
+  const ids = [uid, gid, suid, sgid, euid, egid, fsuid, fsgid];
+  const found: { inTask: number; ids: number; inheritableCapabilities: number }[] = [];
+  // Nothing to tell it by for who has no capability.
+  if (capabilities.every((set) => set === 0n)) return null;
+  for (const { offset, block } of readPointers(memory, task)) {
+    for (let at = 40; at <= MAX_CREDENTIAL_HEAD + 40; at += 8) {
+      if (!capabilities.every((set, index) => block.getBigUint64(at + index * 8, true) === set)) continue;
+      // With padding behind `securebits`, since Linux 6.7, or without. For root the first could be taken for the second,
+      // never the other way round: what is before the ids counts references, and is not zero.
+      const start = [at - 40, at - 36].find((from) =>
+        ids.every((id, index) => block.getUint32(from + index * 4, true) === id)
+      );
+      if (start !== undefined) found.push({ inTask: offset, ids: start, inheritableCapabilities: at });
+    }
+  }
+  const pairs = found.filter(({ inTask }) => found.some((other) => other.inTask === inTask - 8));
+  return pairs.length === 1 ? pairs[0]! : null;
+}
+/** Bytes before the ids: a counter of references, and what a kernel for debugging has there. */
+const MAX_CREDENTIAL_HEAD = 24;
+
+/** `real_parent`, of the process that `/proc` names. `parent` behind it differs under a debugger only. */
+function findParent(memory: KernelMemory, task: DataView): SearchedLayout["parent"] {
+  const pid = libc.getpid(), thread = currentThread(), ppid = Number(ownStat()[4 - FIRST_FIELD]);
+  const ids: number[] = [];
+  for (let at = 4; at < TASK_BYTES; at += 4) {
+    if (task.getInt32(at - 4, true) === thread && task.getInt32(at, true) === pid) ids.push(at);
+  }
+  const [tgid] = ids;
+  if (ids.length !== 1 || tgid === undefined || ppid === 0) return null;
+  const block = Math.floor(tgid / BLOCK_BYTES) * BLOCK_BYTES;
+  const found = readPointers(memory, task, block).filter(({ block: view }) =>
+    view.getInt32(tgid - block, true) === ppid
+  )
+    .map(({ offset }) => offset);
+  const [first, second] = found;
+  if (first === undefined || found.length > 2 || second !== undefined && second !== first + 8) return null;
+  return { inTask: first, tgid };
+}
+
+interface Credentials {
+  /** Real, effective, saved, of file systems. */
+  readonly userIds: readonly number[];
+  readonly groupIds: readonly number[];
+  /** Inheritable, permitted, effective, bounding, ambient. */
+  readonly capabilities: readonly bigint[];
+}
+
+function ownCredentials(): Credentials {
+  const bytes = readWholeFile(`/proc/self/task/${currentThread()}/status`, 65_536);
+  const text = bytes === null ? "" : new TextDecoder().decode(bytes);
+  const words = (name: string): string[] => {
+    const found = new RegExp(`^${name}:\\s+(.*)$`, "m").exec(text)?.[1];
+    if (found === undefined) throw new SearchError("/proc does not tell the credentials of this process");
+    return found.trim().split(/\s+/);
+  };
+  return {
+    userIds: words("Uid").map(Number),
+    groupIds: words("Gid").map(Number),
+    capabilities: ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"].map((name) => BigInt(`0x${words(name)[0]}`)),
+  };
 }
 
 function threadCount(): number {

@@ -17,12 +17,13 @@
 import { MAX_ARGV_BYTES } from "../../proto/process_event.ts";
 import { BpfAssembler, R0, R1, R10, R2, R3, R4, R6, R7, R8, R9, type Register } from "./bpf_assembler.ts";
 import { HELPER } from "./bpf.ts";
-import { type SearchedLayout, SIGNAL_LIVE } from "./kernel_search.ts";
+import { CREDENTIAL_IDS, type SearchedLayout, SIGNAL_LIVE } from "./kernel_search.ts";
 import { counterOffset, NAME_BYTES, RECORD_KINDS, type RecordKind } from "./process_records.ts";
 import { numberField, type TracepointFormat } from "./tracefs.ts";
 import {
   ARGUMENTS_UNREAD,
   CLONE_THREAD,
+  CREDENTIALS_KNOWN,
   ENVIRONMENT_UNREAD,
   EXECUTED,
   EXITED,
@@ -60,6 +61,7 @@ export function executedProgram(
   a.call(HELPER.currentCgroupId).store(8, R9, EXECUTED.cgroupId, R0);
   a.move(R1, R9).addConstant(R1, EXECUTED.name).moveConstant(R2, NAME_BYTES).call(HELPER.currentComm);
   readStart(a, layout, R9, EXECUTED.startTime);
+  readPerson(a, layout, MM);
 
   // Zeros when they cannot be read, and so nothing to read from.
   readKernel(a, R10, MM, 8, R8, layout.mm.inTask);
@@ -154,6 +156,23 @@ export function exitedProgram(
   a.move(R2, R10).addConstant(R2, RECORD).moveConstant(R3, EXITED.bytes);
   submit(a, maps, "exit");
   return a.assemble();
+}
+
+/** The parent and the credentials, where their places are known. `slot` is eight free bytes of the stack. */
+function readPerson(a: BpfAssembler, { parent, cred }: SearchedLayout, slot: number): void {
+  a.storeConstant(4, R9, EXECUTED.ppid, 0);
+  if (parent !== null) {
+    readKernel(a, R10, slot, 8, R8, parent.inTask);
+    a.load(8, R3, R10, slot);
+    readKernel(a, R9, EXECUTED.ppid, 4, R3, parent.tgid);
+  }
+  if (cred === null) return;
+  readKernel(a, R10, slot, 8, R8, cred.inTask);
+  a.load(8, R3, R10, slot);
+  readKernel(a, R9, EXECUTED.ids, CREDENTIAL_IDS.bytes, R3, cred.ids);
+  a.jumpIf(R0, "ne", 0, "nobody").load(8, R3, R10, slot);
+  readKernel(a, R9, EXECUTED.capabilities, 24, R3, cred.inheritableCapabilities);
+  a.jumpIf(R0, "ne", 0, "nobody").storeConstant(4, R9, EXECUTED.flags, CREDENTIALS_KNOWN).label("nobody");
 }
 
 function readStart(a: BpfAssembler, layout: SearchedLayout, base: Register, at: number): void {

@@ -8,6 +8,7 @@
  */
 import { MAX_ARGV_BYTES } from "../../proto/process_event.ts";
 import type { EnvironmentFilter } from "./environment.ts";
+import { CREDENTIAL_IDS } from "./kernel_search.ts";
 import { NAME_BYTES, readU64, RECORD_KINDS, type RecordKind } from "./process_records.ts";
 import { decodeName, TextCache } from "./text_cache.ts";
 
@@ -28,10 +29,15 @@ export const EXECUTED = {
   environmentBytes: 76,
   fileNameBytes: 80,
   flags: 84,
-  bytes: 88,
+  ppid: 88,
+  /** As in `cred`: see `CREDENTIAL_IDS`. */
+  ids: 96,
+  /** Three sets as in `cred`; the effective one is the last. */
+  capabilities: 128,
+  bytes: 152,
 };
 /** Bits of `EXECUTED.flags`. */
-export const ARGUMENTS_UNREAD = 1, ENVIRONMENT_UNREAD = 2;
+export const ARGUMENTS_UNREAD = 1, ENVIRONMENT_UNREAD = 2, CREDENTIALS_KNOWN = 4;
 /** Bits of `EXITED.flags`. */
 export const STATUS_KNOWN = 1;
 /** Of `clone(2)`. */
@@ -44,12 +50,22 @@ export const MAX_EXECUTED_BYTES = 32_768;
 /** What is left for the environment. */
 export const MAX_ENVIRONMENT_BYTES = MAX_EXECUTED_BYTES - EXECUTED.bytes - MAX_ARGV_BYTES - MAX_FILE_NAME_BYTES;
 
+export interface Credentials {
+  readonly effectiveUserId: number;
+  readonly savedUserId: number;
+  readonly effectiveGroupId: number;
+  readonly savedGroupId: number;
+  readonly effectiveCapabilities: number;
+}
+
 /** What the kernel said of an `execve` that succeeded. */
 export interface Executed {
   readonly kind: "exec";
   readonly time: number;
   readonly pid: number;
+  readonly ppid: number | null;
   readonly startTime: number | null;
+  readonly credentials: Credentials | null;
   readonly userId: number;
   readonly groupId: number;
   readonly name: string;
@@ -122,20 +138,22 @@ export class TracepointDecoder {
       return null;
     }
     this.#received.exec++;
-    const isUnread = (bit: number): boolean => (flags & bit) !== 0;
-    const hasEnvironment = !this.#filter.isEmpty && !isUnread(ENVIRONMENT_UNREAD);
+    const isSet = (bit: number): boolean => (flags & bit) !== 0;
+    const hasEnvironment = !this.#filter.isEmpty && !isSet(ENVIRONMENT_UNREAD);
     let nameEnd = at + EXECUTED.name;
     while (nameEnd < at + EXECUTED.name + NAME_BYTES && bytes[nameEnd] !== 0) nameEnd++;
     return {
       kind: "exec",
       time: readU64(view, at + EXECUTED.time),
       pid: view.getUint32(at + EXECUTED.pid, true),
+      ppid: view.getUint32(at + EXECUTED.ppid, true) || null,
+      credentials: isSet(CREDENTIALS_KNOWN) ? readCredentials(view, at) : null,
       startTime: readU64(view, at + EXECUTED.startTime) || null,
       userId: view.getUint32(at + EXECUTED.userId, true),
       groupId: view.getUint32(at + EXECUTED.groupId, true),
       name: this.#names.text(bytes, at + EXECUTED.name, nameEnd),
       cgroupId: exactOrNull(readU64(view, at + EXECUTED.cgroupId)),
-      argv: isUnread(ARGUMENTS_UNREAD) ? null : bytes.slice(argv, environment),
+      argv: isSet(ARGUMENTS_UNREAD) ? null : bytes.slice(argv, environment),
       argvLength: readU64(view, at + EXECUTED.argvLength),
       // Without its NUL. One that fills its place was cut, which the kernel's own limit rules out.
       fileName: end - fileName < 2 ? null : this.#fileNames.text(bytes, fileName, end - 1),
@@ -166,6 +184,17 @@ export class TracepointDecoder {
       exitStatus: isKnown ? view.getUint32(at + EXITED.status, true) : null,
     };
   }
+}
+
+function readCredentials(view: DataView, at: number): Credentials {
+  const id = (offset: number): number => view.getUint32(at + EXECUTED.ids + offset, true);
+  return {
+    effectiveUserId: id(CREDENTIAL_IDS.euid),
+    savedUserId: id(CREDENTIAL_IDS.suid),
+    effectiveGroupId: id(CREDENTIAL_IDS.egid),
+    savedGroupId: id(CREDENTIAL_IDS.sgid),
+    effectiveCapabilities: readU64(view, at + EXECUTED.capabilities + 16),
+  };
 }
 
 /** Zero, and what a double cannot hold, is no id. */

@@ -157,18 +157,23 @@ class TracepointSource implements ProcessSource {
   drain(receive: (record: SourceRecord) => void): number {
     if (this.#closed) return 0;
     let count = 0;
+    let failure: { error: unknown } | null = null;
     const hand = (record: SourceRecord): void => {
       count++;
-      receive(record);
+      try {
+        receive(record);
+      } catch (error) {
+        failure ??= { error };
+      }
     };
-    try {
-      this.#reader.read((bytes, view, at, length) => {
-        const told = this.#decoder.decode(bytes, view, at, length);
-        if (told !== null) hand(this.#facts.record(told));
-      });
-    } finally {
-      this.#reportLosses(hand);
-    }
+    const batch: Parameters<TracepointFacts["records"]>[0][number][] = [];
+    this.#reader.read((bytes, view, at, length) => {
+      const told = this.#decoder.decode(bytes, view, at, length);
+      if (told !== null) batch.push(told);
+    });
+    for (const record of this.#facts.records(batch)) hand(record);
+    this.#reportLosses(hand);
+    if (failure !== null) throw (failure as { error: unknown }).error;
     return count;
   }
 
@@ -213,7 +218,7 @@ class TracepointSource implements ProcessSource {
 function describe(layout: SearchedLayout): SourceDescription {
   const misses = [
     "of a process that ends within milliseconds the executable is the name that it was started by, unknown for scripts " +
-    "and relative names, and its effective user and other circumstances are unknown",
+    "and relative names, and circumstances such as its directory, terminal and namespaces are unknown",
     "the executables of other users' processes too are the names that they were started by, once the collector has " +
     "given up its privileges",
     "CPU time of ended processes, and device and inode of executables are unknown",
@@ -221,6 +226,7 @@ function describe(layout: SearchedLayout): SourceDescription {
       ? "exit codes and signals are unknown: their place is not found in this kernel's memory"
       : "of a process whose threads end one by one, its first not last, the exit code is its last thread's",
   ];
+  if (layout.cred === null) misses.push("of a process that ends within milliseconds the effective user is unknown");
   if (layout.startBoottime === null) misses.push("starts are the times of forks, which can be some milliseconds off");
   const unknownColumns = ["inode", "device", "interpreter_path", "script_path"];
   if (layout.exitCode === null) unknownColumns.push("exit_code", "exit_signal");

@@ -9,7 +9,7 @@
  */
 import { TICK_NS } from "../../proto/identity.ts";
 import { readProcess } from "../kernel/procfs.ts";
-import type { Executed, Exited, Forked } from "../kernel/tracepoint_records.ts";
+import type { Credentials, Executed, Exited, Forked } from "../kernel/tracepoint_records.ts";
 import type { ExecRecord, ForkRecord, RawContext, SourceRecord, TableEntry } from "./source.ts";
 
 /** The longest that a fork takes from the start of its child to its record. */
@@ -49,10 +49,20 @@ export class TracepointFacts {
     return this.#damaged;
   }
 
-  record(told: Executed | Forked | Exited): SourceRecord {
+  /**
+   * The records of what was told, in its order, one after the other. An exec after which the batch tells of another, or
+   * of the end, is not looked up: its program is gone.
+   */
+  *records(batch: readonly (Executed | Forked | Exited)[]): Generator<SourceRecord> {
+    const last = new Map<number, Executed | Exited>();
+    for (const told of batch) if (told.kind !== "fork") last.set(told.pid, told);
+    for (const told of batch) yield this.#record(told, last.get(told.pid) === told);
+  }
+
+  #record(told: Executed | Forked | Exited, isLast: boolean): SourceRecord {
     switch (told.kind) {
       case "exec":
-        return this.#exec(told);
+        return this.#exec(told, isLast ? this.look(told.pid) : null);
       case "fork":
         return this.#fork(told);
       case "exit":
@@ -60,9 +70,8 @@ export class TracepointFacts {
     }
   }
 
-  #exec(told: Executed): ExecRecord {
+  #exec(told: Executed, found: TableEntry | null): ExecRecord {
     const { kind, time, pid, startTime, userId, groupId, name } = told;
-    const found = this.look(pid);
     const process = found !== null && isSameProcess(told, found) ? found : null;
     const image = process !== null && isSameImage(told, process) ? process : null;
     // A page of them was not in memory in the moment; `/proc` waits for it.
@@ -70,16 +79,16 @@ export class TracepointFacts {
     if (args === null) this.#damaged++;
     // The effective user is read late; where the real one is another by now, so may this be.
     const hasKeptIds = process !== null && process.userId === userId && process.groupId === groupId;
-    const { cgroupId, environment, environmentCut } = told;
+    const { cgroupId, credentials, environment, environmentCut } = told;
     return {
       kind,
       time,
       pid,
-      ppid: process?.ppid ?? null,
+      ppid: told.ppid ?? process?.ppid ?? null,
       startTime: startTime ?? process?.startTime ?? null,
       userId,
       groupId,
-      effectiveUserId: hasKeptIds ? process.effectiveUserId : null,
+      effectiveUserId: credentials?.effectiveUserId ?? (hasKeptIds ? process.effectiveUserId : null),
       name,
       executablePath: image?.executablePath ?? namedExecutable(told),
       argv: args?.argv ?? null,
@@ -89,6 +98,7 @@ export class TracepointFacts {
       namespacePid: process?.namespacePid ?? null,
       context: {
         ...(image?.context ?? NOTHING_KNOWN),
+        ...(credentials === null ? null : circumstances(credentials)),
         cgroupId: cgroupId ?? image?.context?.cgroupId ?? null,
         environment,
         environmentCut,
@@ -115,6 +125,11 @@ export class TracepointFacts {
     const maker = this.look(creator);
     return maker !== null && maker.startTime <= time ? maker.ppid : creator;
   }
+}
+
+function circumstances(credentials: Credentials): Omit<Credentials, "effectiveUserId"> {
+  const { savedUserId, effectiveGroupId, savedGroupId, effectiveCapabilities } = credentials;
+  return { savedUserId, effectiveGroupId, savedGroupId, effectiveCapabilities };
 }
 
 function isSameProcess(told: Executed, entry: TableEntry): boolean {
