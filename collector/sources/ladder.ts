@@ -13,6 +13,7 @@ import { openEbpfSource } from "./ebpf.ts";
 import { openNetlinkSource } from "./netlink.ts";
 import { openProcSource } from "./proc.ts";
 import type { ProcessSource } from "./source.ts";
+import { openTracepointSource } from "./tracepoint.ts";
 import { SourceUnavailableError } from "./unavailable.ts";
 
 export interface LadderOptions {
@@ -35,6 +36,7 @@ export function openBestSource(options: LadderOptions): OpenedSource {
   const { environment } = options;
   const rungs = {
     ebpf: () => openEbpfSource({ ringBytes: options.ringBytes, fallback: () => new ProcfsReader({ environment }) }),
+    tracepoint: () => openTracepointSource({ ringBytes: options.ringBytes, environment }),
     netlink: () => openNetlinkSource({ environment }),
     proc: () => openProcSource({ intervalMs: options.pollIntervalMs, environment }),
   };
