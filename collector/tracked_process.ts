@@ -105,6 +105,15 @@ export class TrackedProcess {
   endTime: number | null = null;
   /** Number of the last snapshot that showed it. */
   seenIn = 0;
+  /** Whether its name and its parent's come from the table of the last run. */
+  isCarried = false;
+  /** Whether the file of the last known table has it. */
+  isWritten = false;
+  /** What was said to be suspicious in it: see `suspicions.ts`. */
+  suspected = 0;
+  /** What was last said of these two, or seen first; `null` before. Nanoseconds and bytes. */
+  cpuTime: number | null = null;
+  memoryUsage: number | null = null;
   /** What the table counted for it: see `ProcessTable`. */
   counted = 0;
 
