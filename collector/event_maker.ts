@@ -16,6 +16,7 @@ import {
   type ProcessEventKind,
   type ProcessState,
 } from "../proto/process_event.ts";
+import { blankProcessState } from "../proto/snapshot_codec.ts";
 import type { ExitRecord, LossRecord, TableEntry } from "./sources/source.ts";
 import type { Suspicion } from "./suspicions.ts";
 import type { TrackedProcess } from "./tracked_process.ts";
@@ -123,7 +124,7 @@ export class EventMaker {
   /** What the file of the last known table keeps of a process. */
   known(process: TrackedProcess, status: string): ProcessState {
     return {
-      ...UNKNOWN_STATE,
+      ...blankProcessState(),
       execId: process.execId,
       parentExecId: process.parentExecId,
       pid: process.pid,
@@ -206,20 +207,6 @@ export class EventMaker {
     return Math.max(0, Math.floor(this.#offsetMs + time / 1e6));
   }
 }
-
-const UNKNOWN_STATE = {
-  argv: null,
-  argvLength: null,
-  userName: null,
-  effectiveUserId: null,
-  groupId: null,
-  namespacePid: null,
-  cpuTimeMs: null,
-  memoryUsage: null,
-  threads: null,
-  executableKind: null,
-  context: null,
-};
 
 function milliseconds(nanoseconds: number | null): number | null {
   return nanoseconds === null ? null : nanoseconds / 1e6;

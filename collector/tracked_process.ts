@@ -123,13 +123,13 @@ export class TrackedProcess {
     public start: StartKnowledge,
     public image: Image,
   ) {
-    this.startTicks = Math.floor(startTime / TICK_NS);
+    this.startTicks = ticksOf(startTime);
   }
 
   /** Which process of this pid has the given start: this one, one after it or one before it. */
   relate(startTime: number): "same" | "younger" | "older" {
     if (this.start === "exact") {
-      const ticks = Math.floor(startTime / TICK_NS);
+      const ticks = ticksOf(startTime);
       return ticks === this.startTicks ? "same" : ticks > this.startTicks ? "younger" : "older";
     }
     const isSame = this.start === "near"
@@ -142,7 +142,12 @@ export class TrackedProcess {
   correctStart(startTime: number): void {
     if (this.start === "exact" || this.execId !== "") return;
     this.startTime = startTime;
-    this.startTicks = Math.floor(startTime / TICK_NS);
+    this.startTicks = ticksOf(startTime);
     this.start = "exact";
   }
+}
+
+/** The tick of a start. A name has no sign: what claims to have begun before boot is named as begun with it. */
+function ticksOf(startTime: number): number {
+  return Math.max(0, Math.floor(startTime / TICK_NS));
 }
