@@ -5,7 +5,7 @@ import { TICK_NS } from "../../proto/identity.ts";
 import { MAX_ARGV_BYTES, type ProcessEvent } from "../../proto/process_event.ts";
 import { FORK_PATIENCE_MS } from "../../collector/lifecycle.ts";
 import type { SourceRecord } from "../../collector/sources/source.ts";
-import { BOOT_MS, brief, entry, exec, exit, fork, MS, S, TestWorld } from "../support/lifecycle_world.ts";
+import { BOOT_MS, brief, entry, exec, exit, fork, MS, RAW_CONTEXT, S, TestWorld } from "../support/lifecycle_world.ts";
 
 Deno.test("a fork with its exec and exit makes one start and one stop", () => {
   const world = new TestWorld();
@@ -281,6 +281,41 @@ Deno.test("the table stays within its bounds, whatever is started", () => {
     world.receive(exec(5_000, 1, (2_000 + i) * S), exit(5_000, (2_000.5 + i) * S, (2_000 + i) * S));
   }
   assert.ok(world.lifecycle.retainedBytes < 1_000, `${world.lifecycle.retainedBytes} bytes`);
+});
+
+Deno.test("processes that the table forgot are a gap with their exact number, once a second at most", () => {
+  const world = new TestWorld({ limits: { maxTracked: 100, maxEnded: 10, maxBytes: 1 << 20 } });
+  const gaps = [];
+  for (let i = 0; i < 500; i++) {
+    world.receive(exec(1_000 + i, 1, 10 * S));
+    world.nowNs += 10 * MS;
+    gaps.push(...world.lifecycle.flush(BOOT_MS).gaps);
+  }
+  gaps.push(...world.lifecycle.flush(BOOT_MS, true).gaps);
+  assert.ok(gaps.length >= 4 && gaps.length <= 6, `${gaps.length} gaps in five seconds`);
+  assert.equal(gaps.reduce((sum, gap) => sum + gap.count!, 0), world.lifecycle.forgotten);
+  assert.equal(world.lifecycle.forgotten, 400);
+  for (const gap of gaps) {
+    assert.deepEqual([gap.source, gap.recordKind], ["collector", "all"]);
+    assert.match(gap.reason, /^the process table was full/);
+    assert.ok(gap.from <= gap.to && gap.to <= BOOT_MS + 106_000);
+  }
+});
+
+Deno.test("circumstances count among the bytes of the table, and the environment goes first", () => {
+  const limits = { maxTracked: 1_000, maxEnded: 10, maxBytes: 20_000 };
+  const world = new TestWorld({ limits });
+  const context = { ...RAW_CONTEXT, cwd: `/${"d".repeat(499)}`, mountNamespace: 1, cgroupPath: `/${"c".repeat(499)}` };
+  world.receive(exec(1_000, 1, 10 * S, { context }));
+  assert.ok(world.lifecycle.retainedBytes >= 1_000);
+  for (let i = 1; i < 300; i++) {
+    world.receive(exec(1_000 + i, 1, 10 * S, { context, executablePath: "/x".repeat(500) }));
+  }
+  const starts = world.events();
+  assert.ok(starts.every((event) => event.context!.cwd === context.cwd), "events have all of it");
+  assert.ok(world.lifecycle.retainedBytes <= 2 * limits.maxBytes, `${world.lifecycle.retainedBytes} bytes`);
+  assert.ok(world.lifecycle.forgotten > 200, "what even a lean form has no room for is forgotten");
+  assert.equal(world.lifecycle.tracked + world.lifecycle.forgotten, 300);
 });
 
 Deno.test("names that an attacker chose go through as they are", () => {

@@ -138,3 +138,71 @@ Deno.test("arguments that were cut are not taken for changed ones", () => {
   const [stop] = world.receive(exit(11, 40 * S, 5 * S)).events();
   assert.equal(stop!.argv!.length, whole.length);
 });
+
+Deno.test("use of memory and CPU is no event unless a threshold is set", () => {
+  const world = new TestWorld();
+  world.lifecycle.baseline([entry(10, 5 * S)], 6 * S);
+  world.lifecycle.reconcile([entry(10, 5 * S, { memoryUsage: 1 << 30, cpuTime: 900 * S })], 30 * S);
+  assert.deepEqual(brief(world.events()), []);
+});
+
+Deno.test("use beyond its threshold is a change, measured from what was last told", () => {
+  const world = new TestWorld({ thresholds: { memoryPercent: 50, cpuPercent: 25 } });
+  const changes = (memoryUsage: number | null, cpuTime: number | null): string[][] => {
+    world.lifecycle.reconcile([entry(10, 5 * S, { memoryUsage, cpuTime })], 30 * S);
+    return world.events().map((event) => [event.kind, ...event.modifiedFields]);
+  };
+  world.lifecycle.baseline([entry(10, 5 * S, { memoryUsage: 1_000, cpuTime: 0 })], 6 * S);
+  assert.deepEqual(changes(1_500, 0), [], "50 % is not more than 50 %");
+  assert.deepEqual(changes(1_501, 0), [["modify", "memory_usage"]]);
+  assert.deepEqual(changes(1_501, 1), [["modify", "cpu_time_ms"]], "from nothing to something");
+  assert.deepEqual(changes(null, null), [], "what is not known is no change");
+  assert.deepEqual(changes(751, 1), [], "50.0 % less");
+  assert.deepEqual(changes(750, 2), [["modify", "memory_usage", "cpu_time_ms"]]);
+  // Slow growth is told when it has come far enough.
+  let told = 0;
+  for (let memory = 750; memory <= 7_500; memory += 10) told += changes(memory, 2).length;
+  assert.equal(told, 5);
+
+  // One that was exec'ed: the first snapshot is what it is measured from.
+  world.receive(exec(11, 1, 40 * S));
+  world.events();
+  const own = { name: "true", executablePath: "/usr/bin/true", argv: joinArgv(["true"]), userId: 1000 };
+  const ids = { effectiveUserId: 1000, groupId: 100 };
+  const started = (memoryUsage: number): ReturnType<typeof entry> =>
+    entry(11, 40 * S, { ...own, ...ids, memoryUsage, cpuTime: 2 });
+  const rest = entry(10, 5 * S, { memoryUsage: 7_500, cpuTime: 2 });
+  world.lifecycle.reconcile([rest, started(10)], 50 * S);
+  world.events();
+  world.lifecycle.reconcile([rest, started(16)], 60 * S);
+  assert.deepEqual(brief(world.events()), ["modify 11 (snapshot)"]);
+});
+
+Deno.test("threads of the kernel can be left out of events and snapshots, what they start cannot", () => {
+  const world = new TestWorld({ skipsKernelThreads: true });
+  const thread = (pid: number, startTime: number): ReturnType<typeof entry> =>
+    entry(pid, startTime, { ppid: 2, kernelThread: true, argv: null, executablePath: null, name: "kworker" });
+  const kthreadd = entry(2, 0, { ppid: 0, kernelThread: true, argv: null, executablePath: null });
+  const entries = [entry(1, 0, { ppid: 0 }), kthreadd, thread(30, 5 * S)];
+  assert.deepEqual(world.lifecycle.baseline(entries, 6 * S).map((state) => state.pid), [1]);
+  world.receive(fork(31, 2, 7 * S), exit(30, 8 * S, 5 * S), fork(32, 2, 9 * S), fork(33, 31, 9 * S));
+  // The kernel starts a program of its own accord: a thread becomes a process.
+  world.receive(exec(33, 31, 9 * S + MS, { startTime: 9 * S, name: "modprobe" }));
+  const events = world.events(BOOT_MS + 60_000);
+  assert.deepEqual(brief(events), ["start 33"]);
+  assert.equal(events[0]!.parentExecId, "0badcafe-31-700");
+  const states = world.lifecycle.reconcile([...entries.slice(0, 2), thread(40, 20 * S)], 30 * S);
+  assert.deepEqual(states.map((state) => state.pid), [1]);
+  assert.deepEqual(brief(world.events()), ["stop 33 (snapshot)"]);
+});
+
+Deno.test("what the table forgot for want of room is not started anew by each snapshot", () => {
+  const world = new TestWorld({ limits: { maxTracked: 10, maxEnded: 10, maxBytes: 1 << 20 } });
+  const entries = Array.from({ length: 25 }, (_, i) => entry(100 + i, (5 + i) * S));
+  world.lifecycle.baseline(entries, 40 * S);
+  for (let i = 0; i < 5; i++) world.lifecycle.reconcile(entries, (50 + i) * S);
+  assert.deepEqual(brief(world.events()), []);
+  world.lifecycle.reconcile([...entries, entry(200, 55 * S)], 60 * S);
+  assert.deepEqual(brief(world.events()), ["start 200 (snapshot)"], "one that is new is");
+  assert.equal(world.lifecycle.tracked, 10);
+});
