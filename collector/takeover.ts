@@ -40,10 +40,13 @@ export class Takeover {
   readonly #last: KnownTable;
   /** Nanoseconds since boot from which on the source sees. */
   readonly #watchingSince: number;
+  #living: ReadonlySet<number> = new Set();
   readonly #gone: TrackedProcess[] = [];
   /** Those whose pid another process has. */
   readonly #replaced: TrackedProcess[] = [];
   readonly #unwatched: TrackedProcess[] = [];
+  /** Those that nobody has waited for and that the last run did not know as living. */
+  readonly #dead = new Set<TrackedProcess>();
   readonly #survivors: Survivor[] = [];
 
   constructor(book: ProcessBook, last: KnownTable, watchingSince: number) {
@@ -54,9 +57,9 @@ export class Takeover {
 
   /** Adds the processes that the last run knew and that do not live in the snapshot, until a record tells their end. */
   addGone(entries: readonly TableEntry[]): void {
-    const living = new Set(entries.filter(isAlive).map(({ pid }) => pid));
+    this.#living = new Set(entries.filter(isAlive).map(({ pid }) => pid));
     for (const state of this.#last.processes.values()) {
-      if (living.has(state.pid)) continue;
+      if (this.#living.has(state.pid)) continue;
       const process = knownProcess(state, this.#book.maker.offsetMs);
       this.#book.table.add(process);
       this.#gone.push(process);
@@ -102,14 +105,20 @@ export class Takeover {
       if (book.table.get(process.pid) === process) book.lose(process, since, "ended unwatched");
     }
     for (const process of this.#unwatched) {
-      if (process.reported !== "baseline" || book.table.get(process.pid) !== process) continue;
-      book.pushStart(process, process.startTime, "started unwatched", []);
+      // Else a record told its start. One that has ended may have been told whole by the last run, unless a record of
+      // its end came to this one.
+      const isToldWhole = this.#dead.has(process) && process.endTime === null;
+      if (process.reported === "baseline" && !isToldWhole) {
+        book.pushStart(process, process.startTime, "started unwatched", []);
+      }
     }
+    for (const process of this.#dead) if (process.endTime === null) book.table.end(process, since);
     for (const survivor of this.#survivors) this.#reportSurvivor(survivor);
     book.putBack([...book.takeEvents().sort((a, b) => a.time - b.time), ...waiting]);
   }
 
   #meetNew(process: TrackedProcess): void {
+    if (!this.#living.has(process.pid)) this.#dead.add(process);
     if (process.startTime / 1e6 > this.#last.time - REPORTED_AFTER_MS) this.#unwatched.push(process);
   }
 

@@ -150,6 +150,22 @@ Deno.test("a process that nobody has waited for has ended, one whose first threa
   assert.deepEqual(brief(world.events()), [], "and is not told again while it waits");
 });
 
+Deno.test("one that has ended and waits, of which the last run told all, is not told again", () => {
+  const zombie = { status: "zombie", argv: joinArgv([]), executablePath: null };
+  const told = entry(40, 99_900 * MS, zombie), unwatched = entry(41, 150 * S, zombie), old = entry(42, 9 * S, zombie);
+  const entries = [entry(10, 5 * S), entry(11, 6 * S), server, told, unwatched, old];
+  const world = nextRun(tableOf(firstRun()), 200 * S, ...entries);
+  // This one has ended before the snapshot and after the source was opened.
+  world.receive(exit(41, 200 * S + MS, 150 * S, 5 << 8));
+  const states = world.lifecycle.settle([INIT, ...entries]);
+  assert.deepEqual(states.map((state) => state.pid), [1, 10, 11, 12]);
+  world.lifecycle.reconcile([INIT, entry(10, 5 * S), entry(11, 6 * S), server], 210 * S);
+  world.receive(exit(40, 211 * S, 99_900 * MS), exit(42, 211 * S, 9 * S));
+  const events = world.events();
+  assert.deepEqual(brief(events), ["start 41 (started unwatched)", "stop 41"]);
+  assert.equal(events[1]!.exitCode, 5);
+});
+
 Deno.test("a table of another boot is not compared", () => {
   const world = nextRun(tableOf(firstRun(), "feedf00d"), 200 * S, entry(10, 5 * S), entry(20, 150 * S));
   world.lifecycle.settle([]);

@@ -83,8 +83,9 @@ Deno.test({
       await writer.write(new TextEncoder().encode("\n"));
       writer.releaseLock();
     };
-    const twice = `SELECT exec_id, event_type, count(*) AS n FROM process_events WHERE event_type IN ('start', 'stop')
-      GROUP BY exec_id, event_type HAVING n > 1`;
+    const twice =
+      `SELECT exec_id, event_type, count(*) AS n, group_concat(event_id || ' ' || ifnull(reason, '')) AS told
+      FROM process_events WHERE event_type IN ('start', 'stop') GROUP BY exec_id, event_type HAVING n > 1`;
     try {
       // Its second program replaces the first, so that its name holds the time of that.
       const lasting = start(
