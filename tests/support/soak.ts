@@ -4,8 +4,8 @@
  *
  * The lives are of every sort: short ones, ones that never end, pids that are reused, arguments and circumstances of all
  * lengths, records that come late or never. Memory is measured after a full collection of garbage, at the end of the
- * first two fifths, when every table is full, and twenty times after. Prints one JSON object; `deno task soak` fails by
- * its exit code when a bound does not hold.
+ * first two fifths, when every table is full, and twenty times after. Prints one JSON object; the exit code is 1
+ * when a bound does not hold.
  *
  * @module
  */
@@ -150,7 +150,7 @@ while (events < EVENTS) {
   if (events < nextMeasure) continue;
   nextMeasure += EVENTS * (1 - WARM_SHARE) / MEASURES;
   const rss = measure();
-  if (Deno.env.has("SOAK_CURVE")) console.error(events, rss >> 20, Deno.memoryUsage().heapUsed >> 20);
+  console.error(`${events} events: ${rss >> 20} MiB`);
   if (warm === 0) warm = rss;
   else most = Math.max(most, rss);
 }
