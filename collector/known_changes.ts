@@ -16,26 +16,35 @@ export interface KnownChange {
 }
 
 export class KnownChanges {
-  #begun = new Set<TrackedProcess>();
+  /** Those that have ended since are left out when it is taken. */
+  #begun: TrackedProcess[] = [];
   #ended: TrackedProcess[] = [];
 
   /** A living process was reported, or something that the file keeps of it has changed. */
   changed(process: TrackedProcess): void {
-    this.#begun.add(process);
+    if (process.isChanged) return;
+    process.isChanged = true;
+    this.#begun.push(process);
   }
 
   ended(process: TrackedProcess): void {
-    this.#begun.delete(process);
+    process.isChanged = false;
     if (process.isWritten) this.#ended.push(process);
     process.isWritten = false;
   }
 
   /** Hands out what has changed since the last time; whoever takes it writes it. */
   take(): KnownChange {
-    const change = { begun: [...this.#begun], ended: this.#ended };
-    for (const process of change.begun) process.isWritten = true;
-    if (this.#begun.size > 0) this.#begun = new Set();
-    if (this.#ended.length > 0) this.#ended = [];
+    if (this.#begun.length === 0 && this.#ended.length === 0) return NO_CHANGE;
+    const change = { begun: this.#begun.filter((process) => process.isChanged), ended: this.#ended };
+    for (const process of change.begun) {
+      process.isWritten = true;
+      process.isChanged = false;
+    }
+    this.#begun = [];
+    this.#ended = [];
     return change;
   }
 }
+
+const NO_CHANGE: KnownChange = { begun: [], ended: [] };

@@ -15,6 +15,7 @@
 
 import { snapshotParts } from "../proto/batches.ts";
 import { encodeFrame, FrameReader } from "../proto/frame.ts";
+import { processOfExec } from "../proto/identity.ts";
 import type { ProcessState } from "../proto/process_event.ts";
 import { decodeMessage, encodeMessage } from "../proto/wire.ts";
 import { readExecId } from "./exec_names.ts";
@@ -101,8 +102,12 @@ class TableReader {
     if (name === null || name.pid !== state.pid) throw new KnownTableError("it names a process as none is named");
     this.#bootTag ??= name.bootTag;
     if (name.bootTag !== this.#bootTag) throw new KnownTableError("it names processes of two boots");
-    if (state.status === ENDED) this.#processes.delete(state.pid);
-    else this.#processes.set(state.pid, state);
+    if (state.status !== ENDED) return void this.#processes.set(state.pid, state);
+    const known = this.#processes.get(state.pid);
+    // Another may have the pid already.
+    if (known !== undefined && processOfExec(known.execId) === processOfExec(state.execId)) {
+      this.#processes.delete(state.pid);
+    }
   }
 }
 

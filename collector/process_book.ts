@@ -152,12 +152,13 @@ export class ProcessBook {
   }
 
   #changed(process: TrackedProcess): void {
-    if (this.table.get(process.pid) === process) this.changes.changed(process);
+    if (process.endTime === null) this.changes.changed(process);
   }
 
   #impossibleStart(process: TrackedProcess): Suspicion | null {
     if (process.startTime > this.#passed) this.#passed = this.#options.clock.bootTimeNs();
-    const parent = process.ppid === null ? undefined : this.table.get(process.ppid);
+    const hasParent = process.parentExecId !== null || process.ppid === null;
+    const parent = hasParent ? undefined : this.table.get(process.ppid!);
     return impossibleStart(process, parent, this.#passed);
   }
 

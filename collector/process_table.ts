@@ -90,18 +90,11 @@ export class ProcessTable {
   /** Counts anew what a process holds, after its image, its parent's or its circumstances changed. */
   weigh(process: TrackedProcess): void {
     this.#release(process);
-    const { maxBytes } = this.#limits;
-    if (this.#bytes + weightOf(process) > maxBytes && process.context?.environment) {
-      process.context = { ...process.context, environment: null };
-    }
-    if (this.#bytes + weightOf(process) > maxBytes) {
-      process.image = process.image.lean();
-      process.parentImage = process.parentImage?.lean() ?? null;
-      process.context = null;
-    }
-    process.counted = weightOf(process);
-    this.#bytes += process.counted;
-    if (this.#bytes > 2 * maxBytes) this.#makeRoom(process);
+    let weight = weightOf(process);
+    if (this.#bytes + weight > this.#limits.maxBytes) weight = this.#lighten(process);
+    process.counted = weight;
+    this.#bytes += weight;
+    if (this.#bytes > 2 * this.#limits.maxBytes) this.#makeRoom(process);
   }
 
   /** Moves a process from the living to the ended. */
@@ -122,6 +115,19 @@ export class ProcessTable {
     const ended = this.#ended.get(ppid);
     if (ended !== undefined && ended.startTicks <= childTicks && ended.endTime! >= childStart) return ended;
     return null;
+  }
+
+  /** Lets go of what a process can do without, as far as the bytes ask for it. Returns what it weighs then. */
+  #lighten(process: TrackedProcess): number {
+    if (process.context?.environment) {
+      process.context = { ...process.context, environment: null };
+      const weight = weightOf(process);
+      if (this.#bytes + weight <= this.#limits.maxBytes) return weight;
+    }
+    process.image = process.image.lean();
+    process.parentImage = process.parentImage?.lean() ?? null;
+    process.context = null;
+    return weightOf(process);
   }
 
   /** Forgets the ended and then the oldest, until the bytes are within their limit or only `kept` lives. */

@@ -133,6 +133,7 @@ export class Records {
     const image = book.redactor.imageOfExec(record);
     const startTime = record.startTime ?? record.time;
     const process = new TrackedProcess(record.pid, startTime, record.startTime === null ? "unknown" : "exact", image);
+    process.endTime = record.time;
     book.adopt(process, record.ppid);
     takeIds(process, record);
     process.context = book.contexts.of(record.context, record);
@@ -163,6 +164,8 @@ export class Records {
     );
     if (entry !== null) book.takeFacts(process, entry);
     book.adopt(process, process.ppid);
+    // It may be one that the table forgot, which the file of the last known table still has.
+    process.isWritten = book.table.forgotten > 0;
     book.pushStop(process, record.time, "unseen start", record);
     book.table.end(process, record.time);
   }

@@ -24,8 +24,8 @@ const KERNEL_NAMES =
   /^\[(?:kworker|ksoftirqd|kthreadd|migration|rcu_|rcuo|watchdog|kswapd|kcompactd|kauditd|khugepaged|kblockd|kdevtmpfs|khungtaskd|cpuhp|idle_inject|irq|jbd2|ext4|xfs|scsi_|nvme|kintegrityd|oom_reaper|writeback|md|netns|kthrotld|ksmd|pool_workqueue)/;
 
 /**
- * Whether the start of a process cannot be: after `now`, before boot, or before that of `parent`, which has its parent's
- * pid. All in nanoseconds since boot.
+ * Whether the start of a process cannot be: after `now`, before boot, or before that of `parent`, which has the pid of
+ * its parent and is not known to be it. All in nanoseconds since boot.
  */
 export function impossibleStart(
   process: TrackedProcess,
@@ -39,8 +39,9 @@ export function impossibleStart(
     return { bit, severity: "high", reason: `its start time lies ${seconds} s in the future` };
   }
   if (startTime < 0) return { bit, severity: "high", reason: "its start time lies before the boot of the host" };
-  const isKnown = process.start === "exact" && parent?.start === "exact" && process.parentExecId === null;
-  if (isKnown && parent !== process && parent.startTicks > process.startTicks) {
+  if (parent === undefined || parent === process) return null;
+  const isKnown = process.start === "exact" && parent.start === "exact";
+  if (isKnown && parent.startTicks > process.startTicks) {
     return { bit, severity: "medium", reason: `its start time lies before that of its parent, process ${parent.pid}` };
   }
   return null;

@@ -109,6 +109,8 @@ export class TrackedProcess {
   isCarried = false;
   /** Whether the file of the last known table has it. */
   isWritten = false;
+  /** Whether it is to be written there: see `KnownChanges`. */
+  isChanged = false;
   /** What was said to be suspicious in it: see `suspicions.ts`. */
   suspected = 0;
   /** What was last said of these two, or seen first; `null` before. Nanoseconds and bytes. */

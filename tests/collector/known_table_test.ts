@@ -62,6 +62,17 @@ Deno.test("KnownFile writes a table and its changes, which readKnownTable() puts
   });
 });
 
+Deno.test("the end of a process does not take another of its pid from the table", async () => {
+  await withFile((path) => {
+    const file = new KnownFile(path);
+    file.replace([state(2), state(3)], 1_000);
+    file.append([state(2, { execId: "0badcafe-2-900" }), state(2, { status: ENDED })], 2_000);
+    file.append([state(3, { execId: "0badcafe-3-30-44", status: ENDED }), state(9, { status: ENDED })], 3_000);
+    file.close();
+    assert.deepEqual([...readKnownTable(path)!.processes.values()].map(({ execId }) => execId), ["0badcafe-2-900"]);
+  });
+});
+
 Deno.test("KnownFile asks to be written anew when its changes outgrow the table", async () => {
   await withFile((path) => {
     const file = new KnownFile(path);

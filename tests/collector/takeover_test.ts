@@ -194,6 +194,24 @@ Deno.test("nothing is told twice over any number of restarts", () => {
   ]);
 });
 
+Deno.test("a process that the table forgot is not ended twice, by its end and by a restart", () => {
+  const world = new TestWorld({ limits: { maxTracked: 3, maxEnded: 10, maxBytes: 1 << 20 } });
+  world.lifecycle.baseline([INIT, entry(10, 5 * S), entry(11, 6 * S)], 8 * S);
+  const file = new Map(world.lifecycle.known().map((state) => [state.pid, state]));
+  const write = (): void => {
+    for (const state of world.lifecycle.flush(BOOT_MS).known) {
+      if (state.status === "ended") file.delete(state.pid);
+      else file.set(state.pid, state);
+    }
+  };
+  world.receive(exec(20, 1, 50 * S), exec(21, 1, 51 * S));
+  write();
+  assert.deepEqual([...file.keys()], [1, 10, 11, 20, 21], "forgotten, and still in the file");
+  world.receive(exit(10, 60 * S, 5 * S));
+  write();
+  assert.deepEqual([...file.keys()], [1, 11, 20, 21]);
+});
+
 Deno.test("a chain of parents reaches the first process over ended ones and over a restart", () => {
   const world = new TestWorld();
   world.lifecycle.baseline([INIT], S);
