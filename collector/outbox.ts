@@ -27,7 +27,8 @@ export interface WaitingFrame {
 }
 
 export class Outbox {
-  #frames: WaitingFrame[] = [];
+  /** From `#head` on those that wait; before it places that are empty until there are enough of them to be cut off. */
+  #frames: (WaitingFrame | undefined)[] = [];
   #head = 0;
   #bytes = 0;
   #nextSequence = 1;
@@ -110,7 +111,7 @@ export class Outbox {
     this.#acknowledged = sequence;
     while (this.#head < this.#frames.length && this.#frames[this.#head]!.last <= sequence) {
       this.#bytes -= this.#frames[this.#head]!.bytes.length;
-      this.#head++;
+      this.#frames[this.#head++] = undefined;
     }
     if (this.#head > 1024 || this.#head === this.#frames.length) {
       this.#frames.splice(0, this.#head);

@@ -114,7 +114,7 @@ function writeState(w: BinaryWriter, p: ProcessState): void {
 }
 
 function readState(r: BinaryReader, end: number): ProcessState {
-  const p = blankState();
+  const p = blankProcessState();
   while (r.pos < end) {
     const tag = r.uint32();
     switch (tag) {
@@ -190,7 +190,8 @@ function readState(r: BinaryReader, end: number): ProcessState {
   return p;
 }
 
-function blankState(): ProcessState {
+/** A process with nothing known. */
+export function blankProcessState(): ProcessState {
   return {
     execId: "",
     parentExecId: null,
