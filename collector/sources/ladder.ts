@@ -12,6 +12,7 @@ import { readProcessTable } from "../kernel/procfs.ts";
 import { openEbpfSource } from "./ebpf.ts";
 import { openNetlinkSource } from "./netlink.ts";
 import { openProcSource } from "./proc.ts";
+import { openPsSource } from "./ps.ts";
 import type { ProcessSource } from "./source.ts";
 import { SourceUnavailableError } from "./unavailable.ts";
 
@@ -36,6 +37,7 @@ export function openBestSource(options: LadderOptions): OpenedSource {
     ebpf: () => openEbpfSource({ ringBytes: options.ringBytes, fallbackSnapshot: readProcessTable }),
     netlink: () => openNetlinkSource(),
     proc: () => openProcSource({ intervalMs: options.pollIntervalMs }),
+    ps: () => openPsSource({ intervalMs: options.pollIntervalMs }),
   };
   if (options.choice !== "auto") {
     if (!(options.choice in rungs)) throw new SourceUnavailableError(options.choice, "it is not built yet");
