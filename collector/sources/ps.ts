@@ -14,13 +14,13 @@ import { TICK_NS } from "../../proto/identity.ts";
 import { type Clock, kernelClock } from "../kernel/clock.ts";
 import { grantedPs, PsCommand, type PsOutput } from "./ps_command.ts";
 import { parsePsTable, PS_ARGUMENTS, PS_ENVIRONMENT, type PsRow } from "./ps_table.ts";
-import type {
-  ProcessSource,
-  RawContext,
-  SourceCounters,
-  SourceDescription,
-  SourceRecord,
-  TableEntry,
+import {
+  NOTHING_KNOWN,
+  type ProcessSource,
+  type SourceCounters,
+  type SourceDescription,
+  type SourceRecord,
+  type TableEntry,
 } from "./source.ts";
 import { TableWatcher } from "./table_watcher.ts";
 import { SourceUnavailableError } from "./unavailable.ts";
@@ -260,29 +260,6 @@ function entryOf(row: PsRow, startTime: number): TableEntry {
     kernelThread: row.kernelThread,
   };
 }
-
-const NOTHING_KNOWN: RawContext = {
-  cwd: null,
-  savedUserId: null,
-  effectiveGroupId: null,
-  savedGroupId: null,
-  loginUserId: null,
-  sessionId: null,
-  tty: null,
-  effectiveCapabilities: null,
-  userNamespace: null,
-  pidNamespace: null,
-  mountNamespace: null,
-  networkNamespace: null,
-  cgroupPath: null,
-  cgroupId: null,
-  interpreterPath: null,
-  scriptPath: null,
-  stdinKind: null,
-  stdoutKind: null,
-  environment: null,
-  environmentCut: false,
-};
 
 /** Columns of `process_events` that stay NULL on this rung. */
 const UNKNOWN_COLUMNS: readonly string[] = [

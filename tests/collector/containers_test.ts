@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { containerOf } from "../../collector/containers.ts";
+import { Lifecycle } from "../../collector/lifecycle.ts";
+import { NOTHING_KNOWN, type RawContext, type TableEntry } from "../../collector/sources/source.ts";
 
 const ID = "3f4b1c8e0a5d7f2961b0c4e8d3a7f5b2961c0e4d8a3f7b5c2e1d0a9f8b7c6d5e";
 const OTHER = "a".repeat(64);
@@ -217,4 +219,57 @@ Deno.test("whatever a group is called, what comes out is an id of a known form",
     assert.match(container.runtime, /^(docker|containerd|podman|cri-o|lxc|nspawn|unknown)$/);
     if (container.podId !== null) assert.match(container.podId, /^[0-9a-f-]{32,36}$/);
   }));
+});
+
+Deno.test("a start in a container's group is of that container, and its files are foreign", () => {
+  const context = (more: Partial<RawContext>): RawContext => ({ ...NOTHING_KNOWN, ...more });
+  const entry: TableEntry = {
+    pid: 1,
+    ppid: 0,
+    startTime: 0,
+    name: "init",
+    executablePath: "/sbin/init",
+    argv: null,
+    argvLength: null,
+    userId: 0,
+    groupId: 0,
+    effectiveUserId: 0,
+    cpuTime: 0,
+    memoryUsage: 0,
+    threads: 1,
+    namespacePid: 1,
+    context: context({ mountNamespace: 11, pidNamespace: 12, cgroupPath: "/init.scope" }),
+    status: "sleeping",
+    kernelThread: false,
+  };
+  const lifecycle = new Lifecycle({
+    bootId: "0badcafe-1111-2222-3333-444444444444",
+    source: { description: { name: "ebpf", sees: "", misses: [], unknownColumns: [] }, look: () => null },
+    names: { userName: () => null, groupName: () => null },
+    clock: { bootTimeNs: () => 1e9, bootOffsetMs: () => 0 },
+  });
+  const [init] = lifecycle.baseline([entry]);
+  assert.deepEqual([init!.context!.containerId, init!.executableKind], [null, "file"]);
+  const exec = (pid: number, more: Partial<RawContext>): void =>
+    lifecycle.receive({
+      ...{ kind: "exec", time: 2e9 + pid, pid, ppid: 1, startTime: 2e9, userId: 0, groupId: 0, effectiveUserId: 0 },
+      ...{ name: "sh", executablePath: "/bin/sh", argv: null, argvLength: null, inode: null, device: null },
+      ...{ namespacePid: 1, context: context(more) },
+    });
+  exec(20, { mountNamespace: 21, pidNamespace: 22, cgroupPath: `${POD}/cri-containerd-${ID}.scope` });
+  exec(30, { mountNamespace: 11, pidNamespace: 12, cgroupPath: `/user.slice/docker-${ID}.scope` });
+  exec(40, { mountNamespace: 41, pidNamespace: 42, cgroupPath: null });
+  const seen = lifecycle.flush(3_000).events.map((e) => [
+    e.pid,
+    e.context!.containerRuntime,
+    e.context!.containerId,
+    e.context!.podId,
+    e.executableKind,
+    e.context!.pidNamespace,
+  ]);
+  assert.deepEqual(seen, [
+    [20, "containerd", ID, UID, "foreign", 22],
+    [30, "docker", ID, null, "file", 12], // a name alone moves nothing
+    [40, null, null, null, "foreign", 42],
+  ]);
 });
