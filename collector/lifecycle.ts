@@ -18,7 +18,7 @@
 import { bootTag, execId, processId, TICK_NS } from "../proto/identity.ts";
 import type { Gap, ProcessEvent, ProcessState } from "../proto/process_event.ts";
 import { contextChanges, Contexts, type Names } from "./contexts.ts";
-import { EventMaker, nullIfZero } from "./event_maker.ts";
+import { EventMaker, hostMounts, nullIfZero } from "./event_maker.ts";
 import { changesOf, type Ids, Redactor } from "./images.ts";
 import { type Clock, kernelClock } from "./kernel/clock.ts";
 import { ProcessTable, TABLE_LIMITS, type TableLimits } from "./process_table.ts";
@@ -96,7 +96,7 @@ export class Lifecycle {
     const added = entries.filter((entry) => this.#table.get(entry.pid) === undefined).sort(byStart)
       .map((entry) => this.#addEntry(entry, takenAt, "baseline"));
     for (const process of added) this.#adopt(process, process.ppid);
-    this.#maker.setHostMounts(this.#table.get(1)?.context?.mountNamespace ?? null);
+    this.#maker.setHostMounts(hostMounts(this.#table));
     return this.#states(entries);
   }
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { containerOf } from "../../collector/containers.ts";
 import { Lifecycle } from "../../collector/lifecycle.ts";
-import { NOTHING_KNOWN, type RawContext, type TableEntry } from "../../collector/sources/source.ts";
+import { type ExecRecord, NOTHING_KNOWN, type RawContext, type TableEntry } from "../../collector/sources/source.ts";
 
 const ID = "3f4b1c8e0a5d7f2961b0c4e8d3a7f5b2961c0e4d8a3f7b5c2e1d0a9f8b7c6d5e";
 const OTHER = "a".repeat(64);
@@ -242,23 +242,26 @@ Deno.test("a start in a container's group is of that container, and its files ar
     status: "sleeping",
     kernelThread: false,
   };
-  const lifecycle = new Lifecycle({
-    bootId: "0badcafe-1111-2222-3333-444444444444",
-    source: { description: { name: "ebpf", sees: "", misses: [], unknownColumns: [] }, look: () => null },
-    names: { userName: () => null, groupName: () => null },
-    clock: { bootTimeNs: () => 1e9, bootOffsetMs: () => 0 },
-  });
+  const newLifecycle = (): Lifecycle =>
+    new Lifecycle({
+      bootId: "0badcafe-1111-2222-3333-444444444444",
+      source: { description: { name: "ebpf", sees: "", misses: [], unknownColumns: [] }, look: () => null },
+      names: { userName: () => null, groupName: () => null },
+      clock: { bootTimeNs: () => 1e9, bootOffsetMs: () => 0 },
+    });
+  const lifecycle = newLifecycle();
   const [init] = lifecycle.baseline([entry]);
   assert.deepEqual([init!.context!.containerId, init!.executableKind], [null, "file"]);
-  const exec = (pid: number, more: Partial<RawContext>): void =>
-    lifecycle.receive({
-      ...{ kind: "exec", time: 2e9 + pid, pid, ppid: 1, startTime: 2e9, userId: 0, groupId: 0, effectiveUserId: 0 },
-      ...{ name: "sh", executablePath: "/bin/sh", argv: null, argvLength: null, inode: null, device: null },
-      ...{ namespacePid: 1, context: context(more) },
-    });
-  exec(20, { mountNamespace: 21, pidNamespace: 22, cgroupPath: `${POD}/cri-containerd-${ID}.scope` });
-  exec(30, { mountNamespace: 11, pidNamespace: 12, cgroupPath: `/user.slice/docker-${ID}.scope` });
-  exec(40, { mountNamespace: 41, pidNamespace: 42, cgroupPath: null });
+  const exec = (pid: number, more: Partial<RawContext>): ExecRecord => ({
+    ...{ kind: "exec", time: 2e9 + pid, pid, ppid: 1, startTime: 2e9, userId: 0, groupId: 0, effectiveUserId: 0 },
+    ...{ name: "sh", executablePath: "/bin/sh", argv: null, argvLength: null, inode: null, device: null },
+    ...{ namespacePid: 1, context: context(more) },
+  });
+  lifecycle.receive(
+    exec(20, { mountNamespace: 21, pidNamespace: 22, cgroupPath: `${POD}/cri-containerd-${ID}.scope` }),
+  );
+  lifecycle.receive(exec(30, { mountNamespace: 11, pidNamespace: 12, cgroupPath: `/user.slice/docker-${ID}.scope` }));
+  lifecycle.receive(exec(40, { mountNamespace: 41, pidNamespace: 42, cgroupPath: null }));
   const seen = lifecycle.flush(3_000).events.map((e) => [
     e.pid,
     e.context!.containerRuntime,
@@ -272,4 +275,11 @@ Deno.test("a start in a container's group is of that container, and its files ar
     [30, "docker", ID, null, "file", 12], // a name alone moves nothing
     [40, null, null, null, "foreign", 42],
   ]);
+  // A host that hides its first process still has its kernel's threads, but not any process that has their pid.
+  for (const [kernelThread, kind] of [[true, "foreign"], [false, "file"]] as const) {
+    const hidden = newLifecycle();
+    hidden.baseline([{ ...entry, pid: 2, name: "kthreadd", kernelThread }]);
+    hidden.receive(exec(20, { mountNamespace: 21, cgroupPath: null }));
+    assert.equal(hidden.flush(3_000).events[0]!.executableKind, kind);
+  }
 });
