@@ -208,6 +208,16 @@ export class EventMaker {
   }
 }
 
+/**
+ * The host's own mount namespace, as the table shows it: that of the first process. Where the host hides that one, the
+ * kernel's own threads stand for it, whose first has pid 2: they keep what the first process began with.
+ */
+export function hostMounts(table: { get(pid: number): TrackedProcess | undefined }): number | null {
+  const first = table.get(1), threads = table.get(2);
+  const witness = first?.context?.mountNamespace ?? (threads?.kernelThread ? threads.context?.mountNamespace : null);
+  return witness ?? null;
+}
+
 function milliseconds(nanoseconds: number | null): number | null {
   return nanoseconds === null ? null : nanoseconds / 1e6;
 }

@@ -11,6 +11,7 @@
 
 import type { Gap, ProcessEvent, ProcessState } from "../proto/process_event.ts";
 import type { Names } from "./contexts.ts";
+import { hostMounts } from "./event_maker.ts";
 import { GapBook } from "./gap_book.ts";
 import { HostWatch } from "./host_watch.ts";
 import { type Clock, kernelClock } from "./kernel/clock.ts";
@@ -118,7 +119,7 @@ export class Lifecycle {
     takeover?.meet(added);
     for (const process of added) book.adopt(process, process.ppid);
     takeover?.restoreParents();
-    book.maker.setHostMounts(book.table.get(1)?.context?.mountNamespace ?? null);
+    book.maker.setHostMounts(hostMounts(book.table));
     const states = this.#snapshots.states(entries);
     for (const process of added) book.suspectDisguise(process, takenAt);
     this.#takeover = takeover;

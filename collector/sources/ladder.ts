@@ -12,6 +12,7 @@ import { ProcfsReader } from "../kernel/procfs_reader.ts";
 import { openEbpfSource } from "./ebpf.ts";
 import { openNetlinkSource } from "./netlink.ts";
 import { openProcSource } from "./proc.ts";
+import { openPsSource } from "./ps.ts";
 import type { ProcessSource } from "./source.ts";
 import { openTracepointSource } from "./tracepoint.ts";
 import { SourceUnavailableError } from "./unavailable.ts";
@@ -39,6 +40,7 @@ export function openBestSource(options: LadderOptions): OpenedSource {
     tracepoint: () => openTracepointSource({ ringBytes: options.ringBytes, environment }),
     netlink: () => openNetlinkSource({ environment }),
     proc: () => openProcSource({ intervalMs: options.pollIntervalMs, environment }),
+    ps: () => openPsSource({ intervalMs: options.pollIntervalMs }),
   };
   if (options.choice !== "auto") {
     if (!(options.choice in rungs)) throw new SourceUnavailableError(options.choice, "it is not built yet");
