@@ -35,7 +35,7 @@ export interface OpenedSource {
 /** @throws {SourceUnavailableError} when the one that was asked for, or every one, cannot be opened. */
 export function openBestSource(options: LadderOptions): OpenedSource {
   const { environment } = options;
-  const rungs = {
+  const rungs: Readonly<Record<SourceName, () => ProcessSource>> = {
     ebpf: () => openEbpfSource({ ringBytes: options.ringBytes, fallback: () => new ProcfsReader({ environment }) }),
     tracepoint: () => openTracepointSource({ ringBytes: options.ringBytes, environment }),
     netlink: () => openNetlinkSource({ environment }),
@@ -43,8 +43,7 @@ export function openBestSource(options: LadderOptions): OpenedSource {
     ps: () => openPsSource({ intervalMs: options.pollIntervalMs }),
   };
   if (options.choice !== "auto") {
-    if (!(options.choice in rungs)) throw new SourceUnavailableError(options.choice, "it is not built yet");
-    return { source: rungs[options.choice as keyof typeof rungs](), unavailable: [] };
+    return { source: rungs[options.choice](), unavailable: [] };
   }
   const unavailable: { name: string; reason: string }[] = [];
   for (const [name, open] of Object.entries(rungs)) {
