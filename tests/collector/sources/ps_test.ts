@@ -52,7 +52,7 @@ class TestPs {
     this.source = openPsSource({
       intervalMs: 3_600_000, // tables are read when the test says so
       self: SELF,
-      clock: { bootTimeNs: () => this.clock.nowNs, bootOffsetMs: () => this.clock.bootMs },
+      clock: { bootTimeNs: () => this.clock.nowNs, bootOffsetMs: () => this.clock.bootMs, sleptNs: () => 0 },
       command: {
         run: () => {
           const table = this.#tables.shift() ?? tableOf([]);
