@@ -19,6 +19,8 @@ import {
   programMisses,
 } from "../kernel/bpf.ts";
 import { type Btf, BtfError, readKernelBtf } from "../kernel/btf.ts";
+import { unknownColumns } from "../kernel/context_layout.ts";
+import { EnvironmentFilter } from "../kernel/environment.ts";
 import { type KernelLayout, readKernelLayout } from "../kernel/kernel_layout.ts";
 import {
   bootTimeNs,
@@ -31,12 +33,12 @@ import {
   PROT_READ,
   SystemCallError,
 } from "../kernel/libc.ts";
+import { readU64 } from "../kernel/little_endian.ts";
 import { PROCESS_PROGRAMS } from "../kernel/process_programs.ts";
 import {
   COUNTER_BYTES,
   counterOffset,
   MAX_EXEC_BYTES,
-  readU64,
   RECORD_KINDS,
   RecordDecoder,
   type RecordKind,
@@ -46,8 +48,6 @@ import { TaskIterator } from "../kernel/task_iterator.ts";
 import type { ProcessSource, SourceCounters, SourceDescription, SourceRecord, TableEntry } from "./source.ts";
 import { SourceUnavailableError } from "./unavailable.ts";
 
-/** Room for some 25,000 process lives. */
-export const DEFAULT_RING_BYTES = 8 << 20;
 const MAX_RING_BYTES = 1 << 30;
 /** The longest that {@linkcode ProcessSource.wait} waits, so that a closing process is not held up. */
 const MAX_WAIT_MS = 1_000;
@@ -56,7 +56,9 @@ const MISSES_INTERVAL_NS = 1e9;
 
 export interface EbpfOptions {
   /** From one page to 1 GiB; rounded up to a power of two, which the kernel wants. */
-  readonly ringBytes?: number;
+  readonly ringBytes: number;
+  /** Names of the environment variables to capture: see `EnvironmentFilter`. */
+  readonly environment: readonly string[];
   /** Reads the table where the kernel cannot run the iterator. */
   readonly fallbackSnapshot?: () => TableEntry[];
   /** How long the iterator may take before a pass that cannot be held up takes its place. */
@@ -66,8 +68,8 @@ export interface EbpfOptions {
 }
 
 /** @throws {SourceUnavailableError} with the reason in words */
-export function openEbpfSource(options: EbpfOptions = {}): ProcessSource {
-  const wanted = options.ringBytes ?? DEFAULT_RING_BYTES;
+export function openEbpfSource(options: EbpfOptions): ProcessSource {
+  const wanted = options.ringBytes;
   if (!(wanted >= libc.getpagesize() && wanted <= MAX_RING_BYTES)) {
     throw new RangeError(`Ring of ${wanted} bytes: expected one page to 1 GiB`);
   }
@@ -77,10 +79,12 @@ export function openEbpfSource(options: EbpfOptions = {}): ProcessSource {
   try {
     btf = (options.readTypes ?? readKernelBtf)();
     const layout = readKernelLayout(btf);
+    const filter = new EnvironmentFilter(options.environment);
+    const environment = filter.isEmpty ? null : filter;
     // The table first: what it cannot do decides what the description says.
-    const table = openTable(btf, layout, options);
+    const table = openTable(btf, layout, environment, options);
     try {
-      return new EbpfSource(layout, ringBytes, descriptors, table);
+      return new EbpfSource(layout, ringBytes, environment, descriptors, table);
     } catch (error) {
       table.iterator?.close();
       throw error;
@@ -99,10 +103,15 @@ interface Table {
   readonly misses: readonly string[];
 }
 
-function openTable(btf: Btf, layout: KernelLayout, { fallbackSnapshot, tableDeadlineMs }: EbpfOptions): Table {
+function openTable(
+  btf: Btf,
+  layout: KernelLayout,
+  environment: EnvironmentFilter | null,
+  { fallbackSnapshot, tableDeadlineMs: deadlineMs }: EbpfOptions,
+): Table {
   const fallback = fallbackSnapshot ?? null;
   try {
-    return { iterator: new TaskIterator(btf, layout, tableDeadlineMs), fallback, misses: [] };
+    return { iterator: new TaskIterator(btf, layout, { deadlineMs, environment }), fallback, misses: [] };
   } catch (error) {
     // Without the right to use bpf at all nothing is left to fall back to.
     if (fallback === null || isRefusal(error)) throw error;
@@ -121,14 +130,24 @@ class EbpfSource implements ProcessSource {
   readonly #programs: ReadonlyMap<RecordKind, number>;
   readonly #ring: MappedRing;
   readonly #reader: RingReader;
-  readonly #decoder = new RecordDecoder();
+  readonly #decoder: RecordDecoder;
+  readonly #unknownColumns: readonly string[];
   readonly #counters: KernelCounters;
   readonly #reported = { exec: 0, fork: 0, exit: 0 };
   #lastDrain = bootTimeNs();
+  #isFirstTable = true;
   #closed = false;
 
   /** Descriptors are added to `descriptors` as they come to be, so that a failure can close them. */
-  constructor(layout: KernelLayout, ringBytes: number, descriptors: number[], table: Table) {
+  constructor(
+    layout: KernelLayout,
+    ringBytes: number,
+    environment: EnvironmentFilter | null,
+    descriptors: number[],
+    table: Table,
+  ) {
+    this.#decoder = new RecordDecoder(environment);
+    this.#unknownColumns = unknownColumns(layout.context);
     const own = (descriptor: number): number => {
       descriptors.push(descriptor);
       return descriptor;
@@ -152,6 +171,7 @@ class EbpfSource implements ProcessSource {
         valueBytes: MAX_EXEC_BYTES,
         entries: 1,
       })),
+      environment: environment !== null,
     };
     this.#ring = new MappedRing(maps.ring, ringBytes);
     this.#reader = new RingReader(this.#ring);
@@ -179,7 +199,7 @@ class EbpfSource implements ProcessSource {
       name: "ebpf",
       sees: "every process from its start to its end, however short, with all its arguments",
       misses: hindrance === null ? misses : [...misses, hindrance],
-      unknownColumns: [],
+      unknownColumns: this.#unknownColumns,
     };
   }
 
@@ -187,7 +207,10 @@ class EbpfSource implements ProcessSource {
     const { iterator, fallback } = this.#table;
     if (iterator === null) return fallback!();
     try {
-      return await iterator.read();
+      // Whoever starts later is seen with the environment it starts with.
+      const environments = this.#isFirstTable;
+      this.#isFirstTable = false;
+      return await iterator.read({ environments });
     } catch (error) {
       return this.#fallBack(error)();
     }

@@ -32,8 +32,9 @@ export interface OpenedSource {
 
 /** @throws {SourceUnavailableError} when the one that was asked for, or every one, cannot be opened. */
 export function openBestSource(options: LadderOptions): OpenedSource {
+  const { ringBytes, environment } = options;
   const rungs = {
-    ebpf: () => openEbpfSource({ ringBytes: options.ringBytes, fallbackSnapshot: readProcessTable }),
+    ebpf: () => openEbpfSource({ ringBytes, environment, fallbackSnapshot: readProcessTable }),
     netlink: () => openNetlinkSource(),
     proc: () => openProcSource({ intervalMs: options.pollIntervalMs }),
   };

@@ -20,7 +20,7 @@ interface IteratorOptions {
 function openIterator({ deadlineMs, without }: IteratorOptions = {}): TaskIterator & Disposable {
   const btf = readKernelBtf(), functionId = btf.functionId.bind(btf);
   btf.functionId = (name) => name === without ? null : functionId(name);
-  const iterator = new TaskIterator(btf, readKernelLayout(btf), deadlineMs);
+  const iterator = new TaskIterator(btf, readKernelLayout(btf), { deadlineMs, environment });
   btf.release();
   return Object.assign(iterator, { [Symbol.dispose]: () => iterator.close() });
 }
