@@ -7,7 +7,6 @@
  *
  * @module
  */
-import { MAX_ARGV_BYTES } from "../../proto/process_event.ts";
 import type { ExecRecord, ExitRecord, ForkRecord, RawContext } from "../sources/source.ts";
 import { CONTEXT, ContextDecoder, CWD_CUT, DELETED, GROUP_CUT, joinComponents, TTY_LIMIT } from "./context_records.ts";
 import type { EnvironmentFilter } from "./environment.ts";

@@ -80,7 +80,7 @@ export function openEbpfSource(options: EbpfOptions): ProcessSource {
     btf = (options.readTypes ?? readKernelBtf)();
     const layout = readKernelLayout(btf);
     const filter = new EnvironmentFilter(options.environment);
-    const environment = filter.isEmpty ? null : filter;
+    const environment = filter.isEmpty || layout.context.environment === null ? null : filter;
     // The table first: what it cannot do decides what the description says.
     const table = openTable(btf, layout, environment, options);
     try {

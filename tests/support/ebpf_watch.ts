@@ -6,13 +6,31 @@
 import { deepStrictEqual as equal, ok } from "node:assert/strict";
 import { libc, NativeArena } from "../../collector/kernel/libc.ts";
 import { type EbpfOptions, openEbpfSource } from "../../collector/sources/ebpf.ts";
-import type { ProcessSource, SourceRecord } from "../../collector/sources/source.ts";
+import type {
+  ExecRecord,
+  ExitRecord,
+  ForkRecord,
+  ProcessSource,
+  RawContext,
+  SourceRecord,
+} from "../../collector/sources/source.ts";
 
 /** As in the default settings, but for the environment. */
 export const EBPF_OPTIONS: EbpfOptions = { ringBytes: 8 << 20, environment: [] };
 
 export const encode = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text);
 export const argvOf = (...args: string[]): Uint8Array => encode(args.map((arg) => arg + "\0").join(""));
+
+/** What became of a command, and the records of its process. */
+interface Life {
+  readonly pid: number;
+  readonly status: Deno.CommandStatus;
+  /** Of both streams. */
+  readonly output: string;
+  readonly forks: readonly ForkRecord[];
+  readonly execs: readonly ExecRecord[];
+  readonly exits: readonly ExitRecord[];
+}
 
 /** A source whose records are kept, for as long as the scope lasts. */
 export class Watch implements Disposable {
@@ -34,7 +52,7 @@ export class Watch implements Disposable {
   }
 
   /** Runs a command to its end and gives its records. */
-  async run(command: string, args: string[] = [], options: Deno.CommandOptions = {}) {
+  async run(command: string, args: string[] = [], options: Deno.CommandOptions = {}): Promise<Life> {
     const child = new Deno.Command(command, { args, stdin: "null", stdout: "piped", stderr: "piped", ...options })
       .spawn();
     const { stdout, stderr, ...status } = await child.output();
@@ -73,3 +91,16 @@ export function memfd(name: string, bytes: Uint8Array<ArrayBuffer>): number {
   }
   return fd;
 }
+
+/** A temporary directory by its real path, for as long as the scope lasts. */
+export async function temporaryDirectory(): Promise<{ path: string } & AsyncDisposable> {
+  const path = Deno.realPathSync(await Deno.makeTempDir());
+  await Deno.chmod(path, 0o755);
+  return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
+}
+
+/** The circumstances that an exec told. */
+export const contextOf = (exec: ExecRecord | undefined): RawContext => {
+  ok(exec !== undefined && exec.context !== null);
+  return exec.context;
+};
