@@ -94,6 +94,11 @@ export interface ContextLayout extends Readonly<Record<FactName, Fact | null>> {
   readonly environment: { readonly start: number; readonly end: number } | null;
 }
 
+/** Of a kernel that lacks everything. */
+export const NO_CONTEXT = Object.fromEntries(
+  Object.keys(COLUMNS).map((part) => [part, null]),
+) as { [Part in keyof ContextLayout]: null };
+
 export function readContextLayout(btf: Btf): ContextLayout {
   /** All of them, or null when one is not there. */
   const places = <K extends string>(paths: Readonly<Record<K, string>>): Record<K, number> | null => {

@@ -7,7 +7,7 @@
  * @module
  */
 import type { Btf } from "./btf.ts";
-import { type ContextLayout, readContextLayout } from "./context_layout.ts";
+import { type ContextLayout, NO_CONTEXT, readContextLayout } from "./context_layout.ts";
 
 /** Offsets in bytes. A chain of names is a path through structures that lie inside each other. */
 export interface KernelLayout {
@@ -128,6 +128,11 @@ export function readKernelLayout(btf: Btf): KernelLayout {
     exitSaysGroupDead: btf.tracepointArguments("sched_process_exit") > 1,
     context: readContextLayout(btf),
   };
+}
+
+/** The same for programs that leave the circumstances of processes out. */
+export function withoutContext(layout: KernelLayout): KernelLayout {
+  return { ...layout, context: NO_CONTEXT };
 }
 
 /** Since Linux 6.2 an array of per-CPU counters, before a structure with an array of words. */

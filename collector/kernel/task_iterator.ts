@@ -28,7 +28,7 @@ import {
 } from "./bpf.ts";
 import { type Btf, BtfError } from "./btf.ts";
 import type { EnvironmentFilter } from "./environment.ts";
-import type { KernelLayout } from "./kernel_layout.ts";
+import { type KernelLayout, withoutContext } from "./kernel_layout.ts";
 import {
   copyFrom,
   copyTo,
@@ -81,9 +81,9 @@ export class TaskIterator {
   constructor(btf: Btf, layout: KernelLayout, { deadlineMs = DEADLINE_MS, environment = null }: TableOptions = {}) {
     this.#deadlineMs = deadlineMs;
     this.#texts = new TableTexts(environment);
-    this.#quick = new LoadedIterator(btf, layout, false, false);
+    this.#quick = load(layout, (layout) => new LoadedIterator(btf, layout, false, false));
     try {
-      this.#full = new LoadedIterator(btf, layout, true, environment !== null);
+      this.#full = load(layout, (layout) => new LoadedIterator(btf, layout, true, environment !== null));
     } catch (error) {
       if (!(error instanceof BpfError || error instanceof BtfError)) {
         this.#quick.close();
@@ -207,6 +207,16 @@ export class TaskIterator {
       libc.close(iterator);
       arena.release();
     }
+  }
+}
+
+/** Without the circumstances of processes where the verifier refuses them: an older one can find the whole too long. */
+function load(layout: KernelLayout, make: (layout: KernelLayout) => LoadedIterator): LoadedIterator {
+  try {
+    return make(layout);
+  } catch (error) {
+    if (!(error instanceof BpfError) || error.verifierLog === "") throw error;
+    return make(withoutContext(layout));
   }
 }
 

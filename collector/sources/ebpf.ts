@@ -16,33 +16,21 @@ import {
   MAP_MAPPABLE,
   MAP_TYPE,
   PROGRAM_TYPE,
-  programMisses,
 } from "../kernel/bpf.ts";
 import { type Btf, BtfError, readKernelBtf } from "../kernel/btf.ts";
 import { unknownColumns } from "../kernel/context_layout.ts";
 import { EnvironmentFilter } from "../kernel/environment.ts";
-import { type KernelLayout, readKernelLayout } from "../kernel/kernel_layout.ts";
-import {
-  bootTimeNs,
-  copyFrom,
-  EACCES,
-  EPERM,
-  libc,
-  map,
-  MAP_SHARED,
-  PROT_READ,
-  SystemCallError,
-} from "../kernel/libc.ts";
-import { readU64 } from "../kernel/little_endian.ts";
+import { type KernelLayout, readKernelLayout, withoutContext } from "../kernel/kernel_layout.ts";
+import { bootTimeNs, EACCES, EPERM, libc, SystemCallError } from "../kernel/libc.ts";
 import { PROCESS_PROGRAMS } from "../kernel/process_programs.ts";
 import {
   COUNTER_BYTES,
-  counterOffset,
   MAX_EXEC_BYTES,
   RECORD_KINDS,
   RecordDecoder,
   type RecordKind,
 } from "../kernel/process_records.ts";
+import { KernelCounters } from "../kernel/program_counters.ts";
 import { MappedRing, RingReader } from "../kernel/ring_buffer.ts";
 import { TaskIterator } from "../kernel/task_iterator.ts";
 import type { ProcessSource, SourceCounters, SourceDescription, SourceRecord, TableEntry } from "./source.ts";
@@ -51,8 +39,6 @@ import { SourceUnavailableError } from "./unavailable.ts";
 const MAX_RING_BYTES = 1 << 30;
 /** The longest that {@linkcode ProcessSource.wait} waits, so that a closing process is not held up. */
 const MAX_WAIT_MS = 1_000;
-/** How often the kernel is asked whether it skipped a program. */
-const MISSES_INTERVAL_NS = 1e9;
 
 export interface EbpfOptions {
   /** From one page to 1 GiB; rounded up to a power of two, which the kernel wants. */
@@ -124,6 +110,12 @@ function fallbackMiss(error: unknown): string {
   return `The process table is read from /proc, not by an iterator: ${why}`;
 }
 
+interface LoadedProgram {
+  readonly kind: RecordKind;
+  readonly tracepoint: string;
+  readonly descriptor: number;
+}
+
 class EbpfSource implements ProcessSource {
   #table: Table;
   readonly #descriptors: readonly number[];
@@ -132,6 +124,7 @@ class EbpfSource implements ProcessSource {
   readonly #reader: RingReader;
   readonly #decoder: RecordDecoder;
   readonly #unknownColumns: readonly string[];
+  readonly #misses: readonly string[] = [];
   readonly #counters: KernelCounters;
   readonly #reported = { exec: 0, fork: 0, exit: 0 };
   #lastDrain = bootTimeNs();
@@ -146,8 +139,6 @@ class EbpfSource implements ProcessSource {
     descriptors: number[],
     table: Table,
   ) {
-    this.#decoder = new RecordDecoder(environment);
-    this.#unknownColumns = unknownColumns(layout.context);
     const own = (descriptor: number): number => {
       descriptors.push(descriptor);
       return descriptor;
@@ -175,15 +166,28 @@ class EbpfSource implements ProcessSource {
     };
     this.#ring = new MappedRing(maps.ring, ringBytes);
     this.#reader = new RingReader(this.#ring);
-    const programs = PROCESS_PROGRAMS.map(({ kind, tracepoint, build }) => ({
-      kind,
-      tracepoint,
-      descriptor: own(loadProgram({
-        name: `de_${kind}`,
-        type: PROGRAM_TYPE.rawTracepoint,
-        instructions: build(layout, maps),
-      })),
-    }));
+    const load = (layout: KernelLayout): LoadedProgram[] =>
+      PROCESS_PROGRAMS.map(({ kind, tracepoint, build }) => ({
+        kind,
+        tracepoint,
+        descriptor: own(loadProgram({
+          name: `de_${kind}`,
+          type: PROGRAM_TYPE.rawTracepoint,
+          instructions: build(layout, maps),
+        })),
+      }));
+    let programs: LoadedProgram[];
+    try {
+      programs = load(layout);
+    } catch (error) {
+      if (!isVerdict(error)) throw error;
+      // An older verifier can find the whole too long. Lives without circumstances are worth more than a lower rung.
+      layout = withoutContext(layout);
+      programs = load(layout);
+      this.#misses = [`Circumstances of processes are not read at their start: the kernel refused ${error.message}`];
+    }
+    this.#unknownColumns = unknownColumns(layout.context);
+    this.#decoder = new RecordDecoder(layout.context.environment === null ? null : environment);
     this.#programs = new Map(programs.map(({ kind, descriptor }) => [kind, descriptor]));
     this.#counters = new KernelCounters(maps.counters, this.#programs);
     // All loaded before any is attached: a refusal leaves no time in which only some kinds are seen.
@@ -193,8 +197,8 @@ class EbpfSource implements ProcessSource {
   }
 
   get description(): SourceDescription {
-    const { iterator, misses } = this.#table;
-    const hindrance = iterator?.hindrance ?? null;
+    const { iterator } = this.#table;
+    const misses = [...this.#misses, ...this.#table.misses], hindrance = iterator?.hindrance ?? null;
     return {
       name: "ebpf",
       sees: "every process from its start to its end, however short, with all its arguments",
@@ -293,48 +297,13 @@ class EbpfSource implements ProcessSource {
   }
 }
 
-/** What the programs count, read from their map's memory; and how often the kernel did not run them. */
-class KernelCounters {
-  readonly #page: bigint;
-  readonly #bytes = new Uint8Array(COUNTER_BYTES);
-  readonly #view = new DataView(this.#bytes.buffer);
-  readonly #programs: ReadonlyMap<RecordKind, number>;
-  readonly #misses = { exec: 0, fork: 0, exit: 0 };
-  #missesRead = 0;
-
-  constructor(descriptor: number, programs: ReadonlyMap<RecordKind, number>) {
-    this.#page = map(libc.getpagesize(), PROT_READ, MAP_SHARED, descriptor, 0);
-    this.#programs = programs;
-  }
-
-  lost(): Record<RecordKind, number> {
-    this.#readMisses();
-    copyFrom(this.#page, this.#bytes);
-    const of = (kind: RecordKind): number => readU64(this.#view, counterOffset(kind, "lost")) + this.#misses[kind];
-    return { exec: of("exec"), fork: of("fork"), exit: of("exit") };
-  }
-
-  close(): void {
-    libc.munmap(this.#page, BigInt(libc.getpagesize()));
-  }
-
-  #readMisses(): void {
-    const now = bootTimeNs();
-    if (now - this.#missesRead < MISSES_INTERVAL_NS) return;
-    this.#missesRead = now;
-    for (const [kind, program] of this.#programs) {
-      try {
-        this.#misses[kind] = programMisses(program);
-      } catch (error) {
-        // Kernels before 5.19 let nobody without capabilities ask; what was known stays.
-        if (!(error instanceof BpfError)) throw error;
-      }
-    }
-  }
-}
-
 function isRefusal(error: unknown): boolean {
   return error instanceof BpfError && (error.errno === EPERM || error.errno === EACCES) && error.verifierLog === "";
+}
+
+/** Whether the verifier did not accept a program. */
+function isVerdict(error: unknown): error is BpfError {
+  return error instanceof BpfError && error.verifierLog !== "";
 }
 
 function explain(error: unknown): string {

@@ -1,9 +1,11 @@
 import { deepStrictEqual as equal, ok } from "node:assert/strict";
+import { BpfAssembler, R0, R10 } from "../../../collector/kernel/bpf_assembler.ts";
 import { type Btf, BtfError, readKernelBtf } from "../../../collector/kernel/btf.ts";
 import { readContextLayout, unknownColumns } from "../../../collector/kernel/context_layout.ts";
+import { PROCESS_PROGRAMS } from "../../../collector/kernel/process_programs.ts";
 import type { RawContext } from "../../../collector/sources/source.ts";
 import { tableNamed } from "../../../proto/catalog.ts";
-import { contextOf, one, temporaryDirectory, Watch } from "../../support/ebpf_watch.ts";
+import { argvOf, contextOf, one, temporaryDirectory, Watch } from "../../support/ebpf_watch.ts";
 import { needs } from "../../support/needs.ts";
 import { procFacts } from "../../support/proc_facts.ts";
 
@@ -97,5 +99,53 @@ Deno.test({
     using watch = new Watch({ readTypes: typesWithout((path) => path === now, { [other]: now }) });
     equal(watch.source.description.unknownColumns, []);
     equal(contextOf(one((await watch.run("/bin/true")).execs)).cgroupPath, procFacts(Deno.pid, [])!.cgroupPath);
+  },
+});
+
+Deno.test({
+  name: "ebpf source sees lives without circumstances, and says so, where the verifier refuses the whole program",
+  ...bpf,
+  async fn() {
+    const exec = PROCESS_PROGRAMS[0]!, build = exec.build;
+    // A program as a verifier sees it that does not accept the context: one that leaves its frame.
+    const refused = new BpfAssembler().storeConstant(8, R10, 8, 0).moveConstant(R0, 0).exit().assemble();
+    Object.assign(exec, {
+      build: ((layout, maps) => layout.context.cwd === null ? build(layout, maps) : refused) as typeof build,
+    });
+    try {
+      using watch = new Watch({ environment: ["HOME"] });
+      const { misses, unknownColumns } = watch.source.description;
+      equal(misses.length, 1);
+      ok(
+        misses[0]!.startsWith("Circumstances of processes are not read at their start: the kernel refused"),
+        misses[0],
+      );
+      equal([...unknownColumns].sort(), Object.values(PARTS).flatMap(([columns]) => columns).sort());
+      const seen = one((await watch.run("/bin/true", ["x"])).execs);
+      equal([seen.executablePath, seen.argv], [Deno.realPathSync("/bin/true"), argvOf("/bin/true", "x")]);
+      equal(Object.values(contextOf(seen)).filter((value) => value !== null), [false]);
+      // The table's programs were not refused.
+      equal(watch.source.look(Deno.pid)!.context!.cwd, Deno.cwd());
+    } finally {
+      Object.assign(exec, { build });
+    }
+  },
+});
+
+Deno.test({
+  name: "ebpf source gives a table without circumstances where the verifier refuses their part",
+  ...bpf,
+  async fn() {
+    const readTypes = (): Btf => {
+      const btf = readKernelBtf(), offsetOf = btf.offsetOf.bind(btf);
+      // Outside of the structure: loads by type are refused, probes read on.
+      btf.offsetOf = (path) => path === "cred.suid" ? 30_000 : offsetOf(path);
+      return btf;
+    };
+    using watch = new Watch({ readTypes });
+    equal(watch.source.description.misses, []);
+    const entry = (await watch.source.snapshot()).find(({ pid }) => pid === Deno.pid)!;
+    equal([entry.context!.cwd, entry.namespacePid, entry.argv], [null, null, Deno.readFileSync("/proc/self/cmdline")]);
+    equal(contextOf(one((await watch.run("/bin/true", [], { cwd: "/" })).execs)).cwd, "/");
   },
 });
