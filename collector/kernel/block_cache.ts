@@ -27,6 +27,9 @@ export class BlockCache<T> {
     this.#end = end;
     const length = end - start;
     if (length > MAX_KEPT_BYTES) return null;
+    // Mostly the one before again; where not, that shows within the first words.
+    const last = this.#slots[this.#index];
+    if (last !== undefined && last.view.byteLength === length && equal(last.view, view, start)) return last.value;
     let hash = 0x811c9dc5, at = start; // FNV-1a, by words
     for (; at + 4 <= end; at += 4) hash = Math.imul(hash ^ view.getInt32(at, true), 0x01000193);
     for (; at < end; at++) hash = Math.imul(hash ^ view.getUint8(at), 0x01000193);

@@ -62,7 +62,8 @@ function read(pid: number, names: readonly string[]): Facts {
     mountNamespace: namespace("mnt"),
     networkNamespace: namespace("net"),
     cwd: zombie ? null : Deno.readLinkSync(`/proc/${pid}/cwd`),
-    cgroupPath: groupPath(file("cgroup")),
+    // Of a process that ends the kernel says "/" in hierarchies of version 1.
+    cgroupPath: zombie ? undefined : groupPath(file("cgroup")),
     stdinKind: zombie ? null : streamKind(pid, 0),
     stdoutKind: zombie ? null : streamKind(pid, 1),
     environment: environ === null ? null : [...new EnvironmentFilter(names).select(environ, 0, environ.length)],
