@@ -72,8 +72,7 @@ static void *change_address_space(void *unused) {
 static void *wait_for_page(void *page) {
   char byte;
   int memory = open("/proc/self/mem", O_RDONLY);
-  if (memory < 0 || pread(memory, &byte, 1, (off_t)(unsigned long)page) != 1) perror("/proc/self/mem");
-  return NULL;
+  return (void *)pread(memory, &byte, 1, (off_t)(unsigned long)page); /* fails when it is let go */
 }
 
 /* How many threads of a process wait and cannot be interrupted: one for the page, one for the other. */
