@@ -8,7 +8,7 @@
  */
 import type { AgentStatus, CollectorStatus, TierStatus } from "../proto/status.ts";
 import { STALE_AFTER_MS } from "../proto/status.ts";
-import type { GapSummary } from "./coverage.ts";
+import type { GapReason, GapSummary } from "./coverage.ts";
 import { gapWords } from "./coverage.ts";
 import type { Statuses, StatusReading } from "./status_reader.ts";
 import { count, counted, localTime, span } from "./units.ts";
@@ -30,6 +30,8 @@ export type StoreReading =
     readonly stored: ReadonlyMap<string, number>;
     /** Gaps that ended within the last day. */
     readonly gaps: GapSummary | null;
+    /** The same by source and reason, the most frequent. */
+    readonly gapReasons: readonly GapReason[];
     readonly newestEvent: number | null;
     readonly lastSnapshot: number | null;
     readonly alertsLastDay: number;
