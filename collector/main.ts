@@ -16,6 +16,8 @@ import { Outbox } from "./outbox.ts";
 import { peerCheck } from "./peer_check.ts";
 import { Publisher } from "./publisher.ts";
 import { answerRequest } from "./requests.ts";
+import { describeRedaction, openRedaction } from "./redaction_mode.ts";
+import { selftest } from "./selftest.ts";
 import { openBestSource, sourceStatuses } from "./sources/ladder.ts";
 import { gapSince, readStatus } from "./status_file.ts";
 
@@ -24,6 +26,7 @@ const STOP_DEADLINE_MS = 2_000;
 
 const USAGE = `daemoneye-collector ${VERSION}: sees every process and reports it to the agent
 
+  selftest           says, by trying, what this process can do once it is confined; exits with 1 if that is too much
   --state DIR        state directory
   --config FILE      configuration file (YAML, JSON or TOML)
   --set KEY=VALUE    one setting; may be given again
@@ -33,7 +36,7 @@ Settings:
 ${describeSettings()}`;
 
 async function main(): Promise<void> {
-  const flags = parseDaemonFlags(Deno.args);
+  const flags = parseDaemonFlags(Deno.args, ["selftest"]);
   if (flags.help || flags.version) return console.log(flags.help ? USAGE : VERSION);
 
   // 1. Settle everything that can be wrong.
@@ -41,6 +44,7 @@ async function main(): Promise<void> {
   const settings = loadSettings({ flags, env, readFile: readFileIfThere });
   const layout = stateLayout(settings.stateDir);
   const token = readToken(layout.token);
+  const redaction = openRedaction(settings, layout.redactionKey);
   const bootId = readBootId();
 
   // 2. Open what needs privilege.
@@ -53,7 +57,13 @@ async function main(): Promise<void> {
   const { source } = opened;
 
   // 3. Give it up; from here on only the collector's own directory can be written.
-  const confinement = confine(settings.collector);
+  const confinement = confine({ ...settings.collector, startsProcesses: source.description.name === "ps" });
+
+  if (flags.command === "selftest") {
+    const startsProcesses = source.description.name === "ps";
+    const findings = await selftest(source, { userId: confinement.userId, startsProcesses }, console.log);
+    Deno.exit(findings === 0 ? 0 : 1);
+  }
 
   // 4. Recover: what the last run said bounds what was missed since.
   const previous = readStatus(layout.collectorStatus);
@@ -64,7 +74,7 @@ async function main(): Promise<void> {
   }
 
   // 5. The pipeline, in the order data moves.
-  const lifecycle = new Lifecycle({ bootId, source });
+  const lifecycle = new Lifecycle({ bootId, source, redaction });
   const publisher = new Publisher(outbox, {
     socket: settings.brokerSocket,
     token,
@@ -82,10 +92,12 @@ async function main(): Promise<void> {
     bootId,
     userId: confinement.userId,
     confinement: confinement.proof,
+    redaction: describeRedaction(redaction),
     sources: () => sourceStatuses(opened),
     statusFile: layout.collectorStatus,
     snapshotIntervalMs: settings.collector.snapshotIntervalMs,
   });
+  if (redaction.kind !== "keyed") observation.notice(`redaction is ${describeRedaction(redaction)}`);
   for (const { name, reason } of opened.unavailable) console.error(`collector: no ${name} source: ${reason}`);
   const processes = await observation.begin();
   const seconds = performance.now() / 1000;

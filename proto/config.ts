@@ -119,8 +119,20 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
     default: CAPTURED_VARIABLES,
     text: "environment variables that are captured; a name may end with a star",
   },
+  "collector.redaction": {
+    kind: "choice",
+    values: ["on", "off"],
+    default: "on",
+    text: "masking of secrets; off only in a file that root alone can write",
+  },
   "collector.user": { kind: "name", default: "", text: "user (name or number) that the collector becomes" },
   "collector.group": { kind: "name", default: "", text: "group (name or number) that the collector becomes" },
+  "collector.syscall_filter": {
+    kind: "choice",
+    values: ["errno", "kill", "off"],
+    default: "errno",
+    text: "what befalls a system call that the collector has no need of: an error, its end, or nothing",
+  },
   "collector.agent_user": { kind: "name", default: "", text: "user that the agent must run as; unchecked when empty" },
   "agent.alert_file": {
     kind: "path",
@@ -168,8 +180,10 @@ export interface Settings {
     readonly snapshotIntervalMs: number;
     readonly maxQueuedEvents: number;
     readonly environment: readonly string[];
+    readonly redaction: "on" | "off";
     readonly user: string;
     readonly group: string;
+    readonly syscallFilter: "errno" | "kill" | "off";
     readonly agentUser: string;
   };
   readonly agent: {
@@ -216,11 +230,19 @@ function variableOf(key: string): string {
   return "DAEMONEYE_" + key.replaceAll(".", "__").toUpperCase();
 }
 
-/** The flags of a daemon. @throws ConfigError on a flag that does not exist. */
-export function parseDaemonFlags(args: readonly string[]): ConfigFlags & { help: boolean; version: boolean } {
+export interface DaemonFlags extends ConfigFlags {
+  readonly help: boolean;
+  readonly version: boolean;
+  /** What to do instead of the daemon's work; `null` for that. */
+  readonly command: string | null;
+}
+
+/** The flags of a daemon that knows these commands. @throws ConfigError on what does not exist. */
+export function parseDaemonFlags(args: readonly string[], commands: readonly string[] = []): DaemonFlags {
   try {
-    const { values } = parseArgs({
+    const { values, positionals } = parseArgs({
       args: [...args],
+      allowPositionals: commands.length > 0,
       options: {
         state: { type: "string" },
         config: { type: "string" },
@@ -229,7 +251,14 @@ export function parseDaemonFlags(args: readonly string[]): ConfigFlags & { help:
         version: { type: "boolean", short: "V", default: false },
       },
     });
-    return { state: values.state, config: values.config, set: values.set, help: values.help, version: values.version };
+    const [command = null, ...rest] = positionals;
+    if (rest.length > 0 || command !== null && !commands.includes(command)) {
+      throw new RangeError(
+        `There is no command ${JSON.stringify(positionals.join(" "))}; there is ${commands.join(", ")}`,
+      );
+    }
+    const { state, config, set, help, version } = values;
+    return { state, config, set, help, version, command };
   } catch (error) {
     throw new ConfigError(`${error instanceof Error ? error.message : error}; --help lists the flags`, {
       cause: error,
@@ -439,6 +468,16 @@ function path(raw: unknown, wrong: (expected: string) => ConfigError): string {
   return raw.length > 1 ? raw.replace(/\/+$/, "") : raw;
 }
 
+/** Whoever can set a flag or a variable must not thereby get the secrets of a host into a database. */
+function redaction(value: string, origin: string): "on" | "off" {
+  if (value === "on") return "on";
+  if (origin.startsWith("/")) return "off"; // whose file it is, the collector looks up
+  throw new ConfigError(
+    `${origin}: collector.redaction can be turned off only by a configuration file that root owns; ` +
+      `write it in ${SYSTEM_FILES[0]}, or leave it on`,
+  );
+}
+
 /** Longest path of a Unix socket, from `sun_path` in linux/un.h less its NUL. */
 const MAX_SOCKET_PATH_BYTES = 107;
 
@@ -466,8 +505,10 @@ function shape(values: ReadonlyMap<string, Value>, origins: ReadonlyMap<string, 
       snapshotIntervalMs: number("collector.snapshot_interval_ms"),
       maxQueuedEvents: number("collector.max_queued_events"),
       environment: values.get("collector.environment") as readonly string[],
+      redaction: redaction(text("collector.redaction"), origins.get("collector.redaction")!),
       user: text("collector.user"),
       group: text("collector.group"),
+      syscallFilter: text("collector.syscall_filter") as Settings["collector"]["syscallFilter"],
       agentUser: text("collector.agent_user"),
     },
     agent: {

@@ -92,4 +92,12 @@ Deno.test("settingsEnvironment() asks for each variable that can matter", () => 
 Deno.test("parseDaemonFlags() refuses what it does not know", () => {
   assert.deepEqual(parseDaemonFlags(["--state", "/s", "--set", "a=b", "--set", "c=d"]).set, ["a=b", "c=d"]);
   assert.throws(() => parseDaemonFlags(["--frobnicate"]), ConfigError);
+  assert.equal(parseDaemonFlags([], ["selftest"]).command, null);
+  assert.equal(parseDaemonFlags(["selftest", "--state", "/s"], ["selftest"]).command, "selftest");
+  for (const args of [["selftest"], ["self"], ["selftest", "selftest"]]) {
+    assert.throws(
+      () => parseDaemonFlags(args, args.length === 1 && args[0] === "selftest" ? [] : ["selftest"]),
+      ConfigError,
+    );
+  }
 });
