@@ -27,10 +27,14 @@ const named = new Set<number>();
 /** Storm processes by pid, from their start on; parents of processes, from their fork on. */
 const alive = new Map<number, number>(), parents = new Map<number, number>();
 let wrong = 0;
+/** `ps` does not tell arguments apart. */
+const joins = rung === "ps", SPACE = 32;
 
 /** The number in the argument of a storm's process, or -1. */
 function numberOf(argv: Uint8Array): number {
-  for (let at = 0; at < head.length; at++) if (argv[at] !== head[at]) return -1;
+  for (let at = 0; at < head.length; at++) {
+    if (argv[at] !== head[at] && !(joins && head[at] === 0 && argv[at] === SPACE)) return -1;
+  }
   let number = 0, at = head.length;
   for (; argv[at]! >= 48 && argv[at]! <= 57; at++) number = number * 10 + argv[at]! - 48;
   return at === head.length || at !== argv.length - 1 || argv[at] !== 0 || number >= count ? -1 : number;

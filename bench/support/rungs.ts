@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { existsSync } from "node:fs";
 import { libcPath } from "../../collector/kernel/libc.ts";
 import { SOURCE_NAMES, type SourceName } from "../../proto/process_event.ts";
 import type { StormMaker, StormSize } from "./storm.ts";
@@ -40,11 +41,7 @@ export const rungs: readonly Rung[] = SOURCE_NAMES.map((name) => ({
 const WARM_UP = { count: 10_000, forkers: 2, lifetimeMs: 0 };
 
 async function startRung(name: SourceName, maker: StormMaker, size: StormSize): Promise<Watching> {
-  const grants = [
-    "--no-prompt",
-    `--allow-ffi=${libcPath}`,
-    ...(name === "ps" ? ["--allow-run=ps,/usr/bin/ps,/bin/ps"] : []),
-  ];
+  const grants = ["--no-prompt", `--allow-ffi=${libcPath}`, ...(name === "ps" ? [`--allow-run=${psPath()}`] : [])];
   const collector = new Deno.Command(Deno.execPath(), {
     args: ["run", "--no-check", ...grants, COLLECTOR, name, `${size.count}`, maker.program(size.lifetimeMs)],
     stdin: "piped",
@@ -93,4 +90,9 @@ async function startRung(name: SourceName, maker: StormMaker, size: StormSize): 
     },
     stop,
   };
+}
+
+/** The one `ps` that a collector is granted. */
+function psPath(): string {
+  return existsSync("/usr/bin/ps") ? "/usr/bin/ps" : "/bin/ps";
 }
