@@ -1,0 +1,577 @@
+import { deepStrictEqual as equal, ok, throws } from "node:assert/strict";
+import {
+  attachRawTracepoint,
+  createMap,
+  loadProgram,
+  lookupElement,
+  MAP_TYPE,
+  PROGRAM_TYPE,
+} from "../../../collector/kernel/bpf.ts";
+import { BpfAssembler, R0, R1, R2, R6, R8 } from "../../../collector/kernel/bpf_assembler.ts";
+import { readKernelBtf } from "../../../collector/kernel/btf.ts";
+import { readKernelLayout } from "../../../collector/kernel/kernel_layout.ts";
+import { libc, libcPath } from "../../../collector/kernel/libc.ts";
+import { skipUnlessGroupDead } from "../../../collector/kernel/process_programs.ts";
+import { CLONE_THREAD } from "../../../collector/kernel/tracepoint_records.ts";
+import type { ProcessSource, SourceRecord } from "../../../collector/sources/source.ts";
+import {
+  openTracepointSource,
+  readTracepointKernel,
+  type TracepointKernel,
+} from "../../../collector/sources/tracepoint.ts";
+import { SourceUnavailableError } from "../../../collector/sources/unavailable.ts";
+import { compileC } from "../../support/compile_c.ts";
+import { needs } from "../../support/needs.ts";
+import { gather, recordOf } from "../../support/processes.ts";
+
+const bpf = needs({ bpf: true });
+const bpfAndGcc = needs({ bpf: true, programs: ["gcc"] });
+
+const encode = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text);
+const decode = (bytes: Uint8Array | null): string => new TextDecoder().decode(bytes ?? undefined);
+const argvOf = (...args: string[]): Uint8Array => encode(args.map((arg) => arg + "\0").join(""));
+
+/** A source whose records are kept, for as long as the scope lasts. */
+class Watch implements Disposable {
+  readonly source: ProcessSource;
+  readonly records: SourceRecord[] = [];
+
+  constructor(options: Parameters<typeof openTracepointSource>[0] = {}) {
+    this.source = openTracepointSource(options);
+  }
+
+  drain(): void {
+    this.source.drain((record) => this.records.push(record));
+  }
+
+  of<K extends SourceRecord["kind"]>(kind: K, pid?: number): Extract<SourceRecord, { kind: K }>[] {
+    return this.records.filter((record): record is Extract<SourceRecord, { kind: K }> =>
+      record.kind === kind && (pid === undefined || record.kind === "loss" || record.pid === pid)
+    );
+  }
+
+  /** Runs a command to its end and gives its records. */
+  async run(command: string, args: string[] = [], options: Deno.CommandOptions = {}) {
+    const child = new Deno.Command(command, { args, stdin: "null", stdout: "piped", stderr: "piped", ...options })
+      .spawn();
+    const { stdout, stderr, ...status } = await child.output();
+    this.drain();
+    return {
+      pid: child.pid,
+      status,
+      output: decode(stdout) + decode(stderr),
+      forks: this.of("fork", child.pid),
+      execs: this.of("exec", child.pid),
+      exits: this.of("exit", child.pid),
+    };
+  }
+
+  [Symbol.dispose](): void {
+    this.source.close();
+  }
+}
+
+function one<T>(items: readonly T[]): T {
+  equal(items.length, 1);
+  return items[0]!;
+}
+
+Deno.test({
+  name: "tracepoint source tells a process' life with what the kernel says of it",
+  ...bpf,
+  async fn() {
+    using watch = new Watch({ environment: ["WANTED", "LD_*"] });
+    const { pid, forks, execs, exits } = await watch.run("/bin/sh", ["-c", "exit 3"], {
+      uid: 65534,
+      gid: 65533,
+      clearEnv: true,
+      env: { WANTED: "1", UNWANTED: "2", LD_X: "ü" },
+    });
+    const fork = one(forks), exec = one(execs), exit = one(exits);
+    equal(
+      { ...exec, time: 0, startTime: 0, context: null },
+      {
+        kind: "exec",
+        time: 0,
+        pid,
+        ppid: Deno.pid,
+        startTime: 0,
+        userId: 65534,
+        groupId: 65533,
+        effectiveUserId: 65534,
+        name: "sh",
+        executablePath: "/bin/sh",
+        argv: argvOf("/bin/sh", "-c", "exit 3"),
+        argvLength: argvOf("/bin/sh", "-c", "exit 3").length,
+        inode: null,
+        device: null,
+        namespacePid: null,
+        context: null,
+      },
+    );
+    const { environment, environmentCut, savedUserId, effectiveGroupId, effectiveCapabilities } = exec.context!;
+    equal([...environment!].sort(), ["LD_X=Ã¼", "WANTED=1"]); // bytes, as latin1
+    equal([environmentCut, savedUserId, effectiveGroupId, effectiveCapabilities], [false, 65534, 65533, 0]);
+    equal([fork.ppid, fork.startTime, exit.exitStatus, exit.cpuTime], [Deno.pid, null, 3 << 8, null]);
+    equal(exec.startTime, exit.startTime);
+    ok(exec.startTime! <= fork.time && fork.time - exec.startTime! < 1e9);
+    ok(fork.time <= exec.time && exec.time <= exit.time);
+    equal([watch.source.counters().damaged, watch.of("loss")], [0, []]);
+  },
+});
+
+Deno.test({
+  name: "tracepoint source gives argv byte for byte, and cuts it at the cap with its true length",
+  ...bpf,
+  async fn() {
+    using watch = new Watch({ environment: ["*"] });
+    const lists = [
+      ["plain"],
+      ["", "", ""],
+      ["new\nline", "\x1b[31mred\x1b[0m", "\u202e"],
+      ["ünï", "日本", "\u{1f600}"],
+      Array.from({ length: 1000 }, (_, index) => `${index}`),
+    ];
+    for (const list of lists) {
+      const { execs } = await watch.run("/bin/true", list);
+      equal(one(execs).argv, argvOf("/bin/true", ...list));
+    }
+    // Deno passes text only; the shell makes bytes that are none.
+    const { execs } = await watch.run("/bin/sh", ["-c", `exec /bin/true "$(printf '\\377\\376x')" end`]);
+    equal(execs[1]?.argv, Uint8Array.of(...encode("/bin/true\0"), 0xff, 0xfe, 0x78, 0, ...encode("end\0")));
+
+    const cap = 16_384, head = argvOf("/bin/true").length;
+    for (const length of [cap - 1, cap, cap + 1, 100_000]) {
+      const argument = "a".repeat(length - head - 1), env = { LONG: "e".repeat(length) };
+      const { argv, argvLength, context } = one(
+        (await watch.run("/bin/true", [argument], { clearEnv: true, env })).execs,
+      );
+      equal([argvLength, argv], [length, argvOf("/bin/true", argument).slice(0, cap)]);
+      equal([context!.environment, context!.environmentCut], [[], true]);
+    }
+    equal(watch.source.counters().damaged, 0);
+  },
+});
+
+Deno.test({
+  name: "tracepoint source sees every one of 2,000 short processes, in order, with its arguments",
+  ...bpf,
+  async fn() {
+    using watch = new Watch();
+    const script = "i=0; while [ $i -lt 2000 ]; do /bin/true n$i; i=$((i+1)); done";
+    const { pid } = await watch.run("/bin/sh", ["-c", script]);
+    const execs = watch.of("exec").filter((exec) => exec.ppid === pid);
+    equal(execs.map((exec) => decode(exec.argv)), Array.from({ length: 2000 }, (_, n) => `/bin/true\0n${n}\0`));
+    const lives = new Map(execs.map((exec) => [exec.pid, exec]));
+    equal(lives.size, 2000);
+    for (const exec of execs) {
+      equal([exec.name, exec.executablePath, exec.effectiveUserId], ["true", "/bin/true", Deno.uid()]);
+    }
+    const exits = watch.of("exit").filter((exit) => lives.get(exit.pid)?.startTime === exit.startTime);
+    equal(exits.map((exit) => exit.exitStatus), new Array(2000).fill(0));
+    equal(watch.of("fork").filter((fork) => fork.ppid === pid && lives.has(fork.pid)).length, 2000);
+    equal(watch.of("loss"), []);
+  },
+});
+
+Deno.test({
+  name: "tracepoint source sees what happens on every processor",
+  ...needs({ bpf: true, programs: ["taskset"] }),
+  async fn() {
+    using watch = new Watch();
+    for (let processor = 0; processor < navigator.hardwareConcurrency; processor++) {
+      const { execs, exits, pid } = await watch.run("taskset", [
+        "-c",
+        `${processor}`,
+        "/bin/sh",
+        "-c",
+        `/bin/true on${processor}; exit 5`,
+      ]);
+      equal([execs.length, one(exits).exitStatus], [2, 5 << 8]);
+      const [child] = watch.of("fork").filter((fork) => fork.ppid === pid);
+      equal(decode(one(watch.of("exec", child!.pid)).argv), `/bin/true\0on${processor}\0`);
+      equal(one(watch.of("exit", child!.pid)).exitStatus, 0);
+    }
+  },
+});
+
+Deno.test({
+  name: "tracepoint source makes no exec of an execve that fails",
+  ...bpf,
+  async fn() {
+    using watch = new Watch();
+    const directory = await Deno.makeTempDir();
+    try {
+      await Deno.writeTextFile(`${directory}/none`, "not a program", { mode: 0o644 });
+      await Deno.writeTextFile(`${directory}/loop`, `#!${directory}/absent\n`, { mode: 0o755 });
+      const { pid, execs, status } = await watch.run("/bin/sh", ["-c", "./absent; ./none; ./loop; exit 9"], {
+        cwd: directory,
+      });
+      equal([execs.length, status.code], [1, 9]);
+      const children = watch.of("fork").filter((fork) => fork.ppid === pid);
+      equal(children.length, 3);
+      for (const child of children) {
+        equal(watch.of("exec", child.pid), []);
+        ok([126 << 8, 127 << 8].includes(one(watch.of("exit", child.pid)).exitStatus!));
+      }
+    } finally {
+      await Deno.remove(directory, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
+  name: "tracepoint source tells execs by descriptor and by a thread, once each, and forks of processes only",
+  ...bpfAndGcc,
+  async fn() {
+    await using program = await compileC(
+      `
+      #define _GNU_SOURCE
+      #include <fcntl.h>
+      #include <pthread.h>
+      #include <sched.h>
+      #include <signal.h>
+      #include <stdlib.h>
+      #include <sys/syscall.h>
+      #include <sys/wait.h>
+      #include <unistd.h>
+      static char *arguments[] = {"other name", "two words", "", 0};
+      static void *replace(void *unused) { execv("/bin/true", arguments); return unused; }
+      static void *rest(void *end) {
+        if (end) { usleep(20000); _exit(7); }
+        return 0;
+      }
+      int main(int count, char **given) {
+        char mode = given[1][0];
+        pthread_t t[4];
+        if (mode == 'd') fexecve(open("/bin/true", O_RDONLY | O_CLOEXEC), arguments, environ);
+        if (mode == 't') { pthread_create(t, 0, replace, 0); for (;;) pause(); }
+        if (mode == 'l') { pthread_create(t, 0, rest, t); pthread_exit(0); } /* the first thread ends first */
+        if (mode == 'm') { for (int i = 0; i < 4; i++) pthread_create(t + i, 0, rest, 0); pthread_exit(0); }
+        if (mode == 'p') { /* a child whose parent is this process' parent */
+          long pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
+          if (pid == 0) { usleep(200000); _exit(0); }
+          _exit(5);
+        }
+        if (mode == 'v') { if (vfork() == 0) execv("/bin/true", arguments); wait(0); _exit(5); }
+        return 5;
+      }`,
+      ["-pthread"],
+    );
+    for (const readKernel of [readTracepointKernel, withoutGroupDead]) {
+      using watch = new Watch({ readKernel });
+      for (const [mode, code] of [["d", 0], ["t", 0], ["l", 7], ["m", 0], ["v", 5], ["j", 5]] as const) {
+        const { forks, execs, exits, status, pid } = await watch.run(program.path, [mode]);
+        // Without the kernel's word, threads that end at the same moment can both be taken for the last.
+        if (mode === "m" && readKernel === withoutGroupDead && exits.length > 1) exits.length = 1;
+        equal([one(forks).ppid, status.code, one(exits).exitStatus, mode], [Deno.pid, code, code << 8, mode]);
+        equal(execs[0]!.argv, argvOf(program.path, mode));
+        equal(execs.length, mode === "d" || mode === "t" ? 2 : 1);
+        if (execs.length === 2) {
+          equal(execs[1]!.argv, argvOf("other name", "two words", ""));
+          // A descriptor's name says nothing when the process is gone.
+          equal(execs[1]!.executablePath, mode === "d" ? null : "/bin/true");
+        }
+        const children = watch.of("fork").filter((fork) => fork.ppid === pid);
+        equal(children.length, mode === "v" ? 1 : 0);
+        for (const child of children) {
+          equal(one(watch.of("exec", child.pid)).argv, argvOf("other name", "two words", ""));
+        }
+      }
+    }
+    // The shell is the parent of the child that its child makes.
+    using watch = new Watch();
+    const child = new Deno.Command("/bin/sh", { args: ["-c", `${program.path} p; sleep 0.3`] }).spawn();
+    const isGone = (): boolean => watch.of("fork").filter((fork) => fork.ppid === child.pid).length >= 2;
+    for (const end = performance.now() + 10_000; !isGone() && performance.now() < end;) {
+      watch.drain();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    await child.status;
+    watch.drain();
+    // The program, its sibling and the sleep.
+    equal(watch.of("fork").filter((fork) => fork.ppid === child.pid).length, 3);
+  },
+});
+
+/** What a kernel before 6.16 says: its exit tracepoint does not tell the last thread. */
+function withoutGroupDead(): TracepointKernel {
+  const kernel = readTracepointKernel();
+  const fields = new Map(kernel.exit.fields);
+  fields.delete("group_dead");
+  return { ...kernel, exit: { ...kernel.exit, fields } };
+}
+
+Deno.test({
+  name: "tracepoint source gives scripts as the kernel runs them, and the effective user of set-user-id programs",
+  ...bpf,
+  async fn() {
+    using watch = new Watch();
+    const directory = Deno.realPathSync(await Deno.makeTempDir());
+    try {
+      await Deno.chmod(directory, 0o755);
+      await Deno.writeTextFile(`${directory}/script`, "#!/bin/sh -e\ncat /proc/$$/cmdline\n", { mode: 0o755 });
+      const script = await watch.run(`${directory}/script`, ["x y"]);
+      const exec = one(script.execs);
+      equal(exec.argv, argvOf("/bin/sh", "-e", `${directory}/script`, "x y"));
+      equal(encode(script.output), exec.argv);
+      // Gone: the file's name is the script's, and what ran it is not known for certain.
+      equal([exec.name, exec.executablePath], ["script", null]);
+
+      await Deno.copyFile("/bin/true", `${directory}/as-other`);
+      await Deno.chown(`${directory}/as-other`, 65532, 65531);
+      await Deno.chmod(`${directory}/as-other`, 0o4755);
+      const other = one((await watch.run(`${directory}/as-other`, [], { uid: 65534, gid: 65534 })).execs);
+      equal([other.userId, other.effectiveUserId, other.groupId], [65534, 65532, 65534]);
+      equal([other.context!.savedUserId, other.executablePath], [65532, `${directory}/as-other`]);
+    } finally {
+      await Deno.remove(directory, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
+  name: "tracepoint source takes from /proc what it still tells of the program that was started",
+  ...bpf,
+  async fn() {
+    using watch = new Watch();
+    const directory = Deno.realPathSync(await Deno.makeTempDir());
+    try {
+      await Deno.symlink(Deno.realPathSync("/bin/sleep"), `${directory}/link`);
+      const child = new Deno.Command(`${directory}/link`, { args: ["60"] }).spawn();
+      try {
+        const records = await gather(watch.source, (all) => recordOf(all, "exec", child.pid) !== undefined);
+        const exec = recordOf(records, "exec", child.pid)!;
+        equal([exec.executablePath, exec.name], [Deno.realPathSync("/bin/sleep"), "link"]);
+        equal(exec.context!.cgroupId === null, false);
+        const entry = watch.source.look(child.pid)!;
+        equal(Math.floor(entry.startTime / 1e7), Math.floor(exec.startTime! / 1e7));
+        ok((await watch.source.snapshot()).some(({ pid }) => pid === child.pid));
+      } finally {
+        child.kill("SIGKILL");
+        await child.status;
+      }
+      watch.drain();
+      equal(one(watch.of("exit", child.pid)).exitStatus, 9);
+    } finally {
+      await Deno.remove(directory, { recursive: true });
+    }
+  },
+});
+
+/** Counts executions, forks and ends of processes in the kernel, by raw tracepoints and a map of its own. */
+class IndependentCounter implements Disposable {
+  readonly #fds: number[] = [];
+  readonly #map: number;
+
+  constructor() {
+    const btf = readKernelBtf(), layout = readKernelLayout(btf);
+    btf.release();
+    this.#map = createMap({ name: "test_count", type: MAP_TYPE.array, keyBytes: 4, valueBytes: 24, entries: 1 });
+    this.#fds.push(this.#map);
+    this.#attach("sched_process_exec", 0, () => {});
+    this.#attach(
+      "task_newtask",
+      8,
+      (a) => a.load(8, R1, R6, 8).andConstant(R1, CLONE_THREAD).jumpIf(R1, "ne", 0, "out"),
+    );
+    this.#attach("sched_process_exit", 16, (a) => skipUnlessGroupDead(a.load(8, R8, R6, 0), layout, -16));
+  }
+
+  #attach(tracepoint: string, offset: number, filter: (a: BpfAssembler) => unknown): void {
+    const a = new BpfAssembler().move(R6, R1);
+    filter(a);
+    a.loadMapValue(R1, this.#map, offset).moveConstant(R2, 1).atomicAdd(R1, 0, R2);
+    a.label("out").moveConstant(R0, 0).exit();
+    const program = loadProgram({ name: "test_count", type: PROGRAM_TYPE.rawTracepoint, instructions: a.assemble() });
+    this.#fds.push(program, attachRawTracepoint(tracepoint, program));
+  }
+
+  read(): { exec: number; fork: number; exit: number } {
+    const bytes = new Uint8Array(24), view = new DataView(bytes.buffer);
+    lookupElement(this.#map, 0, bytes);
+    const at = (offset: number): number => Number(view.getBigUint64(offset, true));
+    return { exec: at(0), fork: at(8), exit: at(16) };
+  }
+
+  [Symbol.dispose](): void {
+    for (const fd of this.#fds.toReversed()) libc.close(fd);
+  }
+}
+
+/** What the source accounts for minus what the kernel counted, per kind, at a moment in which nothing happened. */
+async function balance(watch: Watch, counter: IndependentCounter): Promise<Record<"exec" | "fork" | "exit", number>> {
+  for (let attempt = 0; attempt < 500; attempt++) {
+    const before = counter.read();
+    watch.drain();
+    const { received, lost } = watch.source.counters();
+    const after = counter.read();
+    if (JSON.stringify(before) === JSON.stringify(after)) {
+      const of = (kind: "exec" | "fork" | "exit"): number => received[kind] + lost[kind] - before[kind];
+      return { exec: of("exec"), fork: of("fork"), exit: of("exit") };
+    }
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new Error("This machine never rests: no moment without a process that begins or ends");
+}
+
+Deno.test({
+  name: "tracepoint source accounts for every record when its ring overflows, per kind, exactly",
+  ...bpf,
+  async fn() {
+    using watch = new Watch({ ringBytes: 65_536 });
+    using counter = new IndependentCounter();
+    const start = await balance(watch, counter);
+    watch.records.length = 0;
+    for (let round = 0; round < 3; round++) {
+      // Nobody reads while these run, and 64 KiB hold some 200 lives.
+      const script = "i=0; while [ $i -lt 600 ]; do /bin/true n$i; i=$((i+1)); done";
+      await new Deno.Command("/bin/sh", { args: ["-c", script] }).output();
+      equal(await balance(watch, counter), start);
+    }
+    const losses = watch.of("loss");
+    const { lost } = watch.source.counters();
+    for (const kind of ["exec", "fork", "exit"] as const) {
+      ok(lost[kind] > 300, `${kind}: ${lost[kind]} lost`);
+      const reported = losses.filter((loss) => loss.recordKind === kind);
+      equal(reported.reduce((sum, loss) => sum + loss.count!, 0), lost[kind]);
+      ok(reported.length >= 3 && reported.every((loss) => loss.from < loss.to));
+    }
+    // What was received goes on to be right.
+    watch.records.length = 0;
+    equal(one((await watch.run("/bin/true", ["after"])).execs).argv, argvOf("/bin/true", "after"));
+  },
+});
+
+Deno.test({
+  name: "tracepoint source hands over the other records when a receiver throws, and leaves nothing behind",
+  ...bpf,
+  async fn() {
+    const descriptors = (): number => [...Deno.readDirSync("/proc/self/fd")].length;
+    const before = descriptors();
+    const source = openTracepointSource({ ringBytes: 70_000 });
+    await new Deno.Command("/bin/sh", { args: ["-c", "/bin/true 1; /bin/true 2"] }).output();
+    const seen: string[] = [];
+    throws(() =>
+      source.drain((record) => {
+        if (record.kind !== "exec") return;
+        seen.push(decode(record.argv));
+        throw new Error("receiver failed");
+      }), /receiver failed/);
+    for (const wanted of ["/bin/true\x001\0", "/bin/true\x002\0"]) ok(seen.includes(wanted));
+    source.close();
+    source.close();
+    equal(descriptors(), before);
+    const counters = source.counters();
+    await new Deno.Command("/bin/true").output();
+    equal([source.drain(() => {}), source.counters()], [0, counters]);
+    await source.wait(1_000);
+    for (const ringBytes of [0, 100, 2 ** 31, NaN]) throws(() => openTracepointSource({ ringBytes }), RangeError);
+  },
+});
+
+Deno.test({
+  name: "tracepoint source says what it does not know where the kernel's memory does not tell, and why it cannot be",
+  ...bpf,
+  async fn() {
+    const kernel = readTracepointKernel();
+    const nothing = {
+      mm: kernel.layout.mm,
+      startBoottime: null,
+      exitCode: null,
+      signal: null,
+      cred: null,
+      parent: null,
+    };
+    const bare = { ...kernel, layout: nothing };
+    if (kernel.exit.fields.has("group_dead")) {
+      using watch = new Watch({ readKernel: () => bare });
+      ok(watch.source.description.unknownColumns.includes("exit_code"));
+      const { execs, exits } = await watch.run("/bin/sh", ["-c", "exit 3"]);
+      const exec = one(execs), exit = one(exits);
+      equal(exec.argv, argvOf("/bin/sh", "-c", "exit 3"));
+      equal([exec.userId, exec.startTime, exit.startTime, exit.exitStatus], [Deno.uid(), null, null, null]);
+    }
+    const reasonOf = (readKernel: () => TracepointKernel): string => {
+      const before = [...Deno.readDirSync("/proc/self/fd")].length;
+      let reason = "";
+      throws(() => openTracepointSource({ readKernel }), (error) => {
+        ok(error instanceof SourceUnavailableError && error.source === "tracepoint");
+        reason = error.reason;
+        return true;
+      });
+      equal([...Deno.readDirSync("/proc/self/fd")].length, before);
+      return reason;
+    };
+    equal(
+      reasonOf(() => ({ ...withoutGroupDead(), layout: nothing })),
+      "the number of a process' threads is not found in this kernel's memory",
+    );
+    ok(/has no field pid$/.test(reasonOf(() => ({ ...kernel, newtask: { id: 5, fields: withoutPid(kernel) } }))));
+    ok(/^the kernel refused tracepoint task_newtask: /.test(
+      reasonOf(() => ({ ...kernel, newtask: { ...kernel.newtask, id: 65_000 } })),
+    ));
+  },
+});
+
+function withoutPid({ newtask }: TracepointKernel): TracepointKernel["newtask"]["fields"] {
+  return new Map([...newtask.fields].filter(([name]) => name !== "pid"));
+}
+
+const UNPRIVILEGED = [
+  ..."run --no-prompt --no-lock --no-check --no-config".split(" "),
+  `--allow-ffi=${libcPath}`,
+  new URL("./tracepoint_unprivileged.ts", import.meta.url).pathname,
+];
+
+Deno.test({
+  name: "tracepoint source works on when every capability of every thread is gone, under the grant of libc alone",
+  ...bpf,
+  async fn() {
+    const child = new Deno.Command(Deno.execPath(), { args: UNPRIVILEGED, stdin: "piped", stdout: "piped" }).spawn();
+    const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+    equal((await lines.read()).value, "dropped\n");
+    for (const { name } of Deno.readDirSync(`/proc/${child.pid}/task`)) {
+      const status = Deno.readTextFileSync(`/proc/${child.pid}/task/${name}/status`);
+      ok(/^Uid:\t65534\t65534\t65534\t65534$/m.test(status) && /^CapPrm:\t0+$/m.test(status), status);
+    }
+    const env = { SEEN_ONE: "yes" };
+    await new Deno.Command("/bin/true", { args: ["seen without rights"], env }).output();
+    await child.stdin.close();
+    let text = "";
+    for (let part = await lines.read(); !part.done; part = await lines.read()) text += part.value;
+    equal((await child.status).code, 0);
+    const { exec, fork, exit, processes, self, lost } = JSON.parse(text);
+    equal([exec.argv, exec.executablePath], ["/bin/true\0seen without rights\0", "/bin/true"]);
+    equal([exec.ppid, exec.userId, exec.context.environment], [Deno.pid, Deno.uid(), ["SEEN_ONE=yes"]]);
+    equal([fork.ppid, exit.exitStatus, exit.startTime], [Deno.pid, 0, exec.startTime]);
+    ok(processes > 5);
+    equal([self, lost], [65534, { exec: 0, fork: 0, exit: 0 }]);
+  },
+});
+
+Deno.test({
+  name: "tracepoint source says why it is unavailable to who may not use it, and what would mend it",
+  ...needs({ bpf: true, setpriv: true }),
+  async fn() {
+    const run = async (...privileges: string[]): Promise<string> => {
+      const args = ["--reuid", "65534", "--regid", "65534", "--clear-groups", ...privileges, Deno.execPath()];
+      const { stdout } = await new Deno.Command("setpriv", {
+        args: [...args, ...UNPRIVILEGED],
+        env: { HOME: "/nonexistent", DENO_DIR: "" },
+        stdin: "null",
+      }).output();
+      return decode(stdout);
+    };
+    // Without rights, and with those of bpf(2) alone: tracefs is root's, or not mounted and not to be mounted.
+    for (const privileges of [[], ["--inh-caps", "+bpf,+perfmon", "--ambient-caps", "+bpf,+perfmon"]]) {
+      const text = await run(...privileges);
+      ok(
+        /^unavailable: tracepoint: the kernel's tracepoints cannot be looked up \(.*\); mount -t tracefs tracefs /.test(
+          text,
+        ),
+        text,
+      );
+    }
+  },
+});
