@@ -157,11 +157,15 @@ function findExitCode(memory: KernelMemory): number | null {
     const address = arena.reserve(4), before = new Int32Array(1);
     call(PR_GET_PDEATHSIG, address);
     copyFrom(address, new Uint8Array(before.buffer));
-    const views = [SIGURG, SIGWINCH].map((signal) => {
-      call(PR_SET_PDEATHSIG, BigInt(signal));
-      return readTask(memory);
-    });
-    call(PR_SET_PDEATHSIG, BigInt(before[0]!));
+    let views: DataView[];
+    try {
+      views = [SIGURG, SIGWINCH].map((signal) => {
+        call(PR_SET_PDEATHSIG, BigInt(signal));
+        return readTask(memory);
+      });
+    } finally {
+      call(PR_SET_PDEATHSIG, BigInt(before[0]!));
+    }
     const found: number[] = [];
     for (let at = 12; at < TASK_BYTES; at += 4) {
       const [first, second] = views.map((view) => view.getInt32(at, true));

@@ -221,6 +221,36 @@ Deno.test({
 });
 
 Deno.test({
+  name: "tracepoint source sees a program with the longest of names, and one that is started by a 32-bit call",
+  ...bpfAndGcc,
+  async fn() {
+    using watch = new Watch();
+    // Longer than what the classic tracepoint of older kernels can hold.
+    const name = `${"/.".repeat(2043)}/bin/true`;
+    equal(name.length, 4095);
+    const long = one((await watch.run("/bin/sh", ["-c", 'exec "$0" x', name])).execs.slice(1));
+    equal([long.argv, long.executablePath], [argvOf(name, "x"), name]);
+    if (Deno.build.arch !== "x86_64") return;
+    await using program = await compileC(`
+      #define _GNU_SOURCE
+      #include <string.h>
+      #include <sys/mman.h>
+      int main(void) {
+        char *low = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+        unsigned *argv = (unsigned *)(low + 256), name = (unsigned long)low;
+        strcpy(low, "/bin/true"), strcpy(low + 64, "by 32 bits");
+        argv[0] = name, argv[1] = name + 64, argv[2] = 0;
+        long result;
+        __asm__ volatile("int $0x80" : "=a"(result) : "a"(11), "b"(name), "c"(name + 256), "d"(0) : "memory");
+        return 42;
+      }`);
+    const { execs, status } = await watch.run(program.path);
+    if (status.code === 0) equal(execs[1]?.argv, argvOf("/bin/true", "by 32 bits"));
+    else console.error("cannot run here: the kernel takes no 32-bit calls");
+  },
+});
+
+Deno.test({
   name: "tracepoint source tells execs by descriptor and by a thread, once each, and forks of processes only",
   ...bpfAndGcc,
   async fn() {
