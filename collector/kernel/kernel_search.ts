@@ -105,7 +105,7 @@ function readPointers(memory: KernelMemory, task: DataView, at = 0): { offset: n
   }));
 }
 
-/** `arg_start`, `arg_end`, `env_start` and `env_end` in a row. Both `mm` and `active_mm` point there; either will do. */
+/** `arg_start`, `arg_end`, `env_start` and `env_end` in a row. `mm` and, behind it, `active_mm` point there. */
 function findArguments(memory: KernelMemory, task: DataView): SearchedLayout["mm"] {
   const ends = ownStat().slice(48 - FIRST_FIELD, 52 - FIRST_FIELD).map(BigInt);
   if (ends.length !== 4 || ends.some((end) => end === 0n)) {
@@ -119,12 +119,13 @@ function findArguments(memory: KernelMemory, task: DataView): SearchedLayout["mm
       }
     }
   }
-  const [first] = found;
-  if (first === undefined) {
-    throw new SearchError("the place of a process' arguments is not found in this kernel's memory");
-  }
-  if (found.some(({ argStart }) => argStart !== first.argStart)) {
-    throw new SearchError("the place of a process' arguments is not found for certain in this kernel's memory");
+  // The pair, where there is one: another pointer may lead into the same structure, or to just before it.
+  const pairs = found.filter(({ inTask }) => found.some((other) => other.inTask === inTask + 8));
+  const [first, second] = pairs.length > 0 ? pairs : found;
+  if (first === undefined || second !== undefined) {
+    throw new SearchError(
+      "the place of a process' arguments is not found, or not for certain, in this kernel's memory",
+    );
   }
   return first;
 }
