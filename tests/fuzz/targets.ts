@@ -10,16 +10,20 @@ import { connectorMessages } from "./targets/netlink.ts";
 import { procfs } from "./targets/procfs.ts";
 import { processRecords } from "./targets/records.ts";
 import { hostileRing, soundRing } from "./targets/ring.ts";
+import { ps } from "./targets/ps.ts";
+import { tracepointRecords } from "./targets/tracepoint.ts";
 import { taskRecords } from "./targets/table.ts";
 
 export const targets: readonly FuzzTarget[] = [
   soundRing,
   hostileRing,
   processRecords,
+  tracepointRecords,
   taskRecords,
   connectorMessages,
   btf,
   ...procfs,
+  ...ps,
   lifecycle,
 ];
 

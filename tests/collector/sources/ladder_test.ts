@@ -8,7 +8,7 @@ import { type LadderOptions, openBestSource, sourceStatuses } from "../../../col
 import type { ProcessSource } from "../../../collector/sources/source.ts";
 import { SourceUnavailableError } from "../../../collector/sources/unavailable.ts";
 
-const RUNGS = ["ebpf", "netlink", "proc"] as const;
+const RUNGS = ["ebpf", "tracepoint", "netlink", "proc"] as const;
 
 function options(choice: LadderOptions["choice"]): LadderOptions {
   return { choice, ringBytes: 1 << 20, pollIntervalMs: 20, environment: [] };

@@ -189,7 +189,7 @@ function live(limits: typeof LIMITS[number], steps: readonly Step[], looks: read
       },
     },
     names: { userName: (id) => id === 0 ? "root" : null, groupName: () => null },
-    clock: { bootTimeNs: () => SECOND, bootOffsetMs: () => 1_700_000_000_000 },
+    clock: { bootTimeNs: () => SECOND, bootOffsetMs: () => 1_700_000_000_000, sleptNs: () => 0 },
     limits,
   });
   const flush = (nowMs: number): void => {

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { CONTEXT } from "../../../collector/kernel/context_records.ts";
+import { EnvironmentFilter } from "../../../collector/kernel/environment.ts";
 import { EXEC, EXIT, FORK, RECORD_KINDS, RecordDecoder } from "../../../collector/kernel/process_records.ts";
 import type { SourceRecord } from "../../../collector/sources/source.ts";
 import { type FuzzTarget, hex, must } from "../fuzz.ts";
@@ -137,9 +139,9 @@ export const processRecords: FuzzTarget = recordTarget(
   "ring: process records",
   180_000,
   [
-    layoutOf(RECORD_KINDS.indexOf("exec"), EXEC),
+    layoutOf(RECORD_KINDS.indexOf("exec"), EXEC, { at: EXEC.context, members: CONTEXT }),
     layoutOf(RECORD_KINDS.indexOf("fork"), FORK),
     layoutOf(RECORD_KINDS.indexOf("exit"), EXIT),
   ],
-  () => new RecordDecoder(),
+  () => new RecordDecoder(new EnvironmentFilter(["LD_*", "PATH", "TOKEN"])),
 );

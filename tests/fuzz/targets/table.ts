@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { CONTEXT } from "../../../collector/kernel/context_records.ts";
+import { EnvironmentFilter } from "../../../collector/kernel/environment.ts";
 import {
   KIND_PROCESS,
   KIND_THREAD,
@@ -15,13 +17,16 @@ import { type FuzzTarget, hex, must } from "../fuzz.ts";
 import { mutate } from "../mutate.ts";
 import { checkValues, layoutOf, soundRecord } from "./records.ts";
 
-const LAYOUTS = [layoutOf(KIND_PROCESS, PROCESS), layoutOf(KIND_THREAD, THREAD)];
+const LAYOUTS = [
+  layoutOf(KIND_PROCESS, PROCESS, { at: PROCESS.context, members: CONTEXT }),
+  layoutOf(KIND_THREAD, THREAD),
+];
 
 export const taskRecords: FuzzTarget = {
   name: "ring: table of the iterator",
   share: 100_000,
   open: () => {
-    const texts = new TableTexts();
+    const texts = new TableTexts(new EnvironmentFilter(["LD_*", "PATH", "TOKEN"]));
     return (random) => {
       const kinds = Array.from({ length: random.below(6) }, () => random.pick(LAYOUTS));
       const sound = concat(kinds.map((layout) => soundRecord(random, layout)));
@@ -56,11 +61,16 @@ export const taskRecords: FuzzTarget = {
 };
 
 function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + aligned(part.length), 0));
   let at = 0;
   for (const part of parts) {
     bytes.set(part, at);
-    at += part.length;
+    at += aligned(part.length);
   }
   return bytes;
+}
+
+/** Each record begins at eight bytes. */
+function aligned(length: number): number {
+  return length + 7 & ~7;
 }
