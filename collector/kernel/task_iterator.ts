@@ -51,7 +51,7 @@ import { MAX_PROCESS_BYTES, PROCESS, TableParser, TableTexts } from "./task_reco
 /** The kernel hands out 32 KiB per read; a record that did not fit waits for the next. */
 const READ_BYTES = 64 << 10;
 /** What a thread of the pool reads at once: to go there and back for every 32 KiB would double the time of a pass. */
-const STREAM_BYTES = 512 << 10;
+const STREAM_BYTES = 256 << 10;
 /** The kernel gives EAGAIN after a million threads without a record, which cannot come again and again. */
 const MAX_RETRIES = 100;
 /** For a full pass, and for the arguments after a quick one. They take some 40 and 100 ms for 10,000 processes. */
@@ -199,20 +199,24 @@ export class TaskIterator {
       return null;
     }
     const arena = new NativeArena(STREAM_BYTES);
+    const read = (): Promise<number> => libc.freadAsync(arena.address, 1n, BigInt(STREAM_BYTES), stream);
+    let reading = read();
     try {
       const parser = new TableParser(this.#texts);
-      const bytes = new Uint8Array(STREAM_BYTES), view = new DataView(bytes.buffer);
+      const bytes = new Uint8Array(STREAM_BYTES + MAX_PROCESS_BYTES), view = new DataView(bytes.buffer);
       for (let kept = 0;;) {
-        const wanted = STREAM_BYTES - kept;
-        const got = await libc.freadAsync(arena.address, 1n, BigInt(wanted), stream);
-        if (got < wanted && libc.ferror(stream) !== 0) return null;
+        const got = await reading;
+        if (got < STREAM_BYTES && libc.ferror(stream) !== 0) return null;
         copyFrom(arena.address, bytes.subarray(kept, kept + got));
+        // The kernel goes on while this thread takes the records apart.
+        if (got === STREAM_BYTES) reading = read();
         const end = kept + got, used = parser.take(bytes, view, end);
-        if (got < wanted) return parser.finish();
+        if (got < STREAM_BYTES) return parser.finish();
         bytes.copyWithin(0, used, end);
         kept = end - used;
       }
     } finally {
+      await reading; // nobody may write to the arena any more
       libc.fclose(stream); // the descriptor too
       arena.release();
     }
