@@ -26,6 +26,7 @@ const OPEN = 40, CLOSE = 41, SPACE = 32, MINUS = 45, ZERO = 48, NINE = 57, NEWLI
 const UPPER_G = 71, UPPER_U = 85, LOWER_D = 100, LOWER_I = 105, COLON = 58;
 /** Fields after the state: resident pages are field 24 of the file, the 21st of these. */
 const STAT_FIELDS = 21;
+const MAX_ID = 0xffff_ffff;
 /** Those that are taken, none of which the kernel has below zero. */
 const WANTED_FIELDS = [0, 5, 10, 11, 16, 18, 20];
 const fields = new Float64Array(STAT_FIELDS);
@@ -59,7 +60,7 @@ export function parseStat(bytes: Uint8Array, length: number): Stat | null {
     nameTo: close,
     state: bytes[close + 2]!,
     ppid: fields[0]!,
-    terminal: fields[3]!,
+    terminal: fields[3]! >= 0 && fields[3]! <= MAX_ID ? fields[3]! : 0,
     flags: fields[5]!,
     userTicks: fields[10]!,
     systemTicks: fields[11]!,
@@ -86,8 +87,6 @@ function lineStart(bytes: Uint8Array, from: number, length: number, first: numbe
   }
   return -1;
 }
-
-const MAX_ID = 0xffff_ffff;
 
 function readTwo(bytes: Uint8Array, from: number, length: number, into: Float64Array, offset: number): boolean {
   let i = from;
