@@ -109,7 +109,7 @@ function soundKernel(): BtfBuilder {
     "flags",
   ];
   struct("task_struct", ...task, "__state", "exit_state", "exit_code", ["se", entity]);
-  struct("signal_struct", "live", "flags", "group_exit_code", "sum_sched_runtime");
+  struct("signal_struct", "live", "flags", "group_exit_code", "nr_threads", "sum_sched_runtime");
   struct("cred", "uid", "gid", "euid");
   struct("mm_struct", "arg_start", "arg_end", "exe_file", ["rss_stat", b.array(struct("percpu_counter", "count"), 4)]);
   struct("linux_binprm", "file");
