@@ -1,9 +1,10 @@
 /**
  * Runs the rules over new events and keeps each rule's standing.
  *
- * A rule that fails costs its own verdict on some rows, which is counted and noticed, never the events. One that fails
- * several batches in a row is taken out for a while, says so in `health` and `rules list`, and is then tried again: who
- * can make a rule slow, by a flood of long arguments, must not be able to turn it off for good.
+ * A rule that fails costs its own verdict on some rows, which is counted and noticed, never the events. One that runs
+ * past its deadline several batches in a row is taken out for a while, says so in `health` and `rules list`, and is then
+ * tried again: who can make a rule slow, by a flood of long arguments, must not be able to turn it off for good. One
+ * that only fails on odd rows costs the others nothing, and stays.
  *
  * @module
  */
@@ -18,14 +19,14 @@ import type { Journal } from "./journal.ts";
 import { type LoadedRules, ruleRow } from "./rules_loader.ts";
 import type { RuleRow, Stream } from "./store/store.ts";
 
-/** Batches in a row that a rule may fail. */
+/** Batches in a row in which a rule may run past its deadline. */
 export const MAX_FAULTS = 3;
 const FIRST_PAUSE_MS = 60_000;
 const LAST_PAUSE_MS = 3_600_000;
 
 interface Standing {
   hits: number;
-  /** Failed batches in a row. */
+  /** Batches in a row that it did not get through in time. */
   faults: number;
   /** How long it is taken out the next time. */
   pauseMs: number;
@@ -133,14 +134,15 @@ export class Detection implements Judge {
 
   #noteFaults(faults: readonly Fault[], rows: number): void {
     const { counters, journal } = this.#options;
-    const failed = new Set(faults.map(({ rule }) => rule.id));
-    for (const [id, standing] of this.#standing) if (!failed.has(id)) standing.faults = 0;
+    const late = new Set(faults.filter(({ timedOut }) => timedOut).map(({ rule }) => rule.id));
+    for (const [id, standing] of this.#standing) if (!late.has(id)) standing.faults = 0;
     let takenOut = false;
-    for (const { rule, reason, rows: unjudged } of faults) {
-      const standing = this.#standing.get(rule.id)!;
-      standing.faults += 1;
+    for (const { rule, reason, rows: unjudged, timedOut } of faults) {
       counters.rule_faults += 1;
       journal.notice(`rule ${rule.id} did not judge ${unjudged} of ${rows} events: ${reason}`);
+      if (!timedOut) continue;
+      const standing = this.#standing.get(rule.id)!;
+      standing.faults += 1;
       if (standing.faults < MAX_FAULTS) continue;
       const seconds = standing.pauseMs / 1_000;
       standing.paused = `taken out for ${seconds} s after ${standing.faults} faults in a row, the last: ${reason}`;

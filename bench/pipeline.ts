@@ -11,7 +11,7 @@ import { Publisher } from "../collector/publisher.ts";
 import { CATALOG } from "../proto/catalog.ts";
 import { joinArgv } from "../proto/argv.ts";
 import { eventRow } from "../proto/event_row.ts";
-import { blankProcessEvent, type ProcessEvent } from "../proto/process_event.ts";
+import { BLANK_CONTEXT, blankProcessEvent, type ProcessEvent } from "../proto/process_event.ts";
 import { stateLayout } from "../proto/state_layout.ts";
 import { decodeAgentStatus } from "../proto/status_codec.ts";
 import { report } from "./support/report.ts";
@@ -42,7 +42,7 @@ function synthetic(number: number): ProcessEvent {
   event.groupId = 1000;
   event.userName = "someone";
   event.startTime = event.time;
-  event.cgroupId = 4711;
+  event.context = { ...BLANK_CONTEXT, cwd: "/", cgroupPath: "/system.slice/x.service", cgroupId: 4711 };
   event.inode = 100_000 + life % 200;
   event.device = 0x800001;
   event.parentName = "systemd";

@@ -10,16 +10,26 @@
 
 import {
   blankProcessEvent,
+  type ExecutableKind,
   type Gap,
   type ProcessEvent,
   type ProcessEventKind,
   type ProcessState,
 } from "../proto/process_event.ts";
+import { blankProcessState } from "../proto/snapshot_codec.ts";
 import type { ExitRecord, LossRecord, TableEntry } from "./sources/source.ts";
+import type { Suspicion } from "./suspicions.ts";
 import type { TrackedProcess } from "./tracked_process.ts";
+
+/** The kernel's path of a memfd: `/memfd:` and the name that its maker gave it. */
+const MEMFD = "/memfd:";
+
+/** What a table shows of a process' use of the host. */
+export type Usage = Pick<TableEntry, "cpuTime" | "memoryUsage">;
 
 export class EventMaker {
   #offsetMs = 0;
+  #hostMounts: number | null = null;
   readonly #source: string;
   readonly #userName: (userId: number) => string | null;
   /** Names since the last {@linkcode begin}: a storm has few users and many events. */
@@ -39,6 +49,11 @@ export class EventMaker {
   begin(offsetMs: number): void {
     this.#offsetMs = offsetMs;
     this.#names.clear();
+  }
+
+  /** Says which mount namespace is the host's own; until then no executable counts as foreign. */
+  setHostMounts(mountNamespace: number | null): void {
+    this.#hostMounts = mountNamespace;
   }
 
   start(process: TrackedProcess, time: number, reason: string | null, changed: readonly string[]): ProcessEvent {
@@ -64,12 +79,19 @@ export class EventMaker {
     return event;
   }
 
-  modify(process: TrackedProcess, time: number, reason: string, changed: string[], entry: TableEntry): ProcessEvent {
+  modify(process: TrackedProcess, time: number, reason: string, changed: string[], usage: Usage): ProcessEvent {
     const event = this.#event("modify", time, process);
     event.reason = reason;
     event.modifiedFields = changed;
-    event.memoryUsage = entry.memoryUsage;
-    event.cpuTimeMs = milliseconds(entry.cpuTime);
+    event.memoryUsage = usage.memoryUsage;
+    event.cpuTimeMs = milliseconds(usage.cpuTime);
+    return event;
+  }
+
+  suspicious(process: TrackedProcess, time: number, { severity, reason }: Suspicion): ProcessEvent {
+    const event = this.#event("suspicious", time, process);
+    event.severity = severity;
+    event.reason = reason;
     return event;
   }
 
@@ -86,11 +108,33 @@ export class EventMaker {
       userId: process.userId,
       userName: this.#nameOf(process.userId),
       effectiveUserId: process.effectiveUserId,
+      groupId: process.groupId,
+      namespacePid: process.namespacePid,
       startTime: this.#startMs(process),
       cpuTimeMs: milliseconds(entry.cpuTime),
       memoryUsage: entry.memoryUsage,
+      threads: entry.threads,
+      executableKind: this.#executableKind(process),
+      context: process.context,
       status: entry.status,
       kernelThread: entry.kernelThread,
+    };
+  }
+
+  /** What the file of the last known table keeps of a process. */
+  known(process: TrackedProcess, status: string): ProcessState {
+    return {
+      ...blankProcessState(),
+      execId: process.execId,
+      parentExecId: process.parentExecId,
+      pid: process.pid,
+      ppid: process.ppid,
+      name: process.image.name,
+      executablePath: process.image.executablePath,
+      userId: process.userId,
+      startTime: this.#startMs(process),
+      status,
+      kernelThread: process.kernelThread,
     };
   }
 
@@ -117,7 +161,9 @@ export class EventMaker {
     event.argvLength = image.argvLength;
     event.inode = image.inode;
     event.device = image.device;
-    event.cgroupId = image.cgroupId;
+    event.executableKind = this.#executableKind(process);
+    event.namespacePid = process.namespacePid;
+    if (kind !== "stop") event.context = process.context;
     event.userId = process.userId;
     event.userName = this.#nameOf(process.userId);
     event.effectiveUserId = process.effectiveUserId;
@@ -130,6 +176,14 @@ export class EventMaker {
     }
     event.source = this.#source;
     return event;
+  }
+
+  #executableKind({ image, context }: TrackedProcess): ExecutableKind | null {
+    const { executablePath, onDiskMismatch } = image;
+    if (executablePath === null) return null;
+    if (onDiskMismatch === true) return executablePath.startsWith(MEMFD) ? "memfd" : "deleted";
+    const mounts = context?.mountNamespace ?? null;
+    return mounts !== null && this.#hostMounts !== null && mounts !== this.#hostMounts ? "foreign" : "file";
   }
 
   #nameOf(userId: number | null): string | null {
@@ -148,9 +202,20 @@ export class EventMaker {
     return process.startMs;
   }
 
+  /** The wire knows no time before 1970, whatever a source claims or the clock shows. */
   #ms(time: number): number {
-    return Math.floor(this.#offsetMs + time / 1e6);
+    return Math.max(0, Math.floor(this.#offsetMs + time / 1e6));
   }
+}
+
+/**
+ * The host's own mount namespace, as the table shows it: that of the first process. Where the host hides that one, the
+ * kernel's own threads stand for it, whose first has pid 2: they keep what the first process began with.
+ */
+export function hostMounts(table: { get(pid: number): TrackedProcess | undefined }): number | null {
+  const first = table.get(1), threads = table.get(2);
+  const witness = first?.context?.mountNamespace ?? (threads?.kernelThread ? threads.context?.mountNamespace : null);
+  return witness ?? null;
 }
 
 function milliseconds(nanoseconds: number | null): number | null {

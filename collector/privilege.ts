@@ -2,8 +2,8 @@
  * Giving up root, once the kernel sources are open.
  *
  * glibc's `setresuid` and its kin change every thread of the process; from a uid that is not 0 all capabilities are gone
- * in every thread, as no thread keeps any (measured thread by thread, not assumed: {@linkcode dropPrivileges} reads each
- * thread's credentials back). What the sources opened before keeps working. Anything that does not hold throws, and a
+ * in every thread, as no thread keeps any (measured thread by thread, not assumed: {@linkcode proveUnprivileged} reads
+ * each thread's credentials back). What the sources opened before keeps working. Anything that does not hold throws, and a
  * collector that could not give up root does not run.
  *
  * @module
@@ -22,6 +22,9 @@ export interface Identity {
   readonly groupId: number;
 }
 
+/** What `/proc/PID/status` says of a thread under a filter. */
+const SECCOMP_FILTER = 2;
+
 const ids = { real: new Uint32Array(1), effective: new Uint32Array(1), saved: new Uint32Array(1) };
 
 /** The effective user of this process. */
@@ -30,33 +33,34 @@ export function effectiveUser(): number {
   return ids.effective[0]!;
 }
 
-/**
- * Becomes `target` in every thread, for good, and returns a sentence on what was proven.
- *
- * @throws {PrivilegeError} when a thread still has a capability, another id or another group.
- */
-export function dropPrivileges(target: Identity): string {
+/** Becomes `target` in every thread, for good. {@linkcode proveUnprivileged} tells whether it holds. */
+export function dropPrivileges(target: Identity): void {
   if (target.userId === 0) throw new PrivilegeError("The collector must not keep running as root; set collector.user");
   // Groups first and the user last: after it, the right to change the others is gone.
   checked(libc.setgroups(0n, new Uint8Array(0)), "setgroups");
   checked(libc.setresgid(target.groupId, target.groupId, target.groupId), "setresgid");
   checked(libc.setresuid(target.userId, target.userId, target.userId), "setresuid");
-  return proveUnprivileged(target.userId, target.groupId);
 }
 
 /**
- * Reads back the credentials of every thread.
+ * Reads back the credentials of every thread, and whether a system-call filter holds it where one was installed.
  *
  * @throws {PrivilegeError} naming the first thread that holds anything.
  */
-export function proveUnprivileged(userId: number, groupId: number | null): string {
+export function proveUnprivileged(userId: number, groupId: number | null, isFiltered: boolean): string {
   const threads = readThreadCredentials();
   if (threads.length === 0) throw new PrivilegeError("No thread's credentials could be read from /proc/self/task");
   for (const thread of threads) {
-    const fault = faultOf(thread, userId, groupId);
+    const fault = faultOf(thread, userId, groupId) ?? (isFiltered ? filterFaultOf(thread) : null);
     if (fault !== null) throw new PrivilegeError(`Thread ${thread.tid} ${fault}`);
   }
-  return `all ${threads.length} threads run as user ${userId} without any capability`;
+  const filter = isFiltered ? ", under a filter of system calls" : "; NO FILTER OF SYSTEM CALLS: it is set off";
+  return `all ${threads.length} threads run as user ${userId} without any capability${filter}`;
+}
+
+function filterFaultOf({ seccomp, noNewPrivileges }: ThreadCredentials): string | null {
+  if (seccomp !== SECCOMP_FILTER) return "is under no system-call filter";
+  return noNewPrivileges ? null : "could gain privileges by executing a program";
 }
 
 function faultOf(thread: ThreadCredentials, userId: number, groupId: number | null): string | null {

@@ -9,6 +9,7 @@
 
 import { commandLine, splitArgv } from "../proto/argv.ts";
 import { TICK_NS } from "../proto/identity.ts";
+import type { ProcessContext } from "../proto/process_event.ts";
 
 /** Longest `parent_command_line` of an event, in characters; the parent's own events have all of it. */
 const MAX_PARENT_COMMAND = 2_048;
@@ -32,7 +33,6 @@ export class Image {
     readonly argvLength: number | null,
     readonly inode: number | null,
     readonly device: number | null,
-    readonly cgroupId: number | null,
   ) {}
 
   /** Roughly what it takes in memory, in bytes. */
@@ -57,7 +57,7 @@ export class Image {
 
   with(changes: Partial<Pick<Image, "name" | "executablePath" | "onDiskMismatch" | "argv" | "argvLength">>): Image {
     const { name, executablePath, onDiskMismatch, argv, argvLength } = { ...plain(this), ...changes };
-    return new Image(name, executablePath, onDiskMismatch, argv, argvLength, this.inode, this.device, this.cgroupId);
+    return new Image(name, executablePath, onDiskMismatch, argv, argvLength, this.inode, this.device);
   }
 }
 
@@ -67,7 +67,7 @@ function plain(image: Image): Pick<Image, "name" | "executablePath" | "onDiskMis
 }
 
 /** An image of which nothing is known. */
-export const UNKNOWN_IMAGE: Image = new Image("", null, null, null, null, null, null, null);
+export const UNKNOWN_IMAGE: Image = new Image("", null, null, null, null, null, null);
 
 /**
  * How well the start of a process is known: to the tick, from the time of its fork, or only that it was before some
@@ -93,6 +93,8 @@ export class TrackedProcess {
   effectiveUserId: number | null = null;
   groupId: number | null = null;
   kernelThread = false;
+  namespacePid: number | null = null;
+  context: ProcessContext | null = null;
   reported: Reported = "no";
   /** Since when the image is known to be this: the time of its fork or exec, or of the table that showed it. */
   imageSince = 0;
@@ -103,6 +105,17 @@ export class TrackedProcess {
   endTime: number | null = null;
   /** Number of the last snapshot that showed it. */
   seenIn = 0;
+  /** Whether its name and its parent's come from the table of the last run. */
+  isCarried = false;
+  /** Whether the file of the last known table has it. */
+  isWritten = false;
+  /** Whether it is to be written there: see `KnownChanges`. */
+  isChanged = false;
+  /** What was said to be suspicious in it: see `suspicions.ts`. */
+  suspected = 0;
+  /** What was last said of these two, or seen first; `null` before. Nanoseconds and bytes. */
+  cpuTime: number | null = null;
+  memoryUsage: number | null = null;
   /** What the table counted for it: see `ProcessTable`. */
   counted = 0;
 
@@ -112,13 +125,13 @@ export class TrackedProcess {
     public start: StartKnowledge,
     public image: Image,
   ) {
-    this.startTicks = Math.floor(startTime / TICK_NS);
+    this.startTicks = ticksOf(startTime);
   }
 
   /** Which process of this pid has the given start: this one, one after it or one before it. */
   relate(startTime: number): "same" | "younger" | "older" {
     if (this.start === "exact") {
-      const ticks = Math.floor(startTime / TICK_NS);
+      const ticks = ticksOf(startTime);
       return ticks === this.startTicks ? "same" : ticks > this.startTicks ? "younger" : "older";
     }
     const isSame = this.start === "near"
@@ -131,7 +144,12 @@ export class TrackedProcess {
   correctStart(startTime: number): void {
     if (this.start === "exact" || this.execId !== "") return;
     this.startTime = startTime;
-    this.startTicks = Math.floor(startTime / TICK_NS);
+    this.startTicks = ticksOf(startTime);
     this.start = "exact";
   }
+}
+
+/** The tick of a start. A name has no sign: what claims to have begun before boot is named as begun with it. */
+function ticksOf(startTime: number): number {
+  return Math.max(0, Math.floor(startTime / TICK_NS));
 }

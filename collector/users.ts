@@ -28,16 +28,16 @@ export function parseAccounts(text: string): Map<string, number> {
   return accounts;
 }
 
-/** Names by user id. */
-export class UserNames {
+/** Names by id, of one of the two files. */
+export class AccountNames {
   #names: Map<number, string> = new Map();
   #text = "";
   #looked = -Infinity;
 
-  constructor(private readonly read: () => string | null = () => readText(PASSWD)) {}
+  constructor(private readonly read: () => string | null) {}
 
   /** The first name of that id, `null` when no account has it. */
-  nameOf(userId: number): string | null {
+  nameOf(accountId: number): string | null {
     const now = performance.now();
     if (now - this.#looked >= LOOK_INTERVAL_MS) {
       this.#looked = now;
@@ -48,7 +48,7 @@ export class UserNames {
         for (const [name, id] of parseAccounts(text)) if (!this.#names.has(id)) this.#names.set(id, name);
       }
     }
-    return this.#names.get(userId) ?? null;
+    return this.#names.get(accountId) ?? null;
   }
 }
 
@@ -79,9 +79,15 @@ function readText(path: string): string | null {
   return bytes === null ? null : new TextDecoder().decode(bytes);
 }
 
-const names = new UserNames();
+const users = new AccountNames(() => readText(PASSWD));
+const groups = new AccountNames(() => readText(GROUP));
 
 /** The name of a user of this host, `null` when no account has the id. */
 export function userName(userId: number): string | null {
-  return names.nameOf(userId);
+  return users.nameOf(userId);
+}
+
+/** The name of a group of this host, `null` when none has the id. */
+export function groupName(groupId: number): string | null {
+  return groups.nameOf(groupId);
 }

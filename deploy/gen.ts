@@ -1,7 +1,8 @@
 /**
  * Generates `proto/gen/` from the `.proto` files, or with `--check` proves that it is current.
  *
- * buf and protoc-gen-es run in the versions of `deno.json`; once they are in the cache, no network is used. A check
+ * buf and protoc-gen-es run in the versions of `generator/deno.json`, which stands apart because all that the project's
+ * own imports is fetched before anything runs, and buf is large. Once they are in the cache, no network is used. A check
  * generates into a temporary directory and compares names and bytes, so that a file that is no longer generated is
  * found as well. Both exit with 1 and a sentence when they fail.
  *
@@ -10,17 +11,19 @@
 const ROOT = `${import.meta.dirname}/..`;
 const PROTO = `${ROOT}/proto`;
 const COMMITTED = `${PROTO}/gen`;
+const GENERATOR = `${import.meta.dirname}/generator/deno.json`;
 
 /** Runs buf over `proto/` into `out`. */
 function generate(out: string): void {
-  const { imports } = JSON.parse(Deno.readTextFileSync(`${ROOT}/deno.json`)) as { imports: Record<string, string> };
-  const plugin = [Deno.execPath(), "run", "-A", required(imports, "@bufbuild/protoc-gen-es")];
+  const { imports } = JSON.parse(Deno.readTextFileSync(GENERATOR)) as { imports: Record<string, string> };
+  const plugin = [Deno.execPath(), "run", "-A", `--config=${GENERATOR}`, required(imports, "@bufbuild/protoc-gen-es")];
   const template = {
     version: "v2",
     plugins: [{ local: plugin, out, opt: ["target=ts", "import_extension=ts"] }],
   };
+  const arguments_ = ["generate", "--template", JSON.stringify(template), "."];
   const { code, stderr } = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", required(imports, "@bufbuild/buf"), "generate", "--template", JSON.stringify(template), "."],
+    args: ["run", "-A", `--config=${GENERATOR}`, required(imports, "@bufbuild/buf"), ...arguments_],
     cwd: PROTO,
     stdout: "inherit",
   }).outputSync();
@@ -29,7 +32,7 @@ function generate(out: string): void {
 
 function required(imports: Record<string, string>, name: string): string {
   const specifier = imports[name];
-  if (specifier === undefined) throw new Error(`deno.json imports no ${name}`);
+  if (specifier === undefined) throw new Error(`${GENERATOR} imports no ${name}`);
   return specifier;
 }
 

@@ -21,7 +21,8 @@ const USAGE = `deno task start [--state DIR] [--config FILE] [--set KEY=VALUE]..
   --set KEY=VALUE    one setting; may be given again
   --events           show every process start and stop, not only alerts
 
-deno task collector and deno task agent run one tier in the same way.`;
+deno task collector and deno task agent run one tier in the same way.
+deno task collector selftest says, by trying, what a confined collector can do.`;
 
 /** A signal that comes again sooner was passed on by npx or deno task beside the terminal's own, not sent twice. */
 const SECOND_SIGNAL_MS = 1_000;
@@ -37,6 +38,8 @@ async function main(): Promise<number> {
   const screen = new Console({ onBroken: () => stop.ask() });
   const launch = await prepareLaunch(flags, tiers);
   introduce(screen, launch);
+
+  if (flags.selftest) return await runOnce([...launch.command("collector"), "selftest"], launch.env);
 
   const guard = new Guard();
   const started = new Map<string, Supervised>();
@@ -73,6 +76,13 @@ async function main(): Promise<number> {
   for (const lock of launch.locks) lock.release();
   screen.say("stopped");
   return 0;
+}
+
+/** Runs a command in this terminal, and returns its exit code. */
+async function runOnce([program, ...args]: readonly string[], env: Readonly<Record<string, string>>): Promise<number> {
+  const { code } = await new Deno.Command(program!, { args, env: { ...env }, clearEnv: true, stdin: "null" }).spawn()
+    .status;
+  return code;
 }
 
 function introduce(screen: Console, { state, asRoot, place }: Launch): void {
@@ -120,7 +130,11 @@ class StopRequest {
   }
 }
 
-type StartFlags = LaunchFlags & { readonly only: RunningTier | null; readonly events: boolean };
+type StartFlags = LaunchFlags & {
+  readonly only: RunningTier | null;
+  readonly events: boolean;
+  readonly selftest: boolean;
+};
 
 /** The command line cannot be understood. */
 class UsageError extends Error {
@@ -129,7 +143,8 @@ class UsageError extends Error {
 
 /** `null` when help was all that was wanted. @throws {UsageError} */
 function parseFlags(): StartFlags | null {
-  const { values } = parsed({
+  const { values, positionals } = parsed({
+    allowPositionals: true,
     options: {
       state: { type: "string" },
       config: { type: "string" },
@@ -147,12 +162,15 @@ function parseFlags(): StartFlags | null {
   if (only !== undefined && only !== "collector" && only !== "agent") {
     throw new UsageError(`--only takes collector or agent, not ${only}`);
   }
+  const selftest = only === "collector" && positionals.length === 1 && positionals[0] === "selftest";
+  if (positionals.length > 0 && !selftest) throw new UsageError(`Nothing is named ${positionals.join(" ")} here`);
   return {
     state: values.state,
     config: values.config,
     set: values.set ?? [],
     only: only ?? null,
     events: values.events,
+    selftest,
   };
 }
 

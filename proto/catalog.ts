@@ -7,7 +7,7 @@
  * @module
  */
 
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 export type ColumnType = "INTEGER" | "REAL" | "TEXT";
 
@@ -33,6 +33,43 @@ function column(name: string, type: ColumnType, description: string): Column {
   return { name, type, description };
 }
 
+/** The circumstances of a process; in events only of a start, a change or an oddity. */
+const CONTEXT_COLUMNS: readonly Column[] = [
+  column("cwd", "TEXT", "working directory"),
+  column("effective_user_name", "TEXT", "name of the effective user"),
+  column("group_name", "TEXT", "name of the real group"),
+  column("saved_user_id", "INTEGER", "saved user id"),
+  column("effective_group_id", "INTEGER", "effective group id"),
+  column("saved_group_id", "INTEGER", "saved group id"),
+  column("login_user_id", "INTEGER", "user who logged in, through every change of user since"),
+  column("session_id", "INTEGER", "audit session"),
+  column("tty", "TEXT", "controlling terminal, such as pts/0"),
+  column("effective_capabilities", "INTEGER", "bit n is capability n: effective_capabilities & (1 << 21) is SYS_ADMIN"),
+  column("user_namespace", "INTEGER", "inode of the user namespace"),
+  column("pid_namespace", "INTEGER", "inode of the pid namespace"),
+  column("mount_namespace", "INTEGER", "inode of the mount namespace"),
+  column("network_namespace", "INTEGER", "inode of the network namespace"),
+  column("cgroup_path", "TEXT", "control group path"),
+  column("cgroup_id", "INTEGER", "control group id (inode of its directory)"),
+  column("container_id", "TEXT", "container"),
+  column("container_runtime", "TEXT", "docker, containerd, podman, cri-o and so on"),
+  column("pod_id", "TEXT", "uid of the Kubernetes pod"),
+  column("interpreter_path", "TEXT", "interpreter that the first line of an executed script names"),
+  column("script_path", "TEXT", "script that was executed"),
+  column(
+    "stdin_kind",
+    "TEXT",
+    "what standard input is: none, file, directory, pipe, socket, tty, null, device, anonymous",
+  ),
+  column("stdout_kind", "TEXT", "what standard output is"),
+  column(
+    "environment",
+    "TEXT",
+    "captured environment variables as a JSON object, secrets masked; a name that is there again is NAME=2, NAME=3; " +
+      "the key =cut is there when variables or ends of values are missing",
+  ),
+];
+
 const processEvents: Table = {
   name: "process_events",
   description: "Every start, stop, change and oddity of a process",
@@ -51,14 +88,11 @@ const processEvents: Table = {
     column("command_line", "TEXT", "arguments joined by spaces, secrets masked"),
     column("argv", "TEXT", "arguments as a JSON array; bytes that are not UTF-8 as lone surrogates U+DC80 to U+DCFF"),
     column("argv_length", "INTEGER", "true length of the arguments in bytes, also when they were cut"),
-    column("cwd", "TEXT", "working directory"),
     column("user_id", "INTEGER", "real user id"),
     column("user_name", "TEXT", "name of the real user"),
     column("effective_user_id", "INTEGER", "effective user id"),
     column("group_id", "INTEGER", "real group id"),
-    column("login_user_id", "INTEGER", "user who logged in"),
-    column("session_id", "INTEGER", "audit session"),
-    column("tty", "TEXT", "controlling terminal"),
+    column("namespace_pid", "INTEGER", "process id in its innermost namespace; pid outside of containers"),
     column("start_time", "INTEGER", "when the process began"),
     column("end_time", "INTEGER", "when it ended"),
     column("duration_ms", "REAL", "how long it lived"),
@@ -75,18 +109,14 @@ const processEvents: Table = {
     column("parent_name", "TEXT", "command name of the parent"),
     column("parent_executable_path", "TEXT", "executable of the parent"),
     column("parent_command_line", "TEXT", "command line of the parent, secrets masked"),
-    column("container_id", "TEXT", "container"),
-    column("cgroup_path", "TEXT", "control group path"),
-    column("cgroup_id", "INTEGER", "control group id (inode of its directory)"),
+    column("executable_kind", "TEXT", "file, deleted, memfd, or foreign: of another mount namespace"),
     column("inode", "INTEGER", "inode of the executable"),
     column("device", "INTEGER", "device of the executable, major * 2^20 + minor"),
-    column("stdin_kind", "TEXT", "what standard input is"),
-    column("stdout_kind", "TEXT", "what standard output is"),
-    column("environment", "TEXT", "captured environment variables as a JSON object"),
+    ...CONTEXT_COLUMNS,
     column("modified_fields", "TEXT", "JSON array of the columns that a modify event changed"),
     column("reason", "TEXT", "why the event was made, where that is not plain"),
     column("severity", "TEXT", "severity of a suspicious event"),
-    column("source", "TEXT", "ebpf, netlink or proc"),
+    column("source", "TEXT", "ebpf, tracepoint, netlink, proc or ps"),
     column("collector_id", "TEXT", "collector that reported it"),
   ],
 };
@@ -111,12 +141,17 @@ const processes: Table = {
     column("user_id", "INTEGER", "real user id"),
     column("user_name", "TEXT", "name of the real user"),
     column("effective_user_id", "INTEGER", "effective user id"),
+    column("group_id", "INTEGER", "real group id"),
+    column("namespace_pid", "INTEGER", "process id in its innermost namespace"),
     column("start_time", "INTEGER", "when it began"),
     column("end_time", "INTEGER", "when it ended; NULL while it lives"),
     column("exit_code", "INTEGER", "exit code"),
     column("exit_signal", "INTEGER", "the signal that ended it"),
     column("cpu_time_ms", "REAL", "user and system time together, when last seen"),
     column("memory_usage", "INTEGER", "resident bytes when last seen"),
+    column("threads", "INTEGER", "number of its threads when last seen"),
+    column("executable_kind", "TEXT", "file, deleted, memfd, or foreign: of another mount namespace"),
+    ...CONTEXT_COLUMNS,
     column("status", "TEXT", "running, sleeping, stopped, zombie and so on; ended, or lost when nobody saw its end"),
     column("kernel_thread", "INTEGER", "1 for a thread of the kernel"),
     column("collection_time", "INTEGER", "when this state was read"),
@@ -162,7 +197,7 @@ const gaps: Table = {
   indexes: [["to_time"]],
   columns: [
     column("gap_id", "INTEGER", "stream number times 2^40 plus the sequence within the stream"),
-    column("source", "TEXT", "ebpf, netlink, proc, collector or transport"),
+    column("source", "TEXT", "ebpf, tracepoint, netlink, proc, ps, collector, host or transport"),
     column("record_kind", "TEXT", "exec, exit, fork or all"),
     column("from_time", "INTEGER", "begin"),
     column("to_time", "INTEGER", "end"),
@@ -197,10 +232,11 @@ const sources: Table = {
   indexes: [],
   columns: [
     column("collector_id", "TEXT", "collector"),
-    column("name", "TEXT", "ebpf, netlink or proc"),
+    column("name", "TEXT", "ebpf, tracepoint, netlink, proc or ps"),
     column("state", "TEXT", "active or unavailable"),
     column("detail", "TEXT", "what it sees, or why it is not there"),
     column("misses", "TEXT", "JSON array of what it cannot see"),
+    column("unknown_columns", "TEXT", "JSON array of the columns of process_events that it leaves NULL"),
     column("time", "INTEGER", "when reported"),
   ],
 };

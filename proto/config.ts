@@ -10,6 +10,7 @@
 import { loadAll as parseYaml } from "js-yaml";
 import { parse as parseToml } from "smol-toml";
 import { parseArgs } from "node:util";
+import { SOURCE_NAMES, type SourceName } from "./process_event.ts";
 import { INSTALLED_STATE, stateLayout } from "./state_layout.ts";
 
 /** A setting is wrong, or a file of settings cannot be understood. The text says where it stands and what to do. */
@@ -28,7 +29,38 @@ type Definition =
   | { kind: "choice"; values: readonly string[]; default: string; text: string }
   | { kind: "path"; default: string; text: string }
   | { kind: "paths"; default: readonly string[]; text: string }
+  | { kind: "names"; default: readonly string[]; text: string }
   | { kind: "name"; default: string; text: string };
+
+/** Variables that say how a program was loaded, from where somebody came, and who they were before. */
+export const CAPTURED_VARIABLES: readonly string[] = [
+  "LD_*",
+  "GCONV_PATH",
+  "BASH_ENV",
+  "ENV",
+  "PROMPT_COMMAND",
+  "HISTFILE",
+  "HISTCONTROL",
+  "PYTHONPATH",
+  "PYTHONSTARTUP",
+  "PERL5LIB",
+  "PERL5OPT",
+  "RUBYOPT",
+  "NODE_OPTIONS",
+  "JAVA_TOOL_OPTIONS",
+  "SSH_CLIENT",
+  "SSH_CONNECTION",
+  "SSH_TTY",
+  "SSH_ORIGINAL_COMMAND",
+  "SUDO_USER",
+  "SUDO_COMMAND",
+  "HTTP_PROXY",
+  "HTTPS_PROXY",
+  "http_proxy",
+  "https_proxy",
+  "KUBERNETES_SERVICE_HOST",
+  "container",
+];
 
 /** Every setting there is. `""` as default of a path or name means: derived, or not used. */
 export const DEFINITIONS: Readonly<Record<string, Definition>> = {
@@ -46,7 +78,7 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
   "collector.id": { kind: "name", default: "procmond", text: "name of the collector" },
   "collector.source": {
     kind: "choice",
-    values: ["auto", "ebpf", "netlink", "proc"],
+    values: ["auto", ...SOURCE_NAMES],
     default: "auto",
     text: "event source: the best there is, or exactly this one",
   },
@@ -82,8 +114,55 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
     default: 100_000,
     text: "events kept for an agent that does not take them; more become a gap",
   },
+  "collector.max_tracked_processes": {
+    kind: "integer",
+    min: 1_000,
+    max: 4_194_304,
+    unit: "processes",
+    default: 65_536,
+    text: "living processes that are remembered; past them the oldest are forgotten, which is a gap",
+  },
+  "collector.skip_kernel_threads": {
+    kind: "choice",
+    values: ["yes", "no"],
+    default: "no",
+    text: "leave threads of the kernel out of snapshots and events",
+  },
+  "collector.memory_change_percent": {
+    kind: "integer",
+    min: 0,
+    max: 1_000_000,
+    unit: "percent, 0 for never",
+    default: 0,
+    text: "change of a process' memory that is more than this is an event",
+  },
+  "collector.cpu_change_percent": {
+    kind: "integer",
+    min: 0,
+    max: 1_000_000,
+    unit: "percent, 0 for never",
+    default: 0,
+    text: "growth of a process' CPU time that is more than this is an event",
+  },
+  "collector.environment": {
+    kind: "names",
+    default: CAPTURED_VARIABLES,
+    text: "environment variables that are captured; a name may end with a star",
+  },
+  "collector.redaction": {
+    kind: "choice",
+    values: ["on", "off"],
+    default: "on",
+    text: "masking of secrets; off only in a file that root alone can write",
+  },
   "collector.user": { kind: "name", default: "", text: "user (name or number) that the collector becomes" },
   "collector.group": { kind: "name", default: "", text: "group (name or number) that the collector becomes" },
+  "collector.syscall_filter": {
+    kind: "choice",
+    values: ["errno", "kill", "off"],
+    default: "errno",
+    text: "what befalls a system call that the collector has no need of: an error, its end, or nothing",
+  },
   "collector.agent_user": { kind: "name", default: "", text: "user that the agent must run as; unchecked when empty" },
   "agent.alert_file": {
     kind: "path",
@@ -125,13 +204,20 @@ export interface Settings {
   readonly rulesDirs: readonly string[];
   readonly collector: {
     readonly id: string;
-    readonly source: "auto" | "ebpf" | "netlink" | "proc";
+    readonly source: "auto" | SourceName;
     readonly ringBytes: number;
     readonly pollIntervalMs: number;
     readonly snapshotIntervalMs: number;
     readonly maxQueuedEvents: number;
+    readonly maxTrackedProcesses: number;
+    readonly skipsKernelThreads: boolean;
+    readonly memoryChangePercent: number;
+    readonly cpuChangePercent: number;
+    readonly environment: readonly string[];
+    readonly redaction: "on" | "off";
     readonly user: string;
     readonly group: string;
+    readonly syscallFilter: "errno" | "kill" | "off";
     readonly agentUser: string;
   };
   readonly agent: {
@@ -178,11 +264,19 @@ function variableOf(key: string): string {
   return "DAEMONEYE_" + key.replaceAll(".", "__").toUpperCase();
 }
 
-/** The flags of a daemon. @throws ConfigError on a flag that does not exist. */
-export function parseDaemonFlags(args: readonly string[]): ConfigFlags & { help: boolean; version: boolean } {
+export interface DaemonFlags extends ConfigFlags {
+  readonly help: boolean;
+  readonly version: boolean;
+  /** What to do instead of the daemon's work; `null` for that. */
+  readonly command: string | null;
+}
+
+/** The flags of a daemon that knows these commands. @throws ConfigError on what does not exist. */
+export function parseDaemonFlags(args: readonly string[], commands: readonly string[] = []): DaemonFlags {
   try {
-    const { values } = parseArgs({
+    const { values, positionals } = parseArgs({
       args: [...args],
+      allowPositionals: commands.length > 0,
       options: {
         state: { type: "string" },
         config: { type: "string" },
@@ -191,7 +285,14 @@ export function parseDaemonFlags(args: readonly string[]): ConfigFlags & { help:
         version: { type: "boolean", short: "V", default: false },
       },
     });
-    return { state: values.state, config: values.config, set: values.set, help: values.help, version: values.version };
+    const [command = null, ...rest] = positionals;
+    if (rest.length > 0 || command !== null && !commands.includes(command)) {
+      throw new RangeError(
+        `There is no command ${JSON.stringify(positionals.join(" "))}; there is ${commands.join(", ")}`,
+      );
+    }
+    const { state, config, set, help, version } = values;
+    return { state, config, set, help, version, command };
   } catch (error) {
     throw new ConfigError(`${error instanceof Error ? error.message : error}; --help lists the flags`, {
       cause: error,
@@ -365,6 +466,13 @@ function checked(key: string, raw: unknown, origin: string): Value {
       if (!Array.isArray(list) || list.length > 64) throw wrong("a list of at most 64 directories");
       return list.map((part) => path(part, wrong));
     }
+    case "names": {
+      const list = typeof raw === "string" ? raw.split(",").filter((part) => part !== "") : raw;
+      if (!Array.isArray(list) || list.length > 256 || !list.every(isVariableName)) {
+        throw wrong("a list of at most 256 names of variables, each of which may end with a star");
+      }
+      return list;
+    }
     case "name": {
       const text = typeof raw === "number" ? String(raw) : raw;
       if (typeof text !== "string" || !/^[A-Za-z0-9_.-]{0,64}$/.test(text)) {
@@ -373,6 +481,10 @@ function checked(key: string, raw: unknown, origin: string): Value {
       return text;
     }
   }
+}
+
+function isVariableName(name: unknown): boolean {
+  return typeof name === "string" && /^(?:[A-Za-z_][A-Za-z0-9_]{0,127}\*?|\*)$/.test(name);
 }
 
 // A comma would split a Deno grant in two.
@@ -388,6 +500,16 @@ function path(raw: unknown, wrong: (expected: string) => ConfigError): string {
     throw wrong("an absolute path without '..', commas or control characters");
   }
   return raw.length > 1 ? raw.replace(/\/+$/, "") : raw;
+}
+
+/** Whoever can set a flag or a variable must not thereby get the secrets of a host into a database. */
+function redaction(value: string, origin: string): "on" | "off" {
+  if (value === "on") return "on";
+  if (origin.startsWith("/")) return "off"; // whose file it is, the collector looks up
+  throw new ConfigError(
+    `${origin}: collector.redaction can be turned off only by a configuration file that root owns; ` +
+      `write it in ${SYSTEM_FILES[0]}, or leave it on`,
+  );
 }
 
 /** Longest path of a Unix socket, from `sun_path` in linux/un.h less its NUL. */
@@ -416,8 +538,15 @@ function shape(values: ReadonlyMap<string, Value>, origins: ReadonlyMap<string, 
       pollIntervalMs: number("collector.poll_interval_ms"),
       snapshotIntervalMs: number("collector.snapshot_interval_ms"),
       maxQueuedEvents: number("collector.max_queued_events"),
+      maxTrackedProcesses: number("collector.max_tracked_processes"),
+      skipsKernelThreads: text("collector.skip_kernel_threads") === "yes",
+      memoryChangePercent: number("collector.memory_change_percent"),
+      cpuChangePercent: number("collector.cpu_change_percent"),
+      environment: values.get("collector.environment") as readonly string[],
+      redaction: redaction(text("collector.redaction"), origins.get("collector.redaction")!),
       user: text("collector.user"),
       group: text("collector.group"),
+      syscallFilter: text("collector.syscall_filter") as Settings["collector"]["syscallFilter"],
       agentUser: text("collector.agent_user"),
     },
     agent: {

@@ -15,6 +15,7 @@ import {
   type ProcessEvent,
   SEVERITIES,
 } from "./process_event.ts";
+import { executableKind, readContext, writeContext } from "./context_codec.ts";
 import { WireError } from "./wire_error.ts";
 import {
   checkSequences,
@@ -29,6 +30,8 @@ import {
   writeArgv,
   writeDouble,
   writeId,
+  writeLine,
+  writeName,
   writeText,
   writeU53,
 } from "./wire_fields.ts";
@@ -80,45 +83,42 @@ function writeEvent(w: BinaryWriter, e: ProcessEvent): void {
   if (e.parentExecId !== null) writeText(w, 34, e.parentExecId);
   w.uint32(40).uint32(e.pid);
   if (e.ppid !== null) w.uint32(48).uint32(e.ppid);
-  writeText(w, 58, e.name);
-  if (e.executablePath !== null) writeText(w, 66, e.executablePath);
+  writeName(w, 58, e.name);
+  if (e.executablePath !== null) writeName(w, 66, e.executablePath);
   if (e.argv !== null) writeArgv(w, 74, e.argv);
   if (e.argvLength !== null) w.uint32(80).uint32(e.argvLength);
   if (e.userId !== null) w.uint32(88).uint32(e.userId);
-  if (e.userName !== null) writeText(w, 98, e.userName);
+  if (e.userName !== null) writeName(w, 98, e.userName);
   if (e.effectiveUserId !== null) w.uint32(104).uint32(e.effectiveUserId);
   if (e.startTime !== null) writeU53(w, 113, e.startTime);
   writeText(w, 122, e.source);
   if (e.groupId !== null) w.uint32(128).uint32(e.groupId);
-  if (e.loginUserId !== null) w.uint32(136).uint32(e.loginUserId);
-  if (e.sessionId !== null) w.uint32(144).uint32(e.sessionId);
-  if (e.tty !== null) writeText(w, 154, e.tty);
-  if (e.cwd !== null) writeText(w, 162, e.cwd);
+  if (e.namespacePid !== null) w.uint32(136).uint32(e.namespacePid);
   if (e.endTime !== null) writeU53(w, 169, e.endTime);
   if (e.durationMs !== null) writeDouble(w, 177, e.durationMs);
   if (e.exitCode !== null) w.uint32(184).uint32(e.exitCode);
   if (e.exitSignal !== null) w.uint32(192).uint32(e.exitSignal);
   if (e.cpuTimeMs !== null) writeDouble(w, 201, e.cpuTimeMs);
   writeId(w, 209, e.memoryUsage);
-  if (e.executableHash !== null) writeText(w, 218, e.executableHash);
-  if (e.hashAlgorithm !== null) writeText(w, 226, e.hashAlgorithm);
-  if (e.fuzzyHash !== null) writeText(w, 234, e.fuzzyHash);
+  if (e.executableHash !== null) writeName(w, 218, e.executableHash);
+  if (e.hashAlgorithm !== null) writeName(w, 226, e.hashAlgorithm);
+  if (e.fuzzyHash !== null) writeName(w, 234, e.fuzzyHash);
   if (e.fileExists !== null) w.uint32(240).bool(e.fileExists);
   if (e.onDiskMismatch !== null) w.uint32(248).bool(e.onDiskMismatch);
   if (e.accessible !== null) w.uint32(256).bool(e.accessible);
-  if (e.parentName !== null) writeText(w, 266, e.parentName);
-  if (e.parentExecutablePath !== null) writeText(w, 274, e.parentExecutablePath);
-  if (e.parentCommandLine !== null) writeText(w, 282, e.parentCommandLine);
-  if (e.containerId !== null) writeText(w, 290, e.containerId);
-  if (e.cgroupPath !== null) writeText(w, 298, e.cgroupPath);
-  writeId(w, 305, e.cgroupId);
+  if (e.parentName !== null) writeName(w, 266, e.parentName);
+  if (e.parentExecutablePath !== null) writeName(w, 274, e.parentExecutablePath);
+  if (e.parentCommandLine !== null) writeLine(w, 282, e.parentCommandLine);
+  if (e.executableKind !== null) writeText(w, 290, e.executableKind);
+  if (e.context !== null) {
+    w.uint32(298).fork();
+    writeContext(w, e.context);
+    w.join();
+  }
   writeId(w, 313, e.inode);
   if (e.device !== null) w.uint32(320).uint32(e.device);
-  if (e.stdinKind !== null) writeText(w, 330, e.stdinKind);
-  if (e.stdoutKind !== null) writeText(w, 338, e.stdoutKind);
-  if (e.environment !== null) writeText(w, 346, e.environment);
   for (const field of e.modifiedFields) writeText(w, 354, field);
-  if (e.reason !== null) writeText(w, 362, e.reason);
+  if (e.reason !== null) writeName(w, 362, e.reason);
   if (e.severity !== null) w.uint32(368).uint32(SEVERITIES.indexOf(e.severity));
 }
 
@@ -178,16 +178,7 @@ function readEvent(r: BinaryReader, end: number): ProcessEvent {
         e.groupId = r.uint32();
         break;
       case 136:
-        e.loginUserId = r.uint32();
-        break;
-      case 144:
-        e.sessionId = r.uint32();
-        break;
-      case 154:
-        e.tty = readText(r, tag);
-        break;
-      case 162:
-        e.cwd = readText(r, tag);
+        e.namespacePid = r.uint32();
         break;
       case 169:
         e.endTime = readU53(r, tag);
@@ -235,28 +226,16 @@ function readEvent(r: BinaryReader, end: number): ProcessEvent {
         e.parentCommandLine = readText(r, tag);
         break;
       case 290:
-        e.containerId = readText(r, tag);
+        e.executableKind = executableKind(readText(r, tag));
         break;
       case 298:
-        e.cgroupPath = readText(r, tag);
-        break;
-      case 305:
-        e.cgroupId = readU53(r, tag);
+        e.context = readContext(r, readEnd(r, end));
         break;
       case 313:
         e.inode = readU53(r, tag);
         break;
       case 320:
         e.device = r.uint32();
-        break;
-      case 330:
-        e.stdinKind = readText(r, tag);
-        break;
-      case 338:
-        e.stdoutKind = readText(r, tag);
-        break;
-      case 346:
-        e.environment = readText(r, tag);
         break;
       case 354:
         if (modified.length === MAX_MODIFIED_FIELDS) throw tooMany("modified fields", MAX_MODIFIED_FIELDS);

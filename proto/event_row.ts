@@ -9,7 +9,7 @@
 import { commandLine, splitArgv } from "./argv.ts";
 import { tableNamed } from "./catalog.ts";
 import { processOfExec } from "./identity.ts";
-import type { ProcessEvent, ProcessState } from "./process_event.ts";
+import type { ProcessContext, ProcessEvent, ProcessState } from "./process_event.ts";
 
 /** What a cell of the catalog's tables holds. */
 export type SqlValue = string | number | null;
@@ -35,14 +35,11 @@ export function eventRow(event: ProcessEvent, eventId: number, collectorId: stri
     args === null ? null : commandLine(args),
     args === null ? null : JSON.stringify(args),
     integer(event.argvLength),
-    event.cwd,
     integer(event.userId),
     event.userName,
     integer(event.effectiveUserId),
     integer(event.groupId),
-    integer(event.loginUserId),
-    integer(event.sessionId),
-    event.tty,
+    integer(event.namespacePid),
     integer(event.startTime),
     integer(event.endTime),
     real(event.durationMs),
@@ -59,14 +56,10 @@ export function eventRow(event: ProcessEvent, eventId: number, collectorId: stri
     event.parentName,
     event.parentExecutablePath,
     event.parentCommandLine,
-    event.containerId,
-    event.cgroupPath,
-    integer(event.cgroupId),
+    event.executableKind,
     integer(event.inode),
     integer(event.device),
-    event.stdinKind,
-    event.stdoutKind,
-    event.environment,
+    ...contextCells(event.context),
     event.modifiedFields.length === 0 ? null : JSON.stringify(event.modifiedFields),
     event.reason,
     event.severity,
@@ -92,18 +85,55 @@ export function processRow(state: ProcessState, time: number, collectorId: strin
     integer(state.userId),
     state.userName,
     integer(state.effectiveUserId),
+    integer(state.groupId),
+    integer(state.namespacePid),
     integer(state.startTime),
     null,
     null,
     null,
     real(state.cpuTimeMs),
     integer(state.memoryUsage),
+    integer(state.threads),
+    state.executableKind,
+    ...contextCells(state.context),
     state.status,
     truth(state.kernelThread),
     integer(time) ?? 0,
     collectorId,
   ];
 }
+
+/** The cells of the catalog's context columns. */
+function contextCells(context: ProcessContext | null): readonly SqlValue[] {
+  if (context === null) return NO_CONTEXT;
+  return [
+    context.cwd,
+    context.effectiveUserName,
+    context.groupName,
+    integer(context.savedUserId),
+    integer(context.effectiveGroupId),
+    integer(context.savedGroupId),
+    integer(context.loginUserId),
+    integer(context.sessionId),
+    context.tty,
+    integer(context.effectiveCapabilities),
+    integer(context.userNamespace),
+    integer(context.pidNamespace),
+    integer(context.mountNamespace),
+    integer(context.networkNamespace),
+    context.cgroupPath,
+    integer(context.cgroupId),
+    context.containerId,
+    context.containerRuntime,
+    context.podId,
+    context.interpreterPath,
+    context.scriptPath,
+    context.stdinKind,
+    context.stdoutKind,
+    context.environment,
+  ];
+}
+const NO_CONTEXT: readonly SqlValue[] = new Array(24).fill(null);
 
 /** A whole number that is exact as a double; what is none (a fraction, beyond 2^53, not a number) is brought near. */
 function integer(value: number | null): number | null {

@@ -13,6 +13,7 @@ import { readEventBatch, writeEventBatch } from "./event_codec.ts";
 import { MAX_FRAME_BYTES } from "./frame.ts";
 import * as bus from "./gen/eventbus_pb.ts";
 import * as ipc from "./gen/ipc_pb.ts";
+import { readSource, writableSource } from "./source_codec.ts";
 import { readSnapshot, writeSnapshot } from "./snapshot_codec.ts";
 import { decodeReply, decodeRequest, encodeReply, encodeRequest } from "./task_codec.ts";
 import type { Hello, WireMessage } from "./wire.ts";
@@ -156,7 +157,7 @@ export const CODECS: { readonly [K in WireMessage["kind"]]: Codec<Extract<WireMe
       checkSources(sources);
       const message = create(bus.SourceReportSchema, {
         sequence: BigInt(sequence),
-        sources: sources.map(({ misses, ...rest }) => create(bus.SourceStatusSchema, { ...rest, misses: [...misses] })),
+        sources: sources.map((source) => create(bus.SourceStatusSchema, writableSource(source))),
       });
       writer.raw(toBinary(bus.SourceReportSchema, message));
     },
@@ -166,7 +167,7 @@ export const CODECS: { readonly [K in WireMessage["kind"]]: Codec<Extract<WireMe
       return {
         kind: "sources",
         sequence: toItemSequence(sequence),
-        sources: sources.map(({ name, state, detail, misses }) => ({ name, state, detail, misses })),
+        sources: sources.map(readSource),
       };
     },
   },

@@ -36,14 +36,12 @@ export interface ProcessEvent {
   executablePath: string | null;
   argv: Uint8Array | null;
   argvLength: number | null;
-  cwd: string | null;
   userId: number | null;
   userName: string | null;
   effectiveUserId: number | null;
   groupId: number | null;
-  loginUserId: number | null;
-  sessionId: number | null;
-  tty: string | null;
+  /** The process id in the innermost namespace of the process; the same as `pid` outside of containers. */
+  namespacePid: number | null;
   startTime: number | null;
   endTime: number | null;
   durationMs: number | null;
@@ -61,22 +59,109 @@ export interface ProcessEvent {
   parentName: string | null;
   parentExecutablePath: string | null;
   parentCommandLine: string | null;
-  containerId: string | null;
-  cgroupPath: string | null;
-  cgroupId: number | null;
+  executableKind: ExecutableKind | null;
   inode: number | null;
   /** Device number of the executable's file system, as `major << 20 | minor` (the kernel's `dev_t`). */
   device: number | null;
-  stdinKind: string | null;
-  stdoutKind: string | null;
-  /** JSON object of the captured environment variables. */
-  environment: string | null;
+  /** On `start`, `modify` and `suspicious`; a `stop` is of an execution whose start had it. Shared, never changed. */
+  context: ProcessContext | null;
   modifiedFields: readonly string[];
   reason: string | null;
   severity: Severity | null;
-  /** The rung of the source ladder that saw it: `ebpf`, `netlink`, `proc`. */
+  /** The rung of the source ladder that saw it: see {@linkcode SOURCE_NAMES}. */
   source: string;
 }
+
+/** The rungs of the source ladder, best first. */
+export const SOURCE_NAMES = ["ebpf", "tracepoint", "netlink", "proc", "ps"] as const;
+export type SourceName = (typeof SOURCE_NAMES)[number];
+
+/**
+ * What an executable is: a `file` of its path; `deleted`, a file that its path no longer names; `memfd`, memory that
+ * never had a path; `foreign`, a file whose path holds in another mount namespace than the first.
+ */
+export const EXECUTABLE_KINDS = ["file", "deleted", "memfd", "foreign"] as const;
+export type ExecutableKind = (typeof EXECUTABLE_KINDS)[number];
+
+/** What a standard stream leads to. `none`: the descriptor is closed; `anonymous`: an inode without a file. */
+export const STDIO_KINDS = [
+  "none",
+  "file",
+  "directory",
+  "pipe",
+  "socket",
+  "tty",
+  "null",
+  "device",
+  "anonymous",
+] as const;
+export type StdioKind = (typeof STDIO_KINDS)[number];
+
+/** The circumstances that a process runs in: its credentials, its place and its connections. */
+export interface ProcessContext {
+  readonly cwd: string | null;
+  readonly effectiveUserName: string | null;
+  readonly groupName: string | null;
+  readonly savedUserId: number | null;
+  readonly effectiveGroupId: number | null;
+  readonly savedGroupId: number | null;
+  /** Who logged in, through every change of user since; `null` when nobody did. */
+  readonly loginUserId: number | null;
+  /** The kernel's audit session; `null` outside of any. */
+  readonly sessionId: number | null;
+  /** The controlling terminal without `/dev/`, such as `pts/0`. */
+  readonly tty: string | null;
+  /** Bit n is capability n of `linux/capability.h`. */
+  readonly effectiveCapabilities: number | null;
+  /** Inode numbers of the namespaces, as in `/proc/PID/ns`. */
+  readonly userNamespace: number | null;
+  readonly pidNamespace: number | null;
+  readonly mountNamespace: number | null;
+  readonly networkNamespace: number | null;
+  readonly cgroupPath: string | null;
+  /** Inode number of the control group's directory. */
+  readonly cgroupId: number | null;
+  readonly containerId: string | null;
+  /** `docker`, `containerd`, `podman`, `cri-o` and so on. */
+  readonly containerRuntime: string | null;
+  /** Uid of the Kubernetes pod. */
+  readonly podId: string | null;
+  /** The interpreter that a script's first line asks for, and the script, for `#!` executions. */
+  readonly interpreterPath: string | null;
+  readonly scriptPath: string | null;
+  readonly stdinKind: StdioKind | null;
+  readonly stdoutKind: StdioKind | null;
+  /** JSON object of the captured environment variables, secrets masked. */
+  readonly environment: string | null;
+}
+
+/** A context with nothing known; spread and override. */
+export const BLANK_CONTEXT: ProcessContext = {
+  cwd: null,
+  effectiveUserName: null,
+  groupName: null,
+  savedUserId: null,
+  effectiveGroupId: null,
+  savedGroupId: null,
+  loginUserId: null,
+  sessionId: null,
+  tty: null,
+  effectiveCapabilities: null,
+  userNamespace: null,
+  pidNamespace: null,
+  mountNamespace: null,
+  networkNamespace: null,
+  cgroupPath: null,
+  cgroupId: null,
+  containerId: null,
+  containerRuntime: null,
+  podId: null,
+  interpreterPath: null,
+  scriptPath: null,
+  stdinKind: null,
+  stdoutKind: null,
+  environment: null,
+};
 
 /** One process as a snapshot of the process table shows it; carried to the store's `processes` table. */
 export interface ProcessState {
@@ -91,9 +176,14 @@ export interface ProcessState {
   userId: number | null;
   userName: string | null;
   effectiveUserId: number | null;
+  groupId: number | null;
+  namespacePid: number | null;
   startTime: number | null;
   cpuTimeMs: number | null;
   memoryUsage: number | null;
+  threads: number | null;
+  executableKind: ExecutableKind | null;
+  context: ProcessContext | null;
   /** `running`, `sleeping`, `disk_sleep`, `stopped`, `traced`, `zombie`, `dead`, `idle` or `unknown`. */
   status: string;
   kernelThread: boolean;
@@ -105,7 +195,7 @@ export interface ProcessState {
  * `count` is `null` when the number cannot be known.
  */
 export interface Gap {
-  /** `ebpf`, `netlink`, `proc`, `collector` (not running) or `transport`. */
+  /** A rung of the source ladder, `collector` (not running, out of room), `host` (asleep, clock set) or `transport`. */
   source: string;
   /** `exec`, `exit`, `fork` or `all`. */
   recordKind: string;
@@ -128,14 +218,11 @@ export function blankProcessEvent(kind: ProcessEventKind, time: number, execId: 
     executablePath: null,
     argv: null,
     argvLength: null,
-    cwd: null,
     userId: null,
     userName: null,
     effectiveUserId: null,
     groupId: null,
-    loginUserId: null,
-    sessionId: null,
-    tty: null,
+    namespacePid: null,
     startTime: null,
     endTime: null,
     durationMs: null,
@@ -152,14 +239,10 @@ export function blankProcessEvent(kind: ProcessEventKind, time: number, execId: 
     parentName: null,
     parentExecutablePath: null,
     parentCommandLine: null,
-    containerId: null,
-    cgroupPath: null,
-    cgroupId: null,
+    executableKind: null,
     inode: null,
     device: null,
-    stdinKind: null,
-    stdoutKind: null,
-    environment: null,
+    context: null,
     modifiedFields: NO_FIELDS,
     reason: null,
     severity: null,

@@ -7,6 +7,7 @@
  */
 import { BinaryReader, type BinaryWriter } from "@bufbuild/protobuf/wire";
 import { MAX_ARGV_BYTES, type ProcessState } from "./process_event.ts";
+import { executableKind, readContext, writeContext } from "./context_codec.ts";
 import { WireError } from "./wire_error.ts";
 import {
   checkSequences,
@@ -21,6 +22,7 @@ import {
   writeArgv,
   writeDouble,
   writeId,
+  writeName,
   writeText,
   writeU53,
 } from "./wire_fields.ts";
@@ -89,22 +91,31 @@ function writeState(w: BinaryWriter, p: ProcessState): void {
   if (p.parentExecId !== null) writeText(w, 18, p.parentExecId);
   w.uint32(24).uint32(p.pid);
   if (p.ppid !== null) w.uint32(32).uint32(p.ppid);
-  writeText(w, 42, p.name);
-  if (p.executablePath !== null) writeText(w, 50, p.executablePath);
+  writeName(w, 42, p.name);
+  if (p.executablePath !== null) writeName(w, 50, p.executablePath);
   if (p.argv !== null) writeArgv(w, 58, p.argv);
   if (p.argvLength !== null) w.uint32(64).uint32(p.argvLength);
   if (p.userId !== null) w.uint32(72).uint32(p.userId);
-  if (p.userName !== null) writeText(w, 82, p.userName);
+  if (p.userName !== null) writeName(w, 82, p.userName);
   if (p.effectiveUserId !== null) w.uint32(88).uint32(p.effectiveUserId);
   if (p.startTime !== null) writeU53(w, 97, p.startTime);
   if (p.cpuTimeMs !== null) writeDouble(w, 105, p.cpuTimeMs);
   writeId(w, 113, p.memoryUsage);
   writeText(w, 122, p.status);
   w.uint32(128).bool(p.kernelThread);
+  if (p.groupId !== null) w.uint32(136).uint32(p.groupId);
+  if (p.namespacePid !== null) w.uint32(144).uint32(p.namespacePid);
+  if (p.threads !== null) w.uint32(152).uint32(p.threads);
+  if (p.executableKind !== null) writeText(w, 162, p.executableKind);
+  if (p.context !== null) {
+    w.uint32(170).fork();
+    writeContext(w, p.context);
+    w.join();
+  }
 }
 
 function readState(r: BinaryReader, end: number): ProcessState {
-  const p = blankState();
+  const p = blankProcessState();
   while (r.pos < end) {
     const tag = r.uint32();
     switch (tag) {
@@ -156,7 +167,21 @@ function readState(r: BinaryReader, end: number): ProcessState {
       case 128:
         p.kernelThread = r.bool();
         break;
-
+      case 136:
+        p.groupId = r.uint32();
+        break;
+      case 144:
+        p.namespacePid = r.uint32();
+        break;
+      case 152:
+        p.threads = r.uint32();
+        break;
+      case 162:
+        p.executableKind = executableKind(readText(r, tag));
+        break;
+      case 170:
+        p.context = readContext(r, readEnd(r, end));
+        break;
       default:
         skipUnknown(r, tag);
     }
@@ -166,7 +191,8 @@ function readState(r: BinaryReader, end: number): ProcessState {
   return p;
 }
 
-function blankState(): ProcessState {
+/** A process with nothing known. */
+export function blankProcessState(): ProcessState {
   return {
     execId: "",
     parentExecId: null,
@@ -179,9 +205,14 @@ function blankState(): ProcessState {
     userId: null,
     userName: null,
     effectiveUserId: null,
+    groupId: null,
+    namespacePid: null,
     startTime: null,
     cpuTimeMs: null,
     memoryUsage: null,
+    threads: null,
+    executableKind: null,
+    context: null,
     status: "",
     kernelThread: false,
   };

@@ -8,10 +8,10 @@
  */
 import { create, type DescMessage, type MessageInitShape, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { bodyOf, boundFields, fromU53, parse, toU53 } from "./cold_codec.ts";
-import type * as bus from "./gen/eventbus_pb.ts";
 import type * as ipc from "./gen/ipc_pb.ts";
+import { readSource, writableSource } from "./source_codec.ts";
 import { AgentStatusSchema, CollectorStatusSchema, type TierStatusSchema } from "./gen/ipc_pb.ts";
-import type { AgentStatus, CollectorStatus, ConnectionStatus, RuleStatus, SourceStatus, TierStatus } from "./status.ts";
+import type { AgentStatus, CollectorStatus, ConnectionStatus, RuleStatus, TierStatus } from "./status.ts";
 import { WireError } from "./wire_error.ts";
 
 /** Longest status file. */
@@ -26,8 +26,9 @@ export function encodeCollectorStatus(status: CollectorStatus): Uint8Array<Array
     tier: writeTier(status),
     collectorId: status.collectorId,
     epoch: status.epoch,
-    sources: status.sources.map(({ name, state, detail, misses }) => ({ name, state, detail, misses: [...misses] })),
+    sources: status.sources.map(writableSource),
     confinement: status.confinement,
+    redaction: status.redaction,
     connected: status.connected,
     lastSequence: fromU53(status.lastSequence, "lastSequence"),
     acknowledgedSequence: fromU53(status.acknowledgedSequence, "acknowledgedSequence"),
@@ -47,6 +48,7 @@ export function decodeCollectorStatus(bytes: Uint8Array): CollectorStatus {
     epoch: message.epoch,
     sources: message.sources.map(readSource),
     confinement: message.confinement,
+    redaction: message.redaction,
     connected: message.connected,
     lastSequence: toU53(message.lastSequence, "lastSequence"),
     acknowledgedSequence: toU53(message.acknowledgedSequence, "acknowledgedSequence"),
@@ -144,10 +146,6 @@ function readTier(tier: ipc.TierStatus | undefined): TierStatus {
     notices: tier.notices.map(({ time, text }) => ({ time: toU53(time, "a notice's time"), text })),
     noticeCount: toU53(tier.noticeCount, "noticeCount"),
   };
-}
-
-function readSource({ name, state, detail, misses }: bus.SourceStatus): SourceStatus {
-  return { name, state, detail, misses };
 }
 
 function readRule(rule: ipc.RuleStatus): RuleStatus {

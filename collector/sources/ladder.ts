@@ -6,19 +6,24 @@
  *
  * @module
  */
+import type { SourceName } from "../../proto/process_event.ts";
 import type { SourceStatus } from "../../proto/status.ts";
-import { readProcessTable } from "../kernel/procfs.ts";
+import { ProcfsReader } from "../kernel/procfs_reader.ts";
 import { openEbpfSource } from "./ebpf.ts";
 import { openNetlinkSource } from "./netlink.ts";
 import { openProcSource } from "./proc.ts";
+import { openPsSource } from "./ps.ts";
 import type { ProcessSource } from "./source.ts";
+import { openTracepointSource } from "./tracepoint.ts";
 import { SourceUnavailableError } from "./unavailable.ts";
 
 export interface LadderOptions {
   /** The best there is, or exactly this one. */
-  readonly choice: "auto" | "ebpf" | "netlink" | "proc";
+  readonly choice: "auto" | SourceName;
   readonly ringBytes: number;
   readonly pollIntervalMs: number;
+  /** Names of the environment variables to capture: see `EnvironmentFilter`. */
+  readonly environment: readonly string[];
 }
 
 export interface OpenedSource {
@@ -29,12 +34,17 @@ export interface OpenedSource {
 
 /** @throws {SourceUnavailableError} when the one that was asked for, or every one, cannot be opened. */
 export function openBestSource(options: LadderOptions): OpenedSource {
-  const rungs = {
-    ebpf: () => openEbpfSource({ ringBytes: options.ringBytes, fallbackSnapshot: readProcessTable }),
-    netlink: () => openNetlinkSource(),
-    proc: () => openProcSource({ intervalMs: options.pollIntervalMs }),
+  const { ringBytes, environment } = options;
+  const rungs: Readonly<Record<SourceName, () => ProcessSource>> = {
+    ebpf: () => openEbpfSource({ ringBytes, environment, fallback: () => new ProcfsReader({ environment }) }),
+    tracepoint: () => openTracepointSource({ ringBytes, environment }),
+    netlink: () => openNetlinkSource({ environment }),
+    proc: () => openProcSource({ intervalMs: options.pollIntervalMs, environment }),
+    ps: () => openPsSource({ intervalMs: options.pollIntervalMs }),
   };
-  if (options.choice !== "auto") return { source: rungs[options.choice](), unavailable: [] };
+  if (options.choice !== "auto") {
+    return { source: rungs[options.choice](), unavailable: [] };
+  }
   const unavailable: { name: string; reason: string }[] = [];
   for (const [name, open] of Object.entries(rungs)) {
     try {
@@ -49,9 +59,16 @@ export function openBestSource(options: LadderOptions): OpenedSource {
 
 /** What was opened and what was not, for the status. */
 export function sourceStatuses({ source, unavailable }: OpenedSource): SourceStatus[] {
-  const { name, sees, misses } = source.description;
+  const { name, sees, misses, unknownColumns } = source.description;
+  const refused = (rung: OpenedSource["unavailable"][number]): SourceStatus => ({
+    name: rung.name,
+    state: "unavailable",
+    detail: rung.reason,
+    misses: [],
+    unknownColumns: [],
+  });
   return [
-    ...unavailable.map((rung) => ({ name: rung.name, state: "unavailable", detail: rung.reason, misses: [] })),
-    { name, state: "active", detail: sees, misses },
+    ...unavailable.map(refused),
+    { name, state: "active", detail: sees, misses, unknownColumns },
   ];
 }

@@ -7,6 +7,60 @@
  *
  * @module
  */
+import type { SourceName, StdioKind } from "../../proto/process_event.ts";
+
+/**
+ * The circumstances of a process as a rung finds them: raw kernel facts, `null` where it cannot tell. What is set for
+ * nobody (login user, session, terminal) is `null` too. See `ProcessContext` for the meaning of each.
+ */
+export interface RawContext {
+  readonly cwd: string | null;
+  readonly savedUserId: number | null;
+  readonly effectiveGroupId: number | null;
+  readonly savedGroupId: number | null;
+  readonly loginUserId: number | null;
+  readonly sessionId: number | null;
+  readonly tty: string | null;
+  readonly effectiveCapabilities: number | null;
+  readonly userNamespace: number | null;
+  readonly pidNamespace: number | null;
+  readonly mountNamespace: number | null;
+  readonly networkNamespace: number | null;
+  readonly cgroupPath: string | null;
+  readonly cgroupId: number | null;
+  readonly interpreterPath: string | null;
+  readonly scriptPath: string | null;
+  readonly stdinKind: StdioKind | null;
+  readonly stdoutKind: StdioKind | null;
+  /** The variables of the allow-list, `NAME=value` each, as bytes in `latin1`: not redacted yet. */
+  readonly environment: readonly string[] | null;
+  /** Whether there was more environment than could be read. */
+  readonly environmentCut: boolean;
+}
+
+/** The context of a rung that knows nothing of it; spread and override. */
+export const NOTHING_KNOWN: RawContext = {
+  cwd: null,
+  savedUserId: null,
+  effectiveGroupId: null,
+  savedGroupId: null,
+  loginUserId: null,
+  sessionId: null,
+  tty: null,
+  effectiveCapabilities: null,
+  userNamespace: null,
+  pidNamespace: null,
+  mountNamespace: null,
+  networkNamespace: null,
+  cgroupPath: null,
+  cgroupId: null,
+  interpreterPath: null,
+  scriptPath: null,
+  stdinKind: null,
+  stdoutKind: null,
+  environment: null,
+  environmentCut: false,
+};
 
 /**
  * An `execve` that succeeded. Times are nanoseconds since boot, as doubles. What a rung reads from `/proc` after the
@@ -30,7 +84,9 @@ export interface ExecRecord {
   readonly argvLength: number | null;
   readonly inode: number | null;
   readonly device: number | null;
-  readonly cgroupId: number | null;
+  readonly namespacePid: number | null;
+  /** `null` when nothing of it is known. */
+  readonly context: RawContext | null;
 }
 
 /** A process (not a thread) was created. */
@@ -41,6 +97,9 @@ export interface ForkRecord {
   readonly ppid: number;
   /** `null` when the rung cannot tell; the receiver asks {@linkcode ProcessSource.look}. */
   readonly startTime: number | null;
+  /** Where a child differs from its parent from the start; `null` when unknown. */
+  readonly namespacePid: number | null;
+  readonly pidNamespace: number | null;
 }
 
 /** The last thread of a process ended. `exitStatus` is the wait status: signal in bits 0 to 6, code in bits 8 to 15. */
@@ -81,6 +140,10 @@ export interface TableEntry {
   readonly cpuTime: number | null;
   /** Resident bytes. */
   readonly memoryUsage: number | null;
+  readonly threads: number | null;
+  readonly namespacePid: number | null;
+  /** `null` when nothing of it is known. */
+  readonly context: RawContext | null;
   /** See `ProcessState.status`. */
   readonly status: string;
   readonly kernelThread: boolean;
@@ -88,12 +151,13 @@ export interface TableEntry {
 
 /** What a source got and what it cannot give, in words for `health` and for the supervisor's first lines. */
 export interface SourceDescription {
-  /** `ebpf`, `netlink` or `proc`. */
-  readonly name: string;
+  readonly name: SourceName;
   /** One sentence: what it sees. */
   readonly sees: string;
   /** Sentences: what it misses; empty for the best rung. */
   readonly misses: readonly string[];
+  /** Columns of `process_events` that it can never fill: NULL in every row. */
+  readonly unknownColumns: readonly string[];
 }
 
 export interface ProcessSource {
@@ -114,6 +178,11 @@ export interface ProcessSource {
    * Resolves when records wait or `timeoutMs` has passed. Polling sources resolve when their next snapshot is due.
    */
   wait(timeoutMs: number): Promise<void>;
+  /**
+   * Waits for `ms` and, for some rungs, for records that are not whole yet: when it resolves, everything from before can
+   * be drained. Only on rungs whose records want reading on meanwhile; others just wait.
+   */
+  gather?(ms: number): Promise<void>;
   /** Received and lost records by kind, since start. */
   counters(): SourceCounters;
   close(): void;

@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file eventbus.proto.
  */
 export const file_eventbus: GenFile = /*@__PURE__*/
-  fileDesc("Cg5ldmVudGJ1cy5wcm90bxISZGFlbW9uZXllLmV2ZW50YnVzIr8CCgxBbGVydFBheWxvYWQSEAoIYWxlcnRfaWQYASABKAkSMwoIc2V2ZXJpdHkYAiABKA4yIS5kYWVtb25leWUuZXZlbnRidXMuQWxlcnRTZXZlcml0eRINCgV0aXRsZRgDIAEoCRITCgtkZXNjcmlwdGlvbhgEIAEoCRIOCgZzb3VyY2UYBSABKAkSGgoSYWZmZWN0ZWRfcmVzb3VyY2VzGAYgAygJEkAKCG1ldGFkYXRhGAcgAygLMi4uZGFlbW9uZXllLmV2ZW50YnVzLkFsZXJ0UGF5bG9hZC5NZXRhZGF0YUVudHJ5Eh8KF3JlbWVkaWF0aW9uX3N1Z2dlc3Rpb25zGAkgAygJGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUoECAgQCSKCDgoMUHJvY2Vzc0V2ZW50EjIKBGtpbmQYASABKA4yJC5kYWVtb25leWUuZXZlbnRidXMuUHJvY2Vzc0V2ZW50S2luZBIMCgR0aW1lGAIgASgGEg8KB2V4ZWNfaWQYAyABKAkSGwoOcGFyZW50X2V4ZWNfaWQYBCABKAlIAIgBARILCgNwaWQYBSABKA0SEQoEcHBpZBgGIAEoDUgBiAEBEgwKBG5hbWUYByABKAkSHAoPZXhlY3V0YWJsZV9wYXRoGAggASgJSAKIAQESEQoEYXJndhgJIAEoDEgDiAEBEhgKC2FyZ3ZfbGVuZ3RoGAogASgNSASIAQESFAoHdXNlcl9pZBgLIAEoDUgFiAEBEhYKCXVzZXJfbmFtZRgMIAEoCUgGiAEBEh4KEWVmZmVjdGl2ZV91c2VyX2lkGA0gASgNSAeIAQESFwoKc3RhcnRfdGltZRgOIAEoBkgIiAEBEg4KBnNvdXJjZRgPIAEoCRIVCghncm91cF9pZBgQIAEoDUgJiAEBEhoKDWxvZ2luX3VzZXJfaWQYESABKA1ICogBARIXCgpzZXNzaW9uX2lkGBIgASgNSAuIAQESEAoDdHR5GBMgASgJSAyIAQESEAoDY3dkGBQgASgJSA2IAQESFQoIZW5kX3RpbWUYFSABKAZIDogBARIYCgtkdXJhdGlvbl9tcxgWIAEoAUgPiAEBEhYKCWV4aXRfY29kZRgXIAEoDUgQiAEBEhgKC2V4aXRfc2lnbmFsGBggASgNSBGIAQESGAoLY3B1X3RpbWVfbXMYGSABKAFIEogBARIZCgxtZW1vcnlfdXNhZ2UYGiABKAZIE4gBARIcCg9leGVjdXRhYmxlX2hhc2gYGyABKAlIFIgBARIbCg5oYXNoX2FsZ29yaXRobRgcIAEoCUgViAEBEhcKCmZ1enp5X2hhc2gYHSABKAlIFogBARIYCgtmaWxlX2V4aXN0cxgeIAEoCEgXiAEBEh0KEG9uX2Rpc2tfbWlzbWF0Y2gYHyABKAhIGIgBARIXCgphY2Nlc3NpYmxlGCAgASgISBmIAQESGAoLcGFyZW50X25hbWUYISABKAlIGogBARIjChZwYXJlbnRfZXhlY3V0YWJsZV9wYXRoGCIgASgJSBuIAQESIAoTcGFyZW50X2NvbW1hbmRfbGluZRgjIAEoCUgciAEBEhkKDGNvbnRhaW5lcl9pZBgkIAEoCUgdiAEBEhgKC2Nncm91cF9wYXRoGCUgASgJSB6IAQESFgoJY2dyb3VwX2lkGCYgASgGSB+IAQESEgoFaW5vZGUYJyABKAZIIIgBARITCgZkZXZpY2UYKCABKA1IIYgBARIXCgpzdGRpbl9raW5kGCkgASgJSCKIAQESGAoLc3Rkb3V0X2tpbmQYKiABKAlII4gBARIYCgtlbnZpcm9ubWVudBgrIAEoCUgkiAEBEhcKD21vZGlmaWVkX2ZpZWxkcxgsIAMoCRITCgZyZWFzb24YLSABKAlIJYgBARI4CghzZXZlcml0eRguIAEoDjIhLmRhZW1vbmV5ZS5ldmVudGJ1cy5BbGVydFNldmVyaXR5SCaIAQFCEQoPX3BhcmVudF9leGVjX2lkQgcKBV9wcGlkQhIKEF9leGVjdXRhYmxlX3BhdGhCBwoFX2FyZ3ZCDgoMX2FyZ3ZfbGVuZ3RoQgoKCF91c2VyX2lkQgwKCl91c2VyX25hbWVCFAoSX2VmZmVjdGl2ZV91c2VyX2lkQg0KC19zdGFydF90aW1lQgsKCV9ncm91cF9pZEIQCg5fbG9naW5fdXNlcl9pZEINCgtfc2Vzc2lvbl9pZEIGCgRfdHR5QgYKBF9jd2RCCwoJX2VuZF90aW1lQg4KDF9kdXJhdGlvbl9tc0IMCgpfZXhpdF9jb2RlQg4KDF9leGl0X3NpZ25hbEIOCgxfY3B1X3RpbWVfbXNCDwoNX21lbW9yeV91c2FnZUISChBfZXhlY3V0YWJsZV9oYXNoQhEKD19oYXNoX2FsZ29yaXRobUINCgtfZnV6enlfaGFzaEIOCgxfZmlsZV9leGlzdHNCEwoRX29uX2Rpc2tfbWlzbWF0Y2hCDQoLX2FjY2Vzc2libGVCDgoMX3BhcmVudF9uYW1lQhkKF19wYXJlbnRfZXhlY3V0YWJsZV9wYXRoQhYKFF9wYXJlbnRfY29tbWFuZF9saW5lQg8KDV9jb250YWluZXJfaWRCDgoMX2Nncm91cF9wYXRoQgwKCl9jZ3JvdXBfaWRCCAoGX2lub2RlQgkKB19kZXZpY2VCDQoLX3N0ZGluX2tpbmRCDgoMX3N0ZG91dF9raW5kQg4KDF9lbnZpcm9ubWVudEIJCgdfcmVhc29uQgsKCV9zZXZlcml0eSKhBAoMUHJvY2Vzc1N0YXRlEg8KB2V4ZWNfaWQYASABKAkSGwoOcGFyZW50X2V4ZWNfaWQYAiABKAlIAIgBARILCgNwaWQYAyABKA0SEQoEcHBpZBgEIAEoDUgBiAEBEgwKBG5hbWUYBSABKAkSHAoPZXhlY3V0YWJsZV9wYXRoGAYgASgJSAKIAQESEQoEYXJndhgHIAEoDEgDiAEBEhgKC2FyZ3ZfbGVuZ3RoGAggASgNSASIAQESFAoHdXNlcl9pZBgJIAEoDUgFiAEBEhYKCXVzZXJfbmFtZRgKIAEoCUgGiAEBEh4KEWVmZmVjdGl2ZV91c2VyX2lkGAsgASgNSAeIAQESFwoKc3RhcnRfdGltZRgMIAEoBkgIiAEBEhgKC2NwdV90aW1lX21zGA0gASgBSAmIAQESGQoMbWVtb3J5X3VzYWdlGA4gASgGSAqIAQESDgoGc3RhdHVzGA8gASgJEhUKDWtlcm5lbF90aHJlYWQYECABKAhCEQoPX3BhcmVudF9leGVjX2lkQgcKBV9wcGlkQhIKEF9leGVjdXRhYmxlX3BhdGhCBwoFX2FyZ3ZCDgoMX2FyZ3ZfbGVuZ3RoQgoKCF91c2VyX2lkQgwKCl91c2VyX25hbWVCFAoSX2VmZmVjdGl2ZV91c2VyX2lkQg0KC19zdGFydF90aW1lQg4KDF9jcHVfdGltZV9tc0IPCg1fbWVtb3J5X3VzYWdlInIKA0dhcBIOCgZzb3VyY2UYASABKAkSEwoLcmVjb3JkX2tpbmQYAiABKAkSDAoEZnJvbRgDIAEoBhIKCgJ0bxgEIAEoBhISCgVjb3VudBgFIAEoBkgAiAEBEg4KBnJlYXNvbhgGIAEoCUIICgZfY291bnQiVgoKRXZlbnRCYXRjaBIWCg5maXJzdF9zZXF1ZW5jZRgBIAEoBhIwCgZldmVudHMYAiADKAsyIC5kYWVtb25leWUuZXZlbnRidXMuUHJvY2Vzc0V2ZW50InsKCFNuYXBzaG90EhAKCHNlcXVlbmNlGAEgASgGEgwKBHRpbWUYAiABKAYSDAoEcGFydBgDIAEoDRIMCgRsYXN0GAQgASgIEjMKCXByb2Nlc3NlcxgFIAMoCzIgLmRhZW1vbmV5ZS5ldmVudGJ1cy5Qcm9jZXNzU3RhdGUiQwoJR2FwUmVwb3J0EhAKCHNlcXVlbmNlGAEgASgGEiQKA2dhcBgCIAEoCzIXLmRhZW1vbmV5ZS5ldmVudGJ1cy5HYXAiSwoMU291cmNlU3RhdHVzEgwKBG5hbWUYASABKAkSDQoFc3RhdGUYAiABKAkSDgoGZGV0YWlsGAMgASgJEg4KBm1pc3NlcxgEIAMoCSJTCgxTb3VyY2VSZXBvcnQSEAoIc2VxdWVuY2UYASABKAYSMQoHc291cmNlcxgCIAMoCzIgLmRhZW1vbmV5ZS5ldmVudGJ1cy5Tb3VyY2VTdGF0dXMqRgoNQWxlcnRTZXZlcml0eRIICgRJTkZPEAASBwoDTE9XEAESCgoGTUVESVVNEAISCAoESElHSBADEgwKCENSSVRJQ0FMEAQqswEKEFByb2Nlc3NFdmVudEtpbmQSIgoeUFJPQ0VTU19FVkVOVF9LSU5EX1VOU1BFQ0lGSUVEEAASHAoYUFJPQ0VTU19FVkVOVF9LSU5EX1NUQVJUEAESGwoXUFJPQ0VTU19FVkVOVF9LSU5EX1NUT1AQAhIdChlQUk9DRVNTX0VWRU5UX0tJTkRfTU9ESUZZEAMSIQodUFJPQ0VTU19FVkVOVF9LSU5EX1NVU1BJQ0lPVVMQBGIGcHJvdG8z");
+  fileDesc("Cg5ldmVudGJ1cy5wcm90bxISZGFlbW9uZXllLmV2ZW50YnVzIr8CCgxBbGVydFBheWxvYWQSEAoIYWxlcnRfaWQYASABKAkSMwoIc2V2ZXJpdHkYAiABKA4yIS5kYWVtb25leWUuZXZlbnRidXMuQWxlcnRTZXZlcml0eRINCgV0aXRsZRgDIAEoCRITCgtkZXNjcmlwdGlvbhgEIAEoCRIOCgZzb3VyY2UYBSABKAkSGgoSYWZmZWN0ZWRfcmVzb3VyY2VzGAYgAygJEkAKCG1ldGFkYXRhGAcgAygLMi4uZGFlbW9uZXllLmV2ZW50YnVzLkFsZXJ0UGF5bG9hZC5NZXRhZGF0YUVudHJ5Eh8KF3JlbWVkaWF0aW9uX3N1Z2dlc3Rpb25zGAkgAygJGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUoECAgQCSKmDAoMUHJvY2Vzc0V2ZW50EjIKBGtpbmQYASABKA4yJC5kYWVtb25leWUuZXZlbnRidXMuUHJvY2Vzc0V2ZW50S2luZBIMCgR0aW1lGAIgASgGEg8KB2V4ZWNfaWQYAyABKAkSGwoOcGFyZW50X2V4ZWNfaWQYBCABKAlIAIgBARILCgNwaWQYBSABKA0SEQoEcHBpZBgGIAEoDUgBiAEBEgwKBG5hbWUYByABKAkSHAoPZXhlY3V0YWJsZV9wYXRoGAggASgJSAKIAQESEQoEYXJndhgJIAEoDEgDiAEBEhgKC2FyZ3ZfbGVuZ3RoGAogASgNSASIAQESFAoHdXNlcl9pZBgLIAEoDUgFiAEBEhYKCXVzZXJfbmFtZRgMIAEoCUgGiAEBEh4KEWVmZmVjdGl2ZV91c2VyX2lkGA0gASgNSAeIAQESFwoKc3RhcnRfdGltZRgOIAEoBkgIiAEBEg4KBnNvdXJjZRgPIAEoCRIVCghncm91cF9pZBgQIAEoDUgJiAEBEhoKDW5hbWVzcGFjZV9waWQYESABKA1ICogBARIVCghlbmRfdGltZRgVIAEoBkgLiAEBEhgKC2R1cmF0aW9uX21zGBYgASgBSAyIAQESFgoJZXhpdF9jb2RlGBcgASgNSA2IAQESGAoLZXhpdF9zaWduYWwYGCABKA1IDogBARIYCgtjcHVfdGltZV9tcxgZIAEoAUgPiAEBEhkKDG1lbW9yeV91c2FnZRgaIAEoBkgQiAEBEhwKD2V4ZWN1dGFibGVfaGFzaBgbIAEoCUgRiAEBEhsKDmhhc2hfYWxnb3JpdGhtGBwgASgJSBKIAQESFwoKZnV6enlfaGFzaBgdIAEoCUgTiAEBEhgKC2ZpbGVfZXhpc3RzGB4gASgISBSIAQESHQoQb25fZGlza19taXNtYXRjaBgfIAEoCEgViAEBEhcKCmFjY2Vzc2libGUYICABKAhIFogBARIYCgtwYXJlbnRfbmFtZRghIAEoCUgXiAEBEiMKFnBhcmVudF9leGVjdXRhYmxlX3BhdGgYIiABKAlIGIgBARIgChNwYXJlbnRfY29tbWFuZF9saW5lGCMgASgJSBmIAQESHAoPZXhlY3V0YWJsZV9raW5kGCQgASgJSBqIAQESOAoHY29udGV4dBglIAEoCzIiLmRhZW1vbmV5ZS5ldmVudGJ1cy5Qcm9jZXNzQ29udGV4dEgbiAEBEhIKBWlub2RlGCcgASgGSByIAQESEwoGZGV2aWNlGCggASgNSB2IAQESFwoPbW9kaWZpZWRfZmllbGRzGCwgAygJEhMKBnJlYXNvbhgtIAEoCUgeiAEBEjgKCHNldmVyaXR5GC4gASgOMiEuZGFlbW9uZXllLmV2ZW50YnVzLkFsZXJ0U2V2ZXJpdHlIH4gBAUIRCg9fcGFyZW50X2V4ZWNfaWRCBwoFX3BwaWRCEgoQX2V4ZWN1dGFibGVfcGF0aEIHCgVfYXJndkIOCgxfYXJndl9sZW5ndGhCCgoIX3VzZXJfaWRCDAoKX3VzZXJfbmFtZUIUChJfZWZmZWN0aXZlX3VzZXJfaWRCDQoLX3N0YXJ0X3RpbWVCCwoJX2dyb3VwX2lkQhAKDl9uYW1lc3BhY2VfcGlkQgsKCV9lbmRfdGltZUIOCgxfZHVyYXRpb25fbXNCDAoKX2V4aXRfY29kZUIOCgxfZXhpdF9zaWduYWxCDgoMX2NwdV90aW1lX21zQg8KDV9tZW1vcnlfdXNhZ2VCEgoQX2V4ZWN1dGFibGVfaGFzaEIRCg9faGFzaF9hbGdvcml0aG1CDQoLX2Z1enp5X2hhc2hCDgoMX2ZpbGVfZXhpc3RzQhMKEV9vbl9kaXNrX21pc21hdGNoQg0KC19hY2Nlc3NpYmxlQg4KDF9wYXJlbnRfbmFtZUIZChdfcGFyZW50X2V4ZWN1dGFibGVfcGF0aEIWChRfcGFyZW50X2NvbW1hbmRfbGluZUISChBfZXhlY3V0YWJsZV9raW5kQgoKCF9jb250ZXh0QggKBl9pbm9kZUIJCgdfZGV2aWNlQgkKB19yZWFzb25CCwoJX3NldmVyaXR5IsQICg5Qcm9jZXNzQ29udGV4dBIQCgNjd2QYASABKAlIAIgBARIgChNlZmZlY3RpdmVfdXNlcl9uYW1lGAIgASgJSAGIAQESFwoKZ3JvdXBfbmFtZRgDIAEoCUgCiAEBEhoKDXNhdmVkX3VzZXJfaWQYBCABKA1IA4gBARIfChJlZmZlY3RpdmVfZ3JvdXBfaWQYBSABKA1IBIgBARIbCg5zYXZlZF9ncm91cF9pZBgGIAEoDUgFiAEBEhoKDWxvZ2luX3VzZXJfaWQYByABKA1IBogBARIXCgpzZXNzaW9uX2lkGAggASgNSAeIAQESEAoDdHR5GAkgASgJSAiIAQESIwoWZWZmZWN0aXZlX2NhcGFiaWxpdGllcxgKIAEoBkgJiAEBEhsKDnVzZXJfbmFtZXNwYWNlGAsgASgNSAqIAQESGgoNcGlkX25hbWVzcGFjZRgMIAEoDUgLiAEBEhwKD21vdW50X25hbWVzcGFjZRgNIAEoDUgMiAEBEh4KEW5ldHdvcmtfbmFtZXNwYWNlGA4gASgNSA2IAQESGAoLY2dyb3VwX3BhdGgYDyABKAlIDogBARIWCgljZ3JvdXBfaWQYECABKAZID4gBARIZCgxjb250YWluZXJfaWQYESABKAlIEIgBARIeChFjb250YWluZXJfcnVudGltZRgSIAEoCUgRiAEBEhMKBnBvZF9pZBgTIAEoCUgSiAEBEh0KEGludGVycHJldGVyX3BhdGgYFCABKAlIE4gBARIYCgtzY3JpcHRfcGF0aBgVIAEoCUgUiAEBEhcKCnN0ZGluX2tpbmQYFiABKAlIFYgBARIYCgtzdGRvdXRfa2luZBgXIAEoCUgWiAEBEhgKC2Vudmlyb25tZW50GBggASgJSBeIAQFCBgoEX2N3ZEIWChRfZWZmZWN0aXZlX3VzZXJfbmFtZUINCgtfZ3JvdXBfbmFtZUIQCg5fc2F2ZWRfdXNlcl9pZEIVChNfZWZmZWN0aXZlX2dyb3VwX2lkQhEKD19zYXZlZF9ncm91cF9pZEIQCg5fbG9naW5fdXNlcl9pZEINCgtfc2Vzc2lvbl9pZEIGCgRfdHR5QhkKF19lZmZlY3RpdmVfY2FwYWJpbGl0aWVzQhEKD191c2VyX25hbWVzcGFjZUIQCg5fcGlkX25hbWVzcGFjZUISChBfbW91bnRfbmFtZXNwYWNlQhQKEl9uZXR3b3JrX25hbWVzcGFjZUIOCgxfY2dyb3VwX3BhdGhCDAoKX2Nncm91cF9pZEIPCg1fY29udGFpbmVyX2lkQhQKEl9jb250YWluZXJfcnVudGltZUIJCgdfcG9kX2lkQhMKEV9pbnRlcnByZXRlcl9wYXRoQg4KDF9zY3JpcHRfcGF0aEINCgtfc3RkaW5fa2luZEIOCgxfc3Rkb3V0X2tpbmRCDgoMX2Vudmlyb25tZW50Io0GCgxQcm9jZXNzU3RhdGUSDwoHZXhlY19pZBgBIAEoCRIbCg5wYXJlbnRfZXhlY19pZBgCIAEoCUgAiAEBEgsKA3BpZBgDIAEoDRIRCgRwcGlkGAQgASgNSAGIAQESDAoEbmFtZRgFIAEoCRIcCg9leGVjdXRhYmxlX3BhdGgYBiABKAlIAogBARIRCgRhcmd2GAcgASgMSAOIAQESGAoLYXJndl9sZW5ndGgYCCABKA1IBIgBARIUCgd1c2VyX2lkGAkgASgNSAWIAQESFgoJdXNlcl9uYW1lGAogASgJSAaIAQESHgoRZWZmZWN0aXZlX3VzZXJfaWQYCyABKA1IB4gBARIXCgpzdGFydF90aW1lGAwgASgGSAiIAQESGAoLY3B1X3RpbWVfbXMYDSABKAFICYgBARIZCgxtZW1vcnlfdXNhZ2UYDiABKAZICogBARIOCgZzdGF0dXMYDyABKAkSFQoNa2VybmVsX3RocmVhZBgQIAEoCBIVCghncm91cF9pZBgRIAEoDUgLiAEBEhoKDW5hbWVzcGFjZV9waWQYEiABKA1IDIgBARIUCgd0aHJlYWRzGBMgASgNSA2IAQESHAoPZXhlY3V0YWJsZV9raW5kGBQgASgJSA6IAQESOAoHY29udGV4dBgVIAEoCzIiLmRhZW1vbmV5ZS5ldmVudGJ1cy5Qcm9jZXNzQ29udGV4dEgPiAEBQhEKD19wYXJlbnRfZXhlY19pZEIHCgVfcHBpZEISChBfZXhlY3V0YWJsZV9wYXRoQgcKBV9hcmd2Qg4KDF9hcmd2X2xlbmd0aEIKCghfdXNlcl9pZEIMCgpfdXNlcl9uYW1lQhQKEl9lZmZlY3RpdmVfdXNlcl9pZEINCgtfc3RhcnRfdGltZUIOCgxfY3B1X3RpbWVfbXNCDwoNX21lbW9yeV91c2FnZUILCglfZ3JvdXBfaWRCEAoOX25hbWVzcGFjZV9waWRCCgoIX3RocmVhZHNCEgoQX2V4ZWN1dGFibGVfa2luZEIKCghfY29udGV4dCJyCgNHYXASDgoGc291cmNlGAEgASgJEhMKC3JlY29yZF9raW5kGAIgASgJEgwKBGZyb20YAyABKAYSCgoCdG8YBCABKAYSEgoFY291bnQYBSABKAZIAIgBARIOCgZyZWFzb24YBiABKAlCCAoGX2NvdW50IlYKCkV2ZW50QmF0Y2gSFgoOZmlyc3Rfc2VxdWVuY2UYASABKAYSMAoGZXZlbnRzGAIgAygLMiAuZGFlbW9uZXllLmV2ZW50YnVzLlByb2Nlc3NFdmVudCJ7CghTbmFwc2hvdBIQCghzZXF1ZW5jZRgBIAEoBhIMCgR0aW1lGAIgASgGEgwKBHBhcnQYAyABKA0SDAoEbGFzdBgEIAEoCBIzCglwcm9jZXNzZXMYBSADKAsyIC5kYWVtb25leWUuZXZlbnRidXMuUHJvY2Vzc1N0YXRlIkMKCUdhcFJlcG9ydBIQCghzZXF1ZW5jZRgBIAEoBhIkCgNnYXAYAiABKAsyFy5kYWVtb25leWUuZXZlbnRidXMuR2FwImQKDFNvdXJjZVN0YXR1cxIMCgRuYW1lGAEgASgJEg0KBXN0YXRlGAIgASgJEg4KBmRldGFpbBgDIAEoCRIOCgZtaXNzZXMYBCADKAkSFwoPdW5rbm93bl9jb2x1bW5zGAUgAygJIlMKDFNvdXJjZVJlcG9ydBIQCghzZXF1ZW5jZRgBIAEoBhIxCgdzb3VyY2VzGAIgAygLMiAuZGFlbW9uZXllLmV2ZW50YnVzLlNvdXJjZVN0YXR1cypGCg1BbGVydFNldmVyaXR5EggKBElORk8QABIHCgNMT1cQARIKCgZNRURJVU0QAhIICgRISUdIEAMSDAoIQ1JJVElDQUwQBCqzAQoQUHJvY2Vzc0V2ZW50S2luZBIiCh5QUk9DRVNTX0VWRU5UX0tJTkRfVU5TUEVDSUZJRUQQABIcChhQUk9DRVNTX0VWRU5UX0tJTkRfU1RBUlQQARIbChdQUk9DRVNTX0VWRU5UX0tJTkRfU1RPUBACEh0KGVBST0NFU1NfRVZFTlRfS0lORF9NT0RJRlkQAxIhCh1QUk9DRVNTX0VWRU5UX0tJTkRfU1VTUElDSU9VUxAEYgZwcm90bzM");
 
 /**
  * An alert on its way to a sink.
@@ -166,24 +166,9 @@ export type ProcessEvent = Message<"daemoneye.eventbus.ProcessEvent"> & {
   groupId?: number | undefined;
 
   /**
-   * @generated from field: optional uint32 login_user_id = 17;
+   * @generated from field: optional uint32 namespace_pid = 17;
    */
-  loginUserId?: number | undefined;
-
-  /**
-   * @generated from field: optional uint32 session_id = 18;
-   */
-  sessionId?: number | undefined;
-
-  /**
-   * @generated from field: optional string tty = 19;
-   */
-  tty?: string | undefined;
-
-  /**
-   * @generated from field: optional string cwd = 20;
-   */
-  cwd?: string | undefined;
+  namespacePid?: number | undefined;
 
   /**
    * @generated from field: optional fixed64 end_time = 21;
@@ -263,19 +248,16 @@ export type ProcessEvent = Message<"daemoneye.eventbus.ProcessEvent"> & {
   parentCommandLine?: string | undefined;
 
   /**
-   * @generated from field: optional string container_id = 36;
+   * file, deleted, memfd or foreign.
+   *
+   * @generated from field: optional string executable_kind = 36;
    */
-  containerId?: string | undefined;
+  executableKind?: string | undefined;
 
   /**
-   * @generated from field: optional string cgroup_path = 37;
+   * @generated from field: optional daemoneye.eventbus.ProcessContext context = 37;
    */
-  cgroupPath?: string | undefined;
-
-  /**
-   * @generated from field: optional fixed64 cgroup_id = 38;
-   */
-  cgroupId?: bigint | undefined;
+  context?: ProcessContext | undefined;
 
   /**
    * @generated from field: optional fixed64 inode = 39;
@@ -288,23 +270,6 @@ export type ProcessEvent = Message<"daemoneye.eventbus.ProcessEvent"> & {
    * @generated from field: optional uint32 device = 40;
    */
   device?: number | undefined;
-
-  /**
-   * @generated from field: optional string stdin_kind = 41;
-   */
-  stdinKind?: string | undefined;
-
-  /**
-   * @generated from field: optional string stdout_kind = 42;
-   */
-  stdoutKind?: string | undefined;
-
-  /**
-   * JSON object.
-   *
-   * @generated from field: optional string environment = 43;
-   */
-  environment?: string | undefined;
 
   /**
    * @generated from field: repeated string modified_fields = 44;
@@ -328,6 +293,144 @@ export type ProcessEvent = Message<"daemoneye.eventbus.ProcessEvent"> & {
  */
 export const ProcessEventSchema: GenMessage<ProcessEvent> = /*@__PURE__*/
   messageDesc(file_eventbus, 1);
+
+/**
+ * The circumstances that a process runs in.
+ *
+ * @generated from message daemoneye.eventbus.ProcessContext
+ */
+export type ProcessContext = Message<"daemoneye.eventbus.ProcessContext"> & {
+  /**
+   * @generated from field: optional string cwd = 1;
+   */
+  cwd?: string | undefined;
+
+  /**
+   * @generated from field: optional string effective_user_name = 2;
+   */
+  effectiveUserName?: string | undefined;
+
+  /**
+   * @generated from field: optional string group_name = 3;
+   */
+  groupName?: string | undefined;
+
+  /**
+   * @generated from field: optional uint32 saved_user_id = 4;
+   */
+  savedUserId?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 effective_group_id = 5;
+   */
+  effectiveGroupId?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 saved_group_id = 6;
+   */
+  savedGroupId?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 login_user_id = 7;
+   */
+  loginUserId?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 session_id = 8;
+   */
+  sessionId?: number | undefined;
+
+  /**
+   * @generated from field: optional string tty = 9;
+   */
+  tty?: string | undefined;
+
+  /**
+   * @generated from field: optional fixed64 effective_capabilities = 10;
+   */
+  effectiveCapabilities?: bigint | undefined;
+
+  /**
+   * Inode numbers.
+   *
+   * @generated from field: optional uint32 user_namespace = 11;
+   */
+  userNamespace?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 pid_namespace = 12;
+   */
+  pidNamespace?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 mount_namespace = 13;
+   */
+  mountNamespace?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 network_namespace = 14;
+   */
+  networkNamespace?: number | undefined;
+
+  /**
+   * @generated from field: optional string cgroup_path = 15;
+   */
+  cgroupPath?: string | undefined;
+
+  /**
+   * @generated from field: optional fixed64 cgroup_id = 16;
+   */
+  cgroupId?: bigint | undefined;
+
+  /**
+   * @generated from field: optional string container_id = 17;
+   */
+  containerId?: string | undefined;
+
+  /**
+   * @generated from field: optional string container_runtime = 18;
+   */
+  containerRuntime?: string | undefined;
+
+  /**
+   * @generated from field: optional string pod_id = 19;
+   */
+  podId?: string | undefined;
+
+  /**
+   * @generated from field: optional string interpreter_path = 20;
+   */
+  interpreterPath?: string | undefined;
+
+  /**
+   * @generated from field: optional string script_path = 21;
+   */
+  scriptPath?: string | undefined;
+
+  /**
+   * @generated from field: optional string stdin_kind = 22;
+   */
+  stdinKind?: string | undefined;
+
+  /**
+   * @generated from field: optional string stdout_kind = 23;
+   */
+  stdoutKind?: string | undefined;
+
+  /**
+   * JSON object.
+   *
+   * @generated from field: optional string environment = 24;
+   */
+  environment?: string | undefined;
+};
+
+/**
+ * Describes the message daemoneye.eventbus.ProcessContext.
+ * Use `create(ProcessContextSchema)` to create a new message.
+ */
+export const ProcessContextSchema: GenMessage<ProcessContext> = /*@__PURE__*/
+  messageDesc(file_eventbus, 2);
 
 /**
  * One process of a process table.
@@ -414,6 +517,31 @@ export type ProcessState = Message<"daemoneye.eventbus.ProcessState"> & {
    * @generated from field: bool kernel_thread = 16;
    */
   kernelThread: boolean;
+
+  /**
+   * @generated from field: optional uint32 group_id = 17;
+   */
+  groupId?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 namespace_pid = 18;
+   */
+  namespacePid?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 threads = 19;
+   */
+  threads?: number | undefined;
+
+  /**
+   * @generated from field: optional string executable_kind = 20;
+   */
+  executableKind?: string | undefined;
+
+  /**
+   * @generated from field: optional daemoneye.eventbus.ProcessContext context = 21;
+   */
+  context?: ProcessContext | undefined;
 };
 
 /**
@@ -421,7 +549,7 @@ export type ProcessState = Message<"daemoneye.eventbus.ProcessState"> & {
  * Use `create(ProcessStateSchema)` to create a new message.
  */
 export const ProcessStateSchema: GenMessage<ProcessState> = /*@__PURE__*/
-  messageDesc(file_eventbus, 2);
+  messageDesc(file_eventbus, 3);
 
 /**
  * What could not be seen or kept.
@@ -467,7 +595,7 @@ export type Gap = Message<"daemoneye.eventbus.Gap"> & {
  * Use `create(GapSchema)` to create a new message.
  */
 export const GapSchema: GenMessage<Gap> = /*@__PURE__*/
-  messageDesc(file_eventbus, 3);
+  messageDesc(file_eventbus, 4);
 
 /**
  * Events with the sequence numbers from first_sequence on.
@@ -491,7 +619,7 @@ export type EventBatch = Message<"daemoneye.eventbus.EventBatch"> & {
  * Use `create(EventBatchSchema)` to create a new message.
  */
 export const EventBatchSchema: GenMessage<EventBatch> = /*@__PURE__*/
-  messageDesc(file_eventbus, 4);
+  messageDesc(file_eventbus, 5);
 
 /**
  * One part of a process table.
@@ -530,7 +658,7 @@ export type Snapshot = Message<"daemoneye.eventbus.Snapshot"> & {
  * Use `create(SnapshotSchema)` to create a new message.
  */
 export const SnapshotSchema: GenMessage<Snapshot> = /*@__PURE__*/
-  messageDesc(file_eventbus, 5);
+  messageDesc(file_eventbus, 6);
 
 /**
  * @generated from message daemoneye.eventbus.GapReport
@@ -552,7 +680,7 @@ export type GapReport = Message<"daemoneye.eventbus.GapReport"> & {
  * Use `create(GapReportSchema)` to create a new message.
  */
 export const GapReportSchema: GenMessage<GapReport> = /*@__PURE__*/
-  messageDesc(file_eventbus, 6);
+  messageDesc(file_eventbus, 7);
 
 /**
  * An event source that a collector has or could not get.
@@ -579,6 +707,11 @@ export type SourceStatus = Message<"daemoneye.eventbus.SourceStatus"> & {
    * @generated from field: repeated string misses = 4;
    */
   misses: string[];
+
+  /**
+   * @generated from field: repeated string unknown_columns = 5;
+   */
+  unknownColumns: string[];
 };
 
 /**
@@ -586,7 +719,7 @@ export type SourceStatus = Message<"daemoneye.eventbus.SourceStatus"> & {
  * Use `create(SourceStatusSchema)` to create a new message.
  */
 export const SourceStatusSchema: GenMessage<SourceStatus> = /*@__PURE__*/
-  messageDesc(file_eventbus, 7);
+  messageDesc(file_eventbus, 8);
 
 /**
  * @generated from message daemoneye.eventbus.SourceReport
@@ -608,7 +741,7 @@ export type SourceReport = Message<"daemoneye.eventbus.SourceReport"> & {
  * Use `create(SourceReportSchema)` to create a new message.
  */
 export const SourceReportSchema: GenMessage<SourceReport> = /*@__PURE__*/
-  messageDesc(file_eventbus, 8);
+  messageDesc(file_eventbus, 9);
 
 /**
  * @generated from enum daemoneye.eventbus.AlertSeverity

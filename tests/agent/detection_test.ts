@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { BLANK_CONTEXT } from "../../proto/process_event.ts";
 import { newCounters } from "../../agent/counters.ts";
 import { Detection, MAX_FAULTS } from "../../agent/detection.ts";
 import { Journal } from "../../agent/journal.ts";
@@ -96,9 +97,9 @@ const BAD = "json_extract(environment, '$.A') = 'x'";
 Deno.test("a rule that fails on an event costs that verdict alone, and says so", () => {
   const world = new World([rule("fragile", BAD), rule("evil", "name = 'evil'")]);
   const ids = world.judge(
-    row(1, { environment: '{"A":"x"}' }),
-    row(2, { environment: "no JSON", name: "evil" }),
-    row(3, { environment: '{"A":"x"}' }),
+    row(1, { context: { ...BLANK_CONTEXT, environment: '{"A":"x"}' } }),
+    row(2, { context: { ...BLANK_CONTEXT, environment: "no JSON" }, name: "evil" }),
+    row(3, { context: { ...BLANK_CONTEXT, environment: '{"A":"x"}' } }),
   );
   assert.deepEqual(ids, ["fragile@col:e:1", "fragile@col:e:3", "evil@col:e:2"]);
   assert.equal(world.counters.rule_faults, 1);
@@ -107,35 +108,46 @@ Deno.test("a rule that fails on an event costs that verdict alone, and says so",
   world.detection.close();
 });
 
-Deno.test("a rule that fails several batches in a row is taken out with its reason, and tried again", () => {
-  const world = new World([rule("fragile", BAD), rule("evil", "name = 'evil'")]);
-  const bad = row(2, { environment: "no JSON", name: "evil" }), good = row(3, { environment: '{"A":"x"}' });
-  for (let i = 1; i < MAX_FAULTS; i++) world.judge(bad);
-  assert.equal(world.judge(good).length, 1, "a batch without fault in between: the count begins anew");
-  for (let i = 0; i < MAX_FAULTS; i++) assert.deepEqual(world.judge(bad), ["evil@col:e:2"]);
-  const [state, reason] = world.state("fragile");
-  assert.equal(state, "rejected");
-  assert.match(reason!, /taken out for 60 s after 3 faults in a row, the last: .*JSON/);
-  assert.equal(world.detection.active, 1);
-  assert.equal(world.changes, 1);
-  assert.deepEqual(world.judge(good), [], "it does not run");
-  world.now += 60_000;
-  assert.deepEqual(world.judge(good), ["fragile@col:e:3"], "it runs again");
+Deno.test("a rule that fails on odd events is never taken out for it", () => {
+  const world = new World([rule("fragile", BAD)]);
+  const bad = row(2, { context: { ...BLANK_CONTEXT, environment: "no JSON" } });
+  for (let i = 0; i < 3 * MAX_FAULTS; i++) world.judge(bad);
   assert.deepEqual(world.state("fragile"), ["active", null]);
-  // The next fault comes right after one that was fine: three in a row are needed again.
-  world.judge(bad);
-  assert.equal(world.state("fragile")[0], "active");
+  assert.equal(world.counters.rule_faults, 3 * MAX_FAULTS);
   world.detection.close();
 });
 
-Deno.test("a rule that fails again when it is tried again is out at once, for twice as long", () => {
-  const world = new World([rule("fragile", BAD)]);
-  const bad = row(2, { environment: "no JSON" });
-  for (let i = 0; i < MAX_FAULTS; i++) world.judge(bad);
+/** With no time at all a rule gets through a few events, and not through these. */
+const LONG = Array.from({ length: 1_000 }, (_, i) => row(i + 1));
+const SHORT = row(3, { name: "evil" });
+
+Deno.test("a rule that is late several batches in a row is taken out with its reason, and tried again", () => {
+  const world = new World([rule("slow", "name = 'evil'")], 0);
+  for (let i = 1; i < MAX_FAULTS; i++) world.judge(...LONG);
+  assert.deepEqual(world.judge(SHORT), ["slow@col:e:3"], "a batch in time in between: the count begins anew");
+  for (let i = 0; i < MAX_FAULTS; i++) world.judge(...LONG);
+  const [state, reason] = world.state("slow");
+  assert.equal(state, "rejected");
+  assert.match(reason!, /taken out for 60 s after 3 faults in a row, the last: stopped after 0 ms/);
+  assert.equal(world.detection.active, 0);
+  assert.equal(world.changes, 1);
+  assert.deepEqual(world.judge(SHORT), [], "it does not run");
+  world.now += 60_000;
+  assert.deepEqual(world.judge(SHORT), ["slow@col:e:3"], "it runs again");
+  assert.deepEqual(world.state("slow"), ["active", null]);
+  // The next late batch comes right after one in time: three in a row are needed again.
+  world.judge(...LONG);
+  assert.equal(world.state("slow")[0], "active");
+  world.detection.close();
+});
+
+Deno.test("a rule that is late again when it is tried again is out at once, for twice as long", () => {
+  const world = new World([rule("slow", "name = 'evil'")], 0);
+  for (let i = 0; i < MAX_FAULTS; i++) world.judge(...LONG);
   for (const seconds of [120, 240, 480, 960, 1_920, 3_600, 3_600]) {
     world.now += 3_600_000;
-    world.judge(bad);
-    assert.match(world.state("fragile")[1]!, new RegExp(`^taken out for ${seconds} s`));
+    world.judge(...LONG);
+    assert.match(world.state("slow")[1]!, new RegExp(`^taken out for ${seconds} s`));
   }
   world.detection.close();
 });

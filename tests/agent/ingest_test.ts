@@ -64,7 +64,11 @@ Deno.test("ingest stores what comes in one transaction and acknowledges it after
   using world = new World();
   await world.take(
     events(1, 1, 2),
-    { kind: "sources", sequence: 3, sources: [{ name: "ebpf", state: "active", detail: "d", misses: [] }] },
+    {
+      kind: "sources",
+      sequence: 3,
+      sources: [{ name: "ebpf", state: "active", detail: "d", misses: [], unknownColumns: [] }],
+    },
     { kind: "snapshot", sequence: 4, time: 9, part: 0, last: true, processes: [state(40)] },
     { kind: "gap", sequence: 5, gap: { source: "ebpf", recordKind: "exec", from: 1, to: 2, count: 7, reason: "full" } },
     events(6, 4),

@@ -8,6 +8,7 @@ const STORE: StoreReading = {
   kind: "read",
   stored: new Map([["procmond e1", 500]]),
   gaps: null,
+  gapReasons: [],
   newestEvent: NOW - 1_000,
   lastSnapshot: NOW - 5_000,
   alertsLastDay: 0,
@@ -60,9 +61,15 @@ Deno.test("assess() calls a host stopped when either daemon is stopped, silent, 
 });
 
 Deno.test("assess() names what is not seen, not kept, not judged", () => {
-  const proc = { name: "proc", state: "active", detail: "", misses: ["short ones"] };
+  const proc = { name: "proc", state: "active", detail: "", misses: ["short ones"], unknownColumns: [] };
   finds({ collector: { sources: [proc] } }, "degraded", /source proc: short ones/);
-  finds({ collector: { sources: [{ ...proc, state: "unavailable", misses: [] }] } }, "degraded", /no event source/);
+  finds(
+    { collector: { sources: [{ ...proc, state: "unavailable", misses: [], unknownColumns: [] }] } },
+    "degraded",
+    /no event source/,
+  );
+  finds({ collector: { redaction: "off by /etc/x: secrets are stored" } }, "degraded", /redaction is off by \/etc\/x/);
+  finds({ collector: { redaction: "" } }, "degraded", /redaction is not spoken of by the collector/);
   finds({ collector: { queuedEvents: 20_000 } }, "degraded", /20,000 events wait/);
   finds({ agent: { state: "starting" } }, "degraded", /agent is starting/);
   const rejected = { ...AGENT.rules[0]!, id: "other", state: "rejected" };

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { parseAccounts, resolveGroup, resolveUser, userName, UserNames } from "../../collector/users.ts";
+import { AccountNames, parseAccounts, resolveGroup, resolveUser, userName } from "../../collector/users.ts";
 
 Deno.test("parseAccounts() takes well-formed lines and passes over the others", () => {
   const text = [
@@ -28,7 +28,7 @@ Deno.test("parseAccounts() takes well-formed lines and passes over the others", 
 
 Deno.test("names follow the file", async () => {
   let text: string | null = "a:x:1:1\nb:x:1:1\n", reads = 0;
-  const names = new UserNames(() => {
+  const names = new AccountNames(() => {
     reads++;
     return text;
   });

@@ -3,7 +3,39 @@ import { DatabaseSync } from "node:sqlite";
 import { joinArgv } from "../../proto/argv.ts";
 import { tableNamed } from "../../proto/catalog.ts";
 import { columnPlaces, eventRow, processRow, type SqlValue } from "../../proto/event_row.ts";
-import { blankProcessEvent, type ProcessEvent, type ProcessState } from "../../proto/process_event.ts";
+import {
+  blankProcessEvent,
+  type ProcessContext,
+  type ProcessEvent,
+  type ProcessState,
+} from "../../proto/process_event.ts";
+
+const context: ProcessContext = {
+  cwd: "/cwd",
+  effectiveUserName: "eff",
+  groupName: "grp",
+  savedUserId: 2001,
+  effectiveGroupId: 2002,
+  savedGroupId: 2003,
+  loginUserId: 2004,
+  sessionId: 2005,
+  tty: "pts/1",
+  effectiveCapabilities: 2006,
+  userNamespace: 2007,
+  pidNamespace: 2008,
+  mountNamespace: 2009,
+  networkNamespace: 2010,
+  cgroupPath: "/cg",
+  cgroupId: 2011,
+  containerId: "cid",
+  containerRuntime: "docker",
+  podId: "pod",
+  interpreterPath: "/bin/sh",
+  scriptPath: "/s",
+  stdinKind: "pipe",
+  stdoutKind: "file",
+  environment: '{"A":"b"}',
+};
 
 /** Every field set, and each to a value that no other field has. */
 const full: ProcessEvent = {
@@ -17,14 +49,11 @@ const full: ProcessEvent = {
   executablePath: "/exe",
   argv: joinArgv(["a", "b c"]),
   argvLength: 6,
-  cwd: "/cwd",
   userId: 1010,
   userName: "user",
   effectiveUserId: 1011,
   groupId: 1012,
-  loginUserId: 1013,
-  sessionId: 1014,
-  tty: "pts/1",
+  namespacePid: 1013,
   startTime: 1015,
   endTime: 1016,
   durationMs: 1.25,
@@ -41,14 +70,10 @@ const full: ProcessEvent = {
   parentName: "pn",
   parentExecutablePath: "/pexe",
   parentCommandLine: "p c l",
-  containerId: "cid",
-  cgroupPath: "/cg",
-  cgroupId: 1018,
+  executableKind: "deleted",
   inode: 1019,
   device: 1020,
-  stdinKind: "pipe",
-  stdoutKind: "file",
-  environment: '{"A":"b"}',
+  context,
   modifiedFields: ["name"],
   reason: "why",
   severity: "high",
@@ -70,10 +95,10 @@ Deno.test("eventRow() puts every field into the catalog's column of its name", (
     argv: '["a","b c"]',
     modified_fields: '["name"]',
   };
-  for (const [field, value] of Object.entries(full)) {
+  for (const [field, value] of Object.entries({ ...full, ...context })) {
     const name = snake(field);
-    if (name === "kind" || name in expected) continue;
-    expected[name] = typeof value === "boolean" ? Number(value) : value;
+    if (name === "kind" || name === "context" || name in expected) continue;
+    expected[name] = typeof value === "boolean" ? Number(value) : value as SqlValue;
   }
   const actual = Object.fromEntries([...places].map(([name, place]) => [name, row[place]]));
   assert.deepEqual(actual, expected);
@@ -92,9 +117,14 @@ Deno.test("processRow() puts every field into the catalog's column of its name",
     userId: 1010,
     userName: "user",
     effectiveUserId: 1011,
+    groupId: 1012,
+    namespacePid: 1013,
     startTime: 1015,
     cpuTimeMs: 2.5,
     memoryUsage: 1017,
+    threads: 1018,
+    executableKind: "memfd",
+    context,
     status: "sleeping",
     kernelThread: false,
   };
@@ -111,9 +141,11 @@ Deno.test("processRow() puts every field into the catalog's column of its name",
     collection_time: 5_000,
     collector_id: "col",
   };
-  for (const [field, value] of Object.entries(state)) {
+  for (const [field, value] of Object.entries({ ...state, ...context })) {
     const name = snake(field);
-    if (!(name in expected)) expected[name] = typeof value === "boolean" ? Number(value) : value;
+    if (name !== "context" && !(name in expected)) {
+      expected[name] = typeof value === "boolean" ? Number(value) : value as SqlValue;
+    }
   }
   assert.deepEqual(Object.fromEntries([...places].map(([name, place]) => [name, row[place]])), expected);
 });

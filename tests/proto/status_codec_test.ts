@@ -28,13 +28,15 @@ const COLLECTOR: CollectorStatus = {
   ...TIER,
   collectorId: "procmond",
   epoch: "e1",
-  sources: [{ name: "ebpf", state: "active", detail: "all", misses: [] }, {
+  sources: [{ name: "ebpf", state: "active", detail: "all", misses: [], unknownColumns: [] }, {
     name: "proc",
     state: "unavailable",
     detail: "",
     misses: ["short lives"],
+    unknownColumns: ["inode"],
   }],
   confinement: "all threads",
+  redaction: "on",
   connected: true,
   lastSequence: 2 ** 40 - 1,
   acknowledgedSequence: 12,

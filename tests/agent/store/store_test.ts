@@ -89,7 +89,7 @@ Deno.test("a batch that fails is rolled back as a whole and can come again", () 
       sequence: 3,
       gap: { source: "ebpf", recordKind: "exec", from: 1, to: 2, count: 3, reason: "full" },
     }],
-    sources: [{ name: "ebpf", state: "active", detail: "", misses: [] }],
+    sources: [{ name: "ebpf", state: "active", detail: "", misses: [], unknownColumns: [] }],
     alerts: [alert("a1", base + 2)],
   };
   assert.throws(() => store.commit(batch, 9), StoreError);
@@ -158,7 +158,7 @@ Deno.test("a stream beyond the last number is refused in words", () => {
 Deno.test("sources, rules and facts are replaced as a whole", () => {
   using dir = new TempDir();
   const path = `${dir.path}/events.db`, store = new Store(path), stream = openTestStream(store);
-  const source = (name: string) => ({ name, state: "active", detail: "sees", misses: ["x"] });
+  const source = (name: string) => ({ name, state: "active", detail: "sees", misses: ["x"], unknownColumns: [] });
   commitEvents(store, stream, [start(1)], { sources: [source("ebpf"), source("proc")] });
   commitEvents(store, stream, [start(2)], { sources: [source("proc")] });
   assert.deepEqual(rows(path, "SELECT name, misses FROM sources"), [{ name: "proc", misses: '["x"]' }]);

@@ -1,0 +1,183 @@
+/**
+ * A filter of system calls for every thread of this process: what is not on the list is refused, for good.
+ *
+ * The list is what the runtime, its allocator and our sources use while they work. Nothing on it makes a process, opens
+ * a network socket, changes an identity, mounts, traces, or loads a program into the kernel. Calls that are needed in one
+ * form only are looked at by their arguments; a call that passes them in memory cannot be, so `clone3` is answered with
+ * "no such call" and the C library falls back to `clone`, whose flags say that it makes a thread.
+ *
+ * Source: `Documentation/userspace-api/seccomp_filter.rst`, `include/uapi/linux/seccomp.h`.
+ *
+ * @module
+ */
+import { checked, ENOSYS, EPERM, errno, libc, NativeArena, SystemCallError } from "./libc.ts";
+import { ARCHITECTURE, type Architecture, SYSCALL, type SyscallName, syscallNumber } from "./syscalls.ts";
+
+/** Calls that are harmless whatever their arguments: they act on what is open, or on what the user may open anyway. */
+const ALLOWED: readonly SyscallName[] = [
+  // memory
+  ...["mmap", "mprotect", "munmap", "mremap", "brk", "madvise", "pkey_mprotect", "pkey_alloc", "pkey_free"] as const,
+  // files: what may be opened is the user's rights
+  ...["open", "openat", "close", "read", "write", "pread64", "pwrite64", "readv", "writev", "lseek"] as const,
+  ...["stat", "lstat", "fstat", "newfstatat", "statx", "statfs", "fstatfs", "access", "faccessat"] as const,
+  ...["faccessat2", "readlink", "readlinkat", "getdents64", "getcwd", "fcntl", "ioctl", "dup", "dup3"] as const,
+  ...["fsync", "fdatasync", "ftruncate", "fallocate", "flock", "fchmod", "umask", "rename", "renameat"] as const,
+  ...["renameat2", "mkdir", "mkdirat", "rmdir", "unlink", "unlinkat"] as const,
+  // waiting and waking
+  ...["epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select"] as const,
+  ...["pselect6", "eventfd2", "timerfd_create", "timerfd_settime", "pipe2", "futex", "futex_waitv"] as const,
+  ...["nanosleep", "clock_nanosleep", "sched_yield", "membarrier"] as const,
+  // sockets that are open, or that the call below made
+  ...["connect", "socketpair", "getsockopt", "setsockopt", "getsockname", "getpeername", "sendto"] as const,
+  ...["sendmsg", "sendmmsg", "recvfrom", "recvmsg", "recvmmsg", "shutdown"] as const,
+  // threads and signals of this process
+  ...["exit", "exit_group", "set_tid_address", "set_robust_list", "get_robust_list", "rseq"] as const,
+  ...["rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall", "arch_prctl"] as const,
+  // questions
+  ...["getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid"] as const,
+  ...["getpriority", "getrusage", "getcpu", "sched_getaffinity", "sched_getparam", "sched_getscheduler"] as const,
+  ...["clock_gettime", "clock_getres", "gettimeofday", "time", "times", "uname", "sysinfo", "getrandom"] as const,
+];
+
+/** What it takes to start a program, and what small programs use. */
+const PROCESSES: readonly SyscallName[] = [
+  ...["clone", "clone3", "fork", "vfork", "execve", "wait4", "waitid", "kill", "pidfd_open"] as const,
+  ...["pidfd_send_signal", "dup2", "close_range", "chdir", "setsid", "setpgid", "getpgrp", "pipe"] as const,
+];
+
+const AF_UNIX = 1;
+const CLONE_THREAD = 0x10000;
+/** `PR_SET_NAME`, `PR_GET_NAME`, `PR_GET_DUMPABLE`, `PR_SET_VMA` (V8 and allocators name their memory). */
+const PRCTL = [15, 16, 3, 0x53564d41];
+/** `bpf` commands on what is open: look an element up or set it, ask what a thing is, link and make an iterator. */
+const BPF = [1, 2, 15, 28, 33];
+
+/** What may be asked of a filter. */
+export interface FilterOptions {
+  /** What befalls a call that is not on the list: an error for the caller, or the end of the process. */
+  readonly refused: "errno" | "kill";
+  /** Allows to start processes: the `ps` rung of the source ladder lives from it. */
+  readonly processes: boolean;
+}
+
+/** `AUDIT_ARCH_*` of `include/uapi/linux/audit.h`. */
+const AUDIT_ARCHITECTURE: Readonly<Record<Architecture, number>> = { x86_64: 0xc000_003e, aarch64: 0xc000_00b7 };
+/** Calls of the x32 interface have this bit; none of ours does. */
+const X32 = 0x4000_0000;
+
+const LOAD_WORD = 0x20, JUMP_EQUAL = 0x15, JUMP_GREATER_EQUAL = 0x35, JUMP_SET = 0x45, RETURN = 0x06;
+const RETURN_ALLOW = 0x7fff_0000, RETURN_ERRNO = 0x0005_0000, RETURN_KILL = 0x8000_0000;
+/** Places in `struct seccomp_data`: the low half of an argument stands first on both processors. */
+const NUMBER_AT = 0, ARCHITECTURE_AT = 4, ARGUMENTS_AT = 16;
+const INSTRUCTION_BYTES = 8;
+
+/** The filter as instructions of `struct sock_filter`. */
+export function filterProgram(
+  { refused, processes }: FilterOptions,
+  pid: number,
+  architecture: Architecture = ARCHITECTURE,
+): Uint8Array<ArrayBuffer> {
+  const code: [operation: number, yes: number, no: number, value: number][] = [];
+  const emit = (operation: number, value: number, yes = 0, no = 0): void => void code.push([operation, yes, no, value]);
+  const deny = refused === "kill" ? RETURN_KILL : RETURN_ERRNO | EPERM;
+  emit(LOAD_WORD, ARCHITECTURE_AT);
+  emit(JUMP_EQUAL, AUDIT_ARCHITECTURE[architecture], 1, 0);
+  emit(RETURN, RETURN_KILL);
+  emit(LOAD_WORD, NUMBER_AT);
+  if (architecture === "x86_64") {
+    emit(JUMP_GREATER_EQUAL, X32, 0, 1);
+    emit(RETURN, deny);
+  }
+  const answer = (name: SyscallName, value: number): void => {
+    const number = syscallNumber(name, architecture);
+    if (number === null) return;
+    emit(JUMP_EQUAL, number, 0, 1);
+    emit(RETURN, value);
+  };
+  /** Allows a call when the low half of an argument is one of `values`. */
+  const allowIf = (name: SyscallName, argument: number, values: readonly number[]): void => {
+    const number = syscallNumber(name, architecture);
+    if (number === null) return;
+    emit(JUMP_EQUAL, number, 0, 2 + values.length * 2);
+    emit(LOAD_WORD, ARGUMENTS_AT + argument * 8);
+    for (const value of values) {
+      emit(JUMP_EQUAL, value, 0, 1);
+      emit(RETURN, RETURN_ALLOW);
+    }
+    emit(RETURN, deny);
+  };
+  for (const name of ALLOWED) answer(name, RETURN_ALLOW);
+  allowIf("socket", 0, [AF_UNIX]);
+  allowIf("bpf", 0, BPF);
+  allowIf("prctl", 0, PRCTL);
+  allowIf("tgkill", 0, [pid]); // abort(), and the runtime's signals to its own threads
+  allowIf("prlimit64", 0, [0]);
+  if (processes) {
+    for (const name of PROCESSES) answer(name, RETURN_ALLOW);
+  } else {
+    answer("clone3", RETURN_ERRNO | ENOSYS);
+    emit(JUMP_EQUAL, syscallNumber("clone", architecture)!, 0, 4);
+    emit(LOAD_WORD, ARGUMENTS_AT);
+    emit(JUMP_SET, CLONE_THREAD, 0, 1);
+    emit(RETURN, RETURN_ALLOW);
+    emit(RETURN, deny);
+  }
+  emit(RETURN, deny);
+
+  const bytes = new Uint8Array(code.length * INSTRUCTION_BYTES), view = new DataView(bytes.buffer);
+  code.forEach(([operation, yes, no, value], index) => {
+    const at = index * INSTRUCTION_BYTES;
+    view.setUint16(at, operation, true);
+    view.setUint8(at + 2, yes);
+    view.setUint8(at + 3, no);
+    view.setUint32(at + 4, value, true);
+  });
+  return bytes;
+}
+
+const PR_SET_DUMPABLE = 4, PR_SET_NO_NEW_PRIVS = 38;
+const SET_MODE_FILTER = 1, FLAG_TSYNC = 1;
+
+/**
+ * Installs the filter in every thread, which with it can gain no privilege by an `execve` any more either.
+ *
+ * @throws {SystemCallError} when the kernel refuses; `Error` when a thread could not take it over.
+ */
+export function installFilter(options: FilterOptions): void {
+  prctl(PR_SET_NO_NEW_PRIVS, 1);
+  const program = filterProgram(options, libc.getpid());
+  const arena = new NativeArena(program.length + 64);
+  try {
+    // struct sock_fprog: a count, padding, an address.
+    const header = new Uint8Array(16), view = new DataView(header.buffer);
+    view.setUint16(0, program.length / INSTRUCTION_BYTES, true);
+    view.setBigUint64(8, arena.place(program), true);
+    const address = arena.place(header);
+    const result = libc.syscall(
+      BigInt(SYSCALL.seccomp),
+      BigInt(SET_MODE_FILTER),
+      BigInt(FLAG_TSYNC),
+      address,
+      0n,
+      0n,
+      0n,
+    );
+    // A positive result is the thread that could not take the filter over.
+    if (result > 0) throw new Error(`Thread ${result} could not take over the system-call filter`);
+    if (result < 0) throw new SystemCallError("seccomp", errno());
+  } finally {
+    arena.release();
+  }
+}
+
+/** No core dump of this process, and nobody of its own user can trace it or read its memory. */
+export function forbidDumps(): void {
+  const limits = new Uint8Array(16); // soft and hard, both zero
+  checked(libc.setrlimit(RLIMIT_CORE, limits), "setrlimit");
+  prctl(PR_SET_DUMPABLE, 0);
+}
+const RLIMIT_CORE = 4;
+
+function prctl(operation: number, value: number): void {
+  checked(libc.syscall(BigInt(SYSCALL.prctl), BigInt(operation), BigInt(value), 0n, 0n, 0n, 0n), `prctl ${operation}`);
+}

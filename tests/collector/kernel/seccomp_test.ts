@@ -1,0 +1,123 @@
+/** A filter is for good, so each case is a process of its own. */
+import assert from "node:assert/strict";
+import { filterProgram } from "../../../collector/kernel/seccomp.ts";
+import { needs } from "../../support/needs.ts";
+import { inProcess } from "../../support/own_process.ts";
+
+const MODULES = new URL("../../../collector/kernel/", import.meta.url).href;
+const PRELUDE = `
+  import { installFilter, forbidDumps } from "${MODULES}seccomp.ts";
+  import { libc, cString, errno, addressOf } from "${MODULES}libc.ts";
+  import { syscallNumber } from "${MODULES}syscalls.ts";
+  await Deno.readTextFile("/etc/hostname"); // threads of the pool exist now
+  const attempt = async (name, act) => {
+    try {
+      console.log(name + ": " + await act());
+    } catch (error) {
+      console.log(name + ": " + error.message.split("\\n")[0]);
+    }
+  };
+`;
+
+Deno.test("filterProgram() ends within the kernel's limit and every jump stays in it", () => {
+  for (const architecture of ["x86_64", "aarch64"] as const) {
+    for (const processes of [false, true]) {
+      const program = filterProgram({ refused: "errno", processes }, 77, architecture);
+      const view = new DataView(program.buffer), count = program.length / 8;
+      assert.ok(count < 4096);
+      for (let i = 0; i < count; i++) {
+        const isJump = (view.getUint16(i * 8, true) & 7) === 5;
+        if (isJump) assert.ok(i + 1 + Math.max(view.getUint8(i * 8 + 2), view.getUint8(i * 8 + 3)) < count);
+      }
+      assert.equal(view.getUint16((count - 1) * 8, true), 6, "the last instruction returns");
+    }
+  }
+});
+
+Deno.test({
+  name: "a filtered process works on, and the kernel refuses all that it has no need of, in every thread",
+  ...needs({ programs: ["sh"] }),
+  async fn() {
+    const { stdout, stderr } = await inProcess(`${PRELUDE}
+      const directory = await Deno.makeTempDir();
+      forbidDumps();
+      installFilter({ refused: "errno", processes: false });
+      await attempt("write", () => Deno.writeTextFile(directory + "/a", "x").then(() => "done"));
+      await attempt("rename", () => Deno.rename(directory + "/a", directory + "/b").then(() => "done"));
+      await attempt("unix", () => new Promise((resolve, reject) => {
+        Deno.connect({ transport: "unix", path: directory + "/none.sock" }).then(resolve, reject);
+      }));
+      await attempt("many", async () => {
+        await Promise.all(Array.from({ length: 100 }, () => Deno.readTextFile("/etc/hostname")));
+        const junk = [];
+        for (let i = 0; i < 3e6; i++) junk.push({ i });
+        return "done";
+      });
+      await attempt("worker", () => new Promise((resolve) => {
+        const worker = new Worker("data:application/javascript,self.postMessage('done');self.close()", { type: "module" });
+        worker.onmessage = ({ data }) => resolve(data);
+      }));
+      await attempt("exec", () => new Deno.Command("/bin/sh", { args: ["-c", "true"] }).output().then(() => "RAN"));
+      await attempt("tcp", () => Deno.connect({ hostname: "127.0.0.1", port: 22 }).then(() => "CONNECTED"));
+      await attempt("listen", async () => (Deno.listen({ port: 0 }), "LISTENS"));
+      const raw = (number, ...args) => {
+        const a = [0n, 0n, 0n, 0n, 0n, 0n].map((zero, i) => BigInt(args[i] ?? 0));
+        return libc.syscall(BigInt(number), ...a) < 0 ? "errno " + errno() : "WENT THROUGH";
+      };
+      await attempt("ptrace", () => raw(syscallNumber("ptrace"), 16, 1));
+      await attempt("setuid", () => libc.setresuid(0, 0, 0) < 0 ? "errno " + errno() : "WENT THROUGH");
+      await attempt("capset", () => raw(syscallNumber("capset"), 0, 0));
+      await attempt("program load", () => raw(syscallNumber("bpf"), 5, 0, 0));
+      await attempt("netlink", () => libc.socket(16, 3, 11) < 0 ? "errno " + errno() : "OPENED");
+      await attempt("kill", () => raw(syscallNumber("kill"), 1, 0));
+      Deno.exit(0);
+    `);
+    assert.deepEqual(stdout.trim().split("\n"), [
+      "write: done",
+      "rename: done",
+      "unix: No such file or directory (os error 2)",
+      "many: done",
+      "worker: done",
+      "exec: Failed to spawn '/bin/sh': Operation not permitted (os error 1)",
+      "tcp: Operation not permitted (os error 1)",
+      "listen: Operation not permitted (os error 1)",
+      "ptrace: errno 1",
+      "setuid: errno 1",
+      "capset: errno 1",
+      "program load: errno 1",
+      "netlink: errno 1",
+      "kill: errno 1",
+    ], stderr);
+  },
+});
+
+Deno.test({
+  name: "a process that may start others does, and one that is to die for a refused call dies",
+  ...needs({ programs: ["sh"] }),
+  async fn() {
+    const may = await inProcess(`${PRELUDE}
+      installFilter({ refused: "errno", processes: true });
+      await attempt("exec", () => new Deno.Command("/bin/sh", { args: ["-c", "exit 3"] }).output().then(({ code }) => code));
+    `);
+    assert.equal(may.stdout.trim(), "exec: 3", may.stderr);
+    const dies = await inProcess(`${PRELUDE}
+      installFilter({ refused: "kill", processes: false });
+      console.log("alive");
+      libc.socket(2, 1, 0);
+      console.log("STILL ALIVE");
+    `);
+    assert.equal(dies.stdout.trim(), "alive");
+    assert.equal(dies.signal, "SIGSYS");
+  },
+});
+
+Deno.test("forbidDumps() leaves no core and no way to trace the process, also for its own user", async () => {
+  const { stdout } = await inProcess(`${PRELUDE}
+    forbidDumps();
+    const raw = (operation) => libc.syscall(BigInt(syscallNumber("prctl")), BigInt(operation), 0n, 0n, 0n, 0n, 0n);
+    console.log(raw(3));
+    const status = await Deno.readTextFile("/proc/self/limits");
+    console.log(/^Max core file size +(\\S+) +(\\S+)/m.exec(status).slice(1).join(" "));
+  `);
+  assert.deepEqual(stdout.trim().split("\n"), ["0", "0 0"]);
+});

@@ -1,0 +1,46 @@
+import assert from "node:assert/strict";
+import { needs } from "../support/needs.ts";
+
+const START = new URL("../../deploy/start.ts", import.meta.url).pathname;
+
+async function selftest(...settings: string[]): Promise<{ code: number; text: string; said: string }> {
+  const state = await Deno.makeTempDir();
+  try {
+    const set = settings.flatMap((setting) => ["--set", setting]);
+    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "-q", START, "--only", "collector", "selftest", "--state", `${state}/s`, ...set],
+      stdin: "null",
+    }).output();
+    const decoder = new TextDecoder();
+    return { code, text: decoder.decode(stdout), said: decoder.decode(stderr) };
+  } finally {
+    await Deno.remove(state, { recursive: true });
+  }
+}
+
+Deno.test({
+  name: "selftest finds nothing that is not declared, in any thread, on the best source and on the polling one",
+  ...needs({ programs: ["setpriv"] }),
+  async fn() {
+    for (const source of ["auto", "proc"]) {
+      const { code, text, said } = await selftest(`collector.source=${source}`);
+      assert.equal(code, 0, text + said);
+      assert.match(text, /nothing but what is declared\n$/);
+      assert.ok([...text.matchAll(/^ {2}ok {3}thread \d+: .*system calls filtered$/gm)].length > 2, text);
+      assert.doesNotMatch(text, /FAIL/);
+    }
+  },
+});
+
+Deno.test({
+  name: "selftest fails when more is possible than declared, and names it",
+  ...needs({ programs: ["setpriv"] }),
+  async fn() {
+    const { code, text, said } = await selftest("collector.syscall_filter=off");
+    assert.equal(code, 1, text + said);
+    assert.match(text, /^ {2}FAIL thread \d+: .*NOT FILTERED$/m);
+    assert.match(text, /^ {2}FAIL make a TCP socket: possible$/m);
+    assert.match(text, /^ {2}FAIL execute a program: possible$/m);
+    assert.match(text, /\d+ findings\n$/);
+  },
+});
