@@ -307,6 +307,7 @@ export class Observation {
         events: this.#events,
         gaps: this.#gaps,
         refused_events: this.outbox.refused,
+        cut_texts: this.outbox.cutTexts,
         masked_secrets: this.lifecycle.masked,
         connections: this.publisher.connections,
       },

@@ -103,7 +103,7 @@ export class ProcessBook {
     process.ppid = nullIfZero(ppid);
     if (process.ppid === null) return null;
     const parent = this.table.parent(process.ppid, process.startTicks, process.startTime);
-    if (parent === null || parent === process) return null;
+    if (parent === null || parent.pid === process.pid) return null;
     process.parentExecId = this.name(parent);
     process.parentImage = parent.image;
     return parent;

@@ -34,10 +34,10 @@ export interface OpenedSource {
 
 /** @throws {SourceUnavailableError} when the one that was asked for, or every one, cannot be opened. */
 export function openBestSource(options: LadderOptions): OpenedSource {
-  const { environment } = options;
+  const { ringBytes, environment } = options;
   const rungs: Readonly<Record<SourceName, () => ProcessSource>> = {
-    ebpf: () => openEbpfSource({ ringBytes: options.ringBytes, fallback: () => new ProcfsReader({ environment }) }),
-    tracepoint: () => openTracepointSource({ ringBytes: options.ringBytes, environment }),
+    ebpf: () => openEbpfSource({ ringBytes, environment, fallback: () => new ProcfsReader({ environment }) }),
+    tracepoint: () => openTracepointSource({ ringBytes, environment }),
     netlink: () => openNetlinkSource({ environment }),
     proc: () => openProcSource({ intervalMs: options.pollIntervalMs, environment }),
     ps: () => openPsSource({ intervalMs: options.pollIntervalMs }),
