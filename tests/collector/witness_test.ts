@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Completeness, type Findings } from "../../collector/completeness.ts";
 import { bootTimeNs } from "../../collector/kernel/libc.ts";
+import { RECEIVE_BUFFER_BYTES } from "../../collector/kernel/netlink.ts";
 import { readForkCount } from "../../collector/kernel/procfs.ts";
 import { openEbpfSource } from "../../collector/sources/ebpf.ts";
 import { openNetlinkSource } from "../../collector/sources/netlink.ts";
@@ -14,6 +15,8 @@ const INTERVAL_MS = 2_000;
 const STORM = await Deno.readTextFile(new URL("../../bench/support/storm.c", import.meta.url));
 const TINY = await Deno.readTextFile(new URL("../../bench/support/tiny.c", import.meta.url));
 
+const showAll = (): boolean => false;
+
 /** A real source beside the real second one, both drained as the collector does; `hides` says which records vanish. */
 class Watch {
   readonly completeness: Completeness;
@@ -21,7 +24,7 @@ class Watch {
   readonly #source: ProcessSource;
   readonly #hides: (record: SourceRecord) => boolean;
 
-  private constructor(source: ProcessSource, hides: (record: SourceRecord) => boolean, bufferBytes?: number) {
+  private constructor(source: ProcessSource, hides: (record: SourceRecord) => boolean, bufferBytes: number) {
     this.#source = source;
     this.#hides = hides;
     const opened = openWitness(source, bufferBytes);
@@ -31,8 +34,8 @@ class Watch {
 
   static async open(
     source: ProcessSource,
-    hides: (record: SourceRecord) => boolean = () => false,
-    bufferBytes?: number,
+    hides: (record: SourceRecord) => boolean = showAll,
+    bufferBytes: number = RECEIVE_BUFFER_BYTES,
   ): Promise<Watch> {
     const watch = new Watch(source, hides, bufferBytes);
     watch.completeness.learnThreads(await source.snapshot());
@@ -103,7 +106,7 @@ Deno.test({
   ...needs({ bpf: true, netlink: true, programs: ["gcc"] }),
   async fn() {
     for (const open of [openEbpfSource, openTracepointSource]) {
-      using watch = await Watch.open(open({ ringBytes: 32 << 20 }));
+      using watch = await Watch.open(open({ ringBytes: 32 << 20, environment: [] }));
       await watch.during(storm(20_000));
       assert.equal(watch.lost, 0);
       const { records_matched, records_missed, records_unconfirmed } = watch.completeness.counters();
@@ -120,7 +123,10 @@ Deno.test({
   ...needs({ bpf: true, netlink: true }),
   async fn() {
     let hidden = 0;
-    using watch = await Watch.open(openEbpfSource(), (record) => record.kind !== "loss" && record.pid === hidden);
+    using watch = await Watch.open(
+      openEbpfSource({ ringBytes: 8 << 20, environment: [] }),
+      (record) => record.kind !== "loss" && record.pid === hidden,
+    );
     const child = new Deno.Command("sleep", { args: ["0.2"] }).spawn();
     hidden = child.pid;
     await watch.during(child.status);
@@ -139,7 +145,7 @@ Deno.test({
   name: "what a ring of one page cannot hold is exactly what the second source saw alone, and no suspicion",
   ...needs({ bpf: true, netlink: true, programs: ["gcc"] }),
   async fn() {
-    using watch = await Watch.open(openEbpfSource({ ringBytes: 4_096 }));
+    using watch = await Watch.open(openEbpfSource({ ringBytes: 4_096, environment: [] }));
     await watch.during(storm(3_000));
     const { records_missed, records_unconfirmed, missed_and_counted } = watch.completeness.counters();
     assert.ok(watch.lost > 0, "the ring was full");
@@ -152,7 +158,7 @@ Deno.test({
   name: "what the second source cannot hold makes a time incomparable, and accuses nobody",
   ...needs({ bpf: true, netlink: true, programs: ["gcc"] }),
   async fn() {
-    using watch = await Watch.open(openEbpfSource({ ringBytes: 32 << 20 }), () => false, 4_096);
+    using watch = await Watch.open(openEbpfSource({ ringBytes: 32 << 20, environment: [] }), showAll, 4_096);
     await watch.during(storm(3_000));
     assert.deepEqual(watch.found.flatMap(({ differences, gaps }) => [...differences, ...gaps]), []);
     assert.match(watch.found.flatMap(({ notices }) => notices).join(), /the socket of netlink was full/);
@@ -192,7 +198,7 @@ Deno.test({
   async fn() {
     await using program = await compileC(THREADS, ["-pthread"]);
     await using child = await compileC(TINY, ["-static", "-nostdlib"]);
-    using watch = await Watch.open(openEbpfSource());
+    using watch = await Watch.open(openEbpfSource({ ringBytes: 8 << 20, environment: [] }));
     const run = async (): Promise<void> => {
       assert.ok((await new Deno.Command(program.path, { args: [child.path] }).output()).success);
     };
