@@ -11,6 +11,7 @@ import { bootTag, processId } from "../proto/identity.ts";
 import type { ProcessEvent, Severity } from "../proto/process_event.ts";
 import { Contexts, type Names } from "./contexts.ts";
 import { EventMaker, nullIfZero, type Usage } from "./event_maker.ts";
+import { type Execution, EXECUTION_CHECKS } from "./executions.ts";
 import { type Ids, Redactor } from "./images.ts";
 import type { Clock } from "./kernel/clock.ts";
 import { KnownChanges } from "./known_changes.ts";
@@ -152,6 +153,16 @@ export class ProcessBook {
     if (process.reported === "no") this.pushStart(process, process.startTime, "fork", []);
     this.pushStop(process, before, reason, null);
     this.table.end(process, before);
+  }
+
+  /** Marks what is suspicious in the start of a program that was just reported. */
+  suspectExecution(execution: Execution, time: number): void {
+    const { process } = execution;
+    if (this.isLeftOut(process)) return;
+    for (const check of EXECUTION_CHECKS) {
+      const judgement = check(execution);
+      if (judgement !== null) this.#events.push(this.maker.suspicious(process, time, { bit: 0, ...judgement }));
+    }
   }
 
   /**

@@ -55,6 +55,7 @@ export class Snapshots {
     for (const process of added) {
       book.adopt(process, process.ppid);
       book.pushStart(process, takenAt, "snapshot", []);
+      book.suspectExecution({ process, before: null, setsUserId: null, stdinFamily: null, isLate: true }, takenAt);
     }
     for (const entry of entries) {
       const process = book.table.get(entry.pid);
