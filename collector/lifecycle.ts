@@ -94,6 +94,11 @@ export class Lifecycle {
     return this.#book.table.bytes;
   }
 
+  /** Suspicious executions that were so many of one program that they were only counted. */
+  get repeated(): number {
+    return this.#book.repeated;
+  }
+
   /** Secrets masked since the start. */
   get masked(): number {
     return this.#book.redactor.masked;

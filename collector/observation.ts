@@ -300,6 +300,7 @@ export class Observation {
         exit_lost: lost.exit,
         ...this.options.completeness.counters(),
         hidden_processes: this.#hidden,
+        suspicious_repeated: this.lifecycle.repeated,
         overruns,
         damaged_records: damaged,
         record_faults: this.#faults,

@@ -17,6 +17,7 @@ import type { Clock } from "./kernel/clock.ts";
 import { KnownChanges } from "./known_changes.ts";
 import { ProcessTable, type TableLimits } from "./process_table.ts";
 import type { RedactionMode } from "./redaction_mode.ts";
+import { Repetitions } from "./repetitions.ts";
 import type { ExitRecord, ProcessSource, TableEntry } from "./sources/source.ts";
 import { disguise, impossibleStart, type Suspicion } from "./suspicions.ts";
 import { SAME_START_NS, TrackedProcess, UNKNOWN_IMAGE } from "./tracked_process.ts";
@@ -40,6 +41,7 @@ export class ProcessBook {
   readonly contexts: Contexts;
   readonly changes: KnownChanges = new KnownChanges();
   readonly #options: BookOptions;
+  readonly #repetitions = new Repetitions();
   #events: ProcessEvent[] = [];
   /** A time that has passed, so that most starts need no look at the clock. */
   #passed = 0;
@@ -60,9 +62,19 @@ export class ProcessBook {
     return events;
   }
 
+  /** Suspicious executions that were counted and not told: see {@linkcode Repetitions}. */
+  get repeated(): number {
+    return this.#repetitions.omitted;
+  }
+
   /** Has events wait that were taken, in another order. */
   putBack(events: ProcessEvent[]): void {
     this.#events = events;
+  }
+
+  /** Nanoseconds since boot. */
+  get now(): number {
+    return this.#options.clock.bootTimeNs();
   }
 
   /** Whether a process is one that the operator does not want to hear of. */
@@ -161,7 +173,11 @@ export class ProcessBook {
     if (this.isLeftOut(process)) return;
     for (const check of EXECUTION_CHECKS) {
       const judgement = check(execution);
-      if (judgement !== null) this.#events.push(this.maker.suspicious(process, time, { bit: 0, ...judgement }));
+      if (judgement === null) continue;
+      const reason = this.#repetitions.judge(judgement, process.image.executablePath ?? "", time);
+      if (reason !== null) {
+        this.#events.push(this.maker.suspicious(process, time, { bit: 0, severity: judgement.severity, reason }));
+      }
     }
   }
 

@@ -53,6 +53,7 @@ export class Records {
     const parent = book.adopt(process, record.ppid);
     if (parent !== null) {
       takeIds(process, parent);
+      if (time <= parent.idsUntil) process.idsUntil = Infinity;
       process.context = book.contexts.ofChild(parent.context, record.pidNamespace);
       process.kernelThread = parent.kernelThread;
       book.table.replaceImage(process, parent.image);
@@ -86,7 +87,8 @@ export class Records {
     const isFirst = process.reported === "no";
     const isInBaseline = process.reported === "baseline" && time <= process.imageSince;
     const changed = isFirst ? [] : changesOf(process, process.image, image, record);
-    const before = rightsOf(process);
+    const before = time > process.idsUntil ? rightsOf(process) : null;
+    process.idsUntil = 0;
     process.image = image;
     takeIds(process, record);
     process.context = book.contexts.of(record.context, record);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { ProcessEvent } from "../../proto/process_event.ts";
+import { MOST_A_MINUTE } from "../../collector/repetitions.ts";
 import type { ExecRecord, RawContext } from "../../collector/sources/source.ts";
 import { entry, exec, fork, MS, RAW_CONTEXT, S, TestWorld } from "../support/lifecycle_world.ts";
 
@@ -125,4 +126,46 @@ Deno.test("a name that only kernel threads have is marked on a process that runs
   for (const name of ["irqbalance", "mdadm", "kmod", "kwin_x11", "kdeinit5", "migrate"]) {
     assert.deepEqual(judged({ name }), [], name);
   }
+});
+
+Deno.test("ids of a table that was read after the record was made accuse nobody", () => {
+  const user = { userId: 64_172, effectiveUserId: 64_172 };
+  const context = { ...RAW_CONTEXT, savedUserId: 64_172, effectiveCapabilities: 0 };
+  const root = { userId: 0, effectiveUserId: 0, setsUserId: false };
+  const world = new TestWorld();
+  world.nowNs = 90 * S;
+  // setpriv begins, and has become another user when the table is read; the record of its own start comes after that.
+  world.receive(exec(5, 1, 10 * S, root), fork(50, 5, 20 * S)).events();
+  world.lifecycle.reconcile([
+    entry(5, 10 * S, { ...user, context }),
+    entry(50, 20 * S, { ...user, context }),
+  ], 21 * S);
+  world.receive(exec(50, 5, 22 * S, { ...root, startTime: 20 * S }));
+  // Nor does a child that its parent made before it became that user.
+  world.receive(fork(51, 5, 23 * S), exec(51, 5, 95 * S, { ...root, startTime: 23 * S }));
+  assert.deepEqual(marks(world.events()), []);
+  world.nowNs = 100 * S;
+  world.receive(fork(52, 5, 95 * S), exec(52, 5, 96 * S, { ...root, startTime: 95 * S }));
+  assert.deepEqual(marks(world.events()).map(([pid]) => pid), [52], "after the table it is known");
+});
+
+Deno.test("a program that is begun again and again is marked some times a minute, and counted", () => {
+  const world = new TestWorld();
+  const begin = (first: number, count: number, time: number, path = "/tmp/x"): Mark[] => {
+    for (let pid = first; pid < first + count; pid++) {
+      world.receive(exec(pid, 1, time * S, { executablePath: path, startTime: time * S }));
+    }
+    return marks(world.events());
+  };
+  const reason = "it runs from /tmp, where everybody may write: /tmp/x";
+  const told = begin(1_000, 500, 10);
+  assert.equal(told.length, MOST_A_MINUTE);
+  assert.ok(told.every(([, , said]) => said === reason));
+  assert.equal(world.lifecycle.repeated, 500 - MOST_A_MINUTE);
+  assert.equal(begin(2_000, 1, 11, "/tmp/y").length, 1, "another program is another matter");
+  assert.deepEqual(begin(3_000, 2, 70), [
+    [3_000, "medium", `${reason}; ${500 - MOST_A_MINUTE} more times in the minutes before`],
+    [3_001, "medium", reason],
+  ]);
+  assert.equal(begin(4_000, 50, 71, "/memfd:x (deleted)").length, 50, "what is worse is always told");
 });
