@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { MAX_NAMED } from "../../collector/completeness.ts";
+import { MAX_NAMED } from "../../collector/round.ts";
 import { CompletenessWorld, type Said } from "../support/completeness_world.ts";
 import { entry, exit, MS, S } from "../support/lifecycle_world.ts";
 

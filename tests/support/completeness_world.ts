@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { Completeness, type CompletenessOptions, type Findings } from "../../collector/completeness.ts";
+import { Completeness, type CompletenessOptions } from "../../collector/completeness.ts";
+import type { Findings } from "../../collector/round.ts";
 import type { SourceRecord, TableEntry } from "../../collector/sources/source.ts";
 import { EXEC, EXIT, FORK, type Receive, type Witness, type WitnessReading } from "../../collector/witness.ts";
 import { exec, exit, fork, S } from "./lifecycle_world.ts";
