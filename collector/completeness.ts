@@ -18,7 +18,7 @@ import { HourlyTally, shareOf } from "./hourly_tally.ts";
 import { type Findings, Round } from "./round.ts";
 import type { ProcessSource, SourceRecord, TableEntry } from "./sources/source.ts";
 import { type Unmatched, UnmatchedRecords } from "./unmatched.ts";
-import { EXEC, EXIT, FORK, KINDS, type OpenedWitness, type Witness } from "./witness.ts";
+import { EXEC, EXIT, FORK, KINDS, type OpenedWitness, type Witness, type WitnessReading } from "./witness.ts";
 
 /** Nanoseconds after the second source began in which a record of one may be too old for the other. */
 const SETTLING_NS = 1e9;
@@ -60,6 +60,8 @@ export class Completeness {
   #wasBlind = false;
   #whole = true;
   #wantsThreads = true;
+  /** Why the second source can no longer be read. */
+  #failure: string | null = null;
   #nextRead = 0;
   #nextRound = 0;
   #rounds = 0;
@@ -72,7 +74,7 @@ export class Completeness {
 
   /** Takes a record of the first source. */
   first(record: SourceRecord): void {
-    if (this.#witness === null) return;
+    if (this.#witness === null || this.#failure !== null) return;
     switch (record.kind) {
       case "fork":
         return this.#take(0, FORK, record.pid, record.time);
@@ -109,8 +111,13 @@ export class Completeness {
    */
   advance(now: number, bootTime: number): Findings | null {
     const witness = this.#witness;
-    if (witness === null || (now < this.#nextRead && now < this.#nextRound)) return null;
+    if (witness === null || this.#failure !== null) return null;
+    if (now < this.#nextRead && now < this.#nextRound) return null;
     this.#read(witness);
+    if (this.#failure !== null) {
+      const notices = [`completeness is no longer proven: ${this.#failure}`];
+      return { differences: [], gaps: [], notices };
+    }
     this.#nextRead = this.#whole ? now + READ_MS : now;
     if (this.#nextRound === 0) this.#nextRound = now + this.#options.intervalMs / 2;
     // Not before everything of the round was read from both.
@@ -123,6 +130,7 @@ export class Completeness {
   status(now: number): CompletenessStatus {
     const { opened, source } = this.#options;
     if (opened.witness === null) return { state: "unproven", detail: `not proven: ${opened.reason}` };
+    if (this.#failure !== null) return { state: "unproven", detail: `not proven any more: ${this.#failure}` };
     if (this.#rounds < 2) return { state: "unproven", detail: "not proven yet: the comparison has just begun" };
     const hour = this.#tally.lastHour(now);
     const words = [
@@ -174,7 +182,15 @@ export class Completeness {
   }
 
   #read(witness: Witness): void {
-    const { whole, overrun } = witness.read(this.#second);
+    let reading: WitnessReading;
+    try {
+      reading = witness.read(this.#second);
+    } catch (error) {
+      // The first source is what counts: without the second one it goes on, unproven.
+      this.#failure = error instanceof Error ? error.message : String(error);
+      return;
+    }
+    const { whole, overrun } = reading;
     this.#whole = whole;
     if (!overrun) return;
     this.#blind = BLIND_ROUNDS;

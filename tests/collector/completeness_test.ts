@@ -156,6 +156,20 @@ Deno.test("tasks that the kernel counted and no source told of are a gap of the 
   assert.equal(world.completeness.status(world.now).state, "differs");
 });
 
+Deno.test("a second source that fails is given up and said once, and the first goes on", () => {
+  const world = new CompletenessWorld();
+  world.witness.read = () => {
+    throw new Error("recvmmsg failed: EBADF");
+  };
+  assert.deepEqual(world.round()!.notices, ["completeness is no longer proven: recvmmsg failed: EBADF"]);
+  world.first(...life(500));
+  for (let round = 0; round < 3; round++) assert.equal(world.round(), null);
+  assert.deepEqual(world.completeness.status(world.now), {
+    state: "unproven",
+    detail: "not proven any more: recvmmsg failed: EBADF",
+  });
+});
+
 Deno.test("Completeness without a second source says that nothing is proven, and why", () => {
   const world = new CompletenessWorld({ opened: { witness: null, reason: "socket failed: EPERM: not permitted" } });
   world.first(...life(500));
