@@ -1,0 +1,210 @@
+/**
+ * Fuzzy hashes of files, and how alike two of them are, as ssdeep has them.
+ *
+ * A rolling hash over seven bytes cuts the input into pieces where its content says so, and each piece leaves one
+ * character: a changed place changes the characters near it and no others. Two digests are alike as far as the one can be
+ * edited into the other.
+ *
+ * Source: Kornblum, "Identifying almost identical files using context triggered piecewise hashing" (2006), in the form of
+ * ssdeep 2.14 (`fuzzy.c`), whose digests and scores these are.
+ *
+ * @module
+ */
+
+/** Characters of a digest's first half at most. */
+const LENGTH = 64;
+const SMALLEST_BLOCK = 3;
+/** The sizes of blocks are the smallest times the powers of two below this one. */
+const SIZES = 31;
+const WINDOW = 7;
+/** A digest keeps six bits of each piece's FNV hash, and six bits depend on no others. */
+const FNV_START = 0x27, FNV_PRIME = 0x13, SIX_BITS = 0x3f;
+const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+/** No character yet. */
+const NONE = 0xff;
+
+/** The digest for one size of blocks so far. Characters are six-bit numbers until the end. */
+class Digest {
+  readonly characters = new Uint8Array(LENGTH).fill(NONE);
+  length = 0;
+  /** The digest's second half is half as long: what its last character would be. */
+  halfLast = NONE;
+}
+
+/** Makes the digest of bytes that come in pieces. */
+export class FuzzyHasher {
+  /** By size of blocks, smallest first. */
+  readonly #digests: Digest[] = [new Digest()];
+  /** The hash of the current piece for each size, and the one for a second half. */
+  readonly #hashes = new Uint8Array(SIZES).fill(FNV_START);
+  readonly #halfHashes = new Uint8Array(SIZES).fill(FNV_START);
+  readonly #window = new Uint8Array(WINDOW);
+  #at = 0;
+  #sum = 0;
+  #weighted = 0;
+  #shifted = 0;
+  #size = 0;
+  /** Smaller sizes than this cannot be chosen any more. */
+  #first = 0;
+  #border = SMALLEST_BLOCK * LENGTH;
+  #mask = 0;
+  /** The hash for the size after the largest, once it is needed. */
+  #lastHash: number | null = null;
+
+  /** Takes the next bytes. */
+  update(bytes: Uint8Array): void {
+    this.#size += bytes.length;
+    const hashes = this.#hashes, halfHashes = this.#halfHashes, window = this.#window;
+    let at = this.#at, sum = this.#sum, weighted = this.#weighted, shifted = this.#shifted;
+    let first = this.#first, end = this.#digests.length;
+    for (let position = 0; position < bytes.length; position++) {
+      const byte = bytes[position]!;
+      weighted = (weighted - sum + WINDOW * byte) | 0;
+      sum = (sum + byte - window[at]!) | 0;
+      window[at] = byte;
+      at = at === WINDOW - 1 ? 0 : at + 1;
+      shifted = shifted << 5 ^ byte;
+      for (let i = first; i < end; i++) {
+        hashes[i] = (hashes[i]! * FNV_PRIME ^ byte) & SIX_BITS;
+        halfHashes[i] = (halfHashes[i]! * FNV_PRIME ^ byte) & SIX_BITS;
+      }
+      if (this.#lastHash !== null) this.#lastHash = (this.#lastHash * FNV_PRIME ^ byte) & SIX_BITS;
+      // A piece of the smallest size ends where the rolling hash is -1 modulo that size, one of twice the size where the
+      // quotient is even as well, and so on.
+      const next = ((sum + weighted + shifted) >>> 0) + 1;
+      if (next % SMALLEST_BLOCK !== 0 || next === 0x1_0000_0000) continue;
+      const quotient = next / SMALLEST_BLOCK;
+      if ((quotient & this.#mask) !== 0) continue;
+      this.#endPieces(quotient >>> first);
+      first = this.#first;
+      end = this.#digests.length;
+    }
+    this.#at = at;
+    this.#sum = sum;
+    this.#weighted = weighted;
+    this.#shifted = shifted;
+  }
+
+  /** `SIZE:FIRST:SECOND`: the block size, the digest for it and the one for twice the size. */
+  digest(): string {
+    const digests = this.#digests;
+    let index = this.#first;
+    while (blockSize(index) * LENGTH < this.#size && index < SIZES - 1) index++;
+    index = Math.min(index, digests.length - 1);
+    while (index > this.#first && digests[index]!.length < LENGTH / 2) index--;
+    const first = digests[index]!, second = digests[index + 1];
+    // Whether bytes came after the last piece that ended.
+    const isOpen = ((this.#sum + this.#weighted + this.#shifted) >>> 0) !== 0;
+    const tail = isOpen ? this.#hashes[index]! : first.characters[first.length]!;
+    const halfTail = second === undefined
+      ? isOpen ? (index === 0 ? this.#hashes[0]! : this.#lastHash!) : NONE
+      : isOpen
+      ? this.#halfHashes[index + 1]!
+      : second.halfLast;
+    const halfLength = Math.min(second?.length ?? 0, LENGTH / 2 - 1);
+    return `${blockSize(index)}:${text(first, first.length, tail)}:${text(second ?? first, halfLength, halfTail)}`;
+  }
+
+  #endPieces(quotient: number): void {
+    for (let i = this.#first; i < this.#digests.length; i++, quotient >>>= 1) {
+      this.#endPiece(i);
+      if ((quotient & 1) === 1) return;
+    }
+  }
+
+  #endPiece(index: number): void {
+    const digest = this.#digests[index]!;
+    if (digest.length === 0) this.#addSize();
+    digest.characters[digest.length] = this.#hashes[index]!;
+    digest.halfLast = this.#halfHashes[index]!;
+    if (digest.length === LENGTH - 1) return this.#dropSmallest(); // all that follows is one last piece
+    digest.length++;
+    this.#hashes[index] = FNV_START;
+    if (digest.length < LENGTH / 2) {
+      this.#halfHashes[index] = FNV_START;
+      digest.halfLast = NONE;
+    }
+  }
+
+  #addSize(): void {
+    const next = this.#digests.length;
+    if (next === SIZES) this.#lastHash ??= this.#hashes[next - 1]!;
+    else {
+      this.#hashes[next] = this.#hashes[next - 1]!;
+      this.#halfHashes[next] = this.#halfHashes[next - 1]!;
+      this.#digests.push(new Digest());
+    }
+  }
+
+  #dropSmallest(): void {
+    if (this.#digests.length - this.#first < 2 || this.#border >= this.#size) return;
+    if (this.#digests[this.#first + 1]!.length < LENGTH / 2) return;
+    this.#first++;
+    this.#border *= 2;
+    this.#mask = this.#mask * 2 + 1;
+  }
+}
+
+function blockSize(index: number): number {
+  return SMALLEST_BLOCK * 2 ** index;
+}
+
+function text(digest: Digest, length: number, tail: number): string {
+  let characters = "";
+  for (let i = 0; i < length; i++) characters += ALPHABET[digest.characters[i]!];
+  return tail === NONE ? characters : characters + ALPHABET[tail]!;
+}
+
+/**
+ * How alike the inputs of two digests are, from 0 (nothing in common that can be told) to 100; `null` when one of the
+ * texts is no digest.
+ */
+export function similarity(left: string, right: string): number | null {
+  const a = parseDigest(left), b = parseDigest(right);
+  if (a === null || b === null) return null;
+  if (a.size === b.size) {
+    if (a.first === b.first && a.second === b.second) return 100;
+    return Math.max(score(a.first, b.first, a.size), score(a.second, b.second, 2 * a.size));
+  }
+  if (2 * a.size === b.size) return score(a.second, b.first, b.size);
+  if (a.size === 2 * b.size) return score(a.first, b.second, a.size);
+  return 0;
+}
+
+const DIGEST = /^(\d{1,10}):([A-Za-z0-9+/]{0,64}):([A-Za-z0-9+/]{0,64})$/;
+
+function parseDigest(digest: string): { size: number; first: string; second: string } | null {
+  const [, size, first, second] = DIGEST.exec(digest) ?? [];
+  if (size === undefined) return null;
+  // Long runs of one character say little.
+  const shorten = (part: string): string => part.replace(/(.)\1{3,}/g, "$1$1$1");
+  return { size: Number(size), first: shorten(first!), second: shorten(second!) };
+}
+
+function score(left: string, right: string, size: number): number {
+  if (!haveCommonPart(left, right)) return 0;
+  const scaled = Math.floor(distance(left, right) * LENGTH / (left.length + right.length));
+  const alike = 100 - Math.floor(100 * scaled / LENGTH);
+  // Where blocks are small a match of few characters must not look great.
+  return Math.min(alike, Math.floor(size / SMALLEST_BLOCK) * Math.min(left.length, right.length));
+}
+
+/** Whether a window of one is somewhere in the other. */
+function haveCommonPart(left: string, right: string): boolean {
+  for (let at = 0; at + WINDOW <= left.length; at++) if (right.includes(left.slice(at, at + WINDOW))) return true;
+  return false;
+}
+
+/** Least cost of edits: 1 for a character put in or taken out, 2 for another in its place. */
+function distance(left: string, right: string): number {
+  let row = Array.from({ length: right.length + 1 }, (_, i) => i);
+  for (let i = 0; i < left.length; i++) {
+    const next = [i + 1];
+    for (let j = 0; j < right.length; j++) {
+      const replaced = row[j]! + (left[i] === right[j] ? 0 : 2);
+      next.push(Math.min(row[j + 1]! + 1, next[j]! + 1, replaced));
+    }
+    row = next;
+  }
+  return row[right.length]!;
+}
