@@ -6,8 +6,13 @@
  *
  * @module
  */
-import type { AgentStatus, CollectorStatus, TierStatus } from "../proto/status.ts";
-import { STALE_AFTER_MS } from "../proto/status.ts";
+import {
+  type AgentStatus,
+  type CollectorStatus,
+  REDACTION_ON,
+  STALE_AFTER_MS,
+  type TierStatus,
+} from "../proto/status.ts";
 import type { GapSummary } from "./coverage.ts";
 import { gapWords } from "./coverage.ts";
 import type { Statuses, StatusReading } from "./status_reader.ts";
@@ -111,6 +116,7 @@ function collectorFindings(status: CollectorStatus): Finding[] {
   for (const source of active) {
     for (const missed of source.misses) add(`not all is seen by source ${source.name}: ${missed}`);
   }
+  if (status.redaction !== REDACTION_ON) add(`redaction is ${status.redaction || "not spoken of by the collector"}`);
   if (!status.connected) add("the collector is not connected to the agent");
   if (status.queuedEvents > LONG_QUEUE) add(`${counted(status.queuedEvents, "event")} wait for the agent`);
   return findings;

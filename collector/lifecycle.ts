@@ -22,6 +22,7 @@ import { EventMaker, nullIfZero } from "./event_maker.ts";
 import { changesOf, type Ids, Redactor } from "./images.ts";
 import { type Clock, kernelClock } from "./kernel/clock.ts";
 import { ProcessTable, TABLE_LIMITS, type TableLimits } from "./process_table.ts";
+import type { RedactionMode } from "./redaction_mode.ts";
 import type { ExecRecord, ExitRecord, ForkRecord, ProcessSource, SourceRecord, TableEntry } from "./sources/source.ts";
 import { SAME_START_NS, TrackedProcess, UNKNOWN_IMAGE } from "./tracked_process.ts";
 import { groupName, userName } from "./users.ts";
@@ -35,6 +36,8 @@ export interface LifecycleOptions {
   readonly names?: Names;
   readonly clock?: Clock;
   readonly limits?: TableLimits;
+  /** How secrets are masked; without it they are, and all marks are alike. */
+  readonly redaction?: RedactionMode;
 }
 
 export interface Flushed {
@@ -47,7 +50,7 @@ export class Lifecycle {
   readonly #source: Pick<ProcessSource, "description" | "look">;
   readonly #clock: Clock;
   readonly #table: ProcessTable;
-  readonly #redactor = new Redactor();
+  readonly #redactor: Redactor;
   readonly #maker: EventMaker;
   readonly #contexts: Contexts;
   /** Processes that were forked and not yet reported, oldest first; those reported meanwhile are skipped. */
@@ -63,7 +66,8 @@ export class Lifecycle {
     this.#table = new ProcessTable(options.limits ?? TABLE_LIMITS);
     const names = options.names ?? { userName, groupName };
     this.#maker = new EventMaker(options.source.description.name, names.userName);
-    this.#contexts = new Contexts(names);
+    this.#redactor = new Redactor(options.redaction ?? { kind: "unkeyed", reason: "none was given" });
+    this.#contexts = new Contexts(names, this.#redactor);
     this.#maker.begin(this.#clock.bootOffsetMs());
   }
 

@@ -16,6 +16,7 @@ import { Outbox } from "./outbox.ts";
 import { peerCheck } from "./peer_check.ts";
 import { Publisher } from "./publisher.ts";
 import { answerRequest } from "./requests.ts";
+import { describeRedaction, openRedaction } from "./redaction_mode.ts";
 import { selftest } from "./selftest.ts";
 import { openBestSource, sourceStatuses } from "./sources/ladder.ts";
 import { gapSince, readStatus } from "./status_file.ts";
@@ -43,6 +44,7 @@ async function main(): Promise<void> {
   const settings = loadSettings({ flags, env, readFile: readFileIfThere });
   const layout = stateLayout(settings.stateDir);
   const token = readToken(layout.token);
+  const redaction = openRedaction(settings, layout.redactionKey);
   const bootId = readBootId();
 
   // 2. Open what needs privilege.
@@ -72,7 +74,7 @@ async function main(): Promise<void> {
   }
 
   // 5. The pipeline, in the order data moves.
-  const lifecycle = new Lifecycle({ bootId, source });
+  const lifecycle = new Lifecycle({ bootId, source, redaction });
   const publisher = new Publisher(outbox, {
     socket: settings.brokerSocket,
     token,
@@ -90,10 +92,12 @@ async function main(): Promise<void> {
     bootId,
     userId: confinement.userId,
     confinement: confinement.proof,
+    redaction: describeRedaction(redaction),
     sources: () => sourceStatuses(opened),
     statusFile: layout.collectorStatus,
     snapshotIntervalMs: settings.collector.snapshotIntervalMs,
   });
+  if (redaction.kind !== "keyed") observation.notice(`redaction is ${describeRedaction(redaction)}`);
   for (const { name, reason } of opened.unavailable) console.error(`collector: no ${name} source: ${reason}`);
   const processes = await observation.begin();
   const seconds = performance.now() / 1000;

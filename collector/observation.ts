@@ -36,6 +36,7 @@ export interface ObservationOptions {
   readonly bootId: string;
   readonly userId: number;
   readonly confinement: string;
+  readonly redaction: string;
   /** What was opened, what was not, and what cannot be seen: asked again all the time, as a source may learn it late. */
   readonly sources: () => SourceStatus[];
   readonly statusFile: string;
@@ -85,13 +86,14 @@ export class Observation {
     let pause = PAUSES[0]!.ms;
     while (!this.#stopping) {
       await this.source.wait(MAX_WAIT_MS);
-      await new Promise((resolve) => setTimeout(resolve, pause));
+      await this.#gather(pause);
       const count = this.#drain();
       pause = PAUSES.find((step) => count < step.below)!.ms;
       const now = Date.now();
       if (this.#snapshotIsDue(now)) this.#snapshot().catch((error) => this.#snapshotFailed(error));
       if (now >= this.#nextStatus) this.#writeStatus("running");
     }
+    await this.#gather(0);
     this.#drain();
   }
 
@@ -113,6 +115,11 @@ export class Observation {
       this.notice(`a ${record.kind} record could not be understood: ${error instanceof Error ? error.message : error}`);
     }
   };
+
+  /** Lets records gather for a while, so that a storm costs few wake-ups. */
+  #gather(ms: number): Promise<void> {
+    return this.source.gather?.(ms) ?? new Promise((resolve) => setTimeout(resolve, ms));
+  }
 
   #drain(): number {
     const count = this.source.drain(this.#receive);
@@ -139,9 +146,10 @@ export class Observation {
     try {
       const takenAt = bootTimeNs();
       const entries = await this.source.snapshot();
+      await this.#gather(0);
       if (this.#stopping) return;
-      // What happened up to the snapshot lies in the source already: with it drained first, whatever the snapshot shows
-      // and the lifecycle does not know was truly missed.
+      // What happened up to the snapshot can be drained now: with that done first, whatever the snapshot shows and the
+      // lifecycle does not know was truly missed.
       this.#drain();
       const states: ProcessState[] = this.lifecycle.reconcile(entries, takenAt);
       this.#drain();
@@ -198,6 +206,7 @@ export class Observation {
       epoch: this.options.epoch,
       sources: this.options.sources(),
       confinement: this.options.confinement,
+      redaction: this.options.redaction,
       connected: this.publisher.connected,
       lastSequence: this.outbox.lastSequence,
       acknowledgedSequence: this.outbox.acknowledged,

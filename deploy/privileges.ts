@@ -87,7 +87,13 @@ export function tierGrants(tier: Tier, paths: TierPaths): TierGrants {
     case "collector":
       return {
         // Deno asks for read and write of a socket's path to connect to it.
-        read: unique([checkedPath(layout.collector), checkedPath(layout.token), socket, ...configuration]),
+        read: unique([
+          checkedPath(layout.collector),
+          checkedPath(layout.token),
+          layout.redactionKey,
+          socket,
+          ...configuration,
+        ]),
         write: unique([layout.collector, socket]),
         net: [`unix:${socket}`],
         env: [SETTINGS_VARIABLES],
@@ -191,6 +197,8 @@ export interface OwnedDirectory {
 
 /** Mode of the token, owned by the supervisor's user and the bus. */
 export const TOKEN_MODE = 0o640;
+/** Mode of the keys, owned by the supervisor's user: as root the collector reads them before it is somebody else. */
+export const KEY_MODE = 0o400;
 /** What the daemons create is readable for their group and closed to others. */
 export const TIER_UMASK = 0o027;
 
@@ -205,7 +213,14 @@ export function ownership(layout: StateLayout, who: Principals): OwnedDirectory[
     { path: layout.collector, owner: who.collector, group: who.readerGroup, mode: 0o2750 },
     { path: layout.agent, owner: who.agent, group: who.readerGroup, mode: 0o2750 },
     { path: layout.rules, owner: who.supervisor, group: who.readerGroup, mode: 0o755 },
+    // Not in the collector's own directory, where it could put another key in the place of ours.
+    { path: layout.keys, owner: who.supervisor, group: keyGroup(who), mode: 0o700 },
   ];
+}
+
+/** The group of the keys: root's own, or an ordinary user's. It may do nothing with them. */
+export function keyGroup(who: Principals): number {
+  return who.supervisor === 0 ? 0 : who.busGroup;
 }
 
 // deno-lint-ignore no-control-regex

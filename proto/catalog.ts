@@ -62,7 +62,12 @@ const CONTEXT_COLUMNS: readonly Column[] = [
     "what standard input is: none, file, directory, pipe, socket, tty, null, device, anonymous",
   ),
   column("stdout_kind", "TEXT", "what standard output is"),
-  column("environment", "TEXT", "captured environment variables as a JSON object, secrets masked"),
+  column(
+    "environment",
+    "TEXT",
+    "captured environment variables as a JSON object, secrets masked; a name that is there again is NAME=2, NAME=3; " +
+      "the key =cut is there when variables or ends of values are missing",
+  ),
 ];
 
 const processEvents: Table = {

@@ -119,6 +119,12 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
     default: CAPTURED_VARIABLES,
     text: "environment variables that are captured; a name may end with a star",
   },
+  "collector.redaction": {
+    kind: "choice",
+    values: ["on", "off"],
+    default: "on",
+    text: "masking of secrets; off only in a file that root alone can write",
+  },
   "collector.user": { kind: "name", default: "", text: "user (name or number) that the collector becomes" },
   "collector.group": { kind: "name", default: "", text: "group (name or number) that the collector becomes" },
   "collector.syscall_filter": {
@@ -174,6 +180,7 @@ export interface Settings {
     readonly snapshotIntervalMs: number;
     readonly maxQueuedEvents: number;
     readonly environment: readonly string[];
+    readonly redaction: "on" | "off";
     readonly user: string;
     readonly group: string;
     readonly syscallFilter: "errno" | "kill" | "off";
@@ -461,6 +468,16 @@ function path(raw: unknown, wrong: (expected: string) => ConfigError): string {
   return raw.length > 1 ? raw.replace(/\/+$/, "") : raw;
 }
 
+/** Whoever can set a flag or a variable must not thereby get the secrets of a host into a database. */
+function redaction(value: string, origin: string): "on" | "off" {
+  if (value === "on") return "on";
+  if (origin.startsWith("/")) return "off"; // whose file it is, the collector looks up
+  throw new ConfigError(
+    `${origin}: collector.redaction can be turned off only by a configuration file that root owns; ` +
+      `write it in ${SYSTEM_FILES[0]}, or leave it on`,
+  );
+}
+
 /** Longest path of a Unix socket, from `sun_path` in linux/un.h less its NUL. */
 const MAX_SOCKET_PATH_BYTES = 107;
 
@@ -488,6 +505,7 @@ function shape(values: ReadonlyMap<string, Value>, origins: ReadonlyMap<string, 
       snapshotIntervalMs: number("collector.snapshot_interval_ms"),
       maxQueuedEvents: number("collector.max_queued_events"),
       environment: values.get("collector.environment") as readonly string[],
+      redaction: redaction(text("collector.redaction"), origins.get("collector.redaction")!),
       user: text("collector.user"),
       group: text("collector.group"),
       syscallFilter: text("collector.syscall_filter") as Settings["collector"]["syscallFilter"],

@@ -14,6 +14,9 @@ export interface StateLayout {
   readonly run: string;
   readonly brokerSocket: string;
   readonly token: string;
+  /** Secrets of the installation that outlive a boot, unlike the token. */
+  readonly keys: string;
+  readonly redactionKey: string;
   readonly requests: string;
   readonly collector: string;
   readonly collectorStatus: string;
@@ -33,6 +36,8 @@ export function stateLayout(state: string): StateLayout {
     run,
     brokerSocket: `${run}/broker.sock`,
     token: `${run}/collector.token`,
+    keys: `${state}/keys`,
+    redactionKey: `${state}/keys/redaction.key`,
     requests: `${run}/requests`,
     collector: `${state}/collector`,
     collectorStatus: `${state}/collector/status.pb`,

@@ -13,6 +13,9 @@ export const STATUS_INTERVAL_MS = 1_000;
 /** Age at which a reader calls a status stale. */
 export const STALE_AFTER_MS = 3_000;
 
+/** What a collector says of redaction when all is as it should be. */
+export const REDACTION_ON = "on";
+
 /** What both daemons say. Times are Unix milliseconds, memory bytes, CPU milliseconds. */
 export interface TierStatus {
   readonly bootId: string;
@@ -53,6 +56,8 @@ export interface CollectorStatus extends TierStatus {
   readonly sources: readonly SourceStatus[];
   /** Whether every thread gave up its privileges, in words. */
   readonly confinement: string;
+  /** Whether secrets are masked: {@linkcode REDACTION_ON}, or in words what is not as it should be. */
+  readonly redaction: string;
   readonly connected: boolean;
   readonly lastSequence: number;
   readonly acknowledgedSequence: number;

@@ -79,6 +79,8 @@ export class Store {
   /** The open stream of each collector: one object, so that two connections of it share the watermark. */
   readonly #streams = new Map<string, Stream>();
   #lastCommitTime = 0;
+  /** The schema version that the store had before this start; `null` when it was up to date. */
+  readonly upgradedFrom: number | null;
 
   /**
    * Opens the store, and makes it when there is none. `sinks` are the names that every alert is owed to.
@@ -87,13 +89,15 @@ export class Store {
    */
   constructor(path: string, sinks: readonly string[] = []) {
     this.#lock = lockStore(path);
+    let upgradedFrom: number | null = null;
     try {
-      this.#db = openDatabase(path);
+      this.#db = openDatabase(path, (version) => upgradedFrom = version);
     } catch (error) {
       this.#lock.close();
       throw error;
     }
     this.#path = path;
+    this.upgradedFrom = upgradedFrom;
     this.#sinks = sinks;
     this.#processes = new ProcessTable(this.#db);
     this.#checkpointer = new Checkpointer(this.#db, path);

@@ -135,12 +135,12 @@ export class ProcessConnector {
     }
   }
 
-  /** Hands the events that wait to `receive`, oldest first. */
-  read(receive: (event: ConnectorEvent) => void): Reading {
+  /** Hands the events that wait to `receive`, oldest first, or so many of them that `limit` is reached. */
+  read(receive: (event: ConnectorEvent) => void, limit: number = MAX_MESSAGES): Reading {
     if (this.#closed) return { messages: 0, overruns: 0 };
     const slept = sleptNs();
     let messages = 0, overruns = 0;
-    while (messages < MAX_MESSAGES) {
+    while (messages < limit) {
       const count = libc.recvmmsg(this.#fd, this.#headersAt, BATCH, MSG_DONTWAIT, 0n);
       if (count < 0) {
         const number = errno();
@@ -163,9 +163,14 @@ export class ProcessConnector {
     return { messages, overruns };
   }
 
+  /** Whether messages wait. */
+  get pending(): boolean {
+    return !this.#closed && libc.poll(this.#pollRequest, 1, 0) !== 0;
+  }
+
   /** Resolves when messages wait, or `timeoutMs` has passed. */
   async wait(timeoutMs: number): Promise<void> {
-    if (this.#closed || libc.poll(this.#pollRequest, 1, 0) !== 0) return;
+    if (this.#closed || this.pending) return;
     await libc.pollAsync(this.#pollRequest, 1, timeoutMs);
   }
 

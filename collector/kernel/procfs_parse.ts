@@ -12,6 +12,8 @@ export interface Stat {
   /** The letter of its state. */
   readonly state: number;
   readonly ppid: number;
+  /** Device number of the controlling terminal, 0 for none. */
+  readonly terminal: number;
   readonly flags: number;
   readonly userTicks: number;
   readonly systemTicks: number;
@@ -53,6 +55,7 @@ export function parseStat(bytes: Uint8Array, length: number): Stat | null {
     nameTo: close,
     state: bytes[close + 2]!,
     ppid: fields[0]!,
+    terminal: fields[3]!,
     flags: fields[5]!,
     userTicks: fields[10]!,
     systemTicks: fields[11]!,

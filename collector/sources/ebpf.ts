@@ -57,12 +57,20 @@ const MISSES_INTERVAL_NS = 1e9;
 export interface EbpfOptions {
   /** From one page to 1 GiB; rounded up to a power of two, which the kernel wants. */
   readonly ringBytes?: number;
-  /** Reads the table where the kernel cannot run the iterator. */
-  readonly fallbackSnapshot?: () => TableEntry[];
+  /** What reads the table where the kernel cannot run the iterator. */
+  readonly fallback?: () => TableFallback;
   /** How long the iterator may take before a pass that cannot be held up takes its place. */
   readonly tableDeadlineMs?: number;
   /** Reads the kernel's types; a test gives those of a kernel that it does not run on. */
   readonly readTypes?: () => Btf;
+}
+
+/** Reads processes some other way than by an iterator; see `ProcfsReader`. */
+export interface TableFallback {
+  readonly misses: readonly string[];
+  table(): Promise<TableEntry[]>;
+  look(pid: number): TableEntry | null;
+  close(): void;
 }
 
 /** @throws {SourceUnavailableError} with the reason in words */
@@ -93,20 +101,18 @@ export function openEbpfSource(options: EbpfOptions = {}): ProcessSource {
   }
 }
 
-interface Table {
-  readonly iterator: TaskIterator | null;
-  readonly fallback: (() => TableEntry[]) | null;
-  readonly misses: readonly string[];
-}
+type Table =
+  | { readonly iterator: TaskIterator; readonly fallback: (() => TableFallback) | null }
+  | { readonly iterator: null; readonly fallback: TableFallback; readonly miss: string };
 
-function openTable(btf: Btf, layout: KernelLayout, { fallbackSnapshot, tableDeadlineMs }: EbpfOptions): Table {
-  const fallback = fallbackSnapshot ?? null;
+function openTable(btf: Btf, layout: KernelLayout, options: EbpfOptions): Table {
+  const fallback = options.fallback ?? null;
   try {
-    return { iterator: new TaskIterator(btf, layout, tableDeadlineMs), fallback, misses: [] };
+    return { iterator: new TaskIterator(btf, layout, options.tableDeadlineMs), fallback };
   } catch (error) {
     // Without the right to use bpf at all nothing is left to fall back to.
     if (fallback === null || isRefusal(error)) throw error;
-    return { iterator: null, fallback, misses: [fallbackMiss(error)] };
+    return { iterator: null, fallback: fallback(), miss: fallbackMiss(error) };
   }
 }
 
@@ -173,8 +179,8 @@ class EbpfSource implements ProcessSource {
   }
 
   get description(): SourceDescription {
-    const { iterator, misses } = this.#table;
-    const hindrance = iterator?.hindrance ?? null;
+    const table = this.#table, hindrance = table.iterator?.hindrance ?? null;
+    const misses = table.iterator === null ? [table.miss, ...table.fallback.misses] : [];
     return {
       name: "ebpf",
       sees: "every process from its start to its end, however short, with all its arguments",
@@ -185,31 +191,32 @@ class EbpfSource implements ProcessSource {
 
   async snapshot(): Promise<TableEntry[]> {
     const { iterator, fallback } = this.#table;
-    if (iterator === null) return fallback!();
+    if (iterator === null) return await fallback.table();
     try {
       return await iterator.read();
     } catch (error) {
-      return this.#fallBack(error)();
+      return await this.#fallBack(error).table();
     }
   }
 
   look(pid: number): TableEntry | null {
     const { iterator, fallback } = this.#table;
-    const among = (table: TableEntry[]): TableEntry | null => table.find((entry) => entry.pid === pid) ?? null;
-    if (iterator === null) return among(fallback!());
+    if (iterator === null) return fallback.look(pid);
     try {
       return iterator.readOne(pid);
     } catch (error) {
-      return among(this.#fallBack(error)());
+      return this.#fallBack(error).look(pid);
     }
   }
 
   /** Kernels before 5.19 let nobody without capabilities make an iterator: from then on the table comes from `/proc`. */
-  #fallBack(error: unknown): () => TableEntry[] {
-    const { iterator, fallback } = this.#table;
-    if (fallback === null || this.#closed || !(error instanceof BpfError)) throw error;
-    iterator?.close();
-    this.#table = { iterator: null, fallback, misses: [fallbackMiss(error)] };
+  #fallBack(error: unknown): TableFallback {
+    const table = this.#table;
+    if (table.iterator === null) return table.fallback; // a snapshot and a look failed at once
+    if (table.fallback === null || this.#closed || !(error instanceof BpfError)) throw error;
+    table.iterator.close();
+    const fallback = table.fallback();
+    this.#table = { iterator: null, fallback, miss: fallbackMiss(error) };
     return fallback;
   }
 
@@ -254,7 +261,9 @@ class EbpfSource implements ProcessSource {
     this.#ring.close();
     this.#counters.close();
     for (const descriptor of this.#descriptors) libc.close(descriptor);
-    this.#table.iterator?.close();
+    const { iterator, fallback } = this.#table;
+    if (iterator === null) fallback.close();
+    else iterator.close();
   }
 
   #reportLosses(receive: (record: SourceRecord) => void): void {

@@ -8,11 +8,12 @@
  */
 import type { SourceName } from "../../proto/process_event.ts";
 import type { SourceStatus } from "../../proto/status.ts";
-import { readProcessTable } from "../kernel/procfs.ts";
+import { ProcfsReader } from "../kernel/procfs_reader.ts";
 import { openEbpfSource } from "./ebpf.ts";
 import { openNetlinkSource } from "./netlink.ts";
 import { openProcSource } from "./proc.ts";
 import type { ProcessSource } from "./source.ts";
+import { openTracepointSource } from "./tracepoint.ts";
 import { SourceUnavailableError } from "./unavailable.ts";
 
 export interface LadderOptions {
@@ -32,10 +33,12 @@ export interface OpenedSource {
 
 /** @throws {SourceUnavailableError} when the one that was asked for, or every one, cannot be opened. */
 export function openBestSource(options: LadderOptions): OpenedSource {
+  const { environment } = options;
   const rungs = {
-    ebpf: () => openEbpfSource({ ringBytes: options.ringBytes, fallbackSnapshot: readProcessTable }),
-    netlink: () => openNetlinkSource(),
-    proc: () => openProcSource({ intervalMs: options.pollIntervalMs }),
+    ebpf: () => openEbpfSource({ ringBytes: options.ringBytes, fallback: () => new ProcfsReader({ environment }) }),
+    tracepoint: () => openTracepointSource({ ringBytes: options.ringBytes, environment }),
+    netlink: () => openNetlinkSource({ environment }),
+    proc: () => openProcSource({ intervalMs: options.pollIntervalMs, environment }),
   };
   if (options.choice !== "auto") {
     if (!(options.choice in rungs)) throw new SourceUnavailableError(options.choice, "it is not built yet");

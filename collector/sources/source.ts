@@ -154,6 +154,11 @@ export interface ProcessSource {
    * Resolves when records wait or `timeoutMs` has passed. Polling sources resolve when their next snapshot is due.
    */
   wait(timeoutMs: number): Promise<void>;
+  /**
+   * Waits for `ms` and, for some rungs, for records that are not whole yet: when it resolves, everything from before can
+   * be drained. Only on rungs whose records want reading on meanwhile; others just wait.
+   */
+  gather?(ms: number): Promise<void>;
   /** Received and lost records by kind, since start. */
   counters(): SourceCounters;
   close(): void;

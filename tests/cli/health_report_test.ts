@@ -67,6 +67,8 @@ Deno.test("assess() names what is not seen, not kept, not judged", () => {
     "degraded",
     /no event source/,
   );
+  finds({ collector: { redaction: "off by /etc/x: secrets are stored" } }, "degraded", /redaction is off by \/etc\/x/);
+  finds({ collector: { redaction: "" } }, "degraded", /redaction is not spoken of by the collector/);
   finds({ collector: { queuedEvents: 20_000 } }, "degraded", /20,000 events wait/);
   finds({ agent: { state: "starting" } }, "degraded", /agent is starting/);
   const rejected = { ...AGENT.rules[0]!, id: "other", state: "rejected" };

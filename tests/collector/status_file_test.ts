@@ -18,6 +18,7 @@ const STATUS: CollectorStatus = {
   epoch: "epoch-1",
   sources: [],
   confinement: "",
+  redaction: "on",
   connected: true,
   lastSequence: 9,
   acknowledgedSequence: 7,

@@ -27,7 +27,13 @@ const paths: TierPaths = {
 
 Deno.test("tierGrants() grants exactly what the table says", () => {
   assert.deepEqual(tierGrants("collector", paths), {
-    read: ["/s/collector", "/s/run/collector.token", "/s/run/broker.sock", "/s/config.yaml"],
+    read: [
+      "/s/collector",
+      "/s/run/collector.token",
+      "/s/keys/redaction.key",
+      "/s/run/broker.sock",
+      "/s/config.yaml",
+    ],
     write: ["/s/collector", "/s/run/broker.sock"],
     net: ["unix:/s/run/broker.sock"],
     env: ["DAEMONEYE_*"],
@@ -124,5 +130,6 @@ Deno.test("ownership() gives a daemon its own directory and nothing beside it", 
     "/s/collector 1:11 2750",
     "/s/agent 2:11 2750",
     "/s/rules 0:11 755",
+    "/s/keys 0:0 700",
   ]);
 });

@@ -139,7 +139,7 @@ Deno.test("secrets in arguments are in no file and no output", async () => {
     await run(`${directory}/mysql`, [`-p${secret}`, marker]);
     await Deno.remove(directory, { recursive: true });
   }
-  const masked = "SELECT count(*) FROM process_events WHERE command_line LIKE ? AND command_line LIKE '%[REDACTED]%'";
+  const masked = "SELECT count(*) FROM process_events WHERE command_line LIKE ? AND command_line LIKE '%[REDACTED:%'";
   await world.until(
     "the masked command lines are stored",
     () => world.count(masked, `%${marker}%`) >= (kernel.ignore ? 4 : 5),

@@ -36,6 +36,7 @@ const COLLECTOR: CollectorStatus = {
     unknownColumns: ["inode"],
   }],
   confinement: "all threads",
+  redaction: "on",
   connected: true,
   lastSequence: 2 ** 40 - 1,
   acknowledgedSequence: 12,

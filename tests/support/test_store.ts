@@ -213,6 +213,7 @@ export const COLLECTOR: CollectorStatus = {
     unknownColumns: [],
   }],
   confinement: "no capabilities, user 997, seccomp on",
+  redaction: "on",
   connected: true,
   lastSequence: 500,
   acknowledgedSequence: 500,

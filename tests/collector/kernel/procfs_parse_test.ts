@@ -38,6 +38,7 @@ Deno.test("parseStat() reads a recorded line", () => {
     nameTo: 12,
     state: "S".charCodeAt(0),
     ppid: 17718,
+    terminal: 0,
     flags: 4194304,
     userTicks: 12,
     systemTicks: 34,

@@ -614,11 +614,18 @@ Deno.test({
       btf.functionId = () => null;
       return btf;
     };
-    using watch = new Watch({ fallbackSnapshot: () => [entry], readTypes });
+    const fallback = {
+      misses: ["and not all of it"],
+      table: () => Promise.resolve([entry]),
+      look: (pid: number) => pid === entry.pid ? entry : null,
+      close: () => {},
+    };
+    using watch = new Watch({ fallback: () => fallback, readTypes });
     equal(await watch.source.snapshot(), [entry]);
     equal([watch.source.look(4_000_001), watch.source.look(4_000_002)], [entry, null]);
     equal(watch.source.description.misses, [
       "The process table is read from /proc, not by an iterator: This kernel has no bpf_iter_task",
+      "and not all of it",
     ]);
     equal(one((await watch.run("/bin/true", ["x"])).execs).argv, argvOf("/bin/true", "x"));
     throws(() => openEbpfSource({ readTypes }), /type information does not serve/);
