@@ -13,7 +13,7 @@ import {
   STALE_AFTER_MS,
   type TierStatus,
 } from "../proto/status.ts";
-import type { GapSummary } from "./coverage.ts";
+import type { GapReason, GapSummary } from "./coverage.ts";
 import { gapWords } from "./coverage.ts";
 import type { Statuses, StatusReading } from "./status_reader.ts";
 import { count, counted, localTime, span } from "./units.ts";
@@ -35,6 +35,8 @@ export type StoreReading =
     readonly stored: ReadonlyMap<string, number>;
     /** Gaps that ended within the last day. */
     readonly gaps: GapSummary | null;
+    /** The same by source and reason, the most frequent. */
+    readonly gapReasons: readonly GapReason[];
     readonly newestEvent: number | null;
     readonly lastSnapshot: number | null;
     readonly alertsLastDay: number;

@@ -9,11 +9,12 @@
  */
 import process from "node:process";
 import { NoticeLog } from "../proto/notice_log.ts";
-import type { ProcessState } from "../proto/process_event.ts";
+import type { Gap, ProcessEvent, ProcessState } from "../proto/process_event.ts";
 import { type CollectorStatus, type SourceStatus, STATUS_INTERVAL_MS } from "../proto/status.ts";
 import { VERSION } from "../proto/version.ts";
 import { bootTimeNs } from "./kernel/libc.ts";
 import { readForkCount } from "./kernel/procfs.ts";
+import type { KnownFile, KnownTable } from "./known_table.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Publisher } from "./publisher.ts";
@@ -40,6 +41,8 @@ export interface ObservationOptions {
   /** What was opened, what was not, and what cannot be seen: asked again all the time, as a source may learn it late. */
   readonly sources: () => SourceStatus[];
   readonly statusFile: string;
+  /** Closed by {@linkcode Observation.sayStopped}. */
+  readonly knownFile: KnownFile;
   readonly snapshotIntervalMs: number;
 }
 
@@ -55,6 +58,7 @@ export class Observation {
   #lossSeen = false;
   #reading = false;
   #sourcesSaid = "";
+  #knownFault = "";
   readonly #began = performance.now();
 
   constructor(
@@ -70,13 +74,22 @@ export class Observation {
     console.error(`collector: ${this.notices.add(text, Date.now())}`);
   }
 
-  /** Reads the process table for the first time. Returns how many processes there are. */
-  async begin(): Promise<number> {
-    const states = this.lifecycle.baseline(await this.source.snapshot());
+  /**
+   * Reads the process table for the first time, and says what happened since the last run's table was written. Returns
+   * how many processes there are.
+   */
+  async begin(last: KnownTable | null): Promise<number> {
+    const time = Date.now();
+    const entries = await this.source.snapshot();
+    this.lifecycle.baseline(entries, bootTimeNs(), last);
+    this.source.drain(this.#receive);
+    const states = this.lifecycle.settle(entries);
+    const { events, gaps } = this.lifecycle.flush(Date.now());
+    this.#replaceKnown();
+    this.#offer(events, gaps);
     this.#tellSources();
-    this.outbox.addSnapshot(states, Date.now());
+    this.outbox.addSnapshot(states, time);
     this.#nextSnapshot = Date.now() + this.options.snapshotIntervalMs;
-    this.#drain();
     this.#writeStatus("running");
     return states.length;
   }
@@ -94,7 +107,7 @@ export class Observation {
       if (now >= this.#nextStatus) this.#writeStatus("running");
     }
     await this.#gather(0);
-    this.#drain();
+    this.#drain(true);
   }
 
   stop(): void {
@@ -103,6 +116,8 @@ export class Observation {
 
   /** The last word, for the reader and for the next run. */
   sayStopped(): void {
+    this.#replaceKnown();
+    this.options.knownFile.close();
     this.#writeStatus("stopped");
   }
 
@@ -121,15 +136,36 @@ export class Observation {
     return this.source.gather?.(ms) ?? new Promise((resolve) => setTimeout(resolve, ms));
   }
 
-  #drain(): number {
+  #drain(isLast = false): number {
     const count = this.source.drain(this.#receive);
-    const { events, gaps } = this.lifecycle.flush(Date.now());
+    const { events, gaps, known } = this.lifecycle.flush(Date.now(), isLast);
+    this.#keepKnown(() => this.options.knownFile.append(known, Math.floor(bootTimeNs() / 1e6)));
+    this.#offer(events, gaps);
+    return count;
+  }
+
+  #offer(events: readonly ProcessEvent[], gaps: readonly Gap[]): void {
+    if (events.length === 0 && gaps.length === 0) return;
     for (const gap of gaps) this.outbox.addGap(gap);
     if (events.length > 0) this.outbox.addEvents(events);
     this.#events += events.length;
     this.#gaps += gaps.length;
-    if (events.length > 0 || gaps.length > 0) this.publisher.poke();
-    return count;
+    this.publisher.poke();
+  }
+
+  #replaceKnown(): void {
+    this.#keepKnown(() => this.options.knownFile.replace(this.lifecycle.known(), Math.floor(bootTimeNs() / 1e6)));
+  }
+
+  /** A table that cannot be written is noticed once; the next snapshot tries again. */
+  #keepKnown(write: () => void): void {
+    try {
+      write();
+    } catch (error) {
+      const fault = error instanceof Error ? error.message : String(error);
+      if (fault !== this.#knownFault) this.notice(`the last known process table cannot be written: ${fault}`);
+      this.#knownFault = fault;
+    }
   }
 
   #snapshotIsDue(now: number): boolean {
@@ -153,6 +189,7 @@ export class Observation {
       this.#drain();
       const states: ProcessState[] = this.lifecycle.reconcile(entries, takenAt);
       this.#drain();
+      if (this.options.knownFile.isDue) this.#replaceKnown();
       this.outbox.addSnapshot(states, this.#lastSnapshot);
       this.publisher.poke();
     } finally {
@@ -224,9 +261,11 @@ export class Observation {
         overruns,
         damaged_records: damaged,
         record_faults: this.#faults,
+        forgotten_processes: this.lifecycle.forgotten,
         events: this.#events,
         gaps: this.#gaps,
         refused_events: this.outbox.refused,
+        cut_texts: this.outbox.cutTexts,
         masked_secrets: this.lifecycle.masked,
         connections: this.publisher.connections,
       },

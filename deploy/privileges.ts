@@ -31,9 +31,11 @@ export interface TierPaths {
   readonly alertHosts: readonly string[];
   /** The C library of this machine. The grant is matched as text, so it must be spelled as in {@linkcode LIBC_PATHS}. */
   readonly libc: string;
+  /** The `ps` that the collector runs, one of {@linkcode PS_PATHS}; set only where its source is `ps`. */
+  readonly ps?: string | null;
 }
 
-/** The paths of an installed system. */
+/** The paths of an installed system, whose collector runs nothing. */
 export function installedPaths(libc: string, alertHosts: readonly string[] = []): TierPaths {
   const layout = stateLayout(INSTALLED_STATE);
   return { layout, rulesDirs: [layout.rules], configFiles: SYSTEM_FILES, alertHosts, libc };
@@ -61,6 +63,9 @@ export const LIBC_PATHS: Readonly<Record<"x86_64" | "aarch64", readonly string[]
   aarch64: ["/lib/aarch64-linux-gnu/libc.so.6", "/lib64/libc.so.6", "/lib/ld-musl-aarch64.so.1"],
 };
 
+/** Where `ps` is (`collector/sources/ps_command.ts`; a test holds the two equal). */
+export const PS_PATHS: readonly string[] = ["/usr/bin/ps", "/bin/ps"];
+
 /**
  * Deno grants the import of seven public hosts to every program, also under `import: false`. Naming one host of our own
  * replaces that list; this one cannot exist (RFC 6761, section 6.4).
@@ -73,7 +78,7 @@ const SETTINGS_VARIABLES = "DAEMONEYE_*";
 /**
  * The grants of one tier.
  *
- * @throws {GrantError} on a relative path, or one that holds a comma, `..` or a control character.
+ * @throws {GrantError} on a relative path, one that holds a comma, `..` or a control character, or a `ps` elsewhere.
  */
 export function tierGrants(tier: Tier, paths: TierPaths): TierGrants {
   const { layout } = paths;
@@ -98,7 +103,7 @@ export function tierGrants(tier: Tier, paths: TierPaths): TierGrants {
         net: [`unix:${socket}`],
         env: [SETTINGS_VARIABLES],
         sys: [],
-        run: [],
+        run: typeof paths.ps === "string" ? [checkedPs(paths.ps)] : [],
         ffi: [checkedPath(paths.libc)],
         import: import_,
       };
@@ -231,6 +236,13 @@ function checkedPath(path: string): string {
     throw new GrantError(
       `A grant needs an absolute path without '..', commas or control characters, but got ${JSON.stringify(path)}`,
     );
+  }
+  return path;
+}
+
+function checkedPs(path: string): string {
+  if (!PS_PATHS.includes(path)) {
+    throw new GrantError(`The collector may run ${PS_PATHS.join(" or ")}, but not ${JSON.stringify(path)}`);
   }
   return path;
 }

@@ -114,6 +114,36 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
     default: 100_000,
     text: "events kept for an agent that does not take them; more become a gap",
   },
+  "collector.max_tracked_processes": {
+    kind: "integer",
+    min: 1_000,
+    max: 4_194_304,
+    unit: "processes",
+    default: 65_536,
+    text: "living processes that are remembered; past them the oldest are forgotten, which is a gap",
+  },
+  "collector.skip_kernel_threads": {
+    kind: "choice",
+    values: ["yes", "no"],
+    default: "no",
+    text: "leave threads of the kernel out of snapshots and events",
+  },
+  "collector.memory_change_percent": {
+    kind: "integer",
+    min: 0,
+    max: 1_000_000,
+    unit: "percent, 0 for never",
+    default: 0,
+    text: "change of a process' memory that is more than this is an event",
+  },
+  "collector.cpu_change_percent": {
+    kind: "integer",
+    min: 0,
+    max: 1_000_000,
+    unit: "percent, 0 for never",
+    default: 0,
+    text: "growth of a process' CPU time that is more than this is an event",
+  },
   "collector.environment": {
     kind: "names",
     default: CAPTURED_VARIABLES,
@@ -179,6 +209,10 @@ export interface Settings {
     readonly pollIntervalMs: number;
     readonly snapshotIntervalMs: number;
     readonly maxQueuedEvents: number;
+    readonly maxTrackedProcesses: number;
+    readonly skipsKernelThreads: boolean;
+    readonly memoryChangePercent: number;
+    readonly cpuChangePercent: number;
     readonly environment: readonly string[];
     readonly redaction: "on" | "off";
     readonly user: string;
@@ -504,6 +538,10 @@ function shape(values: ReadonlyMap<string, Value>, origins: ReadonlyMap<string, 
       pollIntervalMs: number("collector.poll_interval_ms"),
       snapshotIntervalMs: number("collector.snapshot_interval_ms"),
       maxQueuedEvents: number("collector.max_queued_events"),
+      maxTrackedProcesses: number("collector.max_tracked_processes"),
+      skipsKernelThreads: text("collector.skip_kernel_threads") === "yes",
+      memoryChangePercent: number("collector.memory_change_percent"),
+      cpuChangePercent: number("collector.cpu_change_percent"),
       environment: values.get("collector.environment") as readonly string[],
       redaction: redaction(text("collector.redaction"), origins.get("collector.redaction")!),
       user: text("collector.user"),

@@ -20,6 +20,8 @@ export interface StateLayout {
   readonly requests: string;
   readonly collector: string;
   readonly collectorStatus: string;
+  /** The last known process table. */
+  readonly knownTable: string;
   readonly agent: string;
   readonly store: string;
   readonly agentStatus: string;
@@ -41,6 +43,7 @@ export function stateLayout(state: string): StateLayout {
     requests: `${run}/requests`,
     collector: `${state}/collector`,
     collectorStatus: `${state}/collector/status.pb`,
+    knownTable: `${state}/collector/known.pb`,
     agent: `${state}/agent`,
     store: `${state}/agent/events.db`,
     agentStatus: `${state}/agent/status.pb`,

@@ -9,6 +9,7 @@
  */
 import process from "node:process";
 import { openEbpfSource } from "../../collector/sources/ebpf.ts";
+import { CAPTURED_VARIABLES } from "../../proto/config.ts";
 import type { ExecRecord, SourceRecord } from "../../collector/sources/source.ts";
 
 const [tag, countText, program] = Deno.args as [string, string, string];
@@ -53,7 +54,7 @@ function receive(record: SourceRecord): void {
   }
 }
 
-const source = openEbpfSource();
+const source = openEbpfSource({ ringBytes: 8 << 20, environment: CAPTURED_VARIABLES });
 let stopping = false;
 let began = process.cpuUsage(), livesBefore = 0;
 const input = (async () => {

@@ -22,6 +22,7 @@ const KIND = {
   array: 3,
   struct: 4,
   union: 5,
+  enum: 6,
   typedef: 8,
   volatile: 9,
   const: 10,
@@ -149,6 +150,15 @@ export class Btf {
   /** The id of a function, or null. */
   functionId(name: string): number | null {
     return this.#search(name, [KIND.function]);
+  }
+
+  /** The number behind a name of an enumeration, or null. */
+  enumValue(name: string, value: string): number | null {
+    const type = this.#search(name, [KIND.enum]);
+    if (type === null) return null;
+    const first = this.#start(type) + 3, count = this.#memberCount(type), words = this.#words;
+    for (let at = first; at < first + 2 * count; at += 2) if (this.#isNamed(words[at]!, value)) return words[at + 1]!;
+    return null;
   }
 
   /** How many arguments a raw tracepoint passes. @throws {BtfError} */

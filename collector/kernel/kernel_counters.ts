@@ -7,7 +7,8 @@
  */
 import { BpfError, programMisses } from "./bpf.ts";
 import { bootTimeNs, copyFrom, libc, map, MAP_SHARED, PROT_READ } from "./libc.ts";
-import { COUNTER_BYTES, counterOffset, readU64, type RecordKind } from "./process_records.ts";
+import { readU64 } from "./little_endian.ts";
+import { COUNTER_BYTES, counterOffset, type RecordKind } from "./process_records.ts";
 
 /** How often the kernel is asked whether it skipped a program. */
 const MISSES_INTERVAL_NS = 1e9;

@@ -49,11 +49,6 @@ export class ProcfsReader {
     this.#maxBytes = maxBytes ?? MAX_TABLE_BYTES;
   }
 
-  /** Processes that did not let their memory be read in time, so far. */
-  get late(): number {
-    return this.#arguments.late;
-  }
-
   /** What it cannot read now, in sentences. */
   get misses(): string[] {
     const misses: string[] = [];

@@ -9,7 +9,8 @@
 import { MAX_ARGV_BYTES } from "../../proto/process_event.ts";
 import type { EnvironmentFilter } from "./environment.ts";
 import { CREDENTIAL_IDS } from "./kernel_search.ts";
-import { NAME_BYTES, readU64, RECORD_KINDS, type RecordKind } from "./process_records.ts";
+import { readU64 } from "./little_endian.ts";
+import { NAME_BYTES, RECORD_KINDS, type RecordKind } from "./process_records.ts";
 import { decodeName, TextCache } from "./text_cache.ts";
 
 /** What every record starts with; `kind` is the index in `RECORD_KINDS`. A start time of 0 is not known. */

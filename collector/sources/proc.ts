@@ -1,5 +1,5 @@
 /**
- * The last rung of the source ladder: the process table read from `/proc` at an interval, and its differences.
+ * A polling rung of the source ladder: the process table read from `/proc` at an interval, and its differences.
  *
  * Needs no privilege. A process that is new in a reading becomes an exec record of the time it began, one that is gone
  * an exit record of the time it was missed first, one that runs another program an exec record of now. What lives and
@@ -14,14 +14,8 @@
 import { TICK_NS } from "../../proto/identity.ts";
 import { bootTimeNs } from "../kernel/libc.ts";
 import { ProcfsReader } from "../kernel/procfs_reader.ts";
-import type {
-  ExecRecord,
-  ProcessSource,
-  SourceCounters,
-  SourceDescription,
-  SourceRecord,
-  TableEntry,
-} from "./source.ts";
+import type { ProcessSource, SourceCounters, SourceDescription, SourceRecord, TableEntry } from "./source.ts";
+import { TableWatcher } from "./table_watcher.ts";
 import { SourceUnavailableError } from "./unavailable.ts";
 
 export interface ProcOptions {
@@ -47,19 +41,18 @@ export function openProcSource(options: ProcOptions): ProcessSource {
 }
 
 class ProcSource implements ProcessSource {
-  #known: Map<number, TableEntry> | null = null;
-  #pending: SourceRecord[] = [];
+  readonly #watcher: TableWatcher;
   #due = 0;
   /** The last of the readings that were asked for, and how many are not done yet. */
   #reading: Promise<TableEntry[]> = Promise.resolve([]);
   #underWay = 0;
   /** Why the last reading failed; for the next drain to throw. */
   #fault: { readonly error: unknown } | null = null;
-  readonly #received = { exec: 0, fork: 0, exit: 0 };
-  #damaged = 0;
   #closed = false;
 
-  constructor(private readonly intervalMs: number, private readonly processes: TableReader) {}
+  constructor(private readonly intervalMs: number, private readonly processes: TableReader) {
+    this.#watcher = new TableWatcher(youth(intervalMs));
+  }
 
   get description(): SourceDescription {
     const { intervalMs } = this;
@@ -88,23 +81,15 @@ class ProcSource implements ProcessSource {
   }
 
   drain(receive: (record: SourceRecord) => void): number {
-    let fault = this.#fault;
+    const fault = this.#fault;
     this.#fault = null;
-    const records = this.#pending;
-    this.#pending = [];
-    for (const record of records) {
-      try {
-        receive(record);
-      } catch (error) {
-        fault ??= { error };
-      }
-    }
+    const count = this.#watcher.drain(receive);
     if (fault !== null) throw fault.error;
-    return records.length;
+    return count;
   }
 
   async wait(timeoutMs: number): Promise<void> {
-    if (this.#pending.length > 0 || this.#fault !== null || this.#closed) return;
+    if (this.#watcher.waiting > 0 || this.#fault !== null || this.#closed) return;
     const end = performance.now() + Math.max(0, timeoutMs);
     if (this.#underWay === 0) {
       await sleep(Math.min(end, this.#due) - performance.now());
@@ -119,12 +104,13 @@ class ProcSource implements ProcessSource {
   }
 
   counters(): SourceCounters {
-    return { received: this.#received, lost: { exec: 0, fork: 0, exit: 0 }, overruns: 0, damaged: this.#damaged };
+    const { received, damaged } = this.#watcher;
+    return { received, lost: { exec: 0, fork: 0, exit: 0 }, overruns: 0, damaged };
   }
 
   close(): void {
     this.#closed = true;
-    this.#pending = [];
+    this.#watcher.close();
     this.processes.close();
   }
 
@@ -132,63 +118,16 @@ class ProcSource implements ProcessSource {
   #read(whole: boolean): Promise<TableEntry[]> {
     this.#underWay++;
     return this.#reading = this.#reading.catch(() => {}).then(async () => {
-      const known = whole ? undefined : this.#known ?? undefined;
+      const known = whole ? undefined : this.#watcher.known ?? undefined;
       try {
         const table = await this.processes.table(known, bootTimeNs() - youth(this.intervalMs));
-        if (!this.#closed) this.#compare(table);
+        if (!this.#closed) this.#watcher.compare(table, bootTimeNs());
         return table;
       } finally {
         this.#underWay--;
         this.#due = performance.now() + this.intervalMs;
       }
     });
-  }
-
-  #compare(table: readonly TableEntry[]): void {
-    const known = this.#known, now = bootTimeNs();
-    const next = new Map<number, TableEntry>();
-    for (const entry of table) {
-      next.set(entry.pid, entry);
-      if (known === null) continue; // the first reading is the baseline
-      const before = known.get(entry.pid);
-      if (before === undefined || before.startTime !== entry.startTime) {
-        if (before !== undefined) this.#ended(before, entry.startTime);
-        this.#began(entry, entry.startTime);
-      } else if (runsAnother(before, entry, this.intervalMs)) this.#began(entry, now);
-    }
-    if (known !== null) { for (const entry of known.values()) if (!next.has(entry.pid)) this.#ended(entry, now); }
-    this.#known = next;
-  }
-
-  #began(entry: TableEntry, time: number): void {
-    if (entry.status === "zombie" || entry.status === "dead") return; // its program and arguments are gone already
-    this.#received.exec++;
-    if (entry.argv === null && !entry.kernelThread) this.#damaged++;
-    const record: ExecRecord = {
-      kind: "exec",
-      time,
-      pid: entry.pid,
-      ppid: entry.ppid,
-      startTime: entry.startTime,
-      userId: entry.userId,
-      groupId: entry.groupId,
-      effectiveUserId: entry.effectiveUserId,
-      name: entry.name,
-      executablePath: entry.executablePath,
-      argv: entry.argv,
-      argvLength: entry.argvLength,
-      inode: null,
-      device: null,
-      namespacePid: entry.namespacePid,
-      context: entry.context,
-    };
-    this.#pending.push(record);
-  }
-
-  #ended(entry: TableEntry, time: number): void {
-    this.#received.exit++;
-    const { pid, startTime, cpuTime } = entry;
-    this.#pending.push({ kind: "exit", time, pid, startTime, exitStatus: null, cpuTime });
   }
 }
 
@@ -207,28 +146,7 @@ function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, Math.max(0, ms)));
 }
 
-/**
- * Whether a process runs another program than before. Arguments alone may also have been rewritten by the process; in
- * its first moments, between fork and exec, they are taken as a new program's, and later the lifecycle reports a change.
- */
-function runsAnother(before: TableEntry, after: TableEntry, intervalMs: number): boolean {
-  if (after.kernelThread || after.status === "zombie") return false;
-  if (
-    after.executablePath !== null && before.executablePath !== null && after.executablePath !== before.executablePath
-  ) {
-    return true;
-  }
-  const isYoung = bootTimeNs() - after.startTime < youth(intervalMs);
-  return isYoung && after.argv !== null && before.argv !== null && !sameBytes(after.argv, before.argv);
-}
-
 /** How long a process counts as young, in nanoseconds: two readings may still show it between fork and exec. */
 function youth(intervalMs: number): number {
   return 2 * intervalMs * 1e6 + TICK_NS;
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
 }

@@ -38,6 +38,30 @@ export interface RawContext {
   readonly environmentCut: boolean;
 }
 
+/** The context of a rung that knows nothing of it; spread and override. */
+export const NOTHING_KNOWN: RawContext = {
+  cwd: null,
+  savedUserId: null,
+  effectiveGroupId: null,
+  savedGroupId: null,
+  loginUserId: null,
+  sessionId: null,
+  tty: null,
+  effectiveCapabilities: null,
+  userNamespace: null,
+  pidNamespace: null,
+  mountNamespace: null,
+  networkNamespace: null,
+  cgroupPath: null,
+  cgroupId: null,
+  interpreterPath: null,
+  scriptPath: null,
+  stdinKind: null,
+  stdoutKind: null,
+  environment: null,
+  environmentCut: false,
+};
+
 /**
  * An `execve` that succeeded. Times are nanoseconds since boot, as doubles. What a rung reads from `/proc` after the
  * fact is `null` when the process was gone by then.

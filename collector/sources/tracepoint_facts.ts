@@ -10,33 +10,10 @@
 import { TICK_NS } from "../../proto/identity.ts";
 import { readProcess } from "../kernel/procfs.ts";
 import type { Credentials, Executed, Exited, Forked } from "../kernel/tracepoint_records.ts";
-import type { ExecRecord, ForkRecord, RawContext, SourceRecord, TableEntry } from "./source.ts";
+import { type ExecRecord, type ForkRecord, NOTHING_KNOWN, type SourceRecord, type TableEntry } from "./source.ts";
 
 /** The longest that a fork takes from the start of its child to its record. */
 const FORK_NS = 1e9;
-
-const NOTHING_KNOWN: RawContext = {
-  cwd: null,
-  savedUserId: null,
-  effectiveGroupId: null,
-  savedGroupId: null,
-  loginUserId: null,
-  sessionId: null,
-  tty: null,
-  effectiveCapabilities: null,
-  userNamespace: null,
-  pidNamespace: null,
-  mountNamespace: null,
-  networkNamespace: null,
-  cgroupPath: null,
-  cgroupId: null,
-  interpreterPath: null,
-  scriptPath: null,
-  stdinKind: null,
-  stdoutKind: null,
-  environment: null,
-  environmentCut: false,
-};
 
 export class TracepointFacts {
   #damaged = 0;

@@ -8,6 +8,7 @@ const STORE: StoreReading = {
   kind: "read",
   stored: new Map([["procmond e1", 500]]),
   gaps: null,
+  gapReasons: [],
   newestEvent: NOW - 1_000,
   lastSnapshot: NOW - 5_000,
   alertsLastDay: 0,

@@ -18,7 +18,7 @@ function lifecycleOf(redaction: RedactionMode): Lifecycle {
     bootId: "0badcafe-1111-2222-3333-444444444444",
     source: { description: { name: "ebpf", sees: "", misses: [], unknownColumns: [] }, look: () => null },
     names: { userName: () => null, groupName: () => null },
-    clock: { bootTimeNs: () => 100 * S, bootOffsetMs: () => 0 },
+    clock: { bootTimeNs: () => 100 * S, bootOffsetMs: () => 0, sleptNs: () => 0 },
     redaction,
   });
 }

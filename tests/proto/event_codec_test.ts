@@ -171,7 +171,7 @@ Deno.test("writeEventBatch() refuses what would not be read", () => {
   refuses({ pid: -1 });
   refuses({ ppid: 2 ** 32 });
   refuses({ argv: new Uint8Array(MAX_ARGV_BYTES + 1) });
-  refuses({ context: { ...BLANK_CONTEXT, cwd: "x".repeat(MAX_TEXT_LENGTH + 1) } });
+  refuses({ parentExecId: "x".repeat(MAX_TEXT_LENGTH + 1) });
   assert.throws(() => written([]), WireError);
   assert.throws(() => written([USUAL_EVENT], 0), WireError);
   assert.throws(() => written([USUAL_EVENT, USUAL_EVENT], 2 ** 40 - 1), WireError);
@@ -179,7 +179,7 @@ Deno.test("writeEventBatch() refuses what would not be read", () => {
 });
 
 Deno.test("readEventBatch() takes the longest argv, text and batch", () => {
-  const context = { ...BLANK_CONTEXT, cwd: "x".repeat(MAX_TEXT_LENGTH) };
+  const context = { ...BLANK_CONTEXT, environment: "x".repeat(MAX_TEXT_LENGTH) };
   const longest = { ...USUAL_EVENT, argv: new Uint8Array(MAX_ARGV_BYTES), context };
   assert.deepEqual(readEventBatch(written([longest])).events, [longest]);
   assert.equal(readEventBatch(written(new Array(4_096).fill(BLANK_EVENT))).events.length, 4_096);

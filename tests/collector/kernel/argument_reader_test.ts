@@ -66,7 +66,7 @@ Deno.test("ArgumentReader tells whoever waits when it is closed", async () => {
 Deno.test("ArgumentReader takes a zombie for one that is gone", async () => {
   using memory = reader();
   // The shell becomes a sleep that waits for no child of the shell's.
-  const child = new Deno.Command("sh", { args: ["-c", "true & echo $!; exec sleep 60"], stdout: "piped" }).spawn();
+  const child = new Deno.Command("sh", { args: ["-c", "sleep 0.2 & echo $!; exec sleep 60"], stdout: "piped" }).spawn();
   const output = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   try {
     const zombie = Number((await output.read()).value);

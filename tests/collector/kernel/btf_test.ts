@@ -96,6 +96,15 @@ Deno.test("Btf names functions by id and counts a tracepoint's arguments", () =>
   throws(() => btf.tracepointArguments("odd"), /btf_trace_odd is not a pointer/);
 });
 
+Deno.test("Btf gives the numbers of an enumeration's names", () => {
+  const b = new BtfBuilder();
+  b.struct("colour", 4, [["red", b.integer("int"), 0]]);
+  b.type(6, "colour", 4, [b.name("red"), 3, b.name("green"), 7], 2);
+  const btf = new Btf(b.bytes());
+  equal([btf.enumValue("colour", "red"), btf.enumValue("colour", "green")], [3, 7]);
+  equal([btf.enumValue("colour", "blue"), btf.enumValue("shape", "red")], [null, null]);
+});
+
 Deno.test("Btf says what is wrong with its bytes", () => {
   const b = new BtfBuilder();
   b.struct("s", 8, [["a", b.integer("int"), 0]]);
@@ -132,12 +141,14 @@ Deno.test("Btf survives any byte changed, and any length", () => {
   const inner = b.struct("", 8, [["x", int, 0]]);
   b.struct("s", 8, [["a", int, 0], ["", inner, 32]]);
   b.typedef("btf_trace_t", b.pointer(b.prototype([int])));
+  b.type(6, "e", 4, [b.name("one"), 1], 1);
   const whole = b.bytes();
   const use = (bytes: Uint8Array<ArrayBuffer>): void => {
     try {
       const btf = new Btf(bytes);
       btf.has("s.x");
       btf.functionId("f");
+      btf.enumValue("e", "one");
       btf.tracepointArguments("t");
     } catch (error) {
       ok(error instanceof BtfError, `${error}`);
