@@ -10,6 +10,9 @@ import { VERSION } from "../proto/version.ts";
 import { confine } from "./confinement.ts";
 import { readFileIfThere, readToken } from "./files.ts";
 import { bootTimeNs } from "./kernel/libc.ts";
+import { confineHasher } from "./hasher/confinement.ts";
+import { runHasher } from "./hasher/main.ts";
+import { hasherSelftest } from "./hasher/selftest.ts";
 import { readBootId, readForkCount } from "./kernel/procfs.ts";
 import { KnownFile } from "./known_table.ts";
 import { Lifecycle } from "./lifecycle.ts";
@@ -30,6 +33,8 @@ const STOP_DEADLINE_MS = 2_000;
 const USAGE = `daemoneye-collector ${VERSION}: sees every process and reports it to the agent
 
   selftest           says, by trying, what this process can do once it is confined; exits with 1 if that is too much
+  hasher             hashes executables for the collector, with one capability and fewer system calls
+  hasher-selftest    the selftest of that
   --state DIR        state directory
   --config FILE      configuration file (YAML, JSON or TOML)
   --set KEY=VALUE    one setting; may be given again
@@ -39,13 +44,18 @@ Settings:
 ${describeSettings()}`;
 
 async function main(): Promise<void> {
-  const flags = parseDaemonFlags(Deno.args, ["selftest"]);
+  const flags = parseDaemonFlags(Deno.args, ["selftest", "hasher", "hasher-selftest"]);
   if (flags.help || flags.version) return console.log(flags.help ? USAGE : VERSION);
 
   // 1. Settle everything that can be wrong.
   const env = settingsEnvironment((name) => Deno.env.get(name));
   const settings = loadSettings({ flags, env, readFile: readFileIfThere });
   const layout = stateLayout(settings.stateDir);
+  if (flags.command === "hasher") return await runHasher(settings, layout);
+  if (flags.command === "hasher-selftest") {
+    const findings = await hasherSelftest(confineHasher(settings.collector.syscallFilter), console.log);
+    Deno.exit(findings === 0 ? 0 : 1);
+  }
   const token = readToken(layout.token);
   const redaction = openRedaction(settings, layout.redactionKey);
   const bootId = readBootId();

@@ -13,6 +13,8 @@
 
 /** Characters of a digest's first half at most. */
 const LENGTH = 64;
+/** Longest text of a digest: ten digits, two halves, two colons. */
+export const MAX_FUZZY_LENGTH = 10 + 64 + 64 + 2;
 const SMALLEST_BLOCK = 3;
 /** The sizes of blocks are the smallest times the powers of two below this one. */
 const SIZES = 31;
