@@ -15,6 +15,7 @@ import { runHasher } from "./hasher/main.ts";
 import { hasherSelftest } from "./hasher/selftest.ts";
 import { readBootId, readForkCount } from "./kernel/procfs.ts";
 import { KnownFile } from "./known_table.ts";
+import { openHashing } from "./hashing.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { Observation } from "./observation.ts";
 import { Outbox } from "./outbox.ts";
@@ -90,10 +91,16 @@ async function main(): Promise<void> {
   for (const gap of recovered.gaps) outbox.addGap(gap);
 
   // 5. The pipeline, in the order data moves.
+  const hashing = openHashing(settings, {
+    socket: layout.hasherSocket,
+    changed: () => observation.poke(),
+    notice: (text) => observation.notice(text),
+  });
   const lifecycle = new Lifecycle({
     bootId,
     source,
     redaction,
+    hashes: hashing.book,
     watchingSince,
     limits: limitsFor(settings.collector.maxTrackedProcesses),
     skipsKernelThreads: settings.collector.skipsKernelThreads,
@@ -120,7 +127,8 @@ async function main(): Promise<void> {
     userId: confinement.userId,
     confinement: confinement.proof,
     redaction: describeRedaction(redaction),
-    sources: () => sourceStatuses(opened),
+    sources: () => [...sourceStatuses(opened), hashing.status()],
+    hashCounters: () => hashing.counters(),
     statusFile: layout.collectorStatus,
     knownFile: new KnownFile(layout.knownTable),
     snapshotIntervalMs: settings.collector.snapshotIntervalMs,
@@ -143,7 +151,9 @@ async function main(): Promise<void> {
     });
   }
   const publishing = publisher.run();
+  void hashing.run();
   await observation.run();
+  hashing.stop();
   await publisher.stop(STOP_DEADLINE_MS, "the collector stops");
   await publishing;
   observation.sayStopped();

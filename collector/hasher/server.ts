@@ -6,15 +6,14 @@
  *
  * @module
  */
-import { encodeFrame, FrameReader } from "../../proto/frame.ts";
+import { FrameReader } from "../../proto/frame.ts";
 import { connectedTo } from "../kernel/peer.ts";
+import { closeQuietly, FrameSender } from "./frame_sender.ts";
 import type { Lanes } from "./lanes.ts";
 import { decodeHashMessage, encodeHashMessage, type HashGreeting, MAX_HASH_MESSAGE_BYTES } from "./protocol.ts";
 
 /** Everybody may connect who gets into the directory. */
 const SOCKET_MODE = 0o666;
-/** Answers that wait for a collector that does not take them. */
-const MAX_UNSENT = 8_192;
 
 export interface HashServerOptions {
   readonly path: string;
@@ -91,48 +90,6 @@ export class HashServer {
         lanes.ask(message.request, (answer) => sender.send(encodeHashMessage({ kind: "answer", answer })));
       }
     }
-  }
-}
-
-/** Frames out, in their order, one write at a time. */
-export class FrameSender {
-  readonly #connection: Deno.Conn;
-  #waiting: Uint8Array<ArrayBuffer>[] = [];
-  #isWriting = false;
-
-  constructor(connection: Deno.Conn) {
-    this.#connection = connection;
-  }
-
-  /** Sends a payload when its turn comes; a peer that takes nothing is left. */
-  send(payload: Uint8Array): void {
-    if (this.#waiting.length >= MAX_UNSENT) return closeQuietly(this.#connection);
-    this.#waiting.push(encodeFrame(payload));
-    if (!this.#isWriting) this.#write().catch(() => closeQuietly(this.#connection));
-  }
-
-  async #write(): Promise<void> {
-    this.#isWriting = true;
-    try {
-      while (this.#waiting.length > 0) {
-        const frames = this.#waiting;
-        this.#waiting = [];
-        for (const frame of frames) {
-          for (let at = 0; at < frame.length;) at += await this.#connection.write(frame.subarray(at));
-        }
-      }
-    } finally {
-      this.#isWriting = false;
-    }
-  }
-}
-
-/** Closes a connection that may be closed already. */
-export function closeQuietly(connection: Deno.Conn | null): void {
-  try {
-    connection?.close();
-  } catch {
-    // It was.
   }
 }
 

@@ -98,6 +98,11 @@ function appendExecutable(a: BpfAssembler, layout: KernelLayout): void {
   readThrough(a, R10, POINTER, 8, BINPRM, layout.binprmFile);
   readThrough(a, R10, NEXT, 8, POINTER, file.inode);
   readThrough(a, R9, EXEC.inode, 8, NEXT, inode.number);
+  a.storeConstant(8, R9, EXEC.changeSeconds, 0).storeConstant(8, R9, EXEC.changeNanoseconds, 0);
+  if (inode.changeTime !== null) {
+    readThrough(a, R9, EXEC.changeSeconds, 8, NEXT, inode.changeTime.seconds);
+    readThrough(a, R9, EXEC.changeNanoseconds, 4, NEXT, inode.changeTime.nanoseconds);
+  }
   readThrough(a, R10, NEXT, 8, NEXT, inode.superBlock);
   readThrough(a, R9, EXEC.device, 4, NEXT, layout.superBlockDevice);
 

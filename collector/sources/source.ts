@@ -84,6 +84,11 @@ export interface ExecRecord {
   readonly argvLength: number | null;
   readonly inode: number | null;
   readonly device: number | null;
+  /**
+   * When the inode of the executable last changed, as it was executed: nanoseconds of the file system's clock, as near as
+   * a double holds them. With device and inode it names a version of the file. Only where the rung can tell.
+   */
+  readonly changeTime?: number | null;
   readonly namespacePid: number | null;
   /** `null` when nothing of it is known. */
   readonly context: RawContext | null;
