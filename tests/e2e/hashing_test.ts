@@ -179,13 +179,15 @@ Deno.test({
   ignore: Deno.uid() === 0 || needs({ programs: ["setpriv", "sha256sum"] }).ignore,
   async fn() {
     await using world = await World.start();
-    await run("/bin/true", "to-be-hashed");
-    const expected = await sha256sum(await Deno.realPath("/bin/true"));
+    // So long that every rung sees it and its executable.
+    const running = run("/bin/sleep", "3.125");
+    const expected = await sha256sum(await Deno.realPath("/bin/sleep"));
     await world.until("it is hashed", () =>
       world.count(
-        `SELECT count(*) FROM process_events WHERE executable_hash = ? AND command_line LIKE '%to-be-hashed'`,
+        `SELECT count(*) FROM process_events WHERE executable_hash = ? AND command_line LIKE '%sleep 3.125'`,
         expected,
       ) > 0);
+    await running;
     const source = world.collectorStatus()!.sources.find(({ name }) => name === "hasher")!;
     assert.match(source.misses.join(), /may not read are not hashed: the hasher runs without CAP_DAC_READ_SEARCH/);
   },
