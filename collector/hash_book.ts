@@ -23,8 +23,8 @@ import {
 
 /** Versions of files, and paths, that are remembered: some 300 bytes each. */
 const MAX_VERSIONS = 16_384, MAX_PATHS = 16_384;
-/** Executions that may wait for one file, and in all. */
-const MAX_WAITING_PER_FILE = 256, MAX_WAITING = 2_048;
+/** Executions that may wait, and what they may hold of arguments. */
+const MAX_WAITING = 16_384, MAX_WAITING_BYTES = 32 << 20;
 
 /** Where packages and administrators put programs. What changes elsewhere is mostly somebody's own build. */
 const SYSTEM_PATHS = /^\/(?:usr|bin|sbin|lib|lib32|lib64|libexec|opt|boot|etc)\//;
@@ -42,8 +42,10 @@ interface Known {
 
 interface Waiting {
   readonly version: string | null;
-  readonly key: string;
+  /** Under which further starts find it. */
+  readonly place: string | null;
   readonly starts: ProcessEvent[];
+  bytes: number;
 }
 
 export class HashBook {
@@ -53,6 +55,7 @@ export class HashBook {
   readonly #waiting = new Map<number, Waiting>();
   readonly #ids = new Map<string, number>();
   #starts = 0;
+  #bytes = 0;
   #events: ProcessEvent[] = [];
   #nextId = 1;
   #states: Record<HashState, number> = Object.fromEntries(HASH_STATES.map((s) => [s, 0])) as Record<HashState, number>;
@@ -132,21 +135,26 @@ export class HashBook {
   }
 
   #await(event: ProcessEvent, version: string | null, request: Omit<HashRequest, "id">): void {
-    const key = version === null ? `${event.device} ${event.inode} ${event.executablePath}` : version;
-    const known = this.#ids.get(`${key} ${request.path}`),
-      waiting = known === undefined ? undefined : this.#waiting.get(known);
-    if (this.#starts >= MAX_WAITING || (waiting?.starts.length ?? 0) >= MAX_WAITING_PER_FILE) {
+    // Without a version one answer holds for one moment only, so each start has a question of its own.
+    const place = version === null ? null : `${version} ${request.path}`;
+    const asked = place === null ? undefined : this.#ids.get(place);
+    const waiting = asked === undefined ? undefined : this.#waiting.get(asked);
+    const bytes = event.argv?.length ?? 0;
+    if (this.#starts >= MAX_WAITING || this.#bytes + bytes > MAX_WAITING_BYTES) {
       this.#dropped++;
       return;
     }
     this.#starts++;
-    // Without its version one answer holds for one moment only.
-    if (waiting !== undefined && version !== null) return void waiting.starts.push(event);
+    this.#bytes += bytes;
+    if (waiting !== undefined) {
+      waiting.starts.push(event);
+      waiting.bytes += bytes;
+      return;
+    }
     const id = this.#nextId;
     this.#nextId = id === 0xffff_ffff ? 1 : id + 1;
-    const place = `${key} ${request.path}`;
-    this.#waiting.set(id, { version, key: place, starts: [event] });
-    if (version !== null) this.#ids.set(place, id);
+    this.#waiting.set(id, { version, place, starts: [event], bytes });
+    if (place !== null) this.#ids.set(place, id);
     this.#options.ask({ id, ...request });
   }
 
@@ -154,8 +162,9 @@ export class HashBook {
     const waiting = this.#waiting.get(id);
     if (waiting === undefined) return null;
     this.#waiting.delete(id);
-    if (this.#ids.get(waiting.key) === id) this.#ids.delete(waiting.key);
+    if (waiting.place !== null) this.#ids.delete(waiting.place);
     this.#starts -= waiting.starts.length;
+    this.#bytes -= waiting.bytes;
     return waiting;
   }
 

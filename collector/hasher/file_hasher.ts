@@ -91,7 +91,7 @@ async function readWhole(
   withFuzzyHash: boolean,
   isGivenUp: () => boolean,
 ): Promise<FileHash | HashState> {
-  const hash = createHash("sha256"), fuzzy = withFuzzyHash ? new FuzzyHasher() : null;
+  const hash = createHash("sha256"), fuzzy = withFuzzyHash ? new FuzzyHasher(size) : null;
   let total = 0;
   for (;;) {
     const count = await calls.read(file);

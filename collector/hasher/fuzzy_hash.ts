@@ -21,6 +21,10 @@ const SIZES = 31;
 const WINDOW = 7;
 /** A digest keeps six bits of each piece's FNV hash, and six bits depend on no others. */
 const FNV_START = 0x27, FNV_PRIME = 0x13, SIX_BITS = 0x3f;
+/** Two such hashes stand in one number, so far apart that neither reaches the other when it is multiplied. */
+const SECOND_HALF = 16, BOTH = SIX_BITS << SECOND_HALF | SIX_BITS;
+/** The inverse of three modulo 2^32: a multiple of three times this is its third, anything else is more than a third of 2^32. */
+const THIRD = 0xaaaa_aaab, LARGEST_THIRD = 0x5555_5555;
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 /** No character yet. */
 const NONE = 0xff;
@@ -37,11 +41,10 @@ class Digest {
 export class FuzzyHasher {
   /** By size of blocks, smallest first. */
   readonly #digests: Digest[] = [new Digest()];
-  /** The hash of the current piece for each size, and the one for a second half. */
-  readonly #hashes = new Uint8Array(SIZES).fill(FNV_START);
-  readonly #halfHashes = new Uint8Array(SIZES).fill(FNV_START);
-  readonly #window = new Uint8Array(WINDOW);
-  #at = 0;
+  /** For each size the hash of the current piece, and above it the one for a second half. */
+  readonly #hashes = new Int32Array(SIZES).fill(FNV_START << SECOND_HALF | FNV_START);
+  /** The last bytes, oldest first. */
+  #window = new Uint8Array(WINDOW);
   #sum = 0;
   #weighted = 0;
   #shifted = 0;
@@ -52,36 +55,44 @@ export class FuzzyHasher {
   #mask = 0;
   /** The hash for the size after the largest, once it is needed. */
   #lastHash: number | null = null;
+  /** How many bytes will come; 0 where that is not known. */
+  readonly #expected: number;
+  /** With so many digests the sizes reach what the bytes can need. */
+  readonly #mostDigests: number;
+
+  /** With `expected`, the very number of bytes that will come, the same digest is made with less work. */
+  constructor(expected = 0) {
+    this.#expected = expected;
+    let index = 0;
+    while (blockSize(index) * LENGTH < expected) index++;
+    this.#mostDigests = expected === 0 ? SIZES : Math.min(index + 2, SIZES);
+  }
 
   /** Takes the next bytes. */
   update(bytes: Uint8Array): void {
     this.#size += bytes.length;
-    const hashes = this.#hashes, halfHashes = this.#halfHashes, window = this.#window;
-    let at = this.#at, sum = this.#sum, weighted = this.#weighted, shifted = this.#shifted;
-    let first = this.#first, end = this.#digests.length;
+    const hashes = this.#hashes, window = this.#window;
+    let sum = this.#sum, weighted = this.#weighted, shifted = this.#shifted;
+    let first = this.#first, end = this.#digests.length, mask = this.#mask, hasLast = this.#lastHash !== null;
     for (let position = 0; position < bytes.length; position++) {
-      const byte = bytes[position]!;
+      const byte = bytes[position]!, oldest = position < WINDOW ? window[position]! : bytes[position - WINDOW]!;
       weighted = (weighted - sum + WINDOW * byte) | 0;
-      sum = (sum + byte - window[at]!) | 0;
-      window[at] = byte;
-      at = at === WINDOW - 1 ? 0 : at + 1;
+      sum = (sum + byte - oldest) | 0;
       shifted = shifted << 5 ^ byte;
-      for (let i = first; i < end; i++) {
-        hashes[i] = (hashes[i]! * FNV_PRIME ^ byte) & SIX_BITS;
-        halfHashes[i] = (halfHashes[i]! * FNV_PRIME ^ byte) & SIX_BITS;
-      }
-      if (this.#lastHash !== null) this.#lastHash = (this.#lastHash * FNV_PRIME ^ byte) & SIX_BITS;
+      const both = byte << SECOND_HALF | byte;
+      for (let i = first; i < end; i++) hashes[i] = (Math.imul(hashes[i]!, FNV_PRIME) ^ both) & BOTH;
+      if (hasLast) this.#lastHash = (this.#lastHash! * FNV_PRIME ^ byte) & SIX_BITS;
       // A piece of the smallest size ends where the rolling hash is -1 modulo that size, one of twice the size where the
       // quotient is even as well, and so on.
-      const next = ((sum + weighted + shifted) >>> 0) + 1;
-      if (next % SMALLEST_BLOCK !== 0 || next === 0x1_0000_0000) continue;
-      const quotient = next / SMALLEST_BLOCK;
-      if ((quotient & this.#mask) !== 0) continue;
+      const next = (sum + weighted + shifted + 1) | 0, quotient = Math.imul(next, THIRD) >>> 0;
+      if (quotient > LARGEST_THIRD || next === 0 || (quotient & mask) !== 0) continue;
       this.#endPieces(quotient >>> first);
       first = this.#first;
       end = this.#digests.length;
+      mask = this.#mask;
+      hasLast = this.#lastHash !== null;
     }
-    this.#at = at;
+    this.#window = lastOf(window, bytes);
     this.#sum = sum;
     this.#weighted = weighted;
     this.#shifted = shifted;
@@ -97,11 +108,11 @@ export class FuzzyHasher {
     const first = digests[index]!, second = digests[index + 1];
     // Whether bytes came after the last piece that ended.
     const isOpen = ((this.#sum + this.#weighted + this.#shifted) >>> 0) !== 0;
-    const tail = isOpen ? this.#hashes[index]! : first.characters[first.length]!;
+    const tail = isOpen ? this.#hashes[index]! & SIX_BITS : first.characters[first.length]!;
     const halfTail = second === undefined
-      ? isOpen ? (index === 0 ? this.#hashes[0]! : this.#lastHash!) : NONE
+      ? isOpen ? (index === 0 ? this.#hashes[0]! & SIX_BITS : this.#lastHash!) : NONE
       : isOpen
-      ? this.#halfHashes[index + 1]!
+      ? this.#hashes[index + 1]! >> SECOND_HALF
       : second.halfLast;
     const halfLength = Math.min(second?.length ?? 0, LENGTH / 2 - 1);
     return `${blockSize(index)}:${text(first, first.length, tail)}:${text(second ?? first, halfLength, halfTail)}`;
@@ -117,34 +128,40 @@ export class FuzzyHasher {
   #endPiece(index: number): void {
     const digest = this.#digests[index]!;
     if (digest.length === 0) this.#addSize();
-    digest.characters[digest.length] = this.#hashes[index]!;
-    digest.halfLast = this.#halfHashes[index]!;
+    const hash = this.#hashes[index]!;
+    digest.characters[digest.length] = hash & SIX_BITS;
+    digest.halfLast = hash >> SECOND_HALF;
     if (digest.length === LENGTH - 1) return this.#dropSmallest(); // all that follows is one last piece
     digest.length++;
-    this.#hashes[index] = FNV_START;
-    if (digest.length < LENGTH / 2) {
-      this.#halfHashes[index] = FNV_START;
-      digest.halfLast = NONE;
-    }
+    const isHalf = digest.length >= LENGTH / 2;
+    this.#hashes[index] = (isHalf ? hash & ~SIX_BITS : FNV_START << SECOND_HALF) | FNV_START;
+    if (!isHalf) digest.halfLast = NONE;
   }
 
   #addSize(): void {
     const next = this.#digests.length;
-    if (next === SIZES) this.#lastHash ??= this.#hashes[next - 1]!;
-    else {
+    if (next === SIZES) this.#lastHash ??= this.#hashes[next - 1]! & SIX_BITS;
+    else if (next < this.#mostDigests) {
       this.#hashes[next] = this.#hashes[next - 1]!;
-      this.#halfHashes[next] = this.#halfHashes[next - 1]!;
       this.#digests.push(new Digest());
     }
   }
 
   #dropSmallest(): void {
-    if (this.#digests.length - this.#first < 2 || this.#border >= this.#size) return;
+    if (this.#digests.length - this.#first < 2 || this.#border >= (this.#expected || this.#size)) return;
     if (this.#digests[this.#first + 1]!.length < LENGTH / 2) return;
     this.#first++;
     this.#border *= 2;
     this.#mask = this.#mask * 2 + 1;
   }
+}
+
+/** The last bytes of two pieces that follow each other. */
+function lastOf(before: Uint8Array<ArrayBuffer>, bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const last = new Uint8Array(WINDOW), kept = Math.max(0, WINDOW - bytes.length);
+  last.set(before.subarray(WINDOW - kept));
+  last.set(bytes.subarray(Math.max(0, bytes.length - WINDOW)), kept);
+  return last;
 }
 
 function blockSize(index: number): number {

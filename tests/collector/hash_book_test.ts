@@ -155,13 +155,20 @@ Deno.test("a deleted file and a memfd are not asked for, nor is a fork, nor a pa
 Deno.test("what waits is bounded, and what is dropped is counted", () => {
   const test = new TestBook();
   for (let i = 0; i < 300; i++) test.start();
-  assert.deepEqual([test.asked.length, test.book.counters()["hash_dropped"]], [1, 44]);
-  for (let inode = 1_000; inode < 4_000; inode++) test.start({ inode });
+  for (let inode = 1_000; inode < 18_000; inode++) test.start({ inode });
+  assert.equal(test.asked.length, 1 + 16_384 - 300);
   const { hash_waiting, hash_dropped } = test.book.counters();
-  assert.deepEqual([hash_waiting, hash_dropped], [2_048, 44 + 3_000 - (2_048 - 256)]);
+  assert.deepEqual([hash_waiting, hash_dropped], [16_384, 17_300 - 16_384]);
   test.book.dropped(1);
   test.book.dropped(1);
-  assert.equal(test.book.counters()["hash_waiting"], 2_048 - 256);
+  assert.equal(test.book.counters()["hash_waiting"], 16_384 - 300);
   test.book.answered({ id: 1, state: "hashed", hash: ONE, fuzzyHash: null, isSettled: true });
   assert.deepEqual(test.book.takeEvents(), [], "an answer that nobody waits for changes nothing");
+
+  const long = new TestBook(), argv = new Uint8Array(16_384);
+  for (let i = 0; i < 3_000; i++) long.start({ argv });
+  assert.deepEqual(long.book.counters()["hash_waiting"], 2_048, "32 MiB of arguments");
+  long.book.dropped(1);
+  for (let i = 0; i < 3_000; i++) long.start({ argv });
+  assert.deepEqual(long.book.counters()["hash_waiting"], 2_048);
 });
