@@ -7,6 +7,7 @@
 import { describeSettings, loadSettings, parseDaemonFlags, settingsEnvironment } from "../proto/config.ts";
 import { stateLayout } from "../proto/state_layout.ts";
 import { VERSION } from "../proto/version.ts";
+import { Completeness } from "./completeness.ts";
 import { confine } from "./confinement.ts";
 import { readFileIfThere, readToken } from "./files.ts";
 import { bootTimeNs } from "./kernel/libc.ts";
@@ -27,6 +28,8 @@ import { answerRequest } from "./requests.ts";
 import { describeRedaction, openRedaction } from "./redaction_mode.ts";
 import { selftest } from "./selftest.ts";
 import { openBestSource, sourceStatuses } from "./sources/ladder.ts";
+import { seesAllPids, TableCheck } from "./table_check.ts";
+import { openWitness } from "./witness.ts";
 
 /** How long the last events may take to reach the agent when the collector stops. */
 const STOP_DEADLINE_MS = 2_000;
@@ -68,7 +71,7 @@ async function main(): Promise<void> {
     pollIntervalMs: settings.collector.pollIntervalMs,
     environment: settings.collector.environment,
   });
-  const { source } = opened, watchingSince = bootTimeNs();
+  const { source } = opened, witness = openWitness(source), watchingSince = bootTimeNs();
 
   // 3. Give it up; from here on only the collector's own directory can be written.
   const confinement = confine({ ...settings.collector, startsProcesses: source.description.name === "ps" });
@@ -109,6 +112,12 @@ async function main(): Promise<void> {
       cpuPercent: settings.collector.cpuChangePercent,
     },
   });
+  const completeness = new Completeness({
+    source,
+    opened: witness,
+    intervalMs: settings.collector.reconcileIntervalMs,
+    readForkCount,
+  });
   const publisher = new Publisher(outbox, {
     socket: settings.brokerSocket,
     token,
@@ -127,6 +136,9 @@ async function main(): Promise<void> {
     userId: confinement.userId,
     confinement: confinement.proof,
     redaction: describeRedaction(redaction),
+    completeness,
+    // Elsewhere the table is read from /proc itself.
+    tables: source.description.name === "ebpf" && seesAllPids() ? new TableCheck({ source }) : null,
     sources: () => [...sourceStatuses(opened), hashing.status()],
     hashCounters: () => hashing.counters(),
     statusFile: layout.collectorStatus,
@@ -135,6 +147,7 @@ async function main(): Promise<void> {
   });
   if (redaction.kind !== "keyed") observation.notice(`redaction is ${describeRedaction(redaction)}`);
   for (const { name, reason } of opened.unavailable) console.error(`collector: no ${name} source: ${reason}`);
+  if (witness.witness === null) console.error(`collector: completeness is not proven: ${witness.reason}`);
   for (const notice of recovered.notices) observation.notice(notice);
   const processes = await observation.begin(recovered.known);
   const seconds = performance.now() / 1000;
@@ -157,6 +170,7 @@ async function main(): Promise<void> {
   await publisher.stop(STOP_DEADLINE_MS, "the collector stops");
   await publishing;
   observation.sayStopped();
+  completeness.close();
   source.close();
   // A system call of the source may still wait on a thread of the pool; it would hold a natural end.
   Deno.exit(0);

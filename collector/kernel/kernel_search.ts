@@ -105,7 +105,7 @@ function readPointers(memory: KernelMemory, task: DataView, at = 0): { offset: n
   }));
 }
 
-/** `arg_start`, `arg_end`, `env_start` and `env_end` in a row. Both `mm` and `active_mm` point there; either will do. */
+/** `arg_start`, `arg_end`, `env_start` and `env_end` in a row. `mm` and, behind it, `active_mm` point there. */
 function findArguments(memory: KernelMemory, task: DataView): SearchedLayout["mm"] {
   const ends = ownStat().slice(48 - FIRST_FIELD, 52 - FIRST_FIELD).map(BigInt);
   if (ends.length !== 4 || ends.some((end) => end === 0n)) {
@@ -119,12 +119,13 @@ function findArguments(memory: KernelMemory, task: DataView): SearchedLayout["mm
       }
     }
   }
-  const [first] = found;
-  if (first === undefined) {
-    throw new SearchError("the place of a process' arguments is not found in this kernel's memory");
-  }
-  if (found.some(({ argStart }) => argStart !== first.argStart)) {
-    throw new SearchError("the place of a process' arguments is not found for certain in this kernel's memory");
+  // The pair, where there is one: another pointer may lead into the same structure, or to just before it.
+  const pairs = found.filter(({ inTask }) => found.some((other) => other.inTask === inTask + 8));
+  const [first, second] = pairs.length > 0 ? pairs : found;
+  if (first === undefined || second !== undefined) {
+    throw new SearchError(
+      "the place of a process' arguments is not found, or not for certain, in this kernel's memory",
+    );
   }
   return first;
 }
@@ -157,11 +158,15 @@ function findExitCode(memory: KernelMemory): number | null {
     const address = arena.reserve(4), before = new Int32Array(1);
     call(PR_GET_PDEATHSIG, address);
     copyFrom(address, new Uint8Array(before.buffer));
-    const views = [SIGURG, SIGWINCH].map((signal) => {
-      call(PR_SET_PDEATHSIG, BigInt(signal));
-      return readTask(memory);
-    });
-    call(PR_SET_PDEATHSIG, BigInt(before[0]!));
+    let views: DataView[];
+    try {
+      views = [SIGURG, SIGWINCH].map((signal) => {
+        call(PR_SET_PDEATHSIG, BigInt(signal));
+        return readTask(memory);
+      });
+    } finally {
+      call(PR_SET_PDEATHSIG, BigInt(before[0]!));
+    }
     const found: number[] = [];
     for (let at = 12; at < TASK_BYTES; at += 4) {
       const [first, second] = views.map((view) => view.getInt32(at, true));

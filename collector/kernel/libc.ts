@@ -29,6 +29,11 @@ const SYMBOLS = {
   read: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   /** On a thread of the pool, into memory of a {@linkcode NativeArena}; `errno` cannot be had from it. */
   readAsync: { name: "read", parameters: ["i32", "usize", "usize"], result: "i32", nonblocking: true },
+  /** Streams of the C library read on until as much is there as was asked for. They are integers here. */
+  fdopen: { parameters: ["i32", "buffer"], result: "usize" },
+  freadAsync: { name: "fread", parameters: ["usize", "usize", "usize", "usize"], result: "u32", nonblocking: true },
+  ferror: { parameters: ["usize"], result: "i32" },
+  fclose: { parameters: ["usize"], result: "i32" },
   pread: { parameters: ["i32", "buffer", "u32", "i64"], result: "i32" },
   write: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },

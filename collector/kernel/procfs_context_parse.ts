@@ -199,6 +199,9 @@ function begins(bytes: Uint8Array, at: number, end: number, what: Uint8Array): b
   return true;
 }
 
+/** The kernel's ids and pids take 32 bits. */
+const MAX_NUMBER = 0xffff_ffff;
+
 function threeNumbers(bytes: Uint8Array, from: number, end: number): boolean {
   let at = from;
   for (let k = 0; k < 3; k++) {
@@ -206,7 +209,7 @@ function threeNumbers(bytes: Uint8Array, from: number, end: number): boolean {
     const begin = at;
     let value = 0;
     for (; at < end && bytes[at]! >= ZERO && bytes[at]! <= NINE; at++) value = value * 10 + bytes[at]! - ZERO;
-    if (at === begin) return false;
+    if (at === begin || value > MAX_NUMBER) return false;
     numbers[k] = value;
   }
   return true;
@@ -218,7 +221,7 @@ function lastNumber(bytes: Uint8Array, from: number, end: number): number | null
   if (at === end || at - 1 < from || (bytes[at - 1] !== TAB && bytes[at - 1] !== SPACE)) return null;
   let value = 0;
   for (; at < end; at++) value = value * 10 + bytes[at]! - ZERO;
-  return value;
+  return value <= MAX_NUMBER ? value : null;
 }
 
 function hexadecimal(bytes: Uint8Array, from: number, end: number): number | null {

@@ -67,7 +67,11 @@ export class TableParser {
     this.#texts = texts;
   }
 
-  /** Takes the whole records of the first `end` bytes and returns how many bytes they were. */
+  /**
+   * Takes the whole records of the first `end` bytes and returns how many bytes they were.
+   *
+   * @throws {RangeError} on bytes that no program of ours writes: where the next record begins cannot be told.
+   */
   take(bytes: Uint8Array, view: DataView, end: number): number {
     let at = 0;
     while (at + THREAD.bytes <= end) {
@@ -79,7 +83,11 @@ export class TableParser {
         continue;
       }
       if (at + PROCESS.bytes > end) break;
-      const next = at + (PROCESS.bytes + view.getUint32(at + PROCESS.environmentEnd, true) + 7 & ~7);
+      if (view.getUint32(at + PROCESS.kind, true) !== KIND_PROCESS || !isOrdered(view, at)) {
+        throw new RangeError("The iterator gave a record that is none of ours");
+      }
+      const length = PROCESS.bytes + view.getUint32(at + PROCESS.environmentEnd, true);
+      const next = at + Math.ceil(length / 8) * 8;
       if (next > end) break;
       this.#processes.push(this.#process(bytes, view, at, next));
       at = next;
@@ -137,6 +145,23 @@ export class TableParser {
       environmentCut: readU64(view, at + PROCESS.environmentLength) > environmentEnd - environment,
     };
   }
+}
+
+/** Where the ends of a record's texts stand, in the order of the texts. */
+const TEXT_ENDS = [
+  ...[CONTEXT.cwdEnd, CONTEXT.groupEnd, CONTEXT.ttyEnd].map((place) => PROCESS.context + place),
+  ...[PROCESS.pathEnd, PROCESS.argvEnd, PROCESS.environmentEnd],
+];
+
+/** Whether the texts of a record follow each other and fit where records are made. */
+function isOrdered(view: DataView, at: number): boolean {
+  let before = 0;
+  for (const place of TEXT_ENDS) {
+    const textEnd = view.getUint32(at + place, true);
+    if (textEnd < before) return false;
+    before = textEnd;
+  }
+  return PROCESS.bytes + before <= MAX_PROCESS_BYTES;
 }
 
 /** What passes share: texts that come again and again, and what is wanted of environments. */

@@ -27,7 +27,7 @@ import { type SearchedLayout, SearchError, searchKernel } from "../kernel/kernel
 import { bootTimeNs, EACCES, EPERM, libc } from "../kernel/libc.ts";
 import { attachTracepoint } from "../kernel/perf_event.ts";
 import { COUNTER_BYTES, RECORD_KINDS, type RecordKind } from "../kernel/process_records.ts";
-import { readProcess, readProcessTable } from "../kernel/procfs.ts";
+import { ProcfsReader } from "../kernel/procfs_reader.ts";
 import { MappedRing, RingReader } from "../kernel/ring_buffer.ts";
 import { openTracefs, readTracepointFormat, type TracepointFormat } from "../kernel/tracefs.ts";
 import { executedProgram, exitedProgram, forkedProgram } from "../kernel/tracepoint_programs.ts";
@@ -67,8 +67,7 @@ export function openTracepointSource(options: TracepointOptions = {}): ProcessSo
   const descriptors: number[] = [];
   try {
     const kernel = (options.readKernel ?? readTracepointKernel)();
-    const filter = new EnvironmentFilter(options.environment ?? []);
-    return new TracepointSource(kernel, 2 ** Math.ceil(Math.log2(wanted)), filter, descriptors);
+    return new TracepointSource(kernel, 2 ** Math.ceil(Math.log2(wanted)), options.environment ?? [], descriptors);
   } catch (error) {
     for (const descriptor of descriptors.toReversed()) libc.close(descriptor);
     throw new SourceUnavailableError("tracepoint", explain(error), { cause: error });
@@ -90,19 +89,28 @@ export function readTracepointKernel(tracefsPlaces?: readonly string[]): Tracepo
 }
 
 class TracepointSource implements ProcessSource {
-  readonly description: SourceDescription;
+  readonly #description: SourceDescription;
   readonly #descriptors: readonly number[];
   readonly #ring: MappedRing;
   readonly #reader: RingReader;
   readonly #decoder: TracepointDecoder;
-  readonly #facts = new TracepointFacts();
+  readonly #processes: ProcfsReader;
+  readonly #facts: TracepointFacts;
   readonly #counters: KernelCounters;
   readonly #reported = { exec: 0, fork: 0, exit: 0 };
   #lastDrain = bootTimeNs();
   #closed = false;
 
   /** Descriptors are added to `descriptors` as they come to be, so that a failure can close them. */
-  constructor(kernel: TracepointKernel, ringBytes: number, filter: EnvironmentFilter, descriptors: number[]) {
+  constructor(
+    kernel: TracepointKernel,
+    ringBytes: number,
+    environment: readonly string[],
+    descriptors: number[],
+  ) {
+    const filter = new EnvironmentFilter(environment);
+    this.#processes = new ProcfsReader({ environment });
+    this.#facts = new TracepointFacts((pid) => this.#processes.look(pid));
     const { newtask, exit, layout } = kernel;
     if (!exit.fields.has("group_dead") && layout.signal === null) {
       throw new SearchError("the number of a process' threads is not found in this kernel's memory");
@@ -143,15 +151,21 @@ class TracepointSource implements ProcessSource {
     own(attachTracepoint(newtask.id, fork, "task_newtask"));
     own(attachTracepoint(exit.id, end, "sched_process_exit"));
     this.#descriptors = descriptors;
-    this.description = describe(layout);
+    this.#description = describe(layout);
   }
 
-  snapshot(): TableEntry[] {
-    return readProcessTable();
+  get description(): SourceDescription {
+    const hindrances = this.#processes.misses;
+    if (hindrances.length === 0) return this.#description;
+    return { ...this.#description, misses: [...this.#description.misses, ...hindrances] };
+  }
+
+  snapshot(): Promise<TableEntry[]> {
+    return this.#processes.table();
   }
 
   look(pid: number): TableEntry | null {
-    return readProcess(pid);
+    return this.#processes.look(pid);
   }
 
   drain(receive: (record: SourceRecord) => void): number {
@@ -197,6 +211,7 @@ class TracepointSource implements ProcessSource {
     // what time was not watched.
     Object.assign(this.#reported, this.#counters.lost());
     this.#closed = true;
+    this.#processes.close();
     this.#ring.close();
     this.#counters.close();
     for (const descriptor of this.#descriptors.toReversed()) libc.close(descriptor);

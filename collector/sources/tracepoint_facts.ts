@@ -8,7 +8,6 @@
  * @module
  */
 import { TICK_NS } from "../../proto/identity.ts";
-import { readProcess } from "../kernel/procfs.ts";
 import type { Credentials, Executed, Exited, Forked } from "../kernel/tracepoint_records.ts";
 import { type ExecRecord, type ForkRecord, NOTHING_KNOWN, type SourceRecord, type TableEntry } from "./source.ts";
 
@@ -18,8 +17,11 @@ const FORK_NS = 1e9;
 export class TracepointFacts {
   #damaged = 0;
 
-  /** `look` reads a process from `/proc`; `null` when it is gone. */
-  constructor(private readonly look: (pid: number) => TableEntry | null = readProcess) {}
+  /**
+   * `look` reads a process from `/proc`, without what the process could hold back: its arguments; `null` when it is
+   * gone.
+   */
+  constructor(private readonly look: (pid: number) => TableEntry | null) {}
 
   /** Records whose arguments could not be had from anywhere. */
   get damaged(): number {
@@ -51,9 +53,8 @@ export class TracepointFacts {
     const { kind, time, pid, startTime, userId, groupId, name } = told;
     const process = found !== null && isSameProcess(told, found) ? found : null;
     const image = process !== null && isSameImage(told, process) ? process : null;
-    // A page of them was not in memory in the moment; `/proc` waits for it.
-    const args = told.argv !== null ? told : image !== null && image.argv !== null ? image : null;
-    if (args === null) this.#damaged++;
+    // A page of them was not in memory in the moment. `/proc` would wait for it, and a process can make that long.
+    if (told.argv === null) this.#damaged++;
     // The effective user is read late; where the real one is another by now, so may this be.
     const hasKeptIds = process !== null && process.userId === userId && process.groupId === groupId;
     const { cgroupId, credentials, environment, environmentCut } = told;
@@ -68,8 +69,8 @@ export class TracepointFacts {
       effectiveUserId: credentials?.effectiveUserId ?? (hasKeptIds ? process.effectiveUserId : null),
       name,
       executablePath: image?.executablePath ?? namedExecutable(told),
-      argv: args?.argv ?? null,
-      argvLength: args?.argvLength ?? null,
+      argv: told.argv,
+      argvLength: told.argvLength,
       inode: null,
       device: null,
       namespacePid: process?.namespacePid ?? null,
@@ -115,13 +116,9 @@ function isSameProcess(told: Executed, entry: TableEntry): boolean {
     : Math.floor(entry.startTime / TICK_NS) === Math.floor(told.startTime / TICK_NS);
 }
 
-/** Whether a process still runs the program of a record: it has its name and its arguments, as far as both are known. */
+/** Whether a process still runs the program of a record, as far as its name tells. */
 function isSameImage(told: Executed, entry: TableEntry): boolean {
-  if (entry.status === "zombie" || entry.status === "dead" || entry.name !== told.name) return false;
-  if (told.argv === null || entry.argv === null) return true;
-  const length = Math.min(told.argv.length, entry.argv.length);
-  for (let at = 0; at < length; at++) if (told.argv[at] !== entry.argv[at]) return false;
-  return told.argv.length === entry.argv.length;
+  return entry.status !== "zombie" && entry.status !== "dead" && entry.name === told.name;
 }
 
 /**

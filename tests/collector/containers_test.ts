@@ -247,7 +247,7 @@ Deno.test("a start in a container's group is of that container, and its files ar
       bootId: "0badcafe-1111-2222-3333-444444444444",
       source: { description: { name: "ebpf", sees: "", misses: [], unknownColumns: [] }, look: () => null },
       names: { userName: () => null, groupName: () => null },
-      clock: { bootTimeNs: () => 1e9, bootOffsetMs: () => 0, sleptNs: () => 0 },
+      clock: { bootTimeNs: () => 10e9, bootOffsetMs: () => 0, sleptNs: () => 0 },
     });
   const lifecycle = newLifecycle();
   const [init] = lifecycle.baseline([entry]);

@@ -369,3 +369,12 @@ Deno.test("no order of records makes a process stop twice or throws", () => {
     { numRuns: 3_000 },
   );
 });
+
+Deno.test("a process is never its own parent, whatever a record says", () => {
+  const world = new TestWorld();
+  world.receive(exec(50, 1, 11 * S, { startTime: 10 * S }), exec(50, 50, 10 * S, { startTime: 10 * S }));
+  const events = world.events();
+  assert.deepEqual(brief(events), ["start 50", "start 50 (late)"]);
+  assert.equal(events[1]!.execId, events[0]!.execId);
+  assert.equal(events[1]!.parentExecId, null);
+});

@@ -55,7 +55,9 @@ export class Watch implements Disposable {
   async run(command: string, args: string[] = [], options: Deno.CommandOptions = {}): Promise<Life> {
     const child = new Deno.Command(command, { args, stdin: "null", stdout: "piped", stderr: "piped", ...options })
       .spawn();
-    const { stdout, stderr, ...status } = await child.output();
+    // Read on meanwhile, as an owner does: the host can run others than this command.
+    const reading = setInterval(() => this.drain(), 10);
+    const { stdout, stderr, ...status } = await child.output().finally(() => clearInterval(reading));
     this.drain();
     return {
       pid: child.pid,

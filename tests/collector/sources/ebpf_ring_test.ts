@@ -173,21 +173,22 @@ Deno.test({
   name: "ebpf source gives every argv byte for byte when records lie over the end of the ring",
   ...bpf,
   async fn() {
-    using watch = new Watch({ ringBytes: 65_536 });
+    const RING = 262_144;
+    using watch = new Watch({ ringBytes: RING });
     for (let round = 0; round < 40; round++) {
       const { pid } = await watch.run("/bin/sh", [
         "-c",
-        `for i in 0 1 2 3 4; do /bin/true $i ${"r".repeat(round * 40)}; done`,
+        `for i in 0 1 2 3 4; do /bin/true $i ${"r".repeat(round * 200)}; done`,
       ]);
       const texts = watch.of("exec").filter((exec) => exec.ppid === pid).map((exec) =>
         new TextDecoder().decode(exec.argv!)
       );
-      const tail = round === 0 ? "" : "r".repeat(round * 40) + "\0";
+      const tail = round === 0 ? "" : "r".repeat(round * 200) + "\0";
       equal(texts, [0, 1, 2, 3, 4].map((number) => `/bin/true\0${number}\0${tail}`));
     }
     // More than the ring holds went through it, so its end was crossed.
     const bytes = watch.of("exec").reduce((sum, exec) => sum + exec.argv!.length, 0);
-    ok(bytes > 2 * 65_536);
+    ok(bytes > 2 * RING);
     equal(watch.source.counters().lost, { exec: 0, fork: 0, exit: 0 });
   },
 });

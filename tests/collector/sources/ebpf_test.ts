@@ -33,6 +33,7 @@ Deno.test({
         inode: 0,
         device: 0,
         changeTime: 0,
+        setsUserId: false,
         namespacePid: pid,
         context: null,
       },

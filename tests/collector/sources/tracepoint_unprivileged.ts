@@ -1,5 +1,5 @@
 /**
- * Run by `tracepoint_test.ts` under a grant of libc alone: opens the source, gives up every privilege, says so, and when
+ * Run by `tracepoint_limits_test.ts` under a grant of libc alone: opens the source, gives up every privilege, says so, and when
  * its standard input ends prints what it saw.
  *
  * @module
