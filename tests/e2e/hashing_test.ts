@@ -115,7 +115,8 @@ Deno.test({
       const changed = await sha256sum(program);
       await world.until("the change is told", () => {
         const [row] = world.query(
-          `SELECT * FROM process_events WHERE event_type = 'suspicious' AND executable_path = ?`,
+          `SELECT * FROM process_events WHERE event_type = 'suspicious' AND modified_fields LIKE '%executable_hash%'
+           AND executable_path = ?`,
           program,
         );
         if (row === undefined) return false;
