@@ -9,6 +9,7 @@ import { stateLayout } from "../proto/state_layout.ts";
 import { VERSION } from "../proto/version.ts";
 import { confine } from "./confinement.ts";
 import { readFileIfThere, readToken } from "./files.ts";
+import { endTakeOver, record, told } from "./kernel/inheritance.ts";
 import { bootTimeNs } from "./kernel/libc.ts";
 import { readBootId, readForkCount } from "./kernel/procfs.ts";
 import { KnownFile } from "./known_table.ts";
@@ -21,8 +22,10 @@ import { Publisher } from "./publisher.ts";
 import { recover } from "./recovery.ts";
 import { answerRequest } from "./requests.ts";
 import { describeRedaction, openRedaction } from "./redaction_mode.ts";
+import { takeInheritance } from "./reexec.ts";
 import { selftest } from "./selftest.ts";
 import { openBestSource, sourceStatuses } from "./sources/ladder.ts";
+import { PS_PATHS } from "./sources/ps_command.ts";
 
 /** How long the last events may take to reach the agent when the collector stops. */
 const STOP_DEADLINE_MS = 2_000;
@@ -39,14 +42,17 @@ Settings:
 ${describeSettings()}`;
 
 async function main(): Promise<void> {
-  const flags = parseDaemonFlags(Deno.args, ["selftest"]);
+  const { args, isSecond } = takeInheritance(Deno.args);
+  const flags = parseDaemonFlags(args, ["selftest"]);
   if (flags.help || flags.version) return console.log(flags.help ? USAGE : VERSION);
 
   // 1. Settle everything that can be wrong.
   const env = settingsEnvironment((name) => Deno.env.get(name));
-  const settings = loadSettings({ flags, env, readFile: readFileIfThere });
+  const configFiles: string[] = [];
+  const settings = loadSettings({ flags, env, readFile: (path) => noting(configFiles, path, readFileIfThere(path)) });
   const layout = stateLayout(settings.stateDir);
   const token = readToken(layout.token);
+  if (settings.collector.confinement === "re-exec" && !isSecond) record();
   const redaction = openRedaction(settings, layout.redactionKey);
   const bootId = readBootId();
 
@@ -57,14 +63,19 @@ async function main(): Promise<void> {
     pollIntervalMs: settings.collector.pollIntervalMs,
     environment: settings.collector.environment,
   });
-  const { source } = opened, watchingSince = bootTimeNs();
+  const { source } = opened, watchingSince = told("the start of watching", bootTimeNs);
+  endTakeOver();
 
   // 3. Give it up; from here on only the collector's own directory can be written.
-  const confinement = confine({ ...settings.collector, startsProcesses: source.description.name === "ps" });
+  const startsProcesses = source.description.name === "ps";
+  const readable = [layout.token, ...configFiles].map((path) => ({ path, access: "read" as const }));
+  const runnable = (startsProcesses ? PS_PATHS : []).map((path) => ({ path, access: "execute" as const }));
+  const mayOpen = [{ path: layout.collector, access: "own" as const }, ...readable, ...runnable];
+  const confinement = confine({ ...settings.collector, startsProcesses, isSecond, mayOpen });
 
   if (flags.command === "selftest") {
-    const startsProcesses = source.description.name === "ps";
-    const findings = await selftest(source, { userId: confinement.userId, startsProcesses }, console.log);
+    const options = { userId: confinement.userId, startsProcesses, isSecond };
+    const findings = await selftest(source, options, console.log);
     Deno.exit(findings === 0 ? 0 : 1);
   }
 
@@ -140,6 +151,11 @@ async function main(): Promise<void> {
   source.close();
   // A system call of the source may still wait on a thread of the pool; it would hold a natural end.
   Deno.exit(0);
+}
+
+function noting(noted: string[], path: string, text: string | null): string | null {
+  if (text !== null) noted.push(path);
+  return text;
 }
 
 try {

@@ -43,15 +43,22 @@ export function dropPrivileges(target: Identity): void {
 }
 
 /**
- * Reads back the credentials of every thread, and whether a system-call filter holds it where one was installed.
+ * Reads back the credentials of every thread, and whether a system-call filter holds it where one was installed. Of a
+ * process that executed itself again, every set of capabilities is empty, the bounding set too where root was given up.
  *
  * @throws {PrivilegeError} naming the first thread that holds anything.
  */
-export function proveUnprivileged(userId: number, groupId: number | null, isFiltered: boolean): string {
+export function proveUnprivileged(
+  userId: number,
+  groupId: number | null,
+  isFiltered: boolean,
+  isBornConfined = false,
+): string {
   const threads = readThreadCredentials();
   if (threads.length === 0) throw new PrivilegeError("No thread's credentials could be read from /proc/self/task");
   for (const thread of threads) {
-    const fault = faultOf(thread, userId, groupId) ?? (isFiltered ? filterFaultOf(thread) : null);
+    const fault = faultOf(thread, userId, groupId) ??
+      (isFiltered ? filterFaultOf(thread) : null) ?? (isBornConfined ? birthFaultOf(thread, groupId !== null) : null);
     if (fault !== null) throw new PrivilegeError(`Thread ${thread.tid} ${fault}`);
   }
   const filter = isFiltered ? ", under a filter of system calls" : "; NO FILTER OF SYSTEM CALLS: it is set off";
@@ -60,6 +67,13 @@ export function proveUnprivileged(userId: number, groupId: number | null, isFilt
 
 function filterFaultOf({ seccomp, noNewPrivileges }: ThreadCredentials): string | null {
   if (seccomp !== SECCOMP_FILTER) return "is under no system-call filter";
+  return noNewPrivileges ? null : "could gain privileges by executing a program";
+}
+
+function birthFaultOf(thread: ThreadCredentials, wasRoot: boolean): string | null {
+  const { inheritableCapabilities, ambientCapabilities, boundingCapabilities, noNewPrivileges } = thread;
+  const left = inheritableCapabilities | ambientCapabilities | (wasRoot ? boundingCapabilities : 0n);
+  if (left !== 0n) return `could get capabilities ${left.toString(16)}`;
   return noNewPrivileges ? null : "could gain privileges by executing a program";
 }
 

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { EACCES, ENOSYS, EPERM, errno, libc, NativeArena } from "./kernel/libc.ts";
+import { EACCES, ENOSYS, EPERM, errno, libc, NativeArena, O_DIRECTORY } from "./kernel/libc.ts";
 import { readThreadCredentials } from "./kernel/procfs.ts";
 import type { ThreadCredentials } from "./kernel/procfs_parse.ts";
 import { type SyscallName, syscallNumber } from "./kernel/syscalls.ts";
@@ -15,6 +15,7 @@ import type { ProcessSource, TableEntry } from "./sources/source.ts";
 
 const AT_FDCWD = -100n;
 const O_RDONLY = 0n, O_WRONLY_CREATE = 0o101n;
+const O_DIRECTORY_RDONLY = BigInt(O_DIRECTORY);
 const AF_UNIX = 1n, AF_INET = 2n, AF_NETLINK = 16n, SOCK_STREAM = 1n, SOCK_RAW = 3n;
 const NETLINK_CONNECTOR = 11n, BPF_PROG_LOAD = 5n, CLONE_NEWUSER = 0x1000_0000n;
 /** Unlike PTRACE_ATTACH it does not stop whom it traces; the trace ends with this process. */
@@ -40,6 +41,8 @@ interface Act {
 export interface SelftestOptions {
   readonly userId: number;
   readonly startsProcesses: boolean;
+  /** Whether the collector executed itself again, and so is bound more tightly. */
+  readonly isSecond: boolean;
 }
 
 /** Runs it, hands every line to `print`, and returns how many findings there were. */
@@ -55,7 +58,7 @@ export async function selftest(
   };
 
   print("What the kernel says of every thread:");
-  for (const thread of readThreadCredentials()) verdict(isBare(thread, options.userId), describe(thread));
+  for (const thread of readThreadCredentials()) verdict(isBare(thread, options), describe(thread));
 
   print("What happens when it is tried, on the main thread and, where that tells something, on another:");
   const arena = new NativeArena(ARENA_BYTES);
@@ -75,15 +78,21 @@ export async function selftest(
   return findings;
 }
 
-function isBare(thread: ThreadCredentials, userId: number): boolean {
-  return thread.userIds.every((id) => id === userId) && thread.effectiveCapabilities === 0n &&
+function isBare(thread: ThreadCredentials, { userId, isSecond }: SelftestOptions): boolean {
+  const gainable = thread.inheritableCapabilities | thread.ambientCapabilities | thread.boundingCapabilities;
+  return (!isSecond || gainable === 0n) &&
+    thread.userIds.every((id) => id === userId) && thread.effectiveCapabilities === 0n &&
     thread.permittedCapabilities === 0n && thread.noNewPrivileges && thread.seccomp === SECCOMP_FILTER;
 }
 
 function describe(thread: ThreadCredentials): string {
   const { tid, userIds, groupIds, effectiveCapabilities, permittedCapabilities, noNewPrivileges, seccomp } = thread;
+  const { inheritableCapabilities, ambientCapabilities, boundingCapabilities } = thread;
   return `thread ${tid}: user ${[...new Set(userIds)].join("/")}, group ${[...new Set(groupIds)].join("/")}, ` +
-    `capabilities ${(effectiveCapabilities | permittedCapabilities).toString(16)}, ` +
+    `capabilities ${
+      (effectiveCapabilities | permittedCapabilities | inheritableCapabilities | ambientCapabilities).toString(16)
+    }, ` +
+    `bounding set ${boundingCapabilities.toString(16)}, ` +
     `no_new_privs ${noNewPrivileges ? "on" : "OFF"}, system calls ${
       seccomp === SECCOMP_FILTER ? "filtered" : "NOT FILTERED"
     }`;
@@ -102,7 +111,7 @@ function summary(table: readonly TableEntry[]): string {
 }
 
 /** What is tried. Where it goes through nothing is written, stopped or signalled, but a file in /etc is left. */
-function acts(arena: NativeArena, { startsProcesses }: SelftestOptions): Act[] {
+function acts(arena: NativeArena, { startsProcesses, isSecond }: SelftestOptions): Act[] {
   const path = (text: string): bigint => arena.place(new TextEncoder().encode(text + "\0"));
   const act = (what: string, call: SyscallName, ...args: bigint[]): Act => ({
     what,
@@ -131,6 +140,15 @@ function acts(arena: NativeArena, { startsProcesses }: SelftestOptions): Act[] {
     probe("use the kernel's keys", "keyctl"),
     probe("use io_uring", "io_uring_setup"),
     { ...probe("execute a program", "execve", path("/nonexistent")), isMeant: startsProcesses },
+    // What any user of the host may do, unless Landlock is asked whether this one may.
+    {
+      ...act("read the program sh, as everybody may", "openat", AT_FDCWD, path("/bin/sh"), O_RDONLY),
+      isMeant: !isSecond,
+    },
+    {
+      ...act("list the root directory, as everybody may", "openat", AT_FDCWD, path("/"), O_DIRECTORY_RDONLY),
+      isMeant: !isSecond,
+    },
     { ...act("make a Unix socket, to reach the agent", "socket", AF_UNIX, SOCK_STREAM), isMeant: true },
     { ...act("read /etc/passwd, for names", "openat", AT_FDCWD, path("/etc/passwd"), O_RDONLY), isMeant: true },
   ];

@@ -30,6 +30,7 @@ import {
   asUser,
   COLLECTOR_CAPABILITIES,
   inMountedView,
+  REEXEC_CAPABILITIES,
   runBundle,
   tierEnvironment,
 } from "./tier_command.ts";
@@ -130,7 +131,10 @@ export async function prepareLaunch(flags: LaunchFlags, tiers: readonly ("collec
       if (!asRoot) return asSelf(command);
       return seen(
         program === "collector"
-          ? asLimitedRoot(COLLECTOR_CAPABILITIES, command)
+          ? asLimitedRoot(
+            settings.collector.confinement === "re-exec" ? REEXEC_CAPABILITIES : COLLECTOR_CAPABILITIES,
+            command,
+          )
           : asUser(principals.agent, principals.busGroup, command),
       );
     },

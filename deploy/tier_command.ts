@@ -29,6 +29,9 @@ export const COLLECTOR_CAPABILITIES: readonly string[] = [
   "setgid",
 ];
 
+/** What a collector needs beside them that executes itself again: to empty its bounding set. */
+export const REEXEC_CAPABILITIES: readonly string[] = [...COLLECTOR_CAPABILITIES, "setpcap"];
+
 const SETPRIV = "/usr/bin/setpriv";
 
 /** `command` as another user in one group, without capabilities and without a way to get any. */

@@ -10,6 +10,7 @@
  */
 
 import { sleptNs } from "./clock.ts";
+import { isTakenOver, opening } from "./inheritance.ts";
 import {
   bootTimeNs,
   checked,
@@ -91,6 +92,17 @@ export function parseConnectorEvent(view: DataView, at: number, length: number, 
   }
 }
 
+/** Whether a descriptor is a netlink socket of the connector's. */
+function isConnector(fd: number): boolean {
+  const option = (name: number): number => {
+    const value = new Int32Array(1), length = Uint32Array.of(4);
+    const bytes = new Uint8Array(value.buffer);
+    return libc.getsockopt(fd, SOL_SOCKET, name, bytes, new Uint8Array(length.buffer)) < 0 ? -1 : value[0]!;
+  };
+  return option(SO_DOMAIN) === AF_NETLINK && option(SO_PROTOCOL) === NETLINK_CONNECTOR;
+}
+const SO_PROTOCOL = 38, SO_DOMAIN = 39;
+
 export interface Reading {
   readonly messages: number;
   /** Times that the kernel said that it had lost messages. */
@@ -116,10 +128,12 @@ export class ProcessConnector {
 
   /** @throws {SystemCallError} when the kernel has no connector or lets this user not listen to it */
   constructor(bufferBytes: number = RECEIVE_BUFFER_BYTES) {
-    this.#fd = checked(
-      libc.socket(AF_NETLINK, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_CONNECTOR),
-      "socket of the process connector",
-    );
+    const open = (): number =>
+      checked(
+        libc.socket(AF_NETLINK, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_CONNECTOR),
+        "socket of the process connector",
+      );
+    this.#fd = opening("process connector", open, isConnector);
     this.#arena = new NativeArena(BATCH * (MMSGHDR_BYTES + 16 + SLOT_BYTES + IOVEC_BYTES) + 64);
     this.#headersAt = this.#arena.reserve(BATCH * MMSGHDR_BYTES);
     this.#namesAt = this.#arena.reserve(BATCH * 16);
@@ -127,6 +141,7 @@ export class ProcessConnector {
     this.#layOut(this.#arena.reserve(BATCH * IOVEC_BYTES));
     new DataView(this.#pollRequest.buffer).setInt32(0, this.#fd, true);
     new DataView(this.#pollRequest.buffer).setInt16(4, POLLIN, true);
+    if (isTakenOver()) return; // it is subscribed
     try {
       this.#subscribe(bufferBytes);
     } catch (error) {

@@ -186,11 +186,17 @@ export function syscallNumber(name: SyscallName, architecture: Architecture = AR
 const CALLED = [
   ...[
     "bpf",
+    "capset",
+    "close_range",
+    "fcntl",
     "fsconfig",
     "fsmount",
     "fsopen",
     "gettid",
     "ioctl",
+    "landlock_add_rule",
+    "landlock_create_ruleset",
+    "landlock_restrict_self",
     "perf_event_open",
     "prctl",
     "seccomp",

@@ -2,22 +2,33 @@
  * Hostile code in the collector's confinement, as if the collector were taken over: it has every grant of Deno's and the
  * C library, so that only the kernel is left to refuse. Run by `tests/collector/hostile_test.ts`.
  *
- * Arguments: user and group to become, a directory of that user's, a file that everybody may read and write, the pid of
+ * Arguments: the confinement, user and group to become, a directory of that user's, a file that everybody may read and write, the pid of
  * another process of the same user, the port of a listener on this host. Prints one line `ACT: OUTCOME` for each attempt
  * and thread.
  *
  * @module
  */
 import { confine } from "../../collector/confinement.ts";
+import { endTakeOver, record } from "../../collector/kernel/inheritance.ts";
 import { AT_FDCWD, cString, errno, libc, NativeArena } from "../../collector/kernel/libc.ts";
 import { type SyscallName, syscallNumber } from "../../collector/kernel/syscalls.ts";
+import { takeInheritance } from "../../collector/reexec.ts";
 
-const [user, group, own, open, victim, port] = Deno.args as [string, string, string, string, string, string];
+const { args, isSecond } = takeInheritance(Deno.args);
+endTakeOver();
+type Arguments = ["in-process" | "re-exec", string, string, string, string, string, string];
+const [confinement, user, group, own, open, victim, port] = args as Arguments;
 const arena = new NativeArena(1 << 16);
 const place = (text: string): bigint => arena.place(cString(text));
 
 await Deno.readTextFile("/proc/self/status"); // threads of the pool exist now
-confine({ user, group, syscallFilter: "errno", startsProcesses: false });
+if (confinement === "re-exec" && !isSecond) record();
+const mayOpen = [
+  { path: own, access: "own" as const },
+  // What the collector is one file of.
+  { path: new URL("../../", import.meta.url).pathname, access: "read" as const },
+];
+confine({ confinement, isSecond, user, group, syscallFilter: "errno", startsProcesses: false, mayOpen });
 
 /** A call by its number, on this thread and on one of the pool: `errno N` and `refused`, or `WENT THROUGH`. */
 async function attempt(what: string, call: SyscallName, ...args: bigint[]): Promise<void> {
