@@ -9,7 +9,7 @@ import { stateLayout } from "../proto/state_layout.ts";
 import { VERSION } from "../proto/version.ts";
 import { confine } from "./confinement.ts";
 import { readFileIfThere, readToken } from "./files.ts";
-import { endTakeOver, record, told } from "./kernel/inheritance.ts";
+import { endInheritance, told } from "./kernel/inheritance.ts";
 import { bootTimeNs } from "./kernel/libc.ts";
 import { readBootId, readForkCount } from "./kernel/procfs.ts";
 import { KnownFile } from "./known_table.ts";
@@ -48,11 +48,9 @@ async function main(): Promise<void> {
 
   // 1. Settle everything that can be wrong.
   const env = settingsEnvironment((name) => Deno.env.get(name));
-  const configFiles: string[] = [];
-  const settings = loadSettings({ flags, env, readFile: (path) => noting(configFiles, path, readFileIfThere(path)) });
+  const settings = told("the settings", () => loadSettings({ flags, env, readFile: readFileIfThere }));
   const layout = stateLayout(settings.stateDir);
-  const token = readToken(layout.token);
-  if (settings.collector.confinement === "re-exec" && !isSecond) record();
+  const token = told("the token", () => readToken(layout.token));
   const redaction = openRedaction(settings, layout.redactionKey);
   const bootId = readBootId();
 
@@ -64,13 +62,12 @@ async function main(): Promise<void> {
     environment: settings.collector.environment,
   });
   const { source } = opened, watchingSince = told("the start of watching", bootTimeNs);
-  endTakeOver();
+  if (isSecond || settings.collector.confinement === "in-process") endInheritance();
 
   // 3. Give it up; from here on only the collector's own directory can be written.
   const startsProcesses = source.description.name === "ps";
-  const readable = [layout.token, ...configFiles].map((path) => ({ path, access: "read" as const }));
   const runnable = (startsProcesses ? PS_PATHS : []).map((path) => ({ path, access: "execute" as const }));
-  const mayOpen = [{ path: layout.collector, access: "own" as const }, ...readable, ...runnable];
+  const mayOpen = [{ path: layout.collector, access: "own" as const }, ...runnable];
   const confinement = confine({ ...settings.collector, startsProcesses, isSecond, mayOpen });
 
   if (flags.command === "selftest") {
@@ -151,11 +148,6 @@ async function main(): Promise<void> {
   source.close();
   // A system call of the source may still wait on a thread of the pool; it would hold a natural end.
   Deno.exit(0);
-}
-
-function noting(noted: string[], path: string, text: string | null): string | null {
-  if (text !== null) noted.push(path);
-  return text;
 }
 
 try {

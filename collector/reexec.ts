@@ -11,7 +11,7 @@
  *
  * @module
  */
-import { handOver, InheritanceError, linkOf, takeOver } from "./kernel/inheritance.ts";
+import { handOver, InheritanceError, linkOf, record, takeOver } from "./kernel/inheritance.ts";
 import { type LandlockRule, makeRuleset, restrictSelf } from "./kernel/landlock.ts";
 import {
   AT_FDCWD,
@@ -38,10 +38,18 @@ const AMBIENT_CLEAR_ALL = 4n;
 const CAPABILITY_VERSION = 0x2008_0522;
 const MAX_CAPABILITIES = 64;
 
-/** Arguments without the one that a collector gives itself; what that one names is taken over. @throws {InheritanceError} */
+/**
+ * Arguments without the one that a collector gives itself. With it, what it names is taken over; without it, what is opened
+ * and found from here on is recorded, for the case that it is to be handed over.
+ *
+ * @throws {InheritanceError}
+ */
 export function takeInheritance(args: readonly string[]): { args: readonly string[]; isSecond: boolean } {
   const pipe = INHERITED.exec(args.at(-1) ?? "")?.[1];
-  if (pipe === undefined) return { args, isSecond: false };
+  if (pipe === undefined) {
+    record();
+    return { args, isSecond: false };
+  }
   if (effectiveUser() === 0) throw new InheritanceError("--inherited is what a collector without root gives itself");
   takeOver(Number(pipe));
   return { args: args.slice(0, -1), isSecond: true };

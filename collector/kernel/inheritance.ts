@@ -45,6 +45,7 @@ const MAX_LOG = 1_024;
 const MAX_BYTES = 1 << 16; // the room of a pipe
 const MAX_LINK = 4_096;
 
+/** Openings and facts are recorded from here on. */
 export function record(): void {
   mode = { kind: "recording", inheritance: { openings: [], facts: new Map() } };
 }
@@ -187,10 +188,13 @@ export function takeOver(pipe: number): void {
   mode = { kind: "replaying", inheritance, next: 0 };
 }
 
-/** Ends the taking over. @throws {InheritanceError} when something is left that nobody asked for. */
-export function endTakeOver(): void {
-  if (mode.kind !== "replaying") return;
-  const left = mode.inheritance.openings.slice(mode.next);
+/**
+ * Ends recording or taking over: openings are passed through from here on.
+ *
+ * @throws {InheritanceError} when something was handed over that nobody asked for
+ */
+export function endInheritance(): void {
+  const left = mode.kind === "replaying" ? mode.inheritance.openings.slice(mode.next) : [];
   mode = { kind: "off" };
   if (left.length > 0) throw new InheritanceError(`Nobody asked for ${left.map(({ what }) => what).join(", ")}`);
 }

@@ -11,6 +11,7 @@ const decoder = new TextDecoder();
  * user of processes of the same user. The collector's user has no others.
  */
 const MEANT: Readonly<Record<string, readonly string[]>> = {
+  "re-exec": ["write own directory"],
   "in-process": [
     "write own directory",
     "read what everybody may read",
@@ -23,7 +24,7 @@ const MEANT: Readonly<Record<string, readonly string[]>> = {
 for (const [confinement, meant] of Object.entries(MEANT)) {
   Deno.test({
     name: `the kernel refuses hostile code in the collector all that is not declared, confined ${confinement}`,
-    ...needs({ root: true, programs: ["setpriv", "sleep"] }),
+    ...needs({ root: true, landlock: confinement === "re-exec", programs: ["setpriv", "sleep"] }),
     async fn() {
       const directory = await Deno.makeTempDir({ prefix: "daemoneye-hostile-" });
       using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -41,7 +42,7 @@ for (const [confinement, meant] of Object.entries(MEANT)) {
         const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
           args: [
             ...["run", "-A", "-q", "--no-check", "--config", `${ROOT}deno.json`, `${ROOT}tests/support/hostile.ts`],
-            ...[`${USER}`, `${GROUP}`, own, open, `${victim.pid}`, `${listener.addr.port}`],
+            ...[confinement, `${USER}`, `${GROUP}`, own, open, `${victim.pid}`, `${listener.addr.port}`],
           ],
           stdin: "null",
         }).output();

@@ -102,12 +102,12 @@ function compare(pid: number, name: string): void {
 
 const THREADS = "What the kernel says of every thread";
 
-for (const confinement of ["in-process"]) {
+for (const confinement of ["in-process", "re-exec"]) {
   Deno.test({
     name: `every thread of the running tiers is what docs/privileges.md says, collector ${confinement}`,
     ...needs({ root: true, setpriv: true, programs: ["setpriv"] }),
     async fn() {
-      await using world = await World.start();
+      await using world = await World.start({ config: `collector:\n  confinement: ${confinement}\n` });
       compare(world.collectorStatus()!.pid, `collector, \`${confinement}\``);
       compare(world.agentStatus()!.pid, "agent");
     },

@@ -9,20 +9,19 @@
  * @module
  */
 import { confine } from "../../collector/confinement.ts";
-import { endTakeOver, record } from "../../collector/kernel/inheritance.ts";
+import { endInheritance } from "../../collector/kernel/inheritance.ts";
 import { AT_FDCWD, cString, errno, libc, NativeArena } from "../../collector/kernel/libc.ts";
 import { type SyscallName, syscallNumber } from "../../collector/kernel/syscalls.ts";
 import { takeInheritance } from "../../collector/reexec.ts";
 
 const { args, isSecond } = takeInheritance(Deno.args);
-endTakeOver();
+if (isSecond) endInheritance();
 type Arguments = ["in-process" | "re-exec", string, string, string, string, string, string];
 const [confinement, user, group, own, open, victim, port] = args as Arguments;
 const arena = new NativeArena(1 << 16);
 const place = (text: string): bigint => arena.place(cString(text));
 
 await Deno.readTextFile("/proc/self/status"); // threads of the pool exist now
-if (confinement === "re-exec" && !isSecond) record();
 const mayOpen = [
   { path: own, access: "own" as const },
   // What the collector is one file of.
