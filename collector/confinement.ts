@@ -5,11 +5,11 @@
  */
 import type { LandlockRule } from "./kernel/landlock.ts";
 import { forbidDumps, installFilter } from "./kernel/seccomp.ts";
-import { dropPrivileges, effectiveUser, type Identity, PrivilegeError, proveUnprivileged } from "./privilege.ts";
-import { executeAgain, refusesStrangers } from "./reexec.ts";
+import { dropPrivileges, effectiveUser, PrivilegeError, proveUnprivileged } from "./privilege.ts";
+import { executeAgain, type Origin, refusesStrangers } from "./reexec.ts";
 import { resolveGroup, resolveUser } from "./users.ts";
 
-export interface ConfinementSettings {
+export interface ConfinementSettings extends Origin {
   readonly user: string;
   readonly group: string;
   /** Where it happens: in the process as it runs, or by way of another execution of the same program. */
@@ -18,8 +18,6 @@ export interface ConfinementSettings {
   readonly syscallFilter: "errno" | "kill" | "off";
   /** Whether the source that was opened lives from starting processes. */
   readonly startsProcesses: boolean;
-  /** Whether this is that other execution. */
-  readonly isSecond: boolean;
   /** What may be opened beside what every collector needs, where the kernel looks at that. */
   readonly mayOpen: readonly LandlockRule[];
 }
@@ -39,34 +37,27 @@ export interface Confinement {
  * @throws {PrivilegeError} when started as root without a user to become, or when something is left.
  */
 export function confine(settings: ConfinementSettings): Confinement {
-  const { confinement, syscallFilter, startsProcesses, isSecond, mayOpen } = settings;
-  const isRoot = effectiveUser() === 0;
-  if (isRoot && settings.user === "") {
+  const { confinement, syscallFilter, startsProcesses, isSecond, beganAsRoot, mayOpen } = settings;
+  if (beganAsRoot && settings.user === "") {
     throw new PrivilegeError("Started as root without a user to become; set collector.user and collector.group");
   }
   // 1. The identity: names are resolved while nothing is given up yet. With root's id every capability goes, in every
   //    thread, and without them nothing of the following can be undone.
-  const target = isRoot || isSecond ? identityOf(settings) : null;
+  const target = beganAsRoot
+    ? { userId: resolveUser(settings.user), groupId: resolveGroup(settings.group || settings.user) }
+    : null;
   if (confinement === "re-exec" && !isSecond) executeAgain(target, mayOpen);
-  if (target !== null && isRoot) dropPrivileges(target);
+  if (target !== null && !isSecond) dropPrivileges(target);
   // 2. The memory: it holds what processes were started with. Not earlier, as a change of user sets this anew.
   forbidDumps();
   // 3. The system calls: last, as the steps before it use calls that it refuses. With it comes no_new_privs, in every
   //    thread, and threads made from here on have both.
   if (syscallFilter !== "off") installFilter({ refused: syscallFilter, processes: startsProcesses });
   const userId = effectiveUser();
-  if (isSecond && target !== null && userId !== target.userId) {
-    throw new PrivilegeError(`The second execution runs as user ${userId}, not ${target.userId}`);
-  }
-  const proof = proveUnprivileged(userId, target?.groupId ?? null, syscallFilter !== "off", isSecond);
+  const proof = proveUnprivileged(target?.userId ?? userId, target?.groupId ?? null, syscallFilter !== "off", isSecond);
   if (!isSecond) return { userId, proof };
   return {
     userId,
     proof: `${proof}, ${refusesStrangers() ? "under Landlock" : "NOT UNDER LANDLOCK: the kernel has none"}`,
   };
-}
-
-/** Who is to be become; `null` for an ordinary user, who stays who it is. */
-function identityOf({ user, group }: ConfinementSettings): Identity | null {
-  return user === "" ? null : { userId: resolveUser(user), groupId: resolveGroup(group || user) };
 }

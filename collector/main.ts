@@ -42,7 +42,7 @@ Settings:
 ${describeSettings()}`;
 
 async function main(): Promise<void> {
-  const { args, isSecond } = takeInheritance(Deno.args);
+  const { args, ...origin } = takeInheritance(Deno.args);
   const flags = parseDaemonFlags(args, ["selftest"]);
   if (flags.help || flags.version) return console.log(flags.help ? USAGE : VERSION);
 
@@ -62,16 +62,16 @@ async function main(): Promise<void> {
     environment: settings.collector.environment,
   });
   const { source } = opened, watchingSince = told("the start of watching", bootTimeNs);
-  if (isSecond || settings.collector.confinement === "in-process") endInheritance();
+  if (origin.isSecond || settings.collector.confinement === "in-process") endInheritance();
 
   // 3. Give it up; from here on only the collector's own directory can be written.
   const startsProcesses = source.description.name === "ps";
   const runnable = (startsProcesses ? PS_PATHS : []).map((path) => ({ path, access: "execute" as const }));
   const mayOpen = [{ path: layout.collector, access: "own" as const }, ...runnable];
-  const confinement = confine({ ...settings.collector, startsProcesses, isSecond, mayOpen });
+  const confinement = confine({ ...settings.collector, ...origin, startsProcesses, mayOpen });
 
   if (flags.command === "selftest") {
-    const options = { userId: confinement.userId, startsProcesses, isSecond };
+    const options = { ...origin, userId: confinement.userId, startsProcesses };
     const findings = await selftest(source, options, console.log);
     Deno.exit(findings === 0 ? 0 : 1);
   }

@@ -11,7 +11,7 @@
  *
  * @module
  */
-import { handOver, InheritanceError, linkOf, record, takeOver } from "./kernel/inheritance.ts";
+import { handOver, InheritanceError, linkOf, record, takeOver, told } from "./kernel/inheritance.ts";
 import { type LandlockRule, makeRuleset, restrictSelf } from "./kernel/landlock.ts";
 import {
   AT_FDCWD,
@@ -38,21 +38,31 @@ const AMBIENT_CLEAR_ALL = 4n;
 const CAPABILITY_VERSION = 0x2008_0522;
 const MAX_CAPABILITIES = 64;
 
+/** How this execution came to be. */
+export interface Origin {
+  /** Whether the collector has executed itself again. */
+  readonly isSecond: boolean;
+  /** Whether it is, or was the first time, root. */
+  readonly beganAsRoot: boolean;
+}
+
+const BEGAN_AS_ROOT = "whether the collector began as root";
+
 /**
  * Arguments without the one that a collector gives itself. With it, what it names is taken over; without it, what is opened
  * and found from here on is recorded, for the case that it is to be handed over.
  *
  * @throws {InheritanceError}
  */
-export function takeInheritance(args: readonly string[]): { args: readonly string[]; isSecond: boolean } {
+export function takeInheritance(args: readonly string[]): Origin & { readonly args: readonly string[] } {
   const pipe = INHERITED.exec(args.at(-1) ?? "")?.[1];
   if (pipe === undefined) {
     record();
-    return { args, isSecond: false };
+    return { args, isSecond: false, beganAsRoot: told(BEGAN_AS_ROOT, () => effectiveUser() === 0) };
   }
   if (effectiveUser() === 0) throw new InheritanceError("--inherited is what a collector without root gives itself");
   takeOver(Number(pipe));
-  return { args: args.slice(0, -1), isSecond: true };
+  return { args: args.slice(0, -1), isSecond: true, beganAsRoot: told(BEGAN_AS_ROOT, () => false) };
 }
 
 /** What the runtime, its libraries and the readers of names need wherever the collector runs. */

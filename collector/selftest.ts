@@ -11,6 +11,7 @@ import { EACCES, ENOSYS, EPERM, errno, libc, NativeArena, O_DIRECTORY } from "./
 import { readThreadCredentials } from "./kernel/procfs.ts";
 import type { ThreadCredentials } from "./kernel/procfs_parse.ts";
 import { type SyscallName, syscallNumber } from "./kernel/syscalls.ts";
+import type { Origin } from "./reexec.ts";
 import type { ProcessSource, TableEntry } from "./sources/source.ts";
 
 const AT_FDCWD = -100n;
@@ -38,11 +39,9 @@ interface Act {
   readonly succeeds: boolean;
 }
 
-export interface SelftestOptions {
+export interface SelftestOptions extends Origin {
   readonly userId: number;
   readonly startsProcesses: boolean;
-  /** Whether the collector executed itself again, and so is bound more tightly. */
-  readonly isSecond: boolean;
 }
 
 /** Runs it, hands every line to `print`, and returns how many findings there were. */
@@ -78,8 +77,9 @@ export async function selftest(
   return findings;
 }
 
-function isBare(thread: ThreadCredentials, { userId, isSecond }: SelftestOptions): boolean {
-  const gainable = thread.inheritableCapabilities | thread.ambientCapabilities | thread.boundingCapabilities;
+function isBare(thread: ThreadCredentials, { userId, isSecond, beganAsRoot }: SelftestOptions): boolean {
+  const gainable = thread.inheritableCapabilities | thread.ambientCapabilities |
+    (beganAsRoot ? thread.boundingCapabilities : 0n);
   return (!isSecond || gainable === 0n) &&
     thread.userIds.every((id) => id === userId) && thread.effectiveCapabilities === 0n &&
     thread.permittedCapabilities === 0n && thread.noNewPrivileges && thread.seccomp === SECCOMP_FILTER;

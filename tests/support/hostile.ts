@@ -14,8 +14,8 @@ import { AT_FDCWD, cString, errno, libc, NativeArena } from "../../collector/ker
 import { type SyscallName, syscallNumber } from "../../collector/kernel/syscalls.ts";
 import { takeInheritance } from "../../collector/reexec.ts";
 
-const { args, isSecond } = takeInheritance(Deno.args);
-if (isSecond) endInheritance();
+const { args, ...origin } = takeInheritance(Deno.args);
+if (origin.isSecond) endInheritance();
 type Arguments = ["in-process" | "re-exec", string, string, string, string, string, string];
 const [confinement, user, group, own, open, victim, port] = args as Arguments;
 const arena = new NativeArena(1 << 16);
@@ -27,7 +27,7 @@ const mayOpen = [
   // What the collector is one file of.
   { path: new URL("../../", import.meta.url).pathname, access: "read" as const },
 ];
-confine({ confinement, isSecond, user, group, syscallFilter: "errno", startsProcesses: false, mayOpen });
+confine({ ...origin, confinement, user, group, syscallFilter: "errno", startsProcesses: false, mayOpen });
 
 /** A call by its number, on this thread and on one of the pool: `errno N` and `refused`, or `WENT THROUGH`. */
 async function attempt(what: string, call: SyscallName, ...args: bigint[]): Promise<void> {

@@ -13,15 +13,15 @@ import { endInheritance } from "../../collector/kernel/inheritance.ts";
 import { takeInheritance } from "../../collector/reexec.ts";
 import { openBestSource } from "../../collector/sources/ladder.ts";
 
-const { args, isSecond } = takeInheritance(Deno.args);
+const { args, ...origin } = takeInheritance(Deno.args);
 const [choice, user, group, text] = args as [SourceName | "auto", string, string, string];
 const settings = { choice, ringBytes: 8 << 20, pollIntervalMs: 1_000, environment: ["LD_PRELOAD"] };
 const { source, unavailable } = openBestSource(settings);
-console.log(isSecond ? "again" : "opened");
-if (isSecond) endInheritance();
+console.log(origin.isSecond ? "again" : "opened");
+if (origin.isSecond) endInheritance();
 const { proof } = confine({
   confinement: "re-exec",
-  isSecond,
+  ...origin,
   user,
   group,
   syscallFilter: "errno",
