@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { LandlockRule } from "./kernel/landlock.ts";
+import { type LandlockRule, landlockVersion } from "./kernel/landlock.ts";
 import { forbidDumps, installFilter } from "./kernel/seccomp.ts";
 import { dropPrivileges, effectiveUser, PrivilegeError, proveUnprivileged } from "./privilege.ts";
 import { executeAgain, type Origin, refusesStrangers } from "./reexec.ts";
@@ -48,6 +48,7 @@ export function confine(settings: ConfinementSettings): Confinement {
     : null;
   if (confinement === "re-exec" && !isSecond) executeAgain(target, mayOpen);
   if (target !== null && !isSecond) dropPrivileges(target);
+  const hasLandlock = isSecond && landlockVersion() > 0;
   // 2. The memory: it holds what processes were started with. Not earlier, as a change of user sets this anew.
   forbidDumps();
   // 3. The system calls: last, as the steps before it use calls that it refuses. With it comes no_new_privs, in every
@@ -56,8 +57,7 @@ export function confine(settings: ConfinementSettings): Confinement {
   const userId = effectiveUser();
   const proof = proveUnprivileged(target?.userId ?? userId, target?.groupId ?? null, syscallFilter !== "off", isSecond);
   if (!isSecond) return { userId, proof };
-  return {
-    userId,
-    proof: `${proof}, ${refusesStrangers() ? "under Landlock" : "NOT UNDER LANDLOCK: the kernel has none"}`,
-  };
+  if (!hasLandlock) return { userId, proof: `${proof}, NOT UNDER LANDLOCK: the kernel has none` };
+  if (!refusesStrangers()) throw new PrivilegeError("What no Landlock rule allows can be opened all the same");
+  return { userId, proof: `${proof}, under Landlock` };
 }

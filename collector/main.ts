@@ -61,7 +61,9 @@ async function main(): Promise<void> {
     pollIntervalMs: settings.collector.pollIntervalMs,
     environment: settings.collector.environment,
   });
-  const { source } = opened, watchingSince = told("the start of watching", bootTimeNs);
+  const { source } = opened;
+  const begun = told("the start of the program", () => bootTimeNs() - performance.now() * 1e6);
+  const watchingSince = told("the start of watching", bootTimeNs);
   if (origin.isSecond || settings.collector.confinement === "in-process") endInheritance();
 
   // 3. Give it up; from here on only the collector's own directory can be written.
@@ -127,7 +129,7 @@ async function main(): Promise<void> {
   for (const { name, reason } of opened.unavailable) console.error(`collector: no ${name} source: ${reason}`);
   for (const notice of recovered.notices) observation.notice(notice);
   const processes = await observation.begin(recovered.known);
-  const seconds = performance.now() / 1000;
+  const seconds = (bootTimeNs() - begun) / 1e9;
   console.error(`collector: ${source.description.name}: ${source.description.sees}; ${processes} processes now`);
   for (const missed of source.description.misses) console.error(`collector: missed: ${missed}`);
   console.error(`collector: ${confinement.proof}; ready after ${seconds.toFixed(2)} s`);

@@ -65,9 +65,10 @@ export function takeInheritance(args: readonly string[]): Origin & { readonly ar
   return { args: args.slice(0, -1), isSecond: true, beganAsRoot: told(BEGAN_AS_ROOT, () => false) };
 }
 
-/** What the runtime, its libraries and the readers of names need wherever the collector runs. */
+/** What the runtime and the readers of names need wherever the collector runs. */
 const SYSTEM_RULES: readonly LandlockRule[] = [
-  ...["/lib", "/lib64", "/usr/lib", "/usr/lib64"].map((path) => ({ path, access: "execute" as const })),
+  // Libraries that are loaded when they are wanted only.
+  ...["/lib", "/lib64", "/usr/lib", "/usr/lib64"].map((path) => ({ path, access: "read" as const })),
   // Not the two files of names alone: a rule is of a file as it is, and each new account puts another in its place.
   { path: "/etc", access: "read" },
   { path: "/usr/share/zoneinfo", access: "read" },
@@ -80,20 +81,25 @@ const SYSTEM_RULES: readonly LandlockRule[] = [
   { path: "/dev/urandom", access: "read" },
 ];
 
-/** All that may be opened: the above, the program, and what `own` says. */
-export function landlockRules(
-  executable: string,
-  denoDir: string | undefined,
-  own: readonly LandlockRule[],
-): LandlockRule[] {
-  const program = import.meta.url.startsWith("file:") ? new URL(import.meta.url).pathname : null;
+/** All that may be opened: the above, the program, what is mapped of files now, and what `own` says. */
+export function landlockRules(denoDir: string | undefined, own: readonly LandlockRule[]): LandlockRule[] {
+  const program = import.meta.url.startsWith("file:") ? decodeURIComponent(new URL(import.meta.url).pathname) : null;
   return [
     ...SYSTEM_RULES,
-    { path: executable, access: "execute" },
-    ...(program === null ? [] : [{ path: decodeURIComponent(program), access: "read" as const }]),
+    // The executable, its libraries and what loads them, wherever this system has them; nothing else can be executed.
+    ...mappedFiles().map((path) => ({ path, access: "execute" as const })),
+    ...(program === null ? [] : [{ path: program, access: "read" as const }]),
     ...(denoDir === undefined ? [] : [{ path: denoDir, access: "read" as const }]),
     ...own,
   ];
+}
+
+/** Files with code of which this process has mapped some. */
+function mappedFiles(): string[] {
+  const bytes = readWholeFile("/proc/self/maps", MAX_ARGUMENT_BYTES);
+  if (bytes === null) throw new PrivilegeError("/proc/self/maps cannot be read; mount /proc");
+  const lines = new TextDecoder().decode(bytes).matchAll(/^\S+ ..x. \S+ \S+ \d+ +(\/.*)$/gm);
+  return [...new Set(Array.from(lines, ([, path]) => path!))];
 }
 
 /**
@@ -110,7 +116,7 @@ export function executeAgain(identity: Identity | null, own: readonly LandlockRu
   }
   const environment = vectorOf("/proc/self/environ");
   const denoDir = environment.find((entry) => entry.startsWith("DENO_DIR="))?.slice("DENO_DIR=".length);
-  const ruleset = makeRuleset(landlockRules(executable, denoDir, own));
+  const ruleset = makeRuleset(landlockRules(denoDir, own));
   const args = [...vectorOf("/proc/self/cmdline"), `--inherited=${handOver()}`];
   // 2. The bounding set, while there is the capability that it takes: none can come back by an execve.
   if (identity !== null) dropBoundingSet();

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { filterProgram } from "../../collector/kernel/seccomp.ts";
 import { ARCHITECTURE, SYSCALL_NAMES, syscallNumber } from "../../collector/kernel/syscalls.ts";
+import { landlockRules } from "../../collector/reexec.ts";
 import { principalsOf } from "../../deploy/principals.ts";
 import { needs } from "../support/needs.ts";
 import { World } from "../support/world.ts";
@@ -113,6 +114,19 @@ for (const confinement of ["in-process", "re-exec"]) {
     },
   });
 }
+
+Deno.test("what Landlock lets be opened everywhere is what docs/privileges.md says", () => {
+  const rules = landlockRules(undefined, []).filter(({ path }) => !path.endsWith("/collector/reexec.ts"));
+  const said = column("The two confinements", "below");
+  for (const [row, access] of [["read and write", "device"], ["read", "read"]] as const) {
+    const paths = [...said[row]!.matchAll(/`(\/[^`]*)`/g)].map(([, path]) => path!);
+    assert.deepEqual(paths.sort(), rules.filter((rule) => rule.access === access).map(({ path }) => path).sort(), row);
+  }
+  const executable = rules.filter(({ access }) => access === "execute").map(({ path }) => path);
+  assert.ok(executable.includes(Deno.realPathSync(Deno.execPath())), executable.join());
+  assert.ok(executable.every((path) => path === Deno.realPathSync(Deno.execPath()) || /\.(so|node)\b/.test(path)));
+  assert.deepEqual(rules.filter(({ access }) => access === "own"), []);
+});
 
 const LOAD = 0x20, EQUAL = 0x15, GREATER_EQUAL = 0x35, SET = 0x45, RETURN = 0x06;
 const ALLOW = 0x7fff_0000, AUDIT_ARCHITECTURE = { x86_64: 0xc000_003e, aarch64: 0xc000_00b7 }[ARCHITECTURE];
