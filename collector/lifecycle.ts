@@ -9,7 +9,7 @@
  * @module
  */
 
-import type { Gap, ProcessEvent, ProcessState } from "../proto/process_event.ts";
+import type { Gap, ProcessEvent, ProcessState, Severity } from "../proto/process_event.ts";
 import type { Names } from "./contexts.ts";
 import { hostMounts } from "./event_maker.ts";
 import { GapBook } from "./gap_book.ts";
@@ -21,7 +21,7 @@ import { TABLE_LIMITS, type TableLimits } from "./process_table.ts";
 import { FORK_PATIENCE_MS, Records } from "./records.ts";
 import type { RedactionMode } from "./redaction_mode.ts";
 import { type ChangeThresholds, NO_THRESHOLDS, Snapshots } from "./snapshots.ts";
-import type { ProcessSource, SourceRecord, TableEntry } from "./sources/source.ts";
+import type { LossRecord, ProcessSource, SourceRecord, TableEntry } from "./sources/source.ts";
 import { SUSPECTED as BITS } from "./suspicions.ts";
 import { Takeover } from "./takeover.ts";
 import type { TrackedProcess } from "./tracked_process.ts";
@@ -94,6 +94,11 @@ export class Lifecycle {
     return this.#book.table.bytes;
   }
 
+  /** Suspicious executions that were so many of one program that they were only counted. */
+  get repeated(): number {
+    return this.#book.repeated;
+  }
+
   /** Secrets masked since the start. */
   get masked(): number {
     return this.#book.redactor.masked;
@@ -158,6 +163,16 @@ export class Lifecycle {
   reconcile(entries: readonly TableEntry[], takenAt: number): ProcessState[] {
     this.#snapshots.reconcile(entries, takenAt);
     return this.#snapshots.states(entries);
+  }
+
+  /** Marks the process that had a pid at a time (nanoseconds since boot), for a reason that lies outside of it. */
+  accuse(pid: number, time: number, severity: Severity, reason: string): void {
+    this.#book.accuse(pid, time, severity, reason);
+  }
+
+  /** Takes a loss of another source than the one that records come from. */
+  miss(source: string, record: LossRecord): void {
+    this.#gaps.add({ ...this.#book.maker.gap(record), source });
   }
 
   /**

@@ -7,6 +7,7 @@
 import { describeSettings, loadSettings, parseDaemonFlags, settingsEnvironment } from "../proto/config.ts";
 import { stateLayout } from "../proto/state_layout.ts";
 import { VERSION } from "../proto/version.ts";
+import { Completeness } from "./completeness.ts";
 import { confine } from "./confinement.ts";
 import { readFileIfThere, readToken } from "./files.ts";
 import { endInheritance, told } from "./kernel/inheritance.ts";
@@ -26,6 +27,8 @@ import { takeInheritance } from "./reexec.ts";
 import { selftest } from "./selftest.ts";
 import { openBestSource, sourceStatuses } from "./sources/ladder.ts";
 import { PS_PATHS } from "./sources/ps_command.ts";
+import { seesAllPids, TableCheck } from "./table_check.ts";
+import { openWitness } from "./witness.ts";
 
 /** How long the last events may take to reach the agent when the collector stops. */
 const STOP_DEADLINE_MS = 2_000;
@@ -61,7 +64,7 @@ async function main(): Promise<void> {
     pollIntervalMs: settings.collector.pollIntervalMs,
     environment: settings.collector.environment,
   });
-  const { source } = opened;
+  const { source } = opened, witness = openWitness(source);
   const begun = told("the start of the program", () => bootTimeNs() - performance.now() * 1e6);
   const watchingSince = told("the start of watching", bootTimeNs);
   if (origin.isSecond || settings.collector.confinement === "in-process") endInheritance();
@@ -102,6 +105,12 @@ async function main(): Promise<void> {
       cpuPercent: settings.collector.cpuChangePercent,
     },
   });
+  const completeness = new Completeness({
+    source,
+    opened: witness,
+    intervalMs: settings.collector.reconcileIntervalMs,
+    readForkCount,
+  });
   const publisher = new Publisher(outbox, {
     socket: settings.brokerSocket,
     token,
@@ -120,6 +129,9 @@ async function main(): Promise<void> {
     userId: confinement.userId,
     confinement: confinement.proof,
     redaction: describeRedaction(redaction),
+    completeness,
+    // Elsewhere the table is read from /proc itself.
+    tables: source.description.name === "ebpf" && seesAllPids() ? new TableCheck({ source }) : null,
     sources: () => sourceStatuses(opened),
     statusFile: layout.collectorStatus,
     knownFile: new KnownFile(layout.knownTable),
@@ -127,6 +139,7 @@ async function main(): Promise<void> {
   });
   if (redaction.kind !== "keyed") observation.notice(`redaction is ${describeRedaction(redaction)}`);
   for (const { name, reason } of opened.unavailable) console.error(`collector: no ${name} source: ${reason}`);
+  if (witness.witness === null) console.error(`collector: completeness is not proven: ${witness.reason}`);
   for (const notice of recovered.notices) observation.notice(notice);
   const processes = await observation.begin(recovered.known);
   const seconds = (bootTimeNs() - begun) / 1e9;
@@ -147,6 +160,7 @@ async function main(): Promise<void> {
   await publisher.stop(STOP_DEADLINE_MS, "the collector stops");
   await publishing;
   observation.sayStopped();
+  completeness.close();
   source.close();
   // A system call of the source may still wait on a thread of the pool; it would hold a natural end.
   Deno.exit(0);

@@ -98,6 +98,11 @@ export class TrackedProcess {
   reported: Reported = "no";
   /** Since when the image is known to be this: the time of its fork or exec, or of the table that showed it. */
   imageSince = 0;
+  /**
+   * Up to when its ids may be later ones than those of records: a table that took them from it, or from its parent before
+   * the fork, was read whole by then.
+   */
+  idsUntil = 0;
   /** Whether a snapshot showed the image, and not a record. */
   imageFromTable = false;
   /** Tick in the name of the last execution, so that two in one tick get two names. */

@@ -106,6 +106,14 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
     default: 30_000,
     text: "interval at which the process table is read whole",
   },
+  "collector.reconcile_interval_ms": {
+    kind: "integer",
+    min: 1_000,
+    max: 3_600_000,
+    unit: "ms",
+    default: 10_000,
+    text: "interval within which what one source misses of what a second one sees is told",
+  },
   "collector.max_queued_events": {
     kind: "integer",
     min: 1_000,
@@ -214,6 +222,7 @@ export interface Settings {
     readonly ringBytes: number;
     readonly pollIntervalMs: number;
     readonly snapshotIntervalMs: number;
+    readonly reconcileIntervalMs: number;
     readonly maxQueuedEvents: number;
     readonly maxTrackedProcesses: number;
     readonly skipsKernelThreads: boolean;
@@ -544,6 +553,7 @@ function shape(values: ReadonlyMap<string, Value>, origins: ReadonlyMap<string, 
       ringBytes: number("collector.ring_bytes"),
       pollIntervalMs: number("collector.poll_interval_ms"),
       snapshotIntervalMs: number("collector.snapshot_interval_ms"),
+      reconcileIntervalMs: number("collector.reconcile_interval_ms"),
       maxQueuedEvents: number("collector.max_queued_events"),
       maxTrackedProcesses: number("collector.max_tracked_processes"),
       skipsKernelThreads: text("collector.skip_kernel_threads") === "yes",

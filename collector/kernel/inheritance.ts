@@ -13,7 +13,7 @@
  */
 import { deserialize, serialize } from "node:v8";
 import { BpfError } from "./bpf_error.ts";
-import { AT_FDCWD, checked, cString, libc, O_CLOEXEC, O_RDONLY } from "./libc.ts";
+import { AT_FDCWD, checked, cString, libc, O_CLOEXEC, O_RDONLY, SystemCallError } from "./libc.ts";
 import { SYSCALL } from "./syscalls.ts";
 
 /** What is handed over is not what the collector asks for. */
@@ -25,7 +25,9 @@ type Opening =
   | { readonly kind: "opened"; readonly what: string; readonly descriptor: number; readonly object: string }
   /** It was given up again before the collector executed itself. */
   | { readonly kind: "gone"; readonly what: string }
-  | { readonly kind: "refused"; readonly what: string; readonly errno: number; readonly log: string };
+  | { readonly kind: "refused"; readonly what: string; readonly errno: number; readonly log: string }
+  | { readonly kind: "failed"; readonly what: string; readonly errno: number; readonly call: string }
+  | { readonly kind: "faulted"; readonly what: string; readonly message: string };
 
 interface Inheritance {
   readonly openings: Opening[];
@@ -65,7 +67,7 @@ export function forgetOpenings(): void {
  * kernel whether that one is what `open` would have opened.
  *
  * @throws {InheritanceError} when another one was recorded, or it is not the right one
- * @throws {BpfError} what `open` threw, or threw when it was recorded
+ * @throws {BpfError | SystemCallError} what `open` threw, or threw when it was recorded
  */
 export function opening(what: string, open: () => number, isRight: (descriptor: number) => boolean): number {
   switch (mode.kind) {
@@ -78,8 +80,13 @@ export function opening(what: string, open: () => number, isRight: (descriptor: 
         openings.push({ kind: "opened", what, descriptor, object: objectOf(descriptor) });
         return descriptor;
       } catch (error) {
-        if (!(error instanceof BpfError)) throw error;
-        openings.push({ kind: "refused", what, errno: error.errno, log: error.verifierLog.slice(-MAX_LOG) });
+        if (error instanceof BpfError) {
+          openings.push({ kind: "refused", what, errno: error.errno, log: error.verifierLog.slice(-MAX_LOG) });
+        } else if (error instanceof SystemCallError) {
+          openings.push({ kind: "failed", what, errno: error.errno, call: error.call });
+        } else {
+          openings.push({ kind: "faulted", what, message: error instanceof Error ? error.message : String(error) });
+        }
         throw error;
       }
     }
@@ -100,6 +107,10 @@ function takeNext(
   switch (recorded.kind) {
     case "refused":
       throw new BpfError(what, recorded.errno, recorded.log);
+    case "failed":
+      throw new SystemCallError(recorded.call, recorded.errno);
+    case "faulted":
+      throw new Error(recorded.message);
     case "gone":
       // Whoever asks closes it, as before.
       return checked(libc.openat(AT_FDCWD, cString("/dev/null"), O_RDONLY | O_CLOEXEC, 0), "open /dev/null");

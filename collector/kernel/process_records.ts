@@ -47,6 +47,7 @@ export const EXEC = {
 };
 /** Bits of `EXEC.flags`. */
 export const PATH_CUT = 1, UNLINKED = 2, ARGV_UNREAD = 4, SCRIPT_UNREAD = 8, ENVIRONMENT_UNREAD = 16;
+export const MODE_KNOWN = 32, SETS_USER_ID = 64;
 const UNREAD = PATH_CUT | ARGV_UNREAD | SCRIPT_UNREAD | ENVIRONMENT_UNREAD;
 
 export const NAME_BYTES = 16;
@@ -146,6 +147,7 @@ export class RecordDecoder {
       argvLength: exactOrNull(readU64(view, at + EXEC.argvLength)),
       inode: exactOrNull(readU64(view, at + EXEC.inode)),
       device: view.getUint32(at + EXEC.device, true),
+      ...((flags & MODE_KNOWN) === 0 ? {} : { setsUserId: (flags & SETS_USER_ID) !== 0 }),
       namespacePid: numberOrNull(view.getUint32(at + EXEC.namespacePid, true)),
       context,
     };

@@ -137,7 +137,10 @@ Deno.test({
         assert.match(String(gap!["reason"]), /^the collector ended without a word/);
         assert.equal(await world.stop(), 0);
       }
-      await using world = await World.start({ state, config: "collector:\n  source: proc\n  poll_interval_ms: 200\n" });
+      await using world = await World.start({
+        state,
+        set: ["collector.source=proc", "collector.poll_interval_ms=200"],
+      });
       const change = "SELECT count(*) FROM gaps WHERE source = 'proc' AND reason = ?";
       await world.until(
         "the change of the source is a gap",

@@ -212,7 +212,7 @@ Deno.test("the CLI reads while the agent lives, is killed, and is stopped", asyn
 Deno.test({
   name: "a kernel source that is refused leads to the next rung, and health says what is missed",
   async fn() {
-    await using world = await World.start({ config: "collector:\n  source: proc\n  poll_interval_ms: 300\n" });
+    await using world = await World.start({ set: ["collector.source=proc", "collector.poll_interval_ms=300"] });
     const marker = `polled${Deno.pid}`;
     await run("/bin/sh", ["-c", "sleep 1.5; exit 0", marker]);
     await world.until(

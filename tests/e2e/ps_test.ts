@@ -8,7 +8,7 @@ Deno.test({
   name: "on ps a process is seen to start and to end, and health says what that rung misses",
   ...needs({ programs: ["ps"] }),
   async fn() {
-    await using world = await World.start({ config: "collector: {source: ps, poll_interval_ms: 250}\n" });
+    await using world = await World.start({ set: ["collector.source=ps", "collector.poll_interval_ms=250"] });
     const tag = `psrung${Deno.pid}`;
     const child = new Deno.Command("sh", { args: ["-c", "read line", tag], stdin: "piped" }).spawn();
     const events = (kind: string): Record<string, string | number | null>[] =>

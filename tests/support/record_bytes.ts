@@ -17,7 +17,7 @@ interface Stream {
 
 export interface ContextParts {
   readonly flags?: number;
-  readonly numbers?: Partial<Record<FactName | "pidNamespace", number>>;
+  readonly numbers?: Partial<Record<FactName | "pidNamespace" | "inputFamily", number>>;
   readonly groupId?: number;
   /** Texts as they stand in the record: names from the lowest up, each ended by NUL. */
   readonly cwd?: string;
@@ -37,7 +37,7 @@ export function contextBytes(
   view.setUint32(CONTEXT.flags, flags, true);
   view.setBigUint64(CONTEXT.groupId, BigInt(groupId), true);
   for (const [name, value] of Object.entries(numbers)) {
-    const at = CONTEXT[name as FactName];
+    const at = CONTEXT[name as FactName | "inputFamily"];
     if (name === "effectiveCapabilities") view.setBigUint64(at, BigInt(value), true);
     else view.setUint32(at, value, true);
   }

@@ -13,7 +13,7 @@ import {
   takeOver,
   told,
 } from "../../../collector/kernel/inheritance.ts";
-import { cString, libc } from "../../../collector/kernel/libc.ts";
+import { cString, libc, SystemCallError } from "../../../collector/kernel/libc.ts";
 import { needs } from "../../support/needs.ts";
 
 const MAP = { name: "de_test", type: MAP_TYPE.array, keyBytes: 4, valueBytes: 8, entries: 3 };
@@ -75,6 +75,34 @@ Deno.test("a descriptor is taken over by its name and what it is; one that was c
     assert.equal(objectOf(kept), "/dev/null", "it outlives the stand-in");
     endInheritance();
     libc.close(kept);
+  });
+});
+
+Deno.test("an opening that failed fails again, with the same error", () => {
+  apart(() => {
+    record();
+    const yes = (): boolean => true, never = (): never => assert.fail("opened again");
+    const errors = [
+      new SystemCallError("socket of something", 93),
+      new Error("no answer"),
+      new BpfError("map x", 7, "log"),
+    ];
+    for (const error of errors) {
+      assert.throws(() =>
+        opening("thing", () => {
+          throw error;
+        }, yes), (thrown) => thrown === error);
+    }
+    takeOver(handOver());
+    for (const error of errors) {
+      assert.throws(() => opening("thing", never, yes), (thrown) => {
+        assert.ok(thrown instanceof error.constructor);
+        if (!(error instanceof BpfError)) assert.equal((thrown as Error).message, error.message);
+        if ("errno" in error) assert.equal((thrown as SystemCallError).errno, error.errno);
+        return true;
+      });
+    }
+    endInheritance();
   });
 });
 

@@ -6,9 +6,11 @@ import {
   ENVIRONMENT_UNREAD,
   EXIT,
   FORK,
+  MODE_KNOWN,
   PATH_CUT,
   RecordDecoder,
   SCRIPT_UNREAD,
+  SETS_USER_ID,
   UNLINKED,
 } from "../../../collector/kernel/process_records.ts";
 import { execBytes, type ExecParts, text } from "../../support/record_bytes.ts";
@@ -50,6 +52,12 @@ Deno.test("exec record comes out as it went in", () => {
     device: 0x0800_0001,
     namespacePid: 3,
   });
+});
+
+Deno.test("exec record says whether its file sets the user, where the kernel told", () => {
+  equal(decodeExec({}).setsUserId, undefined);
+  equal(decodeExec({ flags: MODE_KNOWN }).setsUserId, false);
+  equal(decodeExec({ flags: MODE_KNOWN | SETS_USER_ID }).setsUserId, true);
 });
 
 Deno.test("exec record keeps argv byte for byte, in a copy", () => {

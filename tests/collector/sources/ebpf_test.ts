@@ -32,6 +32,7 @@ Deno.test({
         argvLength: argvOf("/bin/sh", "-c", "exit 3").length,
         inode: 0,
         device: 0,
+        setsUserId: false,
         namespacePid: pid,
         context: null,
       },
