@@ -1,8 +1,8 @@
 /** What hostile code can do that has taken the collector over: see `tests/support/hostile.ts`. */
 import assert from "node:assert/strict";
+import { BundledProgram } from "../support/bundled_program.ts";
 import { needs } from "../support/needs.ts";
 
-const ROOT = new URL("../../", import.meta.url).pathname;
 const USER = 64171, GROUP = 64170;
 const decoder = new TextDecoder();
 
@@ -27,6 +27,7 @@ for (const [confinement, meant] of Object.entries(MEANT)) {
     ...needs({ root: true, landlock: confinement === "re-exec", programs: ["setpriv", "sleep"] }),
     async fn() {
       const directory = await Deno.makeTempDir({ prefix: "daemoneye-hostile-" });
+      await using program = await BundledProgram.make("tests/support/hostile.ts");
       using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
       const victim = new Deno.Command("setpriv", {
         args: [`--reuid=${USER}`, `--regid=${GROUP}`, "--clear-groups", "sleep", "600"],
@@ -39,13 +40,10 @@ for (const [confinement, meant] of Object.entries(MEANT)) {
         await Deno.chown(own, USER, GROUP);
         await Deno.writeTextFile(open, "untouched");
         await Deno.chmod(open, 0o666);
-        const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-          args: [
-            ...["run", "-A", "-q", "--no-check", "--config", `${ROOT}deno.json`, `${ROOT}tests/support/hostile.ts`],
-            ...[confinement, `${USER}`, `${GROUP}`, own, open, `${victim.pid}`, `${listener.addr.port}`],
-          ],
-          stdin: "null",
-        }).output();
+        const args = [confinement, `${USER}`, `${GROUP}`, own, open, `${victim.pid}`, `${listener.addr.port}`];
+        const child = program.command(args).spawn();
+        await child.stdin.close();
+        const { stdout, stderr } = await child.output();
         const said = decoder.decode(stdout).trim().split("\n");
         assert.ok(said.length >= 35, decoder.decode(stderr) + decoder.decode(stdout));
         const through = said.filter((line) => line.includes("WENT THROUGH"));

@@ -1,9 +1,12 @@
 /** The collector's sources across an execution of the program anew: see `tests/support/inheriting.ts`. */
 import assert from "node:assert/strict";
+import { BundledProgram } from "../support/bundled_program.ts";
 import { needs } from "../support/needs.ts";
 import { inProcess } from "../support/own_process.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
+
+const USER = 64171, GROUP = 64170;
 
 interface Told {
   readonly seen: readonly string[];
@@ -18,17 +21,13 @@ interface Told {
 }
 
 /** Starts it, and programs from when its source is open until it has executed itself again: how many, and what it says. */
-async function acrossExecution(source: string): Promise<{ started: number; told: Told }> {
+async function acrossExecution(
+  source: string,
+  prefix: readonly string[] = [],
+): Promise<{ started: number; told: Told }> {
+  await using program = await BundledProgram.make("tests/support/inheriting.ts");
   const text = `across-${crypto.randomUUID()}`;
-  const child = new Deno.Command(Deno.execPath(), {
-    args: [
-      ...["run", "-A", "-q", "--no-check", "--config", `${ROOT}deno.json`, `${ROOT}tests/support/inheriting.ts`],
-      ...[source, "64171", "64170", text],
-    ],
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
+  const child = program.command([source, `${USER}`, `${GROUP}`, text], prefix).spawn();
   let said = "";
   const errors = new Response(child.stderr).text();
   const reading = (async () => {
@@ -76,6 +75,21 @@ Deno.test({
     assert.equal(told.lost.overruns, 0);
     assert.equal(told.name, "netlink");
     assert.ok(started >= 20 && told.arguments > 1);
+  },
+});
+
+Deno.test({
+  name: "a collector that never is root opens the best source with two capabilities, and has none of them afterwards",
+  ...needs({ root: true, bpf: true, programs: ["setpriv"] }),
+  async fn() {
+    const capabilities = "+bpf,+perfmon";
+    const { started, told } = await acrossExecution("ebpf", [
+      ...["setpriv", `--reuid=${USER}`, `--regid=${GROUP}`, "--clear-groups", "--no-new-privs"],
+      ...[`--inh-caps=${capabilities}`, `--ambient-caps=${capabilities}`, "--"],
+    ]);
+    assert.deepEqual(told.seen, Array.from({ length: started }, (_, i) => `${i}`));
+    assert.match(told.proof, /^all \d+ threads run as user 64171 without any capability, under a filter/);
+    assert.equal(told.name, "ebpf");
   },
 });
 

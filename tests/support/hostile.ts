@@ -22,11 +22,7 @@ const arena = new NativeArena(1 << 16);
 const place = (text: string): bigint => arena.place(cString(text));
 
 await Deno.readTextFile("/proc/self/status"); // threads of the pool exist now
-const mayOpen = [
-  { path: own, access: "own" as const },
-  // What the collector is one file of.
-  { path: new URL("../../", import.meta.url).pathname, access: "read" as const },
-];
+const mayOpen = [{ path: own, access: "own" as const }];
 confine({ ...origin, confinement, user, group, syscallFilter: "errno", startsProcesses: false, mayOpen });
 
 /** A call by its number, on this thread and on one of the pool: `errno N` and `refused`, or `WENT THROUGH`. */
