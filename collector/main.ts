@@ -10,6 +10,7 @@ import { VERSION } from "../proto/version.ts";
 import { Completeness } from "./completeness.ts";
 import { confine } from "./confinement.ts";
 import { readFileIfThere, readToken } from "./files.ts";
+import { endInheritance, told } from "./kernel/inheritance.ts";
 import { bootTimeNs } from "./kernel/libc.ts";
 import { confineHasher } from "./hasher/confinement.ts";
 import { runHasher } from "./hasher/main.ts";
@@ -26,8 +27,10 @@ import { Publisher } from "./publisher.ts";
 import { recover } from "./recovery.ts";
 import { answerRequest } from "./requests.ts";
 import { describeRedaction, openRedaction } from "./redaction_mode.ts";
+import { takeInheritance } from "./reexec.ts";
 import { selftest } from "./selftest.ts";
 import { openBestSource, sourceStatuses } from "./sources/ladder.ts";
+import { PS_PATHS } from "./sources/ps_command.ts";
 import { seesAllPids, TableCheck } from "./table_check.ts";
 import { openWitness } from "./witness.ts";
 
@@ -48,19 +51,20 @@ Settings:
 ${describeSettings()}`;
 
 async function main(): Promise<void> {
-  const flags = parseDaemonFlags(Deno.args, ["selftest", "hasher", "hasher-selftest"]);
+  const { args, ...origin } = takeInheritance(Deno.args);
+  const flags = parseDaemonFlags(args, ["selftest", "hasher", "hasher-selftest"]);
   if (flags.help || flags.version) return console.log(flags.help ? USAGE : VERSION);
 
   // 1. Settle everything that can be wrong.
   const env = settingsEnvironment((name) => Deno.env.get(name));
-  const settings = loadSettings({ flags, env, readFile: readFileIfThere });
+  const settings = told("the settings", () => loadSettings({ flags, env, readFile: readFileIfThere }));
   const layout = stateLayout(settings.stateDir);
   if (flags.command === "hasher") return await runHasher(settings, layout);
   if (flags.command === "hasher-selftest") {
     const findings = await hasherSelftest(confineHasher(settings.collector.syscallFilter), console.log);
     Deno.exit(findings === 0 ? 0 : 1);
   }
-  const token = readToken(layout.token);
+  const token = told("the token", () => readToken(layout.token));
   const redaction = openRedaction(settings, layout.redactionKey);
   const bootId = readBootId();
 
@@ -71,14 +75,20 @@ async function main(): Promise<void> {
     pollIntervalMs: settings.collector.pollIntervalMs,
     environment: settings.collector.environment,
   });
-  const { source } = opened, witness = openWitness(source), watchingSince = bootTimeNs();
+  const { source } = opened, witness = openWitness(source);
+  const begun = told("the start of the program", () => bootTimeNs() - performance.now() * 1e6);
+  const watchingSince = told("the start of watching", bootTimeNs);
+  if (origin.isSecond || settings.collector.confinement === "in-process") endInheritance();
 
   // 3. Give it up; from here on only the collector's own directory can be written.
-  const confinement = confine({ ...settings.collector, startsProcesses: source.description.name === "ps" });
+  const startsProcesses = source.description.name === "ps";
+  const runnable = (startsProcesses ? PS_PATHS : []).map((path) => ({ path, access: "execute" as const }));
+  const mayOpen = [{ path: layout.collector, access: "own" as const }, ...runnable];
+  const confinement = confine({ ...settings.collector, ...origin, startsProcesses, mayOpen });
 
   if (flags.command === "selftest") {
-    const startsProcesses = source.description.name === "ps";
-    const findings = await selftest(source, { userId: confinement.userId, startsProcesses }, console.log);
+    const options = { ...origin, userId: confinement.userId, startsProcesses };
+    const findings = await selftest(source, options, console.log);
     Deno.exit(findings === 0 ? 0 : 1);
   }
 
@@ -150,7 +160,7 @@ async function main(): Promise<void> {
   if (witness.witness === null) console.error(`collector: completeness is not proven: ${witness.reason}`);
   for (const notice of recovered.notices) observation.notice(notice);
   const processes = await observation.begin(recovered.known);
-  const seconds = performance.now() / 1000;
+  const seconds = (bootTimeNs() - begun) / 1e9;
   console.error(`collector: ${source.description.name}: ${source.description.sees}; ${processes} processes now`);
   for (const missed of source.description.misses) console.error(`collector: missed: ${missed}`);
   console.error(`collector: ${confinement.proof}; ready after ${seconds.toFixed(2)} s`);

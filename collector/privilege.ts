@@ -43,7 +43,8 @@ export function dropPrivileges(target: Identity): void {
 }
 
 /**
- * Reads back the credentials of every thread, and whether a system-call filter holds it where one was installed.
+ * Reads back the credentials of every thread, and whether a system-call filter holds it where one was installed. Of a
+ * process that executed itself again, every set of capabilities is empty, the bounding set too where root was given up.
  *
  * @throws {PrivilegeError} naming the first thread that holds anything.
  */
@@ -51,16 +52,24 @@ export function proveUnprivileged(
   userId: number,
   groupId: number | null,
   isFiltered: boolean,
-  kept: Kept = NOTHING,
+  { kept = NOTHING, isBornConfined = false }: Proof = {},
 ): string {
   const threads = readThreadCredentials();
   if (threads.length === 0) throw new PrivilegeError("No thread's credentials could be read from /proc/self/task");
   for (const thread of threads) {
-    const fault = faultOf(thread, userId, groupId, kept) ?? (isFiltered ? filterFaultOf(thread) : null);
+    const fault = faultOf(thread, userId, groupId, kept) ??
+      (isFiltered ? filterFaultOf(thread) : null) ?? (isBornConfined ? birthFaultOf(thread, groupId !== null) : null);
     if (fault !== null) throw new PrivilegeError(`Thread ${thread.tid} ${fault}`);
   }
   const filter = isFiltered ? ", under a filter of system calls" : "; NO FILTER OF SYSTEM CALLS: it is set off";
   return `all ${threads.length} threads run as user ${userId} ${kept.words}${filter}`;
+}
+
+/** What is to be proven beside the ids and the filter. */
+export interface Proof {
+  readonly kept?: Kept;
+  /** Whether the process executed itself again, without a capability that it could get. */
+  readonly isBornConfined?: boolean;
 }
 
 /** Capabilities that every thread is to have, and no others. */
@@ -72,6 +81,13 @@ const NOTHING: Kept = { capabilities: 0n, words: "without any capability" };
 
 function filterFaultOf({ seccomp, noNewPrivileges }: ThreadCredentials): string | null {
   if (seccomp !== SECCOMP_FILTER) return "is under no system-call filter";
+  return noNewPrivileges ? null : "could gain privileges by executing a program";
+}
+
+function birthFaultOf(thread: ThreadCredentials, wasRoot: boolean): string | null {
+  const { inheritableCapabilities, ambientCapabilities, boundingCapabilities, noNewPrivileges } = thread;
+  const left = inheritableCapabilities | ambientCapabilities | (wasRoot ? boundingCapabilities : 0n);
+  if (left !== 0n) return `could get capabilities ${left.toString(16)}`;
   return noNewPrivileges ? null : "could gain privileges by executing a program";
 }
 

@@ -5,7 +5,8 @@
  *
  * @module
  */
-import { NativeArena } from "./kernel/libc.ts";
+import { NativeArena, O_DIRECTORY } from "./kernel/libc.ts";
+import type { Origin } from "./reexec.ts";
 import type { ProcessSource, TableEntry } from "./sources/source.ts";
 import {
   type Act,
@@ -27,7 +28,9 @@ import {
   UNCHANGED,
 } from "./trial.ts";
 
-export interface SelftestOptions {
+const O_DIRECTORY_RDONLY = BigInt(O_DIRECTORY);
+
+export interface SelftestOptions extends Origin {
   readonly userId: number;
   readonly startsProcesses: boolean;
 }
@@ -39,7 +42,8 @@ export async function selftest(
   print: (line: string) => void,
 ): Promise<number> {
   const trial = new Trial(print);
-  trial.threads(options.userId, 0n);
+  const { userId, isSecond, beganAsRoot } = options;
+  trial.threads(userId, { gainable: !isSecond ? "any" : beganAsRoot ? "none" : "bounding" });
   const arena = new NativeArena(ARENA_BYTES);
   await trial.attempt(acts(arena, options));
   arena.release();
@@ -60,7 +64,7 @@ function summary(table: readonly TableEntry[]): string {
 }
 
 /** What is tried. Where it goes through nothing is written, stopped or signalled, but a file in /etc is left. */
-function acts(arena: NativeArena, { startsProcesses }: SelftestOptions): Act[] {
+function acts(arena: NativeArena, { startsProcesses, isSecond }: SelftestOptions): Act[] {
   const { act, probe, path } = actsOn(arena);
   return [
     act("read /etc/shadow", "openat", AT_FDCWD, path("/etc/shadow"), O_RDONLY),
@@ -78,6 +82,15 @@ function acts(arena: NativeArena, { startsProcesses }: SelftestOptions): Act[] {
     probe("use the kernel's keys", "keyctl"),
     probe("use io_uring", "io_uring_setup"),
     { ...probe("execute a program", "execve", path("/nonexistent")), isMeant: startsProcesses },
+    // What any user of the host may do, unless Landlock is asked whether this one may.
+    {
+      ...act("read the program sh, as everybody may", "openat", AT_FDCWD, path("/bin/sh"), O_RDONLY),
+      isMeant: !isSecond,
+    },
+    {
+      ...act("list the root directory, as everybody may", "openat", AT_FDCWD, path("/"), O_DIRECTORY_RDONLY),
+      isMeant: !isSecond,
+    },
     { ...act("make a Unix socket, to reach the agent", "socket", AF_UNIX, SOCK_STREAM), isMeant: true },
     { ...act("read /etc/passwd, for names", "openat", AT_FDCWD, path("/etc/passwd"), O_RDONLY), isMeant: true },
   ];

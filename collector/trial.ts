@@ -61,11 +61,11 @@ export class Trial {
     this.#print(`${isRight ? "  ok  " : "  FAIL"} ${text}`);
   }
 
-  /** Every thread is to be that user, hold exactly these capabilities, gain none and be under a filter. */
-  threads(userId: number, capabilities: bigint): void {
+  /** Every thread is to be that user, hold exactly these capabilities and be under a filter. */
+  threads(userId: number, expected: Expected): void {
     this.#print("What the kernel says of every thread:");
     for (const thread of readThreadCredentials()) {
-      this.verdict(isBare(thread, userId, capabilities), describe(thread));
+      this.verdict(isBare(thread, userId, expected), describe(thread));
     }
   }
 
@@ -86,15 +86,26 @@ export class Trial {
   }
 }
 
-function isBare(thread: ThreadCredentials, userId: number, capabilities: bigint): boolean {
-  return thread.userIds.every((id) => id === userId) && thread.effectiveCapabilities === capabilities &&
+/** What threads may hold, and what an execution could give them. */
+export interface Expected {
+  readonly capabilities?: bigint;
+  /** `none`: every other set is empty as well; `bounding`: that one alone may not be; `any`: not looked at. */
+  readonly gainable: "none" | "bounding" | "any";
+}
+
+function isBare(thread: ThreadCredentials, userId: number, { capabilities = 0n, gainable }: Expected): boolean {
+  const inherited = thread.inheritableCapabilities | thread.ambientCapabilities;
+  const left = gainable === "any" ? 0n : gainable === "bounding" ? inherited : inherited | thread.boundingCapabilities;
+  return left === 0n && thread.userIds.every((id) => id === userId) && thread.effectiveCapabilities === capabilities &&
     thread.permittedCapabilities === capabilities && thread.noNewPrivileges && thread.seccomp === SECCOMP_FILTER;
 }
 
 function describe(thread: ThreadCredentials): string {
   const { tid, userIds, groupIds, effectiveCapabilities, permittedCapabilities, noNewPrivileges, seccomp } = thread;
+  const { inheritableCapabilities, ambientCapabilities, boundingCapabilities } = thread;
+  const held = effectiveCapabilities | permittedCapabilities | inheritableCapabilities | ambientCapabilities;
   return `thread ${tid}: user ${[...new Set(userIds)].join("/")}, group ${[...new Set(groupIds)].join("/")}, ` +
-    `capabilities ${(effectiveCapabilities | permittedCapabilities).toString(16)}, ` +
+    `capabilities ${held.toString(16)}, bounding set ${boundingCapabilities.toString(16)}, ` +
     `no_new_privs ${noNewPrivileges ? "on" : "OFF"}, system calls ${
       seccomp === SECCOMP_FILTER ? "filtered" : "NOT FILTERED"
     }`;

@@ -10,6 +10,7 @@
  * @module
  */
 
+import { told } from "./kernel/inheritance.ts";
 import { bootTimeNs, SystemCallError } from "./kernel/libc.ts";
 import { type ConnectorVisitor, ProcessConnector } from "./kernel/netlink.ts";
 import type { ProcessSource, TableEntry } from "./sources/source.ts";
@@ -77,7 +78,8 @@ class ConnectorWitness implements Witness, ConnectorVisitor {
 
   constructor(connector: ProcessConnector) {
     this.#connector = connector;
-    this.since = bootTimeNs();
+    // Handed on when the collector executes itself again: the socket is the same, and holds what was told since.
+    this.since = told("the start of the second source", bootTimeNs);
   }
 
   get tasks(): number {

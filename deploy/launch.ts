@@ -33,6 +33,7 @@ import {
   HASHER_CAPABILITY,
   HASHER_CAPABILITY_BIT,
   inMountedView,
+  REEXEC_CAPABILITIES,
   runBundle,
   tierEnvironment,
 } from "./tier_command.ts";
@@ -136,8 +137,10 @@ export async function prepareLaunch(flags: LaunchFlags, tiers: readonly ("collec
       const command = run(bundle, program, [...tierFlags, ...args[program]]);
       if (!asRoot) return asSelf(command);
       switch (program) {
-        case "collector":
-          return seen(asLimitedRoot(COLLECTOR_CAPABILITIES, command));
+        case "collector": {
+          const again = settings.collector.confinement === "re-exec";
+          return seen(asLimitedRoot(again ? REEXEC_CAPABILITIES : COLLECTOR_CAPABILITIES, command));
+        }
         case "agent":
           return seen(asUser(principals.agent, principals.busGroup, command));
         case "hasher": {

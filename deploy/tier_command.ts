@@ -33,6 +33,8 @@ export const COLLECTOR_CAPABILITIES: readonly string[] = [
 export const HASHER_CAPABILITY = "dac_read_search";
 /** Its number in `linux/capability.h`. */
 export const HASHER_CAPABILITY_BIT = 2n;
+/** What a collector needs beside them that executes itself again: to empty its bounding set. */
+export const REEXEC_CAPABILITIES: readonly string[] = [...COLLECTOR_CAPABILITIES, "setpcap"];
 
 const SETPRIV = "/usr/bin/setpriv";
 

@@ -200,6 +200,12 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
   },
   "collector.user": { kind: "name", default: "", text: "user (name or number) that the collector becomes" },
   "collector.group": { kind: "name", default: "", text: "group (name or number) that the collector becomes" },
+  "collector.confinement": {
+    kind: "choice",
+    values: ["in-process", "re-exec"],
+    default: "in-process",
+    text: "how the collector gives its privileges up: as it runs, or by executing itself again, with Landlock",
+  },
   "collector.syscall_filter": {
     kind: "choice",
     values: ["errno", "kill", "off"],
@@ -266,6 +272,7 @@ export interface Settings {
     readonly hasherUser: string;
     readonly user: string;
     readonly group: string;
+    readonly confinement: "in-process" | "re-exec";
     readonly syscallFilter: "errno" | "kill" | "off";
     readonly agentUser: string;
   };
@@ -601,6 +608,7 @@ function shape(values: ReadonlyMap<string, Value>, origins: ReadonlyMap<string, 
       hasherUser: text("collector.hasher_user"),
       user: text("collector.user"),
       group: text("collector.group"),
+      confinement: text("collector.confinement") as Settings["collector"]["confinement"],
       syscallFilter: text("collector.syscall_filter") as Settings["collector"]["syscallFilter"],
       agentUser: text("collector.agent_user"),
     },

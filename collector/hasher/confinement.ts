@@ -39,10 +39,11 @@ export function confineHasher(syscallFilter: "errno" | "kill" | "off"): HasherCo
   const readsAll = thread !== undefined && (thread.permittedCapabilities & READ_ALL) !== 0n;
   forbidDumps();
   if (syscallFilter !== "off") installFilter({ refused: syscallFilter, processes: false, role: "hasher" });
-  const proof = proveUnprivileged(userId, null, syscallFilter !== "off", {
+  const kept = {
     capabilities: readsAll ? READ_ALL : 0n,
     words: readsAll ? "with CAP_DAC_READ_SEARCH and no other capability" : "without any capability",
-  });
+  };
+  const proof = proveUnprivileged(userId, null, syscallFilter !== "off", { kept });
   const misses = readsAll
     ? ""
     : `executables that user ${userId} may not read are not hashed: the hasher runs without CAP_DAC_READ_SEARCH`;

@@ -33,7 +33,7 @@ export async function hasherSelftest(
   print: (line: string) => void,
 ): Promise<number> {
   const trial = new Trial(print);
-  trial.threads(userId, readsAll ? READ_ALL : 0n);
+  trial.threads(userId, { capabilities: readsAll ? READ_ALL : 0n, gainable: "any" });
   const arena = new NativeArena(ARENA_BYTES);
   await trial.attempt(acts(arena, readsAll));
   arena.release();

@@ -42,6 +42,10 @@ const SYMBOLS = {
   /** Null in C libraries of before 2019 (glibc 2.28, musl 1.2.5). */
   statx: { parameters: ["i32", "buffer", "i32", "u32", "buffer"], result: "i32", optional: true },
 
+  pipe2: { parameters: ["buffer", "i32"], result: "i32" },
+  /** Replaces this process; the vectors hold addresses, so they and what they name stand in a {@linkcode NativeArena}. */
+  execve: { parameters: ["buffer", "usize", "usize"], result: "i32" },
+
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   send: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },

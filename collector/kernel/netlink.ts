@@ -10,6 +10,7 @@
  */
 
 import { sleptNs } from "./clock.ts";
+import { opening } from "./inheritance.ts";
 import {
   bootTimeNs,
   checked,
@@ -91,6 +92,17 @@ export function parseConnectorEvent(view: DataView, at: number, length: number, 
   }
 }
 
+/** Whether a descriptor is a netlink socket of the connector's. */
+function isConnector(fd: number): boolean {
+  const option = (name: number): number => {
+    const value = new Int32Array(1), length = Uint32Array.of(4);
+    const bytes = new Uint8Array(value.buffer);
+    return libc.getsockopt(fd, SOL_SOCKET, name, bytes, new Uint8Array(length.buffer)) < 0 ? -1 : value[0]!;
+  };
+  return option(SO_DOMAIN) === AF_NETLINK && option(SO_PROTOCOL) === NETLINK_CONNECTOR;
+}
+const SO_PROTOCOL = 38, SO_DOMAIN = 39;
+
 /** Takes what messages say without an object for each. All of threads; see {@linkcode ConnectorEvent}. */
 export interface ConnectorVisitor {
   fork(time: number, pid: number, tgid: number): void;
@@ -126,7 +138,7 @@ export interface Reading {
 
 /** An open subscription. */
 export class ProcessConnector {
-  readonly #fd: number;
+  #fd = -1;
   // Addresses of this memory stand in the message headers, so it must not be V8's: see libc.ts.
   readonly #arena: NativeArena;
   readonly #headersAt: bigint;
@@ -143,23 +155,30 @@ export class ProcessConnector {
 
   /** @throws {SystemCallError} when the kernel has no connector or lets this user not listen to it */
   constructor(bufferBytes: number = RECEIVE_BUFFER_BYTES) {
-    this.#fd = checked(
-      libc.socket(AF_NETLINK, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_CONNECTOR),
-      "socket of the process connector",
-    );
     this.#arena = new NativeArena(BATCH * (MMSGHDR_BYTES + 16 + SLOT_BYTES + IOVEC_BYTES) + 64);
     this.#headersAt = this.#arena.reserve(BATCH * MMSGHDR_BYTES);
     this.#namesAt = this.#arena.reserve(BATCH * 16);
     this.#slotsAt = this.#arena.reserve(BATCH * SLOT_BYTES);
     this.#layOut(this.#arena.reserve(BATCH * IOVEC_BYTES));
-    new DataView(this.#pollRequest.buffer).setInt32(0, this.#fd, true);
-    new DataView(this.#pollRequest.buffer).setInt16(4, POLLIN, true);
     try {
-      this.#subscribe(bufferBytes);
+      this.#use(opening("process connector", () => this.#open(bufferBytes), isConnector));
     } catch (error) {
       this.close();
       throw error;
     }
+  }
+
+  #use(fd: number): void {
+    this.#fd = fd;
+    new DataView(this.#pollRequest.buffer).setInt32(0, fd, true);
+    new DataView(this.#pollRequest.buffer).setInt16(4, POLLIN, true);
+  }
+
+  #open(bufferBytes: number): number {
+    const type = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+    this.#use(checked(libc.socket(AF_NETLINK, type, NETLINK_CONNECTOR), "socket of the process connector"));
+    this.#subscribe(bufferBytes);
+    return this.#fd;
   }
 
   /** Hands the events that wait to `receive`, oldest first, or so many of them that `limit` is reached. */

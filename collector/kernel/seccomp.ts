@@ -13,7 +13,10 @@
 import { checked, ENOSYS, EPERM, errno, libc, NativeArena, SystemCallError } from "./libc.ts";
 import { ARCHITECTURE, type Architecture, SYSCALL, type SyscallName, syscallNumber } from "./syscalls.ts";
 
-/** Calls that are harmless whatever their arguments: they act on what is open, or on what the user may open anyway. */
+/**
+ * Calls that are harmless whatever their arguments: they act on what is open, or on what the user may open anyway.
+ * `docs/privileges.md` lists them; a test holds the two equal.
+ */
 const ALLOWED: readonly SyscallName[] = [
   // memory
   ...["mmap", "mprotect", "munmap", "mremap", "brk", "madvise", "pkey_mprotect", "pkey_alloc", "pkey_free"] as const,
