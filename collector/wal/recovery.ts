@@ -1,0 +1,381 @@
+/**
+ * What a log's directory holds when it is opened: which segments are ours and whole, where the log ends, what is wrong.
+ *
+ * Reads the header of every segment and the records of the last one only. What belongs to another host, collector, log
+ * or version is refused before anything is touched. Of what is ours nothing is destroyed: a segment that cannot be read
+ * is set aside under another name, and only what no flush ever promised, a torn end or an empty file, is cut off.
+ *
+ * @module
+ */
+import {
+  decodeSegmentHeader,
+  parseSegmentName,
+  recordSeed,
+  SEGMENT_HEADER_BYTES,
+  type SegmentHeader,
+  TALLY_CLASSES,
+  WAL_VERSION,
+  type WalIdentity,
+} from "./format.ts";
+import { SegmentReader } from "./segment_reader.ts";
+import { FRESH_STATE_NAME, readState, STATE_NAME, type WalState } from "./state_file.ts";
+import { readFully, type Storage, StorageError } from "./storage.ts";
+
+/** The directory holds a log that this collector must not go on with. Nothing in it was changed. */
+export class WalRefusedError extends Error {
+  override name = "WalRefusedError";
+  constructor(readonly reason: "host" | "collector" | "epoch" | "version", readonly file: string, message: string) {
+    super(message);
+  }
+}
+
+/** A segment that counts. */
+export interface Segment {
+  readonly name: string;
+  readonly index: number;
+  readonly first: number;
+  readonly seed: number;
+  readonly settled: readonly number[];
+  size: number;
+  /** When everything in it was acknowledged, by the log's clock; `null` before. */
+  acknowledgedAt: number | null;
+}
+
+/** A record that is read whole. */
+export interface LogRecord {
+  readonly kind: number;
+  readonly first: number;
+  readonly count: number;
+  /** Unix milliseconds of its oldest item. */
+  readonly time: number;
+  readonly payload: Uint8Array;
+}
+
+/** A record of the log's end that no flush is known to have promised; it is written again. */
+export interface UnprovenRecord extends LogRecord {
+  readonly settles: number;
+}
+
+export interface Survey {
+  /** Of the log that is there; `null` when there is none. */
+  readonly identity: WalIdentity | null;
+  readonly secret: Uint8Array | null;
+  readonly segments: Segment[];
+  readonly state: (WalState & { readonly generations: readonly number[] }) | null;
+  /** The last number that is given out, whether its record is still there or not. */
+  readonly last: number;
+  /** Every number up to here was on disk. */
+  readonly durable: number;
+  readonly unproven: readonly UnprovenRecord[];
+  /** By class, the last tally whose gap record is on disk, and the last whose record is among the unproven. */
+  readonly settled: number[];
+  readonly onTheWay: number[];
+  readonly highestIndex: number;
+  /** Bytes of a torn last record that were cut off. */
+  readonly cutBytes: number;
+  /** What was found wrong, in words, with the names of files. */
+  readonly findings: readonly string[];
+}
+
+/** Bytes of the log's end that are written again when no hint proves them; beyond that the file is synced and trusted. */
+const MAX_UNPROVEN_BYTES = 8_388_608;
+/** Names of files told one by one. */
+const MAX_NAMES = 8;
+/** Files that were set aside are kept, the newest ones, up to this many bytes. */
+const MAX_ASIDE_BYTES = 67_108_864;
+
+/** Looks at the directory and makes it ready to go on. @throws {WalRefusedError} @throws {StorageError} */
+export function survey(storage: Storage, owner: { readonly host: string; readonly collectorId: string }): Survey {
+  const findings: string[] = [];
+  const found = readDirectory(storage, findings);
+  checkOwner(found, owner);
+
+  // Only from here on is anything changed.
+  const known = found.state?.state ?? null;
+  const identity = known ?? found.headers.at(-1)?.header ?? null;
+  for (const name of found.planted) setAside(storage, name, findings, "is not a regular file");
+  let segments: Segment[] = [];
+  if (identity === null) {
+    for (const { name } of found.headless) {
+      setAside(storage, name, findings, "cannot be read: no header and no state file says whose it is");
+    }
+  } else segments = orderSegments(storage, found, identity.secret, findings);
+
+  if (known === null && segments.length > 0) {
+    findings.push(`${STATE_NAME} is missing or unreadable: what was refused and not told yet is not known any more`);
+  }
+  // A segment begins where everything before was on disk. Its name says so too, which a crash cannot tear.
+  const begun = Math.max(0, ...segments.map(({ first }) => first - 1));
+  const promised = Math.max(known?.durable ?? 0, known?.acknowledged ?? 0, begun);
+  const end = findEnd(storage, segments, promised, findings);
+  limitAside(storage, findings);
+  // What an earlier run removed must not come back in a crash, when its numbers have been given out again.
+  attempt(findings, () => storage.syncDirectory());
+  const { host, collectorId, epoch } = identity ?? { host: "", collectorId: "", epoch: "" };
+  return {
+    identity: identity === null ? null : { host, collectorId, epoch },
+    secret: identity?.secret ?? null,
+    segments,
+    state: known === null ? null : { ...known, generations: found.state!.generations },
+    highestIndex: found.highestIndex,
+    findings,
+    ...end,
+  };
+}
+
+/**
+ * Moves a whole log out of the way, by renaming: for a log that was refused. Monitoring goes on in a new one, and the old
+ * one stays for who wants to look at it.
+ */
+export function setLogAside(storage: Storage): string[] {
+  const findings: string[] = [];
+  for (const { name } of storage.list()) {
+    if (parseSegmentName(name) !== null || name === STATE_NAME) {
+      setAside(storage, name, findings, "belongs to another log");
+    }
+  }
+  storage.syncDirectory();
+  return findings;
+}
+
+interface Directory {
+  readonly state: ReturnType<typeof readState> | null;
+  readonly headers: { name: string; size: number; header: SegmentHeader }[];
+  /** Named like segments, without a header that holds. */
+  readonly headless: { name: string; size: number; index: number; first: number }[];
+  readonly planted: string[];
+  readonly newer: { name: string; version: number } | null;
+  readonly highestIndex: number;
+}
+
+function readDirectory(storage: Storage, findings: string[]): Directory {
+  const headers: Directory["headers"] = [], headless: Directory["headless"] = [], planted: string[] = [];
+  const foreign: string[] = [];
+  let state: Directory["state"] = null, newer: Directory["newer"] = null, highestIndex = 0;
+  for (const { name, kind, size } of storage.list()) {
+    const parsed = parseSegmentName(name);
+    if (parsed === null && name !== STATE_NAME) {
+      if (name !== FRESH_STATE_NAME && !isAside(name)) foreign.push(name);
+      continue;
+    }
+    highestIndex = Math.max(highestIndex, parsed?.index ?? 0);
+    if (kind !== "file") {
+      planted.push(name);
+      continue;
+    }
+    const file = storage.open(name);
+    try {
+      if (parsed === null) {
+        state = readState(file);
+        if (state.version !== null) newer = { name, version: state.version };
+        if (state.damaged > 0) {
+          findings.push(`${name}: ${state.damaged} of its sectors are damaged; a power cut can do that to one or two`);
+        }
+        continue;
+      }
+      const bytes = new Uint8Array(SEGMENT_HEADER_BYTES);
+      const header = decodeSegmentHeader(bytes.subarray(0, readFully(file, 0, bytes)));
+      if (header === null) headless.push({ name, size, ...parsed });
+      else if ("version" in header) newer = { name, version: header.version };
+      else {
+        headers.push({ name, size, header });
+        highestIndex = Math.max(highestIndex, header.index);
+      }
+    } finally {
+      file.close();
+    }
+  }
+  headers.sort((a, b) => a.header.index - b.header.index);
+  if (foreign.length > 0) findings.push(`not files of the log, left alone: ${names(foreign)}`);
+  return { state, headers, headless, planted, newer, highestIndex };
+}
+
+function checkOwner(found: Directory, owner: { readonly host: string; readonly collectorId: string }): void {
+  const mend = "nothing in it was changed; move the directory away, or give this collector another state directory";
+  if (found.newer !== null) {
+    const { name, version } = found.newer;
+    throw new WalRefusedError(
+      "version",
+      name,
+      `${name} of the write-ahead log has version ${version}, this program reads version ${WAL_VERSION}; ${mend}`,
+    );
+  }
+  const all: [string, WalIdentity][] = found.headers.map(({ name, header }) => [name, header]);
+  if (found.state?.state) all.unshift([STATE_NAME, found.state.state]);
+  const epoch = all[0]?.[1].epoch;
+  for (const [name, it] of all) {
+    const refuse = (reason: "host" | "collector" | "epoch", what: string, has: string, expected: string): never => {
+      throw new WalRefusedError(
+        reason,
+        name,
+        `${name} of the write-ahead log belongs to ${what} ${JSON.stringify(has)}, not ${
+          JSON.stringify(expected)
+        }; ${mend}`,
+      );
+    };
+    if (it.host !== owner.host) refuse("host", "host", it.host, owner.host);
+    if (it.collectorId !== owner.collectorId) refuse("collector", "collector", it.collectorId, owner.collectorId);
+    if (it.epoch !== epoch) refuse("epoch", "epoch", it.epoch, epoch!);
+  }
+}
+
+/** The segments in the order in which they were written: by what their headers say, else by their names. */
+function orderSegments(storage: Storage, found: Directory, secret: Uint8Array, findings: string[]): Segment[] {
+  const byIndex = new Map<number, Segment>();
+  const add = (name: string, size: number, index: number, first: number, settled: readonly number[]): void => {
+    byIndex.set(index, { name, index, first, size, settled, seed: recordSeed(secret, index), acknowledgedAt: null });
+  };
+  // Well named ones first: of two files with one header, the other is the copy.
+  const wellNamed = (each: Directory["headers"][number]): boolean =>
+    parseSegmentName(each.name)!.index === each.header.index;
+  for (const each of found.headers.toSorted((a, b) => Number(wellNamed(b)) - Number(wellNamed(a)))) {
+    const { name, size, header } = each, other = byIndex.get(header.index);
+    if (other !== undefined) {
+      setAside(storage, name, findings, `has the header of ${other.name}`);
+      continue;
+    }
+    if (!wellNamed(each)) findings.push(`${name} is segment ${header.index} by its header, which counts`);
+    add(name, size, header.index, header.first, header.settled);
+  }
+  for (const { name, size, index, first } of found.headless) {
+    if (size === 0) {
+      // A crash just after the file was made. Nothing was promised: a flush writes the header first.
+      attempt(findings, () => storage.remove(name));
+    } else if (byIndex.has(index)) {
+      setAside(storage, name, findings, "has no header that holds, and its number is taken");
+    } else add(name, size, index, first, new Array<number>(TALLY_CLASSES).fill(0));
+  }
+  const headless = new Set(found.headless.map(({ name }) => name));
+  const segments = [...byIndex.values()].sort((a, b) => a.index - b.index);
+  for (const { name } of segments) {
+    if (headless.has(name)) findings.push(`${name}: its header is damaged; its records are looked for all the same`);
+  }
+  return segments;
+}
+
+type End = Pick<Survey, "last" | "durable" | "unproven" | "settled" | "onTheWay" | "cutBytes">;
+
+/** Reads the last segment that holds records; takes segments behind it, which are torn, off the list. */
+function findEnd(storage: Storage, segments: Segment[], promised: number, findings: string[]): End {
+  const settled = new Array<number>(TALLY_CLASSES).fill(0), onTheWay = [...settled];
+  for (let segment = segments.at(-1); segment !== undefined; segment = segments.at(-1)) {
+    const tail = readTail(storage, segment, promised);
+    if (tail.last > 0) {
+      segment.settled.forEach((generation, at) => settled[at] = Math.max(settled[at]!, generation));
+      for (const [settles, first] of tail.settles) {
+        const at = settles % 8, generation = settles >>> 3, place = first <= tail.durable ? settled : onTheWay;
+        if (at < TALLY_CLASSES) place[at] = Math.max(place[at]!, generation);
+      }
+      const last = Math.max(tail.last, promised);
+      if (tail.last < promised) {
+        findings.push(`${segment.name} ends at number ${tail.last}, but ${promised} was on disk: the rest is lost`);
+      }
+      const cutBytes = cutTail(storage, segment, tail, promised, findings);
+      return { last, durable: tail.durable, unproven: tail.unproven, settled, onTheWay, cutBytes };
+    }
+    segments.pop();
+    if (segment.size <= SEGMENT_HEADER_BYTES || segment.first > promised) {
+      // Torn while its first flush was under way, which therefore promised nothing.
+      if (segment.size <= SEGMENT_HEADER_BYTES) attempt(findings, () => storage.remove(segment.name));
+      else setAside(storage, segment.name, findings, "was torn by a crash at its first write");
+    } else setAside(storage, segment.name, findings, `holds no record, but numbers up to ${promised} were on disk`);
+  }
+  return { last: promised, durable: promised, unproven: [], settled, onTheWay, cutBytes: 0 };
+}
+
+interface Tail {
+  /** The last number in the segment, 0 for none. */
+  readonly last: number;
+  readonly durable: number;
+  /** Where the last record ends. */
+  readonly end: number;
+  readonly unproven: UnprovenRecord[];
+  readonly settles: [settles: number, first: number][];
+}
+
+function readTail(storage: Storage, segment: Segment, promised: number): Tail {
+  const file = storage.open(segment.name);
+  try {
+    const reader = new SegmentReader(file, segment.seed, segment.first);
+    const unproven: UnprovenRecord[] = [], settles: [number, number][] = [];
+    let last = 0, end = SEGMENT_HEADER_BYTES, bytes = 0, durable = promised;
+    for (let item = reader.next(); item !== null; item = reader.next()) {
+      if (item.kind === "damage") continue;
+      const { first, count } = item.header;
+      last = first + count - 1;
+      end = item.end;
+      if (item.header.settles !== 0) settles.push([item.header.settles, first]);
+      if (first <= promised) {
+        durable = Math.max(durable, last);
+        continue;
+      }
+      bytes += item.header.length;
+      if (bytes <= MAX_UNPROVEN_BYTES) unproven.push({ ...item.header, payload: reader.payload(item).slice() });
+    }
+    // What can be read here may be in memory only, if a sync failed before the collector ended: so it is written again.
+    if (bytes <= MAX_UNPROVEN_BYTES) return { last, durable, end, unproven, settles };
+    file.syncData();
+    return { last, durable: Math.max(last, promised), end, unproven: [], settles };
+  } finally {
+    file.close();
+  }
+}
+
+/** Cuts off what follows the last record, when no flush promised that there is more. */
+function cutTail(storage: Storage, segment: Segment, tail: Tail, promised: number, findings: string[]): number {
+  const torn = segment.size - tail.end;
+  if (torn <= 0 || tail.last < promised) return 0;
+  findings.push(`${segment.name}: ${torn} bytes of a record that a crash tore were cut off`);
+  attempt(findings, () => {
+    const file = storage.open(segment.name);
+    try {
+      file.truncate(tail.end);
+      file.syncData();
+      segment.size = tail.end;
+    } finally {
+      file.close();
+    }
+  });
+  return torn;
+}
+
+const ASIDE = /^\d{10}-\d{15}\.wal\.aside(?:-\d{1,3})?$|^state\.aside(?:-\d{1,3})?$/;
+
+function isAside(name: string): boolean {
+  return ASIDE.test(name);
+}
+
+/** Gives a file another name, so that it neither counts nor is lost. */
+function setAside(storage: Storage, name: string, findings: string[], why: string): void {
+  const taken = new Set(storage.list().map((entry) => entry.name));
+  let to = `${name}.aside`;
+  for (let i = 2; taken.has(to) && i < 1000; i++) to = `${name}.aside-${i}`;
+  findings.push(`${name} ${why}; it was set aside as ${to}`);
+  attempt(findings, () => storage.rename(name, to));
+}
+
+function limitAside(storage: Storage, findings: string[]): void {
+  const aside = storage.list().filter(({ name, kind }) => kind === "file" && isAside(name));
+  let bytes = aside.reduce((sum, { size }) => sum + size, 0);
+  for (const { name, size } of aside) {
+    if (bytes <= MAX_ASIDE_BYTES) return;
+    bytes -= size;
+    findings.push(`${name} was removed: files that were set aside take more than ${MAX_ASIDE_BYTES} bytes`);
+    attempt(findings, () => storage.remove(name));
+  }
+}
+
+/** Does what makes the directory tidy; where that fails, the log works all the same. */
+function attempt(findings: string[], act: () => void): void {
+  try {
+    act();
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
+    findings.push(error.message);
+  }
+}
+
+function names(list: readonly string[]): string {
+  const shown = list.slice(0, MAX_NAMES).map((name) => JSON.stringify(name.slice(0, 64))).join(", ");
+  return list.length > MAX_NAMES ? `${shown} and ${list.length - MAX_NAMES} more` : shown;
+}
