@@ -35,7 +35,8 @@ export interface Segment {
   readonly index: number;
   readonly first: number;
   readonly seed: number;
-  readonly settled: readonly number[];
+  /** By class, the last tally that was settled before it; `null` when its header is damaged. */
+  readonly settled: readonly number[] | null;
   size: number;
   /** When everything in it was acknowledged, by the log's clock; `null` before. */
   acknowledgedAt: number | null;
@@ -77,7 +78,10 @@ export interface Survey {
   readonly findings: readonly string[];
 }
 
-/** Bytes of the log's end that are written again when no hint proves them; beyond that the file is synced and trusted. */
+/**
+ * Bytes of the log's end that are written again when no hint proves them; beyond that the file is synced and trusted.
+ * By so much a log may exceed its bound after a crash, until it is acknowledged.
+ */
 const MAX_UNPROVEN_BYTES = 8_388_608;
 /** Names of files told one by one. */
 const MAX_NAMES = 8;
@@ -222,7 +226,7 @@ function checkOwner(found: Directory, owner: { readonly host: string; readonly c
 /** The segments in the order in which they were written: by what their headers say, else by their names. */
 function orderSegments(storage: Storage, found: Directory, secret: Uint8Array, findings: string[]): Segment[] {
   const byIndex = new Map<number, Segment>();
-  const add = (name: string, size: number, index: number, first: number, settled: readonly number[]): void => {
+  const add = (name: string, size: number, index: number, first: number, settled: readonly number[] | null): void => {
     byIndex.set(index, { name, index, first, size, settled, seed: recordSeed(secret, index), acknowledgedAt: null });
   };
   // Well named ones first: of two files with one header, the other is the copy.
@@ -243,12 +247,11 @@ function orderSegments(storage: Storage, found: Directory, secret: Uint8Array, f
       attempt(findings, () => storage.remove(name));
     } else if (byIndex.has(index)) {
       setAside(storage, name, findings, "has no header that holds, and its number is taken");
-    } else add(name, size, index, first, new Array<number>(TALLY_CLASSES).fill(0));
+    } else add(name, size, index, first, null);
   }
-  const headless = new Set(found.headless.map(({ name }) => name));
   const segments = [...byIndex.values()].sort((a, b) => a.index - b.index);
-  for (const { name } of segments) {
-    if (headless.has(name)) findings.push(`${name}: its header is damaged; its records are looked for all the same`);
+  for (const { name, settled } of segments) {
+    if (settled === null) findings.push(`${name}: its header is damaged; its records are looked for all the same`);
   }
   return segments;
 }
@@ -261,11 +264,7 @@ function findEnd(storage: Storage, segments: Segment[], promised: number, findin
   for (let segment = segments.at(-1); segment !== undefined; segment = segments.at(-1)) {
     const tail = readTail(storage, segment, promised);
     if (tail.last > 0) {
-      segment.settled.forEach((generation, at) => settled[at] = Math.max(settled[at]!, generation));
-      for (const [settles, first] of tail.settles) {
-        const at = settles % 8, generation = settles >>> 3, place = first <= tail.durable ? settled : onTheWay;
-        if (at < TALLY_CLASSES) place[at] = Math.max(place[at]!, generation);
-      }
+      noteSettled(storage, segments, tail, settled, onTheWay);
       const last = Math.max(tail.last, promised);
       if (tail.last < promised) {
         findings.push(`${segment.name} ends at number ${tail.last}, but ${promised} was on disk: the rest is lost`);
@@ -281,6 +280,27 @@ function findEnd(storage: Storage, segments: Segment[], promised: number, findin
     } else setAside(storage, segment.name, findings, `holds no record, but numbers up to ${promised} were on disk`);
   }
   return { last: promised, durable: promised, unproven: [], settled, onTheWay, cutBytes: 0 };
+}
+
+/** Finds out which tallies have their gap record in the log: what a whole header says, and all records from there on. */
+function noteSettled(
+  storage: Storage,
+  segments: readonly Segment[],
+  end: Tail,
+  settled: number[],
+  onTheWay: number[],
+): void {
+  for (let at = segments.length - 1; at >= 0; at--) {
+    const segment = segments[at]!, last = at === segments.length - 1;
+    const tail = last ? end : readTail(storage, segment, Infinity);
+    for (const [settles, first] of tail.settles) {
+      const itemClass = settles % 8, place = first <= end.durable ? settled : onTheWay;
+      if (itemClass < TALLY_CLASSES) place[itemClass] = Math.max(place[itemClass]!, settles >>> 3);
+    }
+    if (segment.settled === null) continue;
+    segment.settled.forEach((generation, itemClass) => settled[itemClass] = Math.max(settled[itemClass]!, generation));
+    return;
+  }
 }
 
 interface Tail {

@@ -31,8 +31,8 @@ export type ReaderItem =
 export class SegmentReader {
   readonly size: number;
   readonly #end: number;
-  #buffer: Uint8Array<ArrayBuffer> = new Uint8Array(CHUNK_BYTES);
-  #view: DataView = new DataView(this.#buffer.buffer);
+  #buffer: Uint8Array<ArrayBuffer>;
+  #view: DataView;
   /** Place in the file of the buffer's first byte, and how many of its bytes are the file's. */
   #base = 0;
   #filled = 0;
@@ -51,6 +51,8 @@ export class SegmentReader {
   ) {
     this.size = size;
     this.#end = Math.min(size, MAX_SEGMENT_BYTES);
+    this.#buffer = new Uint8Array(Math.min(CHUNK_BYTES, this.#end));
+    this.#view = new DataView(this.#buffer.buffer);
   }
 
   /** The next record or damaged stretch; `null` at the end. @throws StorageError */
@@ -98,11 +100,11 @@ export class SegmentReader {
   #need(at: number, length: number): void {
     if (at >= this.#base && at + length <= this.#base + this.#filled) return;
     if (length > this.#buffer.length) {
-      this.#buffer = new Uint8Array(MAX_RECORD_BYTES + CHUNK_BYTES);
+      this.#buffer = new Uint8Array(Math.min(MAX_RECORD_BYTES + CHUNK_BYTES, this.#end));
       this.#view = new DataView(this.#buffer.buffer);
     }
     // Read anew from `at`: records are mostly shorter than the chunk, so little is read twice.
-    const wanted = Math.min(this.#end - at, Math.max(length, this.#buffer.length));
+    const wanted = Math.min(this.#end - at, this.#buffer.length);
     const got = readFully(this.file, at, this.#buffer.subarray(0, wanted));
     this.#buffer.fill(0, got, Math.max(got, length)); // a file that shrank under us: zeros are no record
     this.#base = at;

@@ -55,7 +55,7 @@ export interface FoundState {
   readonly state: WalState | null;
   /** The version of another program that wrote it. */
   readonly version: number | null;
-  /** Sectors that are neither whole nor empty. */
+  /** Sectors that are not whole. */
   readonly damaged: number;
 }
 
@@ -68,9 +68,9 @@ export function readState(file: StorageFile): FoundState & { readonly generation
   for (let at = 0; at < SECTORS; at++) {
     const found = decodeSector(bytes.subarray(at * SECTOR_BYTES, (at + 1) * SECTOR_BYTES));
     sectors.push(found !== null && "state" in found ? found : null);
-    if (found === null) {
-      damaged += bytes.subarray(at * SECTOR_BYTES, (at + 1) * SECTOR_BYTES).some((b) => b !== 0) ? 1 : 0;
-    } else if (!("state" in found)) version = found.version;
+    // The file is made with all sectors whole, so one of zeros is damaged as well.
+    if (found === null) damaged += 1;
+    else if (!("state" in found)) version = found.version;
   }
   const whole = sectors.filter((sector) => sector !== null);
   // Tallies are the newest synced ones; how far the log came is the furthest that anybody says.

@@ -293,7 +293,8 @@ class Life {
     this.#refused = this.#refusedPromised = this.#told();
     this.#notePromise();
     // Files that were set aside, or that a bad disk did not let go, do not count for the log.
-    this.#allowance = this.#totalBytes + this.#storage.used() - log.status.bytes + 2_048;
+    const { bytes } = log.status;
+    this.#allowance = Math.max(this.#totalBytes, bytes) + this.#storage.used() - bytes + 2_048;
   }
 
   /** What is missing was acknowledged and deleted, or torn by a crash before any flush promised it. */
