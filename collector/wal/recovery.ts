@@ -294,6 +294,7 @@ function noteSettled(
     const segment = segments[at]!, last = at === segments.length - 1;
     const tail = last ? end : readTail(storage, segment, Infinity);
     for (const [settles, first] of tail.settles) {
+      if (first >= (segments[at + 1]?.first ?? Infinity)) break; // the next segment took over
       const itemClass = settles % 8, place = first <= end.durable ? settled : onTheWay;
       if (itemClass < TALLY_CLASSES) place[itemClass] = Math.max(place[itemClass]!, settles >>> 3);
     }

@@ -117,6 +117,7 @@ export class SimStorage implements Storage {
     const node = new Inode();
     node.data = bytes.slice() as Uint8Array<ArrayBuffer>;
     node.disk = node.data.slice();
+    this.planted.delete(name);
     this.#names.set(name, node);
     this.#disk.set(name, node);
   }
