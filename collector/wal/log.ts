@@ -140,7 +140,8 @@ export class WriteAheadLog {
     const { tallies = [], tallyGeneration = 0 } = found.state ?? {};
     this.#shedding = new Shedding(tallies, found.settled, found.onTheWay, tallyGeneration);
     this.#reader = new LogReader(notice);
-    this.#state = this.#openState(found);
+    this.#state = StateFile.absent(storage);
+    this.#openState(found);
     // The end that nothing proves is written again by the first flush, in a segment that takes over from here.
     for (const { payload, ...header } of found.unproven) {
       this.#batch.add({ ...header, length: payload.length }, payload);
@@ -439,18 +440,20 @@ export class WriteAheadLog {
     }
   }
 
-  #openState(found: Survey): StateFile {
+  /**
+   * Makes the state file anew, since what can be read of the old one may be in memory only, as with the log's end. On a
+   * disk that has no room for that the old one must do.
+   */
+  #openState(found: Survey): void {
     const { storage } = this.#options;
-    if (found.state !== null) {
-      try {
-        return StateFile.reuse(storage, storage.open(STATE_NAME), found.state.generations);
-      } catch (error) {
-        if (!(error instanceof StorageError)) throw error;
-      }
+    if (this.#saveState()) return;
+    this.#talliesChanged = true;
+    if (found.state === null) return;
+    try {
+      this.#state = StateFile.reuse(storage, storage.open(STATE_NAME), found.state.generations);
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error;
     }
-    this.#state = StateFile.absent(storage);
-    this.#saveState();
-    return this.#state;
   }
 
   #saveState(): boolean {
