@@ -81,6 +81,8 @@ export interface WalStatus {
 /** Waiting bytes at which {@linkcode WriteAheadLog.append} flushes by itself. */
 const FLUSH_BYTES = 4_194_304;
 const FIRST_RETRY_MS = 100, LAST_RETRY_MS = 30_000;
+/** A hint of how far the log has come is given when one of these has passed; a restart writes the rest again. */
+const HINT_MS = 1_000, HINT_BYTES = 2_097_152;
 /** Used share of the space above which acknowledged segments go before their time; below what is refused first. */
 const HASTE = 0.6;
 
@@ -113,7 +115,7 @@ export class WriteAheadLog {
   #retryMs = FIRST_RETRY_MS;
   #stateRetryAt = 0;
   #talliesChanged = false;
-  #hinted = 0;
+  #hint = { time: -Infinity, bytes: 0, news: 0 };
   #faults = 0;
   #hastened = 0;
 
@@ -226,7 +228,7 @@ export class WriteAheadLog {
     }
     if (this.#talliesChanged && now >= this.#stateRetryAt) this.#saveState();
     this.#expire(false);
-    this.#giveHint();
+    this.#giveHint(now);
     return this.#batch.length === 0 && !this.#talliesChanged;
   }
 
@@ -448,7 +450,7 @@ export class WriteAheadLog {
     const { storage } = this.#options;
     if (this.#saveState()) return;
     this.#talliesChanged = true;
-    if (found.state === null) return;
+    if (found.state === null || this.#state.unsure) return;
     try {
       this.#state = StateFile.reuse(storage, storage.open(STATE_NAME), found.state.generations);
     } catch (error) {
@@ -469,10 +471,12 @@ export class WriteAheadLog {
     }
   }
 
-  #giveHint(): void {
+  /** Now and then: a write to a second file makes the next sync of the first wait for the file system's journal. */
+  #giveHint(now: number): void {
+    const due = now - this.#hint.time >= HINT_MS || this.#bytes - this.#hint.bytes >= HINT_BYTES;
     const news = this.#durable + this.#acknowledged;
-    if (news === this.#hinted) return;
-    this.#hinted = news;
+    if (!due || news === this.#hint.news) return;
+    this.#hint = { time: now, bytes: this.#bytes, news };
     this.#state.hint(this.#describe());
   }
 

@@ -88,6 +88,8 @@ export function readState(file: StorageFile): FoundState & { readonly generation
 export class StateFile {
   #generation: number;
   #hint: number = 0;
+  /** Whether a crash may bring back the file that was replaced last, so that the one with the name must not be used. */
+  unsure = false;
 
   private constructor(private readonly storage: Storage, private file: StorageFile | null, generation: number) {
     this.#generation = generation;
@@ -159,8 +161,10 @@ export class StateFile {
       }
       writeAll(file, 0, bytes);
       file.syncData();
+      this.unsure = true;
       this.storage.rename(FRESH_STATE_NAME, STATE_NAME);
       this.storage.syncDirectory();
+      this.unsure = false;
     } catch (error) {
       file.close();
       throw error;
