@@ -13,21 +13,19 @@
  */
 import { Batch } from "./batch.ts";
 import {
-  encodeSegmentHeader,
   MAX_COUNT,
   MAX_PAYLOAD_BYTES,
   recordBytes,
-  recordSeed,
   SECRET_BYTES,
   SEGMENT_HEADER_BYTES,
-  segmentName,
   type WalIdentity,
 } from "./format.ts";
 import { type LogItem, LogReader } from "./log_reader.ts";
 import { type Segment, type Survey, survey } from "./recovery.ts";
+import { Segments } from "./segments.ts";
 import { ITEM_CLASSES, type ItemClass, Shedding, type Tally } from "./shedding.ts";
 import { STATE_NAME, StateFile, type WalState } from "./state_file.ts";
-import { type Storage, StorageError, type StorageFault, type StorageFile, writeAll } from "./storage.ts";
+import { type Storage, StorageError, type StorageFault } from "./storage.ts";
 
 export interface WalOptions {
   readonly storage: Storage;
@@ -86,30 +84,20 @@ const HINT_MS = 1_000, HINT_BYTES = 2_097_152;
 /** Used share of the space above which acknowledged segments go before their time; below what is refused first. */
 const HASTE = 0.6;
 
-interface Active {
-  readonly segment: Segment;
-  readonly file: StorageFile;
-  /** Nothing in it is on disk yet, nor its name. */
-  fresh: boolean;
-}
-
 export class WriteAheadLog {
   /** What was found wrong when the log was opened. */
   readonly findings: readonly string[];
   readonly identity: WalIdentity;
   readonly #options: WalOptions;
   readonly #secret: Uint8Array;
-  readonly #segments: Segment[];
+  readonly #segments: Segments;
   readonly #shedding: Shedding;
   readonly #reader: LogReader;
   readonly #batch = new Batch();
   #state: StateFile;
-  #active: Active | null = null;
-  #bytes = 0;
   #last: number;
   #durable: number;
   #acknowledged: number;
-  #index: number;
   #fault = "";
   #retryAt = 0;
   #retryMs = FIRST_RETRY_MS;
@@ -133,9 +121,12 @@ export class WriteAheadLog {
     this.findings = found.findings;
     this.identity = found.identity ?? { host, collectorId, epoch: uuid(random(16)) };
     this.#secret = found.secret ?? random(SECRET_BYTES);
-    this.#segments = found.segments;
-    this.#bytes = found.segments.reduce((sum, { size }) => sum + size, 0);
-    this.#index = found.highestIndex;
+    const { identity } = this, { segmentBytes } = options;
+    this.#segments = new Segments(
+      { storage, identity, secret: this.#secret, segmentBytes },
+      found.segments,
+      found.highestIndex,
+    );
     this.#durable = found.durable;
     this.#acknowledged = Math.min(found.state?.acknowledged ?? 0, found.durable);
     this.#last = found.durable;
@@ -149,7 +140,7 @@ export class WriteAheadLog {
       this.#batch.add({ ...header, length: payload.length }, payload);
     }
     this.#last = found.last;
-    this.#markAcknowledged();
+    this.#segments.markAcknowledged(this.#acknowledged, this.#durable, this.#options.clock());
     for (const finding of found.findings) notice(`write-ahead log: ${finding}`);
   }
 
@@ -170,9 +161,9 @@ export class WriteAheadLog {
   }
   get status(): WalStatus {
     return {
-      bytes: this.#bytes,
+      bytes: this.#segments.bytes,
       pendingBytes: this.#batch.length,
-      segments: this.#segments.length,
+      segments: this.#segments.list.length,
       refused: this.#shedding.refused,
       missing: this.#reader.missing,
       damaged: this.#reader.damaged,
@@ -185,7 +176,7 @@ export class WriteAheadLog {
   /** Whether a record of this class would be taken now: asked before it is encoded. */
   admits(itemClass: ItemClass, payloadBytes: number = 0): boolean {
     const { totalBytes, maxPendingBytes } = this.#options, more = recordBytes(payloadBytes);
-    if (this.#bytes + this.#batch.length + SEGMENT_HEADER_BYTES + more > totalBytes) return false;
+    if (this.#segments.bytes + this.#batch.length + SEGMENT_HEADER_BYTES + more > totalBytes) return false;
     if (this.#batch.length + more > maxPendingBytes) return false;
     return this.#shedding.admits(itemClass, this.#share());
   }
@@ -243,7 +234,7 @@ export class WriteAheadLog {
     }
     if (sequence <= this.#acknowledged) return;
     this.#acknowledged = sequence;
-    this.#markAcknowledged();
+    this.#segments.markAcknowledged(this.#acknowledged, this.#durable, this.#options.clock());
   }
 
   /**
@@ -253,17 +244,15 @@ export class WriteAheadLog {
    * @throws StorageError when a file cannot be read; the next call tries again.
    */
   read(after: number, maxBytes: number = MAX_PAYLOAD_BYTES): LogItem[] {
-    const active = this.#active?.fresh === false ? this.#active : null;
-    const { storage } = this.#options;
-    return this.#reader.read({ storage, segments: this.#segments, active, durable: this.#durable }, after, maxBytes);
+    const { list: segments, active } = this.#segments, { storage } = this.#options;
+    return this.#reader.read({ storage, segments, active, durable: this.#durable }, after, maxBytes);
   }
 
   /** Flushes, remembers where the log ends, and closes every file. Returns what the flush returned. */
   close(): boolean {
     const flushed = this.flush();
     this.#saveState();
-    this.#active?.file.close();
-    this.#active = null;
+    this.#segments.close();
     this.#state.close();
     return flushed;
   }
@@ -283,93 +272,18 @@ export class WriteAheadLog {
   /** Used share of the space: of the disk's, and of memory while the disk takes nothing. */
   #share(): number {
     const { totalBytes, maxPendingBytes } = this.#options, pending = this.#batch.length;
-    const share = (this.#bytes + pending) / totalBytes;
+    const share = (this.#segments.bytes + pending) / totalBytes;
     return this.#fault === "" ? share : Math.max(share, pending / maxPendingBytes);
   }
 
   /** Writes and syncs what waits; after a failure that leaves a file in doubt, once more into a new one. */
   #write(): StorageError | null {
-    const first = this.#tryWrite();
-    if (first === null || first.fault === "no-space") return first;
+    const once = (): StorageError | null => this.#segments.write(this.#batch, this.#durable, this.#shedding.settled);
+    const fault = once();
+    if (fault === null || fault.fault === "no-space") return fault;
     this.#faults += 1;
-    this.#options.notice(`write-ahead log: ${first.message}; what may be lost is written into a new segment`);
-    return this.#tryWrite();
-  }
-
-  #tryWrite(): StorageError | null {
-    let syncing = false, active: Active | null = null;
-    try {
-      active = this.#activeSegment();
-      this.#batch.seal(active.segment.seed);
-      const bytes = this.#batch.bytes(), at = active.segment.size;
-      writeAll(active.file, at, bytes);
-      syncing = true;
-      active.file.syncData();
-      if (active.fresh) this.#options.storage.syncDirectory();
-      active.fresh = false;
-      active.segment.size = at + bytes.length;
-      this.#bytes += bytes.length;
-      return null;
-    } catch (error) {
-      if (!(error instanceof StorageError)) throw error;
-      if (active !== null) this.#leave(active, !syncing && error.fault === "no-space");
-      return error;
-    }
-  }
-
-  /** The segment that takes what waits: the open one while there is room in it, else a new one with its header. */
-  #activeSegment(): Active {
-    const { storage, segmentBytes } = this.#options;
-    const open = this.#active;
-    if (open !== null) {
-      const used = open.segment.size;
-      if (used <= SEGMENT_HEADER_BYTES || used + this.#batch.length <= segmentBytes) return open;
-      open.file.close();
-      this.#active = null;
-      this.#markAcknowledged();
-    }
-    const first = this.#durable + 1;
-    let file: StorageFile | null = null, name = "";
-    // A name that is taken belongs to something that was planted or could not be moved: the next one is free.
-    for (let tries = 0; file === null; tries++) {
-      name = segmentName(++this.#index, first);
-      try {
-        file = storage.create(name);
-      } catch (error) {
-        if (!(error instanceof StorageError) || error.fault !== "exists" || tries >= 8) throw error;
-      }
-    }
-    const index = this.#index, settled = this.#shedding.settled;
-    const seed = recordSeed(this.#secret, index);
-    const segment: Segment = { name, index, first, seed, settled, size: SEGMENT_HEADER_BYTES, acknowledgedAt: null };
-    this.#active = { segment, file, fresh: true };
-    this.#segments.push(segment);
-    this.#bytes += segment.size;
-    const header = encodeSegmentHeader({ ...this.identity, secret: this.#secret, index, first, settled });
-    try {
-      writeAll(file, 0, header);
-    } catch (error) {
-      if (error instanceof StorageError) this.#leave(this.#active, false);
-      throw error;
-    }
-    return this.#active;
-  }
-
-  /** After a failed write: back to what is on disk when that is `certain`, else away from the file for good. */
-  #leave(active: Active, certain: boolean): void {
-    if (certain && !active.fresh) {
-      try {
-        return active.file.truncate(active.segment.size);
-      } catch (error) {
-        if (!(error instanceof StorageError)) throw error;
-      }
-    }
-    this.#active = null;
-    active.file.close();
-    // The next segment begins after what is on disk, so whatever this one holds behind that does not count.
-    active.segment.size += this.#batch.length;
-    this.#bytes += this.#batch.length;
-    if (active.fresh) this.#remove(active.segment);
+    this.#options.notice(`write-ahead log: ${fault.message}; what may be lost is written into a new segment`);
+    return once();
   }
 
   #written(): void {
@@ -399,46 +313,22 @@ export class WriteAheadLog {
 
   /** Deletes segments, oldest first, that were acknowledged long enough ago, or in `haste` all that were. */
   #expire(haste: boolean): void {
-    const oldest = this.#segments[0], now = this.#options.clock();
+    const { list } = this.#segments, now = this.#options.clock();
     const over = (segment: Segment | undefined): segment is Segment =>
-      segment !== undefined && segment !== this.#active?.segment && segment.acknowledgedAt !== null &&
+      segment !== undefined && !this.#segments.isOpen(segment) && segment.acknowledgedAt !== null &&
       (haste || now - segment.acknowledgedAt >= this.#options.keepMs);
-    if (!over(oldest) || now < this.#stateRetryAt) return;
+    if (!over(list[0]) || now < this.#stateRetryAt) return;
     // A crash may undo a removal and keep a later one: then the numbers between look lost, unless this is on disk.
     if (!this.#saveState()) return;
-    for (let segment = this.#segments[0]; over(segment); segment = this.#segments[0]) {
-      if (haste && now - segment.acknowledgedAt! < this.#options.keepMs) this.#hastened += 1;
-      if (!this.#remove(segment)) return;
-    }
     try {
+      for (let segment = list[0]; over(segment); segment = list[0]) {
+        this.#segments.remove(segment);
+        if (now - segment.acknowledgedAt! < this.#options.keepMs) this.#hastened += 1;
+      }
       this.#options.storage.syncDirectory();
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;
-      this.#faults += 1; // the names may come back; then they are deleted again
-    }
-  }
-
-  #remove(segment: Segment): boolean {
-    try {
-      this.#options.storage.remove(segment.name);
-    } catch (error) {
-      if (!(error instanceof StorageError)) throw error;
-      if (error.fault !== "missing") {
-        this.#faults += 1;
-        return false;
-      }
-    }
-    this.#segments.splice(this.#segments.indexOf(segment), 1);
-    this.#bytes -= segment.size;
-    return true;
-  }
-
-  /** Notes when segments that are not written any more became acknowledged as a whole. */
-  #markAcknowledged(): void {
-    for (const [at, segment] of this.#segments.entries()) {
-      const last = (this.#segments[at + 1]?.first ?? this.#durable + 1) - 1;
-      if (last > this.#acknowledged) return;
-      if (segment !== this.#active?.segment) segment.acknowledgedAt ??= this.#options.clock();
+      this.#faults += 1; // what is still there, or comes back, is deleted the next time
     }
   }
 
@@ -473,10 +363,10 @@ export class WriteAheadLog {
 
   /** Now and then: a write to a second file makes the next sync of the first wait for the file system's journal. */
   #giveHint(now: number): void {
-    const due = now - this.#hint.time >= HINT_MS || this.#bytes - this.#hint.bytes >= HINT_BYTES;
+    const due = now - this.#hint.time >= HINT_MS || this.#segments.bytes - this.#hint.bytes >= HINT_BYTES;
     const news = this.#durable + this.#acknowledged;
     if (!due || news === this.#hint.news) return;
-    this.#hint = { time: now, bytes: this.#bytes, news };
+    this.#hint = { time: now, bytes: this.#segments.bytes, news };
     this.#state.hint(this.#describe());
   }
 
