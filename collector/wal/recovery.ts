@@ -7,19 +7,19 @@
  *
  * @module
  */
+import { attempt, isAside, limitAside, setAside } from "./aside.ts";
 import {
   decodeSegmentHeader,
   parseSegmentName,
   recordSeed,
   SEGMENT_HEADER_BYTES,
   type SegmentHeader,
-  TALLY_CLASSES,
   WAL_VERSION,
   type WalIdentity,
 } from "./format.ts";
-import { SegmentReader } from "./segment_reader.ts";
+import { findEnd } from "./log_end.ts";
 import { FRESH_STATE_NAME, readState, STATE_NAME, type WalState } from "./state_file.ts";
-import { readFully, type Storage, StorageError } from "./storage.ts";
+import { readFully, type Storage } from "./storage.ts";
 
 /** The directory holds a log that this collector must not go on with. Nothing in it was changed. */
 export class WalRefusedError extends Error {
@@ -78,16 +78,8 @@ export interface Survey {
   readonly findings: readonly string[];
 }
 
-/**
- * Bytes of the log's end that are written again when no hint proves them; beyond that the file is synced and trusted.
- * By so much a log may exceed its bound after a crash, until it is acknowledged.
- */
-const MAX_UNPROVEN_BYTES = 8_388_608;
 /** Names of files told one by one. */
 const MAX_NAMES = 8;
-/** Files that were set aside are kept, the newest ones, up to this many bytes. */
-const MAX_ASIDE_BYTES = 67_108_864;
-
 /** Looks at the directory and makes it ready to go on. @throws {WalRefusedError} @throws {StorageError} */
 export function survey(storage: Storage, owner: { readonly host: string; readonly collectorId: string }): Survey {
   const findings: string[] = [];
@@ -125,21 +117,6 @@ export function survey(storage: Storage, owner: { readonly host: string; readonl
     findings,
     ...end,
   };
-}
-
-/**
- * Moves a whole log out of the way, by renaming: for a log that was refused. Monitoring goes on in a new one, and the old
- * one stays for who wants to look at it.
- */
-export function setLogAside(storage: Storage): string[] {
-  const findings: string[] = [];
-  for (const { name } of storage.list()) {
-    if (parseSegmentName(name) !== null || name === STATE_NAME) {
-      setAside(storage, name, findings, "belongs to another log");
-    }
-  }
-  storage.syncDirectory();
-  return findings;
 }
 
 interface Directory {
@@ -254,146 +231,6 @@ function orderSegments(storage: Storage, found: Directory, secret: Uint8Array, f
     if (settled === null) findings.push(`${name}: its header is damaged; its records are looked for all the same`);
   }
   return segments;
-}
-
-type End = Pick<Survey, "last" | "durable" | "unproven" | "settled" | "onTheWay" | "cutBytes">;
-
-/** Reads the last segment that holds records; takes segments behind it, which are torn, off the list. */
-function findEnd(storage: Storage, segments: Segment[], promised: number, findings: string[]): End {
-  const settled = new Array<number>(TALLY_CLASSES).fill(0), onTheWay = [...settled];
-  for (let segment = segments.at(-1); segment !== undefined; segment = segments.at(-1)) {
-    const tail = readTail(storage, segment, promised);
-    if (tail.last > 0) {
-      noteSettled(storage, segments, tail, settled, onTheWay);
-      const last = Math.max(tail.last, promised);
-      if (tail.last < promised) {
-        findings.push(`${segment.name} ends at number ${tail.last}, but ${promised} was on disk: the rest is lost`);
-      }
-      const cutBytes = cutTail(storage, segment, tail, promised, findings);
-      return { last, durable: tail.durable, unproven: tail.unproven, settled, onTheWay, cutBytes };
-    }
-    segments.pop();
-    if (segment.size <= SEGMENT_HEADER_BYTES || segment.first > promised) {
-      // Torn while its first flush was under way, which therefore promised nothing.
-      if (segment.size <= SEGMENT_HEADER_BYTES) attempt(findings, () => storage.remove(segment.name));
-      else setAside(storage, segment.name, findings, "was torn by a crash at its first write");
-    } else setAside(storage, segment.name, findings, `holds no record, but numbers up to ${promised} were on disk`);
-  }
-  return { last: promised, durable: promised, unproven: [], settled, onTheWay, cutBytes: 0 };
-}
-
-/** Finds out which tallies have their gap record in the log: what a whole header says, and all records from there on. */
-function noteSettled(
-  storage: Storage,
-  segments: readonly Segment[],
-  end: Tail,
-  settled: number[],
-  onTheWay: number[],
-): void {
-  for (let at = segments.length - 1; at >= 0; at--) {
-    const segment = segments[at]!, last = at === segments.length - 1;
-    const tail = last ? end : readTail(storage, segment, Infinity);
-    for (const [settles, first] of tail.settles) {
-      if (first >= (segments[at + 1]?.first ?? Infinity)) break; // the next segment took over
-      const itemClass = settles % 8, place = first <= end.durable ? settled : onTheWay;
-      if (itemClass < TALLY_CLASSES) place[itemClass] = Math.max(place[itemClass]!, settles >>> 3);
-    }
-    if (segment.settled === null) continue;
-    segment.settled.forEach((generation, itemClass) => settled[itemClass] = Math.max(settled[itemClass]!, generation));
-    return;
-  }
-}
-
-interface Tail {
-  /** The last number in the segment, 0 for none. */
-  readonly last: number;
-  readonly durable: number;
-  /** Where the last record ends. */
-  readonly end: number;
-  readonly unproven: UnprovenRecord[];
-  readonly settles: [settles: number, first: number][];
-}
-
-function readTail(storage: Storage, segment: Segment, promised: number): Tail {
-  const file = storage.open(segment.name);
-  try {
-    const reader = new SegmentReader(file, segment.seed, segment.first);
-    const unproven: UnprovenRecord[] = [], settles: [number, number][] = [];
-    let last = 0, end = SEGMENT_HEADER_BYTES, bytes = 0, durable = promised;
-    for (let item = reader.next(); item !== null; item = reader.next()) {
-      if (item.kind === "damage") continue;
-      const { first, count } = item.header;
-      last = first + count - 1;
-      end = item.end;
-      if (item.header.settles !== 0) settles.push([item.header.settles, first]);
-      if (first <= promised) {
-        durable = Math.max(durable, last);
-        continue;
-      }
-      bytes += item.header.length;
-      if (bytes <= MAX_UNPROVEN_BYTES) unproven.push({ ...item.header, payload: reader.payload(item).slice() });
-    }
-    // What can be read here may be in memory only, if a sync failed before the collector ended: so it is written again.
-    if (bytes <= MAX_UNPROVEN_BYTES) return { last, durable, end, unproven, settles };
-    file.syncData();
-    return { last, durable: Math.max(last, promised), end, unproven: [], settles };
-  } finally {
-    file.close();
-  }
-}
-
-/** Cuts off what follows the last record, when no flush promised that there is more. */
-function cutTail(storage: Storage, segment: Segment, tail: Tail, promised: number, findings: string[]): number {
-  const torn = segment.size - tail.end;
-  if (torn <= 0 || tail.last < promised) return 0;
-  findings.push(`${segment.name}: ${torn} bytes of a record that a crash tore were cut off`);
-  attempt(findings, () => {
-    const file = storage.open(segment.name);
-    try {
-      file.truncate(tail.end);
-      file.syncData();
-      segment.size = tail.end;
-    } finally {
-      file.close();
-    }
-  });
-  return torn;
-}
-
-const ASIDE = /^\d{10}-\d{15}\.wal\.aside(?:-\d{1,3})?$|^state\.aside(?:-\d{1,3})?$/;
-
-function isAside(name: string): boolean {
-  return ASIDE.test(name);
-}
-
-/** Gives a file another name, so that it neither counts nor is lost. */
-function setAside(storage: Storage, name: string, findings: string[], why: string): void {
-  const taken = new Set(storage.list().map((entry) => entry.name));
-  let to = `${name}.aside`;
-  for (let i = 2; taken.has(to) && i < 1000; i++) to = `${name}.aside-${i}`;
-  findings.push(`${name} ${why}; it was set aside as ${to}`);
-  attempt(findings, () => storage.rename(name, to));
-}
-
-function limitAside(storage: Storage, findings: string[]): void {
-  const aside = storage.list().filter(({ name, kind }) => kind === "file" && isAside(name));
-  let bytes = aside.reduce((sum, { size }) => sum + size, 0);
-  for (const { name, size } of aside) {
-    if (bytes <= MAX_ASIDE_BYTES) return;
-    bytes -= size;
-    findings.push(`${name} was removed: files that were set aside take more than ${MAX_ASIDE_BYTES} bytes`);
-    attempt(findings, () => storage.remove(name));
-  }
-}
-
-/** Does what makes the directory tidy; where that fails, the log works all the same. */
-function attempt(findings: string[], act: () => void): void {
-  try {
-    act();
-  } catch (error) {
-    if (!(error instanceof StorageError)) throw error;
-    findings.push(error.message);
-  }
 }
 
 function names(list: readonly string[]): string {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { setLogAside } from "../../../collector/wal/aside.ts";
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, WAL_VERSION } from "../../../collector/wal/format.ts";
-import { setLogAside, WalRefusedError } from "../../../collector/wal/recovery.ts";
+import { WalRefusedError } from "../../../collector/wal/recovery.ts";
 import { crc32c } from "../../../proto/crc32c.ts";
 import { Random } from "../../support/random.ts";
 import { SimStorage } from "../../support/sim_storage.ts";
