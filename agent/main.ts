@@ -107,6 +107,11 @@ async function main(): Promise<void> {
   status.begin();
   const rejected = rules.others.filter((rule) => rule.state === "rejected");
   journal.say(`listening on ${settings.brokerSocket}; ${detection.active} rules active, ${rejected.length} rejected`);
+  if (store.upgradedFrom !== null) {
+    journal.say(
+      `the store had schema version ${store.upgradedFrom} and has ${SCHEMA_VERSION} now; nothing in it was lost`,
+    );
+  }
   for (const notice of rules.notices) journal.notice(notice);
   for (const { file, line, column, reason } of rejected) {
     journal.say(`rule rejected: ${file}${line === null ? "" : `:${line}:${column}`}: ${reason}`);

@@ -1,44 +1,46 @@
 /**
- * Capture of short-lived processes, and what it costs: a storm of processes that live some 50 microseconds, without a
- * watcher, with our eBPF source, and with forkstat.
+ * Capture of short-lived processes, and what it costs: a storm of processes that live some 50 microseconds, under the
+ * eyes of each rung of our source ladder and of the programs that Debian has for it; and what the lower rungs see of
+ * processes that live longer.
  *
- * Storms without and with a watcher follow each other in pairs, turn about, and the median of the pairs' ratios is
- * taken: times on a shared machine drift, ratios of neighbours less so.
+ * Each watched storm stands between two that nobody watches. Its CPU time is compared with theirs, and the median of
+ * these ratios is taken: times on a shared machine drift, ratios of neighbours less so. What else the host starts
+ * meanwhile costs each watcher, and is counted against it.
  *
- * usage: deno task bench:capture [COUNT] [PAIRS]
+ * usage: deno task bench:capture [COUNT] [ROUNDS]
  *
  * | size | default |
  * |---|---|
  * | processes in a storm | 20,000 |
  * | forkers | 2 |
- * | pairs | 5 |
+ * | storms for each watcher | 3 |
  */
-import { libcPath } from "../collector/kernel/libc.ts";
-import { installed, output } from "./support/commands.ts";
-import { median, report } from "./support/report.ts";
+import { installed } from "./support/commands.ts";
+import { peers } from "./support/peers.ts";
+import { type Figure, median, report, round, table } from "./support/report.ts";
+import { type Capture, rungs } from "./support/rungs.ts";
+import { type Storm, StormMaker, type StormSize } from "./support/storm.ts";
+import { freshTag, NotMeasured, watch, type Watched, type Watcher } from "./support/watcher.ts";
 
 const COUNT = Number(Deno.args[0] ?? 20_000);
-const PAIRS = Number(Deno.args[1] ?? 5);
-const FORKERS = 2;
-const SUPPORT = new URL("./support/", import.meta.url).pathname;
+const ROUNDS = Number(Deno.args[1] ?? 3);
+const SHORT: StormSize = { count: COUNT, forkers: 2, lifetimeMs: 0 };
+/** Storms that last two seconds or more: twice the interval of the polling rungs. */
+const LONGER: readonly StormSize[] = [
+  { count: 8_000, forkers: 20, lifetimeMs: 5 },
+  { count: 800, forkers: 20, lifetimeMs: 50 },
+  { count: 200, forkers: 50, lifetimeMs: 500 },
+  { count: 100, forkers: 100, lifetimeMs: 2_000 },
+];
+const LOWER_RUNGS = ["netlink", "proc", "ps"];
 
-interface Storm {
-  /** Microseconds. */
-  readonly wall: number;
-  readonly cpu: number;
-  readonly failedForkers: number;
-}
-
-interface Capture {
-  readonly starts: number;
-  readonly ends: number;
-  readonly forks: number;
-  readonly wrong: number;
-  readonly lost: number;
-  readonly damaged: number;
-  readonly lives: number;
-  readonly cpu: number;
-  readonly memory: number;
+/** The storms of one watcher, or why there are none. */
+interface Measured {
+  readonly watched: Watched[];
+  /** The storm's CPU and wall time, watched against alone. */
+  readonly cpuRatios: number[];
+  readonly wallRatios: number[];
+  missing: string | null;
 }
 
 async function main(): Promise<boolean> {
@@ -48,165 +50,132 @@ async function main(): Promise<boolean> {
   }
   const directory = await Deno.makeTempDir({ prefix: "daemoneye-bench-" });
   try {
-    await output("gcc", ["-O2", "-o", `${directory}/storm`, `${SUPPORT}storm.c`]);
-    await output("gcc", ["-O2", "-static", "-nostdlib", "-o", `${directory}/tiny`, `${SUPPORT}tiny.c`]);
-    return await measure(directory);
+    const maker = await StormMaker.build(directory, [SHORT, ...LONGER].map(({ lifetimeMs }) => lifetimeMs));
+    const met = await measureShort(maker);
+    await measureLonger(maker);
+    return met;
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
 }
 
-async function measure(directory: string): Promise<boolean> {
-  const storm = async (tag: string): Promise<Storm> => {
-    const result = JSON.parse(await output(`${directory}/storm`, [`${COUNT}`, `${FORKERS}`, tag, `${directory}/tiny`]));
-    if (result.failedForkers !== 0) throw new Error("The storm could not start all its processes");
-    return result;
-  };
-  const ours = async (tag: string): Promise<{ storm: Storm; capture: Capture }> => {
-    const args = ["run", "--no-prompt", "--no-check", `--allow-ffi=${libcPath}`, `${SUPPORT}capture_collector.ts`];
-    const collector = new Deno.Command(Deno.execPath(), {
-      args: [...args, tag, `${COUNT}`, `${directory}/tiny`],
-      stdin: "piped",
-      stdout: "piped",
-    }).spawn();
-    const lines = collector.stdout.pipeThrough(new TextDecoderStream()).getReader();
-    await lines.read(); // ready
-    await storm("warm");
-    const input = collector.stdin.getWriter();
-    await input.write(new TextEncoder().encode("count\n"));
-    await lines.read(); // counting
-    const result = await storm(tag);
-    await input.close();
-    const { value } = await lines.read();
-    await lines.cancel();
-    await collector.status;
-    return { storm: result, capture: JSON.parse(value!) };
-  };
-
-  await storm("warm");
-  const cpuRatios: number[] = [], wallRatios: number[] = [], controls: number[] = [], captures: Capture[] = [];
-  let alone = await storm("first");
-  for (let pair = 0; pair < PAIRS; pair++) {
-    const watched = await ours(`watched${pair}`);
-    const after = await storm(`after${pair}`);
-    cpuRatios.push(2 * watched.storm.cpu / (alone.cpu + after.cpu));
-    wallRatios.push(2 * watched.storm.wall / (alone.wall + after.wall));
-    controls.push(after.cpu / alone.cpu);
-    captures.push(watched.capture);
-    alone = after;
+async function measureShort(maker: StormMaker): Promise<boolean> {
+  const all = new Map<Watcher, Measured>([...rungs, ...peers].map((watcher) => [
+    watcher,
+    { watched: [], cpuRatios: [], wallRatios: [], missing: null },
+  ]));
+  const noise: number[] = [];
+  await maker.run(SHORT, freshTag());
+  let alone = await maker.run(SHORT, freshTag());
+  for (let turn = 0; turn < ROUNDS; turn++) {
+    for (const [watcher, measured] of all) {
+      if (measured.missing !== null) continue;
+      const watched = await tryToWatch(watcher, maker, SHORT);
+      if (typeof watched === "string") {
+        measured.missing = watched;
+        continue;
+      }
+      const after = await maker.run(SHORT, freshTag());
+      measured.watched.push(watched);
+      measured.cpuRatios.push(ratio(watched.storm, alone, after, "cpu"));
+      measured.wallRatios.push(ratio(watched.storm, alone, after, "wall"));
+      noise.push(after.cpu / alone.cpu);
+      alone = after;
+    }
   }
-
-  const forkstat = await measureForkstat(directory, storm);
-  const peer = (pick: (measured: Forkstat) => number) =>
-    "missing" in forkstat ? { missing: forkstat.missing } : { name: "forkstat", value: pick(forkstat) };
-  const percent = (count: number): number => 100 * count / COUNT;
-  const worst = (pick: (capture: Capture) => number): number => Math.min(...captures.map(pick));
-  const sum = (pick: (capture: Capture) => number): number => captures.reduce((total, one) => total + pick(one), 0);
-  return report(`capture of ${COUNT} short-lived processes from ${FORKERS} forkers, ${PAIRS} storms`, [
-    {
-      what: "starts captured with exact argv, uid, gid, ppid and exe (worst storm)",
-      ours: percent(worst((one) => one.starts)),
-      unit: "%",
-      peer: peer((measured) => percent(measured.seen)),
-      target: { least: 100 },
-    },
-    {
-      what: "ends captured with their exit status (worst storm)",
-      ours: percent(worst((one) => one.ends)),
-      unit: "%",
-      peer: null,
-      target: { least: 100 },
-    },
-    {
-      what: "records lost in the ring, damaged or wrong (all storms)",
-      ours: sum((one) => one.lost + one.damaged + one.wrong),
-      unit: "records",
-      peer: null,
-      target: { most: 0 },
-    },
-    {
-      what: "collector CPU per process life, with the checks of this benchmark (median)",
-      ours: median(captures.map((one) => one.cpu / one.lives)),
-      unit: "us",
-      peer: peer((measured) => measured.cpuPerProcess),
-      target: { most: 10 },
-    },
-    {
-      what: "the storm's own user and system time, watched against alone (median of pairs)",
-      ours: median(cpuRatios),
-      unit: "times",
-      peer: peer((measured) => measured.cpuRatio),
-      target: { most: 1.12 },
-    },
-    {
-      what: "the storm's wall time, watched against alone (median of pairs)",
-      ours: median(wallRatios),
-      unit: "times",
-      peer: peer((measured) => measured.wallRatio),
-      target: null,
-    },
-    {
-      what: "noise: CPU of a storm alone against the one alone before (median)",
-      ours: median(controls),
-      unit: "times",
-      peer: null,
-      target: null,
-    },
-    {
-      what: "collector memory (largest)",
-      ours: Math.max(...captures.map((one) => one.memory)) / 2 ** 20,
-      unit: "MiB",
-      peer: null,
-      target: null,
-    },
-  ]);
+  table(
+    `${COUNT} processes that live some 50 us, from ${SHORT.forkers} forkers; ${ROUNDS} storms each, the worst and the medians`,
+    ["watched by", "processes seen", "whole command line", "watcher's CPU", "storm's CPU", "storm's wall time"],
+    [...all].map(([{ name }, measured]) => row(name, measured)),
+  );
+  return judge(new Map([...all].map(([{ name }, measured]) => [name, measured])), noise);
 }
 
-interface Forkstat {
-  readonly seen: number;
-  /** Microseconds. */
-  readonly cpuPerProcess: number;
-  readonly cpuRatio: number;
-  readonly wallRatio: number;
+async function tryToWatch(watcher: Watcher, maker: StormMaker, size: StormSize): Promise<Watched | string> {
+  try {
+    return await watch(watcher, maker, size);
+  } catch (error) {
+    if (error instanceof NotMeasured) return error.message;
+    throw error;
+  }
 }
 
-async function measureForkstat(
-  directory: string,
-  storm: (tag: string) => Promise<Storm>,
-): Promise<Forkstat | { missing: string }> {
-  if (!await installed("forkstat")) return { missing: "forkstat is not installed" };
-  const tag = "forkstat", file = `${directory}/forkstat.txt`;
-  const command = new Deno.Command("sh", {
-    args: ["-c", `exec forkstat -e exec > ${file}`],
-    stdin: "null",
-    stderr: "null",
-  }).spawn();
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  const before = await storm("before");
-  const cpuBefore = cpuOf(command.pid);
-  const watched = await storm(tag);
-  // It goes on with what its socket still holds.
-  await new Promise((resolve) => setTimeout(resolve, 500));
-  const cpu = cpuOf(command.pid) - cpuBefore;
-  command.kill("SIGINT");
-  await command.status;
-  const alone = await storm("alone");
-  const text = await Deno.readTextFile(file);
-  const seen = new Set(text.match(new RegExp(`${tag}-\\d+`, "g")) ?? []).size;
-  if (!text.includes("exec") || before.wall === 0) return { missing: "forkstat printed nothing" };
-  return {
-    seen,
-    cpuPerProcess: cpu / COUNT,
-    cpuRatio: watched.cpu / alone.cpu,
-    wallRatio: watched.wall / alone.wall,
+function ratio(watched: Storm, before: Storm, after: Storm, what: "cpu" | "wall"): number {
+  return 2 * watched[what] / (before[what] + after[what]);
+}
+
+function row(name: string, { watched, cpuRatios, wallRatios, missing }: Measured): string[] {
+  if (missing !== null) return [name, `not measured: ${missing}`];
+  return [
+    name,
+    share(Math.min(...watched.map(({ sighting }) => sighting.seen)), COUNT),
+    share(Math.min(...watched.map(({ sighting }) => sighting.exact)), COUNT),
+    `${round(cpuOfOne(watched))} us each`,
+    `${median(cpuRatios).toFixed(2)} times`,
+    `${median(wallRatios).toFixed(2)} times`,
+  ];
+}
+
+function share(part: number, whole: number): string {
+  // Never 100 for what is not all.
+  return `${part === whole ? "100" : Math.min(99.99, 100 * part / whole).toFixed(2)} %`;
+}
+
+function cpuOfOne(watched: readonly Watched[]): number {
+  return median(watched.map(({ cpu }) => cpu / COUNT));
+}
+
+/** The figures with targets: TARGETS.md, "capture" and "cost of capture". */
+function judge(measured: ReadonlyMap<string, Measured>, noise: readonly number[]): boolean {
+  const figures: Figure[] = [];
+  const add = (rung: string, what: string, unit: string, target: Figure["target"], ours: number): void => {
+    figures.push({ what: `${rung}: ${what}`, ours, unit, peer: null, target });
   };
+  const percent = (counts: number[]): number => 100 * Math.min(...counts) / COUNT;
+  const sum = (counts: number[]): number => counts.reduce((total, count) => total + count, 0);
+  for (const rung of ["ebpf", "tracepoint"]) {
+    const { watched, cpuRatios, missing } = measured.get(rung)!;
+    if (missing !== null) continue;
+    const captures = watched.map(({ sighting }) => sighting as Capture);
+    if (rung === "ebpf") {
+      const whole = percent(captures.map((one) => one.whole));
+      add(rung, "starts with exact argv, uid, gid, ppid and executable (worst storm)", "%", { least: 100 }, whole);
+      const ends = percent(captures.map((one) => one.ends));
+      add(rung, "ends with their exit status (worst storm)", "%", { least: 100 }, ends);
+      add(rung, "collector's CPU for a process, with the checks", "us", { most: 10 }, cpuOfOne(watched));
+      add(rung, "the storm's own CPU time, watched against alone", "times", { most: 1.12 }, median(cpuRatios));
+    } else {
+      const exact = percent(captures.map((one) => one.exact));
+      add(rung, "starts with exact argv (worst storm)", "%", { least: 100 }, exact);
+    }
+    const faults = sum(captures.map((one) => one.wrong + one.lost + one.overruns + one.damaged));
+    add(rung, "records wrong, lost or damaged (all storms)", "records", { most: 0 }, faults);
+    const memory = Math.max(...captures.map((one) => one.memory)) / 2 ** 20;
+    add(rung, "collector's memory (largest)", "MiB", null, memory);
+  }
+  add("noise", "CPU time of a storm alone against the one alone before", "times", null, median(noise));
+  return report("targets", figures);
 }
 
-/** Microseconds of user and system time, by ticks of 10 ms. */
-function cpuOf(pid: number): number {
-  const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) * 10_000;
+async function measureLonger(maker: StormMaker): Promise<void> {
+  const rows: string[][] = [];
+  for (const rung of rungs) {
+    if (!LOWER_RUNGS.includes(rung.name)) continue;
+    const seen: string[] = [], exact: string[] = [];
+    for (const size of [{ ...SHORT, count: Math.min(COUNT, 10_000) }, ...LONGER]) {
+      const watched = await tryToWatch(rung, maker, size);
+      if (typeof watched === "string") {
+        seen.push(`not measured: ${watched}`);
+        break;
+      }
+      seen.push(share(watched.sighting.seen, size.count));
+      exact.push(share(watched.sighting.exact, size.count));
+    }
+    rows.push([`${rung.name}: seen`, ...seen]);
+    if (exact.length > 0) rows.push([`${rung.name}: with whole command line`, ...exact]);
+  }
+  const header = LONGER.map(({ lifetimeMs }) => lifetimeMs < 1_000 ? `${lifetimeMs} ms` : `${lifetimeMs / 1_000} s`);
+  table("share seen by how long a process lives (one storm each)", ["rung", "50 us", ...header], rows);
 }
 
 if (!await main()) Deno.exitCode = 1;

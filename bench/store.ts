@@ -11,11 +11,34 @@ import { Store } from "../agent/store/store.ts";
 import { joinArgv } from "../proto/argv.ts";
 import { tableNamed } from "../proto/catalog.ts";
 import { eventRow, type SqlValue } from "../proto/event_row.ts";
-import { blankProcessEvent, type ProcessEvent } from "../proto/process_event.ts";
+import { BLANK_CONTEXT, blankProcessEvent, type ProcessContext, type ProcessEvent } from "../proto/process_event.ts";
 
 const PROCESSES = 60_000;
 const BATCHES = [50, 250, 1_000];
 const RUNS = 3;
+
+/** Circumstances as a process of a login has them: all but container, script and environment. */
+const CONTEXT: ProcessContext = {
+  ...BLANK_CONTEXT,
+  cwd: "/home/operator",
+  effectiveUserName: "operator",
+  groupName: "operator",
+  savedUserId: 1_000,
+  effectiveGroupId: 1_000,
+  savedGroupId: 1_000,
+  loginUserId: 1_000,
+  sessionId: 3,
+  tty: "pts/0",
+  effectiveCapabilities: 0,
+  userNamespace: 4_026_531_837,
+  pidNamespace: 4_026_531_836,
+  mountNamespace: 4_026_531_841,
+  networkNamespace: 4_026_531_840,
+  cgroupPath: "/user.slice/user-1000.slice/session-3.scope",
+  cgroupId: 4_242,
+  stdinKind: "tty",
+  stdoutKind: "tty",
+};
 
 /** Start and stop of one process of a storm, of the size that real ones have. */
 function life(i: number): ProcessEvent[] {
@@ -34,7 +57,6 @@ function life(i: number): ProcessEvent[] {
     parentName: "bash",
     parentExecutablePath: "/usr/bin/bash",
     parentCommandLine: "bash -l",
-    cgroupId: 4_242,
     inode: 123_456,
     device: 8 << 20,
     source: "ebpf",
@@ -42,7 +64,7 @@ function life(i: number): ProcessEvent[] {
   };
   const exec = `0123abcd-${pid}-${4_000_000 + i}`;
   return [
-    { ...blankProcessEvent("start", startTime, exec, pid), ...common },
+    { ...blankProcessEvent("start", startTime, exec, pid), ...common, context: CONTEXT },
     {
       ...blankProcessEvent("stop", startTime + 3, exec, pid),
       ...common,

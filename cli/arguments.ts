@@ -5,7 +5,7 @@
  */
 import { parseArgs } from "node:util";
 import { type Call, type Command, type Options, UsageError } from "./command.ts";
-import { parseMoment, parseSpan } from "./units.ts";
+import { parseMoment, parseSpan, type TimeRange } from "./units.ts";
 
 /** Options of every command. */
 export const COMMON_OPTIONS: Options = {
@@ -162,6 +162,13 @@ export function momentOption(call: Call, name: string): number | null {
     );
   }
   return value;
+}
+
+/** The time from `--since` to `--until`. @throws UsageError */
+export function timeRange(call: Call): TimeRange {
+  const from = momentOption(call, "since"), until = momentOption(call, "until");
+  if (from !== null && until !== null && from > until) throw new UsageError("--since lies after --until");
+  return { from, until };
 }
 
 /** One of a closed set of words. @throws UsageError */

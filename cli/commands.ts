@@ -3,11 +3,17 @@
  *
  * @module
  */
-import type { Command, Options } from "./command.ts";
+import type { Command, OptionDefinition, Options } from "./command.ts";
 
 const TIME_OPTIONS: Options = {
   since: { type: "string", value: "WHEN", text: "from then on: a span back (10m, 2d) or a time (2026-08-05T12:00)" },
   until: { type: "string", value: "WHEN", text: "up to then" },
+};
+
+const WIDE_OPTION: OptionDefinition = {
+  type: "boolean",
+  short: "w",
+  text: "more columns: group, login, tty, kind of file, control group, directory, executable, script",
 };
 
 export const COMMANDS: readonly Command[] = [
@@ -31,12 +37,17 @@ older than 3 seconds is stale: its daemon does not run, or does not answer.`,
     name: "processes",
     summary: "Processes, alive or ended, with their last known state",
     usage: ["processes [options]"],
-    about: "Alive ones by default. Sorted by pid, or by what --sort says.",
+    about:
+      `Alive ones by default. Sorted by pid, or by what --sort says. Before a command, (deleted) says that its file is gone
+from its path, (memfd) that it never was a file, (foreign) that its path is of another mount namespace though no
+container is known. CONTAINER is there when a process of the answer runs in one. The formats for programs have every
+column always.`,
     options: {
       all: { type: "boolean", short: "a", text: "also those that ended, as far as the store keeps them" },
       pid: { type: "string", value: "PID", text: "with this pid" },
       user: { type: "string", short: "u", value: "USER", text: "of this user, by name or number" },
       name: { type: "string", short: "n", value: "TEXT", text: "whose command name or executable contains this" },
+      wide: WIDE_OPTION,
       sort: { type: "string", value: "KEY", text: "pid, start, cpu, memory or name (default pid)" },
       limit: { type: "string", value: "N", text: "at most so many" },
     },
@@ -51,7 +62,7 @@ older than 3 seconds is stale: its daemon does not run, or does not answer.`,
     name: "events",
     summary: "Starts, stops and changes of processes, newest last",
     usage: ["events [options]"],
-    about: "The newest 100 by default. All conditions must hold.",
+    about: "The newest 100 by default. All conditions must hold. Marks and CONTAINER are as those of processes.",
     options: {
       type: { type: "string", short: "t", value: "TYPE", text: "start, stop, modify or suspicious" },
       pid: { type: "string", value: "PID", text: "of this pid" },
@@ -64,6 +75,7 @@ older than 3 seconds is stale: its daemon does not run, or does not answer.`,
         text: "with this in its command line, name or executable",
       },
       ...TIME_OPTIONS,
+      wide: WIDE_OPTION,
       limit: { type: "string", value: "N", text: "at most so many, the newest (default 100)" },
     },
     examples: [
@@ -79,7 +91,8 @@ older than 3 seconds is stale: its daemon does not run, or does not answer.`,
     usage: ["tree PID|EXEC_ID [options]"],
     about:
       `Follows identities, not pids: a pid that was used again is another process, and an ancestor that has ended is still
-there. Of several processes with the pid, the one alive is taken, else the last; the others are named.`,
+there. Of several processes with the pid, the one alive is taken, else the last; the others are named. A container is
+named where it is another than the parent's; "host" is where a process left one.`,
     options: {
       all: {
         type: "boolean",
@@ -111,6 +124,24 @@ there. Of several processes with the pid, the one alive is taken, else the last;
       ["alerts 1099511627781", "everything known of the alerts of one event"],
     ],
     load: async () => (await import("./alerts.ts")).alerts,
+  },
+  {
+    name: "gaps",
+    summary: "What could not be seen or kept: losses, and times in which nobody looked, newest last",
+    usage: ["gaps [options]"],
+    about:
+      `Every gap record that touches the time, with how many records it cost as far as that is known, and the sum of them
+all on stderr. Gaps are the answer here: exit 0 with and without them. Exit 3 while a daemon does not run, since what
+is missed now has no record yet. health judges; this lists.`,
+    options: {
+      ...TIME_OPTIONS,
+      limit: { type: "string", value: "N", text: "at most so many, the newest (default 100)" },
+    },
+    examples: [
+      ["gaps --since 1d", "what was missed today"],
+      ["gaps --format jsonl --limit 1000000", "every record, for a program"],
+    ],
+    load: async () => (await import("./gaps.ts")).gaps,
   },
   {
     name: "query",

@@ -4,9 +4,9 @@
  * @module
  */
 import { PROCESS_EVENT_KINDS } from "../proto/process_event.ts";
-import { choiceOption, integerOption, momentOption } from "./arguments.ts";
+import { choiceOption, integerOption, timeRange } from "./arguments.ts";
 import { type Call, UsageError } from "./command.ts";
-import type { TimeRange } from "./coverage.ts";
+import type { TimeRange } from "./units.ts";
 
 /** Longest text to look for: SQLite bounds a pattern to 512 bytes, and each character may need an escape. */
 const MAX_SOUGHT_BYTES = 250;
@@ -47,8 +47,7 @@ export function conditions(call: Call): Conditions {
 
 /** The options `since` and `until`, also as conditions on `time`. @throws UsageError */
 export function timeConditions(call: Call, where: Conditions): TimeRange {
-  const from = momentOption(call, "since"), until = momentOption(call, "until");
-  if (from !== null && until !== null && from > until) throw new UsageError("--since lies after --until");
+  const { from, until } = timeRange(call);
   if (from !== null) where.add("time >= ?", Math.floor(from));
   if (until !== null) where.add("time <= ?", Math.floor(until));
   return { from, until };

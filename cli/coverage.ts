@@ -10,13 +10,7 @@ import type { Call } from "./command.ts";
 import type { Statuses, StatusReading } from "./status_reader.ts";
 import type { Store } from "./store_reader.ts";
 import type { TierStatus } from "../proto/status.ts";
-import { counted, localTime, span } from "./units.ts";
-
-/** Unix milliseconds; `null` is the begin of the store, or now. */
-export interface TimeRange {
-  readonly from: number | null;
-  readonly until: number | null;
-}
+import { counted, localTime, span, type TimeRange } from "./units.ts";
 
 export interface GapSummary {
   readonly gaps: number;
@@ -28,23 +22,63 @@ export interface GapSummary {
   readonly uncounted: number;
 }
 
+/** The condition on `gaps` that one touches a time. */
+export const touching = {
+  sql: "to_time >= ? AND from_time <= ?",
+  parameters: ({ from, until }: TimeRange): [number, number] => [
+    from ?? Number.MIN_SAFE_INTEGER,
+    until ?? Number.MAX_SAFE_INTEGER,
+  ],
+} as const;
+
+const SUMS = "coalesce(sum(count), 0), coalesce(sum(count IS NULL), 0)";
+
 /** The gaps that touch a time; `null` when there are none. */
 export function gapsWithin(store: Store, range: TimeRange): GapSummary | null {
   const [row] = store.rows(
-    `SELECT count(*), min(from_time), max(to_time), coalesce(sum(count), 0), coalesce(sum(count IS NULL), 0)
-     FROM gaps WHERE to_time >= ? AND from_time <= ?`,
-    range.from ?? Number.MIN_SAFE_INTEGER,
-    range.until ?? Number.MAX_SAFE_INTEGER,
+    `SELECT count(*), min(from_time), max(to_time), ${SUMS} FROM gaps WHERE ${touching.sql}`,
+    ...touching.parameters(range),
   );
   const [gaps, from, to, lost, uncounted] = row!.map(Number) as [number, number, number, number, number];
   return gaps === 0 ? null : { gaps, from, to, lost, uncounted };
 }
 
+/** Gaps of one source for one reason. */
+export interface GapReason {
+  readonly source: string;
+  readonly reason: string;
+  readonly gaps: number;
+  readonly lost: number;
+  readonly uncounted: number;
+}
+
+/** The gaps that touch a time by source and reason, the most frequent first. Reasons are a peer's: only some come. */
+export function gapReasons(store: Store, range: TimeRange, limit: number): GapReason[] {
+  const rows = store.rows(
+    `SELECT source, reason, count(*) AS n, ${SUMS} FROM gaps WHERE ${touching.sql}
+     GROUP BY source, reason ORDER BY n DESC, source, reason LIMIT ?`,
+    ...touching.parameters(range),
+    limit,
+  );
+  return rows.map(([source, reason, gaps, lost, uncounted]) => ({
+    source: String(source ?? ""),
+    reason: String(reason ?? ""),
+    gaps: Number(gaps),
+    lost: Number(lost),
+    uncounted: Number(uncounted),
+  }));
+}
+
+/** What gaps cost, as far as it is known: nothing when they lost nothing. */
+export function lossWords({ lost, uncounted }: Pick<GapSummary, "lost" | "uncounted">): string {
+  const known = lost > 0 ? `${counted(lost, "record")} lost` : "";
+  const unknown = uncounted > 0 ? `${counted(uncounted, "loss", "losses")} that cannot be counted` : "";
+  return [known, unknown].filter((part) => part !== "").join(", ");
+}
+
 /** One sentence about gaps. */
 export function gapWords(summary: GapSummary): string {
-  const known = summary.lost > 0 ? `${counted(summary.lost, "record")} lost` : "";
-  const unknown = summary.uncounted > 0 ? `${counted(summary.uncounted, "loss", "losses")} that cannot be counted` : "";
-  const what = [known, unknown].filter((part) => part !== "").join(", ");
+  const what = lossWords(summary);
   const where = summary.gaps === 1
     ? `from ${localTime(summary.from)} to ${localTime(summary.to)} (${span(summary.to - summary.from)})`
     : `between ${localTime(summary.from)} and ${localTime(summary.to)}`;
@@ -73,14 +107,20 @@ function deaf(tier: string, reading: StatusReading<TierStatus>): string | null {
 /** Says on stderr what the answer lacks. Returns whether it lacks anything. */
 export function tellCoverage(call: Call, store: Store, statuses: Statuses, range: TimeRange): boolean {
   const gaps = gapsWithin(store, range);
-  if (gaps !== null) call.note(`Not everything was seen: ${gapWords(gaps)} (query "SELECT * FROM gaps" lists them)`);
+  if (gaps !== null) call.note(`Not everything was seen: ${gapWords(gaps)} (gaps lists them)`);
+  const isBlind = tellBlindness(call, store, statuses, range);
+  return gaps !== null || isBlind;
+}
+
+/** Says on stderr since when nobody looks, where the time reaches so far. Returns whether it does. */
+export function tellBlindness(call: Call, store: Store, statuses: Statuses, range: TimeRange): boolean {
   const blind = blindness(statuses);
   const last = blind === null ? null : lastKnown(store);
   const past = range.until !== null && last !== null && range.until <= last;
   if (blind !== null && !past) {
     call.note(`Nothing is known ${last === null ? "yet" : `after ${localTime(last)}`}: ${blind} (health says more)`);
   }
-  return gaps !== null || (blind !== null && !past);
+  return blind !== null && !past;
 }
 
 /** Time of the newest thing in the store. */

@@ -9,7 +9,7 @@ import { type Call, EXIT, type Exit } from "./command.ts";
 import { conditions, timeConditions } from "./conditions.ts";
 import { tellCoverage } from "./coverage.ts";
 import { type Cell, type CellByName, openOutput, type ShownColumn } from "./output.ts";
-import { commandOf, howEnded, timeCell, userOf } from "./process_cells.ts";
+import { commandOf, containerColumn, howEnded, timeCell, userOf, WIDE_COLUMNS } from "./process_cells.ts";
 import type { Style } from "./screen.ts";
 import { findPlaces } from "./settings.ts";
 import { readStatuses } from "./status_reader.ts";
@@ -36,7 +36,13 @@ export function events(call: Call): Exit {
   const cut = rows.length > limit;
   if (cut) rows.pop();
   rows.reverse();
-  const output = openOutput(call.format, NAMES, SHOWN, call.screen, (text) => call.out.write(text));
+  const output = openOutput(
+    call.format,
+    NAMES,
+    shown(call.values["wide"] === true),
+    call.screen,
+    (text) => call.out.write(text),
+  );
   for (const row of rows) output.add(row);
   output.end();
   if (rows.length === 0) call.note("No event matches");
@@ -70,6 +76,18 @@ function detail(of: CellByName): TableCell {
   return { text: parts.join(", "), style: failed ? "warning" : "faint" };
 }
 
+function shown(wide: boolean): ShownColumn[] {
+  return [...SHOWN, containerColumn(2), ...(wide ? [SOURCE_COLUMN, ...WIDE_COLUMNS] : []), COMMAND_COLUMN];
+}
+
+const SOURCE_COLUMN: ShownColumn = { name: "source", title: "SOURCE" };
+const COMMAND_COLUMN: ShownColumn = {
+  name: "command_line",
+  title: "COMMAND",
+  least: 24,
+  show: (_, of) => commandOf(of),
+};
+
 const SHOWN: readonly ShownColumn[] = [
   { name: "time", title: "TIME", keep: true, show: (cell) => timeCell(cell) },
   {
@@ -80,7 +98,6 @@ const SHOWN: readonly ShownColumn[] = [
   },
   { name: "pid", title: "PID", keep: true },
   { name: "ppid", title: "PPID", keep: true, optional: 1 },
-  { name: "user_name", title: "USER", optional: 2, show: (_, of) => userOf(of) },
-  { name: "reason", title: "DETAIL", optional: 3, show: (_, of) => detail(of) },
-  { name: "command_line", title: "COMMAND", least: 24, show: (_, of) => commandOf(of) },
+  { name: "user_name", title: "USER", optional: 3, show: (_, of) => userOf(of) },
+  { name: "reason", title: "DETAIL", optional: 4, show: (_, of) => detail(of) },
 ];

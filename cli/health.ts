@@ -7,7 +7,7 @@ import type { StateLayout } from "../proto/state_layout.ts";
 import type { CollectorStatus, TierStatus } from "../proto/status.ts";
 import { atMostArguments } from "./arguments.ts";
 import { type Call, CommandError, EXIT, type Exit } from "./command.ts";
-import { gapsWithin } from "./coverage.ts";
+import { gapReasons, gapsWithin, lossWords } from "./coverage.ts";
 import { assess, type Report, type StoreReading } from "./health_report.ts";
 import { openOutput } from "./output.ts";
 import { record, type RecordLine } from "./record.ts";
@@ -19,6 +19,8 @@ import { Store } from "./store_reader.ts";
 import { bytes, count, counted, localTime, span } from "./units.ts";
 
 const DAY_MS = 86_400_000;
+/** Reasons of gaps that are listed; the sum counts all. */
+const MAX_GAP_REASONS = 20;
 /** Enough for an index; a store under heavy load should not keep `health` waiting. */
 const STORE_DEADLINE_MS = 5_000;
 
@@ -48,13 +50,15 @@ function readStore(layout: StateLayout, now: number): StoreReading {
       const cell = store.rows(sql, ...parameters)[0]?.[0] ?? null;
       return cell === null ? null : Number(cell);
     };
+    const lastDay = { from: now - DAY_MS, until: null };
     return {
       kind: "read",
       stored: new Map(
         store.rows("SELECT collector_id, epoch, last_sequence FROM collectors")
           .map(([id, epoch, last]) => [`${id} ${epoch}`, Number(last)]),
       ),
-      gaps: gapsWithin(store, { from: now - DAY_MS, until: null }),
+      gaps: gapsWithin(store, lastDay),
+      gapReasons: gapReasons(store, lastDay, MAX_GAP_REASONS),
       newestEvent: one("SELECT time FROM process_events ORDER BY time DESC LIMIT 1"),
       lastSnapshot: one("SELECT max(time) FROM scan_metadata"),
       alertsLastDay: one("SELECT count(*) FROM alerts WHERE time >= ?", now - DAY_MS) ?? 0,
@@ -99,6 +103,7 @@ function show(call: Call, layout: StateLayout, statuses: Statuses, store: StoreR
   showCollector(call, statuses.collector);
   out.write("\n");
   showAgent(call, statuses, layout, store);
+  showGaps(call, store);
   showRules(call, statuses);
   showNotices(call, statuses);
 }
@@ -129,10 +134,15 @@ function showCollector(call: Call, reading: StatusReading<CollectorStatus>): voi
   if (reading.kind === "read") {
     const { status } = reading;
     lines.push(["confinement", status.confinement]);
+    const { state, detail } = status.completeness;
+    lines.push(["completeness", detail, state === "proven" ? "good" : "warning"]);
     for (const source of status.sources) {
       const active = source.state === "active";
       lines.push([`source ${source.name}`, `${source.state}: ${source.detail}`, active ? "good" : "warning"]);
       for (const missed of source.misses) lines.push(["", missed, "warning"]);
+      if (active && source.unknownColumns.length > 0) {
+        lines.push(["", `NULL on this rung: ${source.unknownColumns.join(", ")}`, "faint"]);
+      }
     }
     lines.push(
       ["agent", status.connected ? "connected" : "not connected", status.connected ? "good" : "warning"],
@@ -184,6 +194,18 @@ function losses(values: Readonly<Record<string, number>>): string | null {
 
 function counters(values: Readonly<Record<string, number>>): string {
   return Object.entries(values).map(([name, value]) => `${name} ${count(value)}`).join(", ");
+}
+
+function showGaps(call: Call, store: StoreReading): void {
+  if (store.kind === "unreadable" || store.gaps === null) return;
+  const lines = store.gapReasons.map(({ source, reason, gaps, ...loss }): RecordLine => {
+    const cost = lossWords(loss);
+    return [source, `${reason}: ${counted(gaps, "gap")}${cost === "" ? "" : `, ${cost}`}`, "warning"];
+  });
+  const listed = store.gapReasons.reduce((sum, { gaps }) => sum + gaps, 0);
+  if (listed < store.gaps.gaps) lines.push(["", `${counted(store.gaps.gaps - listed, "gap")} for other reasons`]);
+  call.out.write("\n");
+  record(call, "gaps of the last day", undefined, lines);
 }
 
 function showRules(call: Call, { agent }: Statuses): void {

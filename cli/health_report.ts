@@ -6,9 +6,14 @@
  *
  * @module
  */
-import type { AgentStatus, CollectorStatus, TierStatus } from "../proto/status.ts";
-import { STALE_AFTER_MS } from "../proto/status.ts";
-import type { GapSummary } from "./coverage.ts";
+import {
+  type AgentStatus,
+  type CollectorStatus,
+  REDACTION_ON,
+  STALE_AFTER_MS,
+  type TierStatus,
+} from "../proto/status.ts";
+import type { GapReason, GapSummary } from "./coverage.ts";
 import { gapWords } from "./coverage.ts";
 import type { Statuses, StatusReading } from "./status_reader.ts";
 import { count, counted, localTime, span } from "./units.ts";
@@ -30,6 +35,8 @@ export type StoreReading =
     readonly stored: ReadonlyMap<string, number>;
     /** Gaps that ended within the last day. */
     readonly gaps: GapSummary | null;
+    /** The same by source and reason, the most frequent. */
+    readonly gapReasons: readonly GapReason[];
     readonly newestEvent: number | null;
     readonly lastSnapshot: number | null;
     readonly alertsLastDay: number;
@@ -111,6 +118,8 @@ function collectorFindings(status: CollectorStatus): Finding[] {
   for (const source of active) {
     for (const missed of source.misses) add(`not all is seen by source ${source.name}: ${missed}`);
   }
+  if (status.redaction !== REDACTION_ON) add(`redaction is ${status.redaction || "not spoken of by the collector"}`);
+  if (status.completeness.state === "differs") add(`a second source saw other things: ${status.completeness.detail}`);
   if (!status.connected) add("the collector is not connected to the agent");
   if (status.queuedEvents > LONG_QUEUE) add(`${counted(status.queuedEvents, "event")} wait for the agent`);
   return findings;

@@ -27,6 +27,7 @@ export interface ShownColumn {
   readonly keep?: boolean;
   readonly least?: number;
   readonly optional?: number;
+  readonly unlessEmpty?: boolean;
   /** The cell for eyes; the text of the value by default. `of` gives every cell of the row by name. */
   readonly show?: (cell: Cell, of: CellByName) => TableCell | string;
 }

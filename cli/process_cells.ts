@@ -4,7 +4,7 @@
  * @module
  */
 import { constants } from "node:os";
-import { type Cell, type CellByName, plainCell } from "./output.ts";
+import { type Cell, type CellByName, plainCell, type ShownColumn } from "./output.ts";
 import type { TableCell } from "./table.ts";
 import { bytes, localTime, span } from "./units.ts";
 
@@ -32,10 +32,58 @@ export function userOf(of: CellByName): TableCell {
 
 /** The command line; the name in brackets where there is none, as for threads of the kernel. */
 export function commandOf(of: CellByName): TableCell {
-  const line = of("command_line");
-  if (line !== null && line !== "") return { text: String(line) };
-  return { text: `[${of("name") ?? "?"}]`, style: of("kernel_thread") === 1 ? "faint" : undefined };
+  const line = of("command_line"), mark = kindMark(of);
+  const style = mark !== "" ? "warning" : undefined;
+  if (line !== null && line !== "") return { text: `${mark}${line}`, style };
+  return { text: `${mark}[${of("name") ?? "?"}]`, style: of("kernel_thread") === 1 ? "faint" : style };
 }
+
+/** Columns that `--wide` adds before the command. */
+export const WIDE_COLUMNS: readonly ShownColumn[] = [
+  { name: "group_name", title: "GROUP", show: (_, of) => groupOf(of) },
+  { name: "login_user_id", title: "LOGIN" },
+  { name: "tty", title: "TTY" },
+  { name: "executable_kind", title: "KIND" },
+  { name: "namespace_pid", title: "NSPID" },
+  { name: "pod_id", title: "POD", unlessEmpty: true },
+  { name: "cgroup_path", title: "CGROUP" },
+  { name: "cwd", title: "CWD" },
+  { name: "executable_path", title: "EXECUTABLE" },
+  { name: "script_path", title: "SCRIPT", unlessEmpty: true },
+];
+
+/** The container where there is one: hosts without have no column of it. */
+export function containerColumn(optional: number): ShownColumn {
+  return {
+    name: "container_id",
+    title: "CONTAINER",
+    least: 12,
+    optional,
+    unlessEmpty: true,
+    show: (_, of) => containerOf(of),
+  };
+}
+
+function groupOf(of: CellByName): TableCell {
+  return plainCell(of("group_name") ?? of("group_id"));
+}
+
+/** What a person should know of the file that runs: nothing of one that its path names. */
+function kindMark(of: CellByName): string {
+  const kind = of("executable_kind");
+  if (kind === null || kind === "file") return "";
+  // Every program of a container is foreign to the host; without one it is worth a look
+  return kind === "foreign" && of("container_id") !== null ? "" : `(${kind}) `;
+}
+
+/** Runtime and short id of the container, as its tools show it. */
+export function containerOf(of: CellByName): TableCell {
+  const id = of("container_id"), runtime = of("container_runtime");
+  if (id === null) return plainCell(null);
+  return { text: `${runtime === null ? "" : `${runtime}:`}${String(id).slice(0, SHORT_ID)}` };
+}
+/** Characters of a container's id that docker and podman print. */
+const SHORT_ID = 12;
 
 /** State of a process, or how it ended. */
 export function processStatus(of: CellByName): TableCell {

@@ -9,7 +9,16 @@ import { type Call, EXIT, type Exit } from "./command.ts";
 import { conditions } from "./conditions.ts";
 import { tellCoverage } from "./coverage.ts";
 import { type Cell, openOutput, type ShownColumn } from "./output.ts";
-import { commandOf, processStatus, sizeCell, spanCell, timeCell, userOf } from "./process_cells.ts";
+import {
+  commandOf,
+  containerColumn,
+  processStatus,
+  sizeCell,
+  spanCell,
+  timeCell,
+  userOf,
+  WIDE_COLUMNS,
+} from "./process_cells.ts";
 import { findPlaces } from "./settings.ts";
 import { readStatuses } from "./status_reader.ts";
 import { Store } from "./store_reader.ts";
@@ -36,7 +45,13 @@ export function processes(call: Call): Exit {
   const { layout } = findPlaces(call);
 
   using store = Store.open(layout.store);
-  const output = openOutput(call.format, NAMES, shown(all), call.screen, (text) => call.out.write(text));
+  const output = openOutput(
+    call.format,
+    NAMES,
+    shown(all, call.values["wide"] === true),
+    call.screen,
+    (text) => call.out.write(text),
+  );
   // Nobody should wait for a slow reader while the cursor is open
   call.out.hold();
   let count = 0, cut = false;
@@ -61,17 +76,20 @@ export function processes(call: Call): Exit {
   return tellCoverage(call, store, statuses, { from, until: null }) ? EXIT.degraded : EXIT.complete;
 }
 
-function shown(all: boolean): ShownColumn[] {
+function shown(all: boolean, wide: boolean): ShownColumn[] {
   const time = (cell: Cell): TableCell => timeCell(cell, "s");
   return [
     { name: "pid", title: "PID", keep: true },
-    { name: "ppid", title: "PPID", keep: true, optional: 3 },
+    { name: "ppid", title: "PPID", keep: true, optional: 4 },
     { name: "user_name", title: "USER", show: (_, of) => userOf(of) },
     { name: "start_time", title: "STARTED", keep: true, optional: 1, show: time },
-    ...(all ? [{ name: "end_time", title: "ENDED", keep: true, optional: 5, show: time }] : []),
+    ...(all ? [{ name: "end_time", title: "ENDED", keep: true, optional: 6, show: time }] : []),
     { name: "cpu_time_ms", title: "CPU", keep: true, optional: 2, show: spanCell },
-    { name: "memory_usage", title: "MEMORY", keep: true, optional: 4, show: sizeCell },
+    { name: "memory_usage", title: "MEMORY", keep: true, optional: 5, show: sizeCell },
     { name: "status", title: "STATE", keep: true, show: (_, of) => processStatus(of) },
+    ...(wide ? [{ name: "threads", title: "THREADS" }] : []),
+    containerColumn(3),
+    ...(wide ? WIDE_COLUMNS : []),
     { name: "command_line", title: "COMMAND", least: 24, show: (_, of) => commandOf(of) },
   ];
 }

@@ -18,6 +18,8 @@ export interface TableColumn {
   readonly least?: number;
   /** On a terminal too narrow for all, it is left out: the lowest number first. */
   readonly optional?: number;
+  /** It is left out when no row has a value there. */
+  readonly unlessEmpty?: boolean;
 }
 
 /** A cell as it is shown; `style` colours it. */
@@ -73,7 +75,7 @@ export class Table {
       rows.reduce((widest, row) => Math.max(widest, displayWidth(row[i]!.text)), displayWidth(printable(column.title)))
     );
     if (this.#layout === "undecided") {
-      const layout = layOut(natural, this.#columns, this.#screen.columns);
+      const layout = layOut(natural, this.#columns, this.#screen.columns, this.#filled(rows));
       this.#layout = layout === null ? "records" : "table";
       this.#shown = layout?.shown ?? [];
       this.#widths = layout?.widths ?? [];
@@ -88,6 +90,14 @@ export class Table {
       else this.#writeRow(row);
     }
     if (this.#written === 0 && this.#layout === "table") this.#writeHead();
+  }
+
+  /** Places of the columns that have something to show. */
+  #filled(rows: readonly TableCell[][]): number[] {
+    return this.#columns.map((_, place) => place)
+      .filter((place) =>
+        this.#columns[place]!.unlessEmpty !== true || rows.some((row) => row[place]!.style !== "null")
+      );
   }
 
   #writeRow(row: readonly TableCell[]): void {
@@ -148,14 +158,15 @@ export interface Layout {
 
 /**
  * A layout that fits the screen: the widest of the columns that may be cut give way, all to one level; where that is not
- * enough, optional columns are left out. `null` when it is still too wide.
+ * enough, optional columns are left out. `null` when it is still too wide. `filled` are the columns to begin with.
  */
 export function layOut(
   natural: readonly number[],
   columns: readonly TableColumn[],
   screen: number | null,
+  filled: readonly number[] = columns.map((_, place) => place),
 ): Layout | null {
-  let shown = columns.map((_, place) => place);
+  let shown = filled;
   for (;;) {
     const widths = shrink(shown.map((place) => natural[place]!), shown.map((place) => columns[place]!), screen);
     if (widths !== null) return { shown, widths };

@@ -10,7 +10,7 @@ import { tellCoverage } from "./coverage.ts";
 import { displayWidth, fit } from "./display_width.ts";
 import { ancestorsOf, descendantsOf, findProcess, type Node, PROCESS_COLUMNS } from "./family.ts";
 import { type CellByName, openOutput } from "./output.ts";
-import { commandOf, processStatus, userOf } from "./process_cells.ts";
+import { commandOf, containerOf, processStatus, userOf } from "./process_cells.ts";
 import { paint } from "./screen.ts";
 import { findPlaces } from "./settings.ts";
 import { readStatuses } from "./status_reader.ts";
@@ -78,27 +78,27 @@ function draw(call: Call, chain: readonly Node[]): void {
   const self = chain.at(-1)!;
   chain.forEach((node, depth) => {
     const lead = depth === 0 ? "" : "   ".repeat(depth - 1) + marks.lastBranch;
-    drawNode(call, node, lead, node === self);
+    drawNode(call, node, chain[depth - 1] ?? null, lead, node === self);
   });
   // Depth first, without recursion: the depth is the store's to choose
-  const pending: { node: Node; stem: string; last: boolean }[] = [];
+  const pending: { node: Node; parent: Node; stem: string; last: boolean }[] = [];
   const push = (parent: Node, stem: string): void => {
-    parent.children.toReversed().forEach((node, i) => pending.push({ node, stem, last: i === 0 }));
+    parent.children.toReversed().forEach((node, i) => pending.push({ node, parent, stem, last: i === 0 }));
   };
   push(self, "   ".repeat(chain.length - 1));
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    drawNode(call, next.node, next.stem + (next.last ? marks.lastBranch : marks.branch), false);
+    drawNode(call, next.node, next.parent, next.stem + (next.last ? marks.lastBranch : marks.branch), false);
     push(next.node, next.stem + (next.last ? "   " : marks.stem));
   }
 }
 
-function drawNode(call: Call, node: Node, lead: string, here: boolean): void {
+function drawNode(call: Call, node: Node, parent: Node | null, lead: string, here: boolean): void {
   const { screen } = call;
   const { of } = node;
   const ended = of("end_time") !== null;
   const head = `${printable(String(of("name")))} ${of("pid")}`;
   const user = printable(userOf(of).text);
-  const facts = [user, ended ? processStatus(of).text : "", lived(call, of)]
+  const facts = [user, printable(moved(node, parent)), ended ? processStatus(of).text : "", lived(call, of)]
     .filter((part) => part !== "").join(` ${screen.marks.dot} `);
   const command = printable(commandOf(of).text.slice(0, screen.columns === null ? undefined : screen.columns * 16));
   const mark = here ? ` ${screen.marks.here}` : "";
@@ -118,6 +118,14 @@ function drawNode(call: Call, node: Node, lead: string, here: boolean): void {
     room -= displayWidth(shown);
   }
   call.out.write(line.trimEnd() + "\n");
+}
+
+/** The container, where it is another than the parent's; nothing where it is not known. */
+function moved({ of }: Node, parent: Node | null): string {
+  const id = of("container_id"), before = parent?.of("container_id") ?? null;
+  if (id === before) return "";
+  if (id !== null) return containerOf(of).text;
+  return of("cgroup_path") === null ? "" : "host";
 }
 
 /** How long it lived, or lives. */

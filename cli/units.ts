@@ -4,6 +4,12 @@
  * @module
  */
 
+/** Unix milliseconds; `null` is the begin of the store, or now. */
+export interface TimeRange {
+  readonly from: number | null;
+  readonly until: number | null;
+}
+
 const SPAN_MS: Readonly<Record<string, number>> = {
   ms: 1,
   s: 1_000,

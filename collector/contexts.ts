@@ -8,7 +8,7 @@
  */
 import type { ProcessContext } from "../proto/process_event.ts";
 import { type Container, containerOf } from "./containers.ts";
-import type { Ids } from "./images.ts";
+import type { Ids, Redactor } from "./images.ts";
 import type { RawContext } from "./sources/source.ts";
 
 /** Control groups whose container is remembered. */
@@ -43,10 +43,12 @@ const PLAIN = [
 
 export class Contexts {
   readonly #names: Names;
+  readonly #redactor: Pick<Redactor, "environment">;
   readonly #containers = new Map<string, Container | null>();
 
-  constructor(names: Names) {
+  constructor(names: Names, redactor: Pick<Redactor, "environment">) {
     this.#names = names;
+    this.#redactor = redactor;
   }
 
   /** The circumstances of a new execution. */
@@ -77,7 +79,7 @@ export class Contexts {
       scriptPath: raw.scriptPath,
       stdinKind: raw.stdinKind,
       stdoutKind: raw.stdoutKind,
-      environment: null,
+      environment: this.#redactor.environment(raw.environment, raw.environmentCut),
     };
   }
 

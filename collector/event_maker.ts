@@ -16,11 +16,16 @@ import {
   type ProcessEventKind,
   type ProcessState,
 } from "../proto/process_event.ts";
+import { blankProcessState } from "../proto/snapshot_codec.ts";
 import type { ExitRecord, LossRecord, TableEntry } from "./sources/source.ts";
+import type { Suspicion } from "./suspicions.ts";
 import type { TrackedProcess } from "./tracked_process.ts";
 
 /** The kernel's path of a memfd: `/memfd:` and the name that its maker gave it. */
 const MEMFD = "/memfd:";
+
+/** What a table shows of a process' use of the host. */
+export type Usage = Pick<TableEntry, "cpuTime" | "memoryUsage">;
 
 export class EventMaker {
   #offsetMs = 0;
@@ -74,12 +79,19 @@ export class EventMaker {
     return event;
   }
 
-  modify(process: TrackedProcess, time: number, reason: string, changed: string[], entry: TableEntry): ProcessEvent {
+  modify(process: TrackedProcess, time: number, reason: string, changed: string[], usage: Usage): ProcessEvent {
     const event = this.#event("modify", time, process);
     event.reason = reason;
     event.modifiedFields = changed;
-    event.memoryUsage = entry.memoryUsage;
-    event.cpuTimeMs = milliseconds(entry.cpuTime);
+    event.memoryUsage = usage.memoryUsage;
+    event.cpuTimeMs = milliseconds(usage.cpuTime);
+    return event;
+  }
+
+  suspicious(process: TrackedProcess, time: number, { severity, reason }: Suspicion): ProcessEvent {
+    const event = this.#event("suspicious", time, process);
+    event.severity = severity;
+    event.reason = reason;
     return event;
   }
 
@@ -106,6 +118,23 @@ export class EventMaker {
       context: process.context,
       status: entry.status,
       kernelThread: entry.kernelThread,
+    };
+  }
+
+  /** What the file of the last known table keeps of a process. */
+  known(process: TrackedProcess, status: string): ProcessState {
+    return {
+      ...blankProcessState(),
+      execId: process.execId,
+      parentExecId: process.parentExecId,
+      pid: process.pid,
+      ppid: process.ppid,
+      name: process.image.name,
+      executablePath: process.image.executablePath,
+      userId: process.userId,
+      startTime: this.#startMs(process),
+      status,
+      kernelThread: process.kernelThread,
     };
   }
 
@@ -173,9 +202,20 @@ export class EventMaker {
     return process.startMs;
   }
 
+  /** The wire knows no time before 1970, whatever a source claims or the clock shows. */
   #ms(time: number): number {
-    return Math.floor(this.#offsetMs + time / 1e6);
+    return Math.max(0, Math.floor(this.#offsetMs + time / 1e6));
   }
+}
+
+/**
+ * The host's own mount namespace, as the table shows it: that of the first process. Where the host hides that one, the
+ * kernel's own threads stand for it, whose first has pid 2: they keep what the first process began with.
+ */
+export function hostMounts(table: { get(pid: number): TrackedProcess | undefined }): number | null {
+  const first = table.get(1), threads = table.get(2);
+  const witness = first?.context?.mountNamespace ?? (threads?.kernelThread ? threads.context?.mountNamespace : null);
+  return witness ?? null;
 }
 
 function milliseconds(nanoseconds: number | null): number | null {

@@ -4,7 +4,7 @@
  * @module
  */
 import { MAX_CONFIG_BYTES } from "../proto/config.ts";
-import { parseToken } from "../proto/token.ts";
+import { parseKey, parseToken } from "../proto/token.ts";
 
 /** Text of a configuration file, `null` when it is not there or may not be looked for. */
 export function readFileIfThere(path: string): string | null {
@@ -32,4 +32,16 @@ export function readToken(path: string): string {
     );
   }
   return parseToken(text, path);
+}
+
+/** The key of the marks that stand for masked secrets. @throws when it is missing or not 64 hexadecimal digits. */
+export function readRedactionKey(path: string): Uint8Array {
+  let text: string;
+  try {
+    text = Deno.readTextFileSync(path);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(`the key ${path} cannot be read (${why}); 'deno task start' makes it`, { cause: error });
+  }
+  return parseKey(text, path);
 }

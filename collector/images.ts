@@ -1,13 +1,16 @@
 /**
  * Programs out of records and table entries: redacted, bounded, compared.
  *
- * This is the one place where arguments are redacted. What comes out of here may be kept and sent.
+ * This is the one place where arguments and environments are redacted. What comes out of here may be kept and sent.
  *
  * @module
  */
 
 import { MAX_ARGV_BYTES } from "../proto/process_event.ts";
-import { redactArgv } from "./redaction.ts";
+import { Environments } from "./environments.ts";
+import { redactArgv, redactVariable } from "./redaction.ts";
+import { limitedDigest, type SecretDigest } from "./redaction/marks.ts";
+import type { RedactionMode } from "./redaction_mode.ts";
 import type { ExecRecord, TableEntry } from "./sources/source.ts";
 import { Image, LEAN_ARGV_BYTES } from "./tracked_process.ts";
 
@@ -22,7 +25,21 @@ export interface Ids {
 }
 
 export class Redactor {
+  readonly #isOff: boolean;
+  readonly #digest: SecretDigest | null;
+  readonly #environments: Environments;
   #masked = 0;
+
+  constructor(mode: RedactionMode) {
+    const isOff = mode.kind === "off", digest = mode.kind === "keyed" ? mode.digest : null;
+    this.#isOff = isOff;
+    this.#digest = digest;
+    this.#environments = new Environments(() => {
+      if (isOff) return (variable) => ({ text: variable, masked: 0 });
+      const limited = digest === null ? null : limitedDigest(digest);
+      return (variable, isCut) => redactVariable(variable, isCut, limited);
+    });
+  }
 
   /** Secrets masked so far. */
   get masked(): number {
@@ -61,10 +78,19 @@ export class Redactor {
     return isSame ? before : after;
   }
 
+  /** The captured variables of an execution as JSON; `null` when they are not known. */
+  environment(variables: readonly string[] | null, isCut: boolean): string | null {
+    if (variables === null) return null;
+    const { text, masked } = this.#environments.textOf(variables, isCut);
+    this.#masked += masked;
+    return text;
+  }
+
   #redact(argv: Uint8Array | null): Uint8Array | null {
     if (argv === null) return null;
     const bounded = argv.length > MAX_ARGV_BYTES ? argv.slice(0, MAX_ARGV_BYTES) : argv;
-    const redacted = redactArgv(bounded);
+    if (this.#isOff) return bounded;
+    const redacted = redactArgv(bounded, this.#digest);
     if (redacted.masked === 0) return bounded;
     this.#masked += redacted.masked;
     // A mask may be longer than what it hides.

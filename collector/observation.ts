@@ -9,16 +9,19 @@
  */
 import process from "node:process";
 import { NoticeLog } from "../proto/notice_log.ts";
-import type { ProcessState } from "../proto/process_event.ts";
+import type { Gap, ProcessEvent, ProcessState } from "../proto/process_event.ts";
 import { type CollectorStatus, type SourceStatus, STATUS_INTERVAL_MS } from "../proto/status.ts";
 import { VERSION } from "../proto/version.ts";
 import { bootTimeNs } from "./kernel/libc.ts";
 import { readForkCount } from "./kernel/procfs.ts";
+import type { Completeness } from "./completeness.ts";
+import type { KnownFile, KnownTable } from "./known_table.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Publisher } from "./publisher.ts";
-import type { ProcessSource, SourceRecord } from "./sources/source.ts";
+import type { ProcessSource, SourceRecord, TableEntry } from "./sources/source.ts";
 import { writeStatus } from "./status_file.ts";
+import type { TableCheck } from "./table_check.ts";
 
 /** Pause after a drain of few, many and very many records: latency while quiet, cheapness in a storm. */
 const PAUSES: readonly { below: number; ms: number }[] = [{ below: 32, ms: 4 }, { below: 512, ms: 15 }, {
@@ -36,9 +39,15 @@ export interface ObservationOptions {
   readonly bootId: string;
   readonly userId: number;
   readonly confinement: string;
+  readonly redaction: string;
   /** What was opened, what was not, and what cannot be seen: asked again all the time, as a source may learn it late. */
   readonly sources: () => SourceStatus[];
+  readonly completeness: Completeness;
+  /** `null` where there are no two process tables to compare. */
+  readonly tables: TableCheck | null;
   readonly statusFile: string;
+  /** Closed by {@linkcode Observation.sayStopped}. */
+  readonly knownFile: KnownFile;
   readonly snapshotIntervalMs: number;
 }
 
@@ -48,12 +57,14 @@ export class Observation {
   #events = 0;
   #gaps = 0;
   #faults = 0;
+  #hidden = 0;
   #nextSnapshot = 0;
   #nextStatus = 0;
   #lastSnapshot = 0;
   #lossSeen = false;
   #reading = false;
   #sourcesSaid = "";
+  #knownFault = "";
   readonly #began = performance.now();
 
   constructor(
@@ -69,13 +80,23 @@ export class Observation {
     console.error(`collector: ${this.notices.add(text, Date.now())}`);
   }
 
-  /** Reads the process table for the first time. Returns how many processes there are. */
-  async begin(): Promise<number> {
-    const states = this.lifecycle.baseline(await this.source.snapshot());
+  /**
+   * Reads the process table for the first time, and says what happened since the last run's table was written. Returns
+   * how many processes there are.
+   */
+  async begin(last: KnownTable | null): Promise<number> {
+    const time = Date.now();
+    const entries = await this.source.snapshot();
+    this.lifecycle.baseline(entries, bootTimeNs(), last);
+    this.source.drain(this.#receive);
+    this.options.completeness.learnThreads(entries);
+    const states = this.lifecycle.settle(entries);
+    const { events, gaps } = this.lifecycle.flush(Date.now());
+    this.#replaceKnown();
+    this.#offer(events, gaps);
     this.#tellSources();
-    this.outbox.addSnapshot(states, Date.now());
+    this.outbox.addSnapshot(states, time);
     this.#nextSnapshot = Date.now() + this.options.snapshotIntervalMs;
-    this.#drain();
     this.#writeStatus("running");
     return states.length;
   }
@@ -85,14 +106,15 @@ export class Observation {
     let pause = PAUSES[0]!.ms;
     while (!this.#stopping) {
       await this.source.wait(MAX_WAIT_MS);
-      await new Promise((resolve) => setTimeout(resolve, pause));
+      await this.#gather(pause);
       const count = this.#drain();
       pause = PAUSES.find((step) => count < step.below)!.ms;
       const now = Date.now();
       if (this.#snapshotIsDue(now)) this.#snapshot().catch((error) => this.#snapshotFailed(error));
       if (now >= this.#nextStatus) this.#writeStatus("running");
     }
-    this.#drain();
+    await this.#gather(0);
+    this.#drain(true);
   }
 
   stop(): void {
@@ -101,11 +123,14 @@ export class Observation {
 
   /** The last word, for the reader and for the next run. */
   sayStopped(): void {
+    this.#replaceKnown();
+    this.options.knownFile.close();
     this.#writeStatus("stopped");
   }
 
   readonly #receive = (record: SourceRecord): void => {
     if (record.kind === "loss") this.#lossSeen = true;
+    this.options.completeness.first(record);
     try {
       this.lifecycle.receive(record);
     } catch (error) {
@@ -114,15 +139,71 @@ export class Observation {
     }
   };
 
-  #drain(): number {
+  /** Lets records gather for a while, so that a storm costs few wake-ups. */
+  #gather(ms: number): Promise<void> {
+    return this.source.gather?.(ms) ?? new Promise((resolve) => setTimeout(resolve, ms));
+  }
+
+  #drain(isLast = false): number {
     const count = this.source.drain(this.#receive);
-    const { events, gaps } = this.lifecycle.flush(Date.now());
+    this.#compare();
+    const { events, gaps, known } = this.lifecycle.flush(Date.now(), isLast);
+    this.#keepKnown(() => this.options.knownFile.append(known, Math.floor(bootTimeNs() / 1e6)));
+    this.#offer(events, gaps);
+    return count;
+  }
+
+  /** Has the second source's word, and tells of what only one of them saw. */
+  #compare(): void {
+    const findings = this.options.completeness.advance(performance.now(), bootTimeNs());
+    if (findings === null) return;
+    for (const { pid, time, kinds, seenBy, missedBy } of findings.differences) {
+      const severity = missedBy === this.source.description.name ? "high" : "medium";
+      this.lifecycle.accuse(pid, time, severity, `its ${kinds.join(" and ")} seen by ${seenBy}, not by ${missedBy}`);
+    }
+    for (const { source, loss } of findings.gaps) this.lifecycle.miss(source, loss);
+    for (const notice of findings.notices) this.notice(notice);
+    // The table shows who lives of those that were missed.
+    if (findings.differences.length > 0) this.#lossSeen = true;
+  }
+
+  /** Reads the process table, and tells of who is hidden from it or from another way to list processes. */
+  async #readTable(): Promise<TableEntry[]> {
+    const { tables } = this.options;
+    const before = tables?.before() ?? null;
+    const entries = await this.source.snapshot();
+    if (tables === null || before === null) return entries;
+    for (const { pid, seenBy, missedBy } of tables.after(before, entries)) {
+      this.#hidden++;
+      // Nobody is misled about the first one: sandboxes keep it from being looked at.
+      const severity = pid === 1 ? "low" : "high";
+      this.lifecycle.accuse(pid, bootTimeNs(), severity, `it is hidden: seen by ${seenBy}, not by ${missedBy}`);
+    }
+    return entries;
+  }
+
+  #offer(events: readonly ProcessEvent[], gaps: readonly Gap[]): void {
+    if (events.length === 0 && gaps.length === 0) return;
     for (const gap of gaps) this.outbox.addGap(gap);
     if (events.length > 0) this.outbox.addEvents(events);
     this.#events += events.length;
     this.#gaps += gaps.length;
-    if (events.length > 0 || gaps.length > 0) this.publisher.poke();
-    return count;
+    this.publisher.poke();
+  }
+
+  #replaceKnown(): void {
+    this.#keepKnown(() => this.options.knownFile.replace(this.lifecycle.known(), Math.floor(bootTimeNs() / 1e6)));
+  }
+
+  /** A table that cannot be written is noticed once; the next snapshot tries again. */
+  #keepKnown(write: () => void): void {
+    try {
+      write();
+    } catch (error) {
+      const fault = error instanceof Error ? error.message : String(error);
+      if (fault !== this.#knownFault) this.notice(`the last known process table cannot be written: ${fault}`);
+      this.#knownFault = fault;
+    }
   }
 
   #snapshotIsDue(now: number): boolean {
@@ -138,13 +219,16 @@ export class Observation {
     this.#nextSnapshot = this.#lastSnapshot + this.options.snapshotIntervalMs;
     try {
       const takenAt = bootTimeNs();
-      const entries = await this.source.snapshot();
+      const entries = await this.#readTable();
+      await this.#gather(0);
       if (this.#stopping) return;
-      // What happened up to the snapshot lies in the source already: with it drained first, whatever the snapshot shows
-      // and the lifecycle does not know was truly missed.
+      // What happened up to the snapshot can be drained now: with that done first, whatever the snapshot shows and the
+      // lifecycle does not know was truly missed.
       this.#drain();
+      if (this.options.completeness.wantsThreads) this.options.completeness.learnThreads(entries);
       const states: ProcessState[] = this.lifecycle.reconcile(entries, takenAt);
       this.#drain();
+      if (this.options.knownFile.isDue) this.#replaceKnown();
       this.outbox.addSnapshot(states, this.#lastSnapshot);
       this.publisher.poke();
     } finally {
@@ -198,6 +282,8 @@ export class Observation {
       epoch: this.options.epoch,
       sources: this.options.sources(),
       confinement: this.options.confinement,
+      redaction: this.options.redaction,
+      completeness: this.options.completeness.status(performance.now()),
       connected: this.publisher.connected,
       lastSequence: this.outbox.lastSequence,
       acknowledgedSequence: this.outbox.acknowledged,
@@ -212,12 +298,17 @@ export class Observation {
         exec_lost: lost.exec,
         fork_lost: lost.fork,
         exit_lost: lost.exit,
+        ...this.options.completeness.counters(),
+        hidden_processes: this.#hidden,
+        suspicious_repeated: this.lifecycle.repeated,
         overruns,
         damaged_records: damaged,
         record_faults: this.#faults,
+        forgotten_processes: this.lifecycle.forgotten,
         events: this.#events,
         gaps: this.#gaps,
         refused_events: this.outbox.refused,
+        cut_texts: this.outbox.cutTexts,
         masked_secrets: this.lifecycle.masked,
         connections: this.publisher.connections,
       },

@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { eventBatches, snapshotParts } from "../proto/batches.ts";
+import { eventBatches, snapshotParts, textsToCut } from "../proto/batches.ts";
 import { encodeFrame } from "../proto/frame.ts";
 import type { Gap, ProcessEvent, ProcessState } from "../proto/process_event.ts";
 import type { SourceStatus } from "../proto/status.ts";
@@ -27,13 +27,16 @@ export interface WaitingFrame {
 }
 
 export class Outbox {
-  #frames: WaitingFrame[] = [];
+  /** From `#head` on those that wait; before it places that are empty until there are enough of them to be cut off. */
+  #frames: (WaitingFrame | undefined)[] = [];
   #head = 0;
   #bytes = 0;
   #nextSequence = 1;
   #acknowledged = 0;
   #refused = { count: 0, from: 0, to: 0 };
   #refusedTotal = 0;
+  #cutTexts = 0;
+  readonly #long = { long: (item: ProcessEvent | ProcessState): void => void (this.#cutTexts += textsToCut(item)) };
 
   constructor(private readonly maxEvents: number) {}
 
@@ -56,6 +59,10 @@ export class Outbox {
   get refused(): number {
     return this.#refusedTotal;
   }
+  /** Texts of events and processes that were too long to send whole, since start. */
+  get cutTexts(): number {
+    return this.#cutTexts;
+  }
   /** Unix milliseconds of the oldest item that is not acknowledged, `null` when nothing waits. */
   get oldestTime(): number | null {
     return this.#frames[this.#head]?.time ?? (this.#refused.count > 0 ? this.#refused.from : null);
@@ -64,7 +71,7 @@ export class Outbox {
   /** Adds events in their order. Those without room become part of the next gap. */
   addEvents(events: readonly ProcessEvent[]): void {
     let added = 0;
-    for (const batch of eventBatches(events)) {
+    for (const batch of eventBatches(events, this.#long)) {
       if (!this.#hasRoom()) return this.#refuse(events, added);
       this.#reportRefused();
       const first = this.#take(batch.length);
@@ -83,7 +90,7 @@ export class Outbox {
   addSnapshot(processes: readonly ProcessState[], time: number): boolean {
     if (!this.#hasRoom()) return false;
     this.#reportRefused();
-    const parts = [...snapshotParts(processes)];
+    const parts = [...snapshotParts(processes, this.#long)];
     for (const [part, slice] of parts.entries()) {
       const sequence = this.#take(1);
       const last = part === parts.length - 1;
@@ -110,7 +117,7 @@ export class Outbox {
     this.#acknowledged = sequence;
     while (this.#head < this.#frames.length && this.#frames[this.#head]!.last <= sequence) {
       this.#bytes -= this.#frames[this.#head]!.bytes.length;
-      this.#head++;
+      this.#frames[this.#head++] = undefined;
     }
     if (this.#head > 1024 || this.#head === this.#frames.length) {
       this.#frames.splice(0, this.#head);

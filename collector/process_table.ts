@@ -5,21 +5,32 @@
  * processes are kept because their children's records may come after their own last one.
  *
  * Whoever floods the host with processes or with long arguments makes the table forget, not grow: past the number the
- * oldest process is forgotten (its end is then reported as one of an unseen start), past the bytes only the begin of
- * arguments is kept (the start event has had all of them).
+ * oldest process is forgotten (its end is then reported as one of an unseen start); past the bytes a process keeps no
+ * environment, then only the begin of its arguments and nothing of its circumstances (the start event has had all of
+ * it); past twice the bytes the oldest are forgotten. What was forgotten is counted.
  *
  * @module
  */
 
+import type { ProcessContext } from "../proto/process_event.ts";
 import type { Image, TrackedProcess } from "./tracked_process.ts";
 
 export interface TableLimits {
   readonly maxTracked: number;
   readonly maxEnded: number;
+  /** Bytes of text from which on less is kept of each process. The table never holds twice as many. */
   readonly maxBytes: number;
 }
 
 export const TABLE_LIMITS: TableLimits = { maxTracked: 65_536, maxEnded: 4_096, maxBytes: 32 << 20 };
+
+/** Bytes for each process of a table that may hold many. */
+const BYTES_EACH = 512;
+
+/** The limits of a table of at most `maxTracked` living processes. */
+export function limitsFor(maxTracked: number): TableLimits {
+  return { ...TABLE_LIMITS, maxTracked, maxBytes: Math.max(TABLE_LIMITS.maxBytes, maxTracked * BYTES_EACH) };
+}
 
 export class ProcessTable {
   readonly #limits: TableLimits;
@@ -40,7 +51,7 @@ export class ProcessTable {
     return this.#live.size;
   }
 
-  /** Bytes of arguments and paths that it holds, shared ones counted for each process. */
+  /** Bytes of arguments, paths and circumstances that it holds, shared ones counted for each process. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -65,12 +76,7 @@ export class ProcessTable {
 
   /** Adds a process; none of its pid may live. */
   add(process: TrackedProcess): void {
-    if (this.#live.size >= this.#limits.maxTracked) {
-      const oldest = this.#live.values().next().value!;
-      this.#live.delete(oldest.pid);
-      this.#release(oldest);
-      this.#forgotten++;
-    }
+    if (this.#live.size >= this.#limits.maxTracked) this.#forget(this.#live.values().next().value!);
     this.#live.set(process.pid, process);
     this.weigh(process);
   }
@@ -81,17 +87,14 @@ export class ProcessTable {
     this.weigh(process);
   }
 
-  /** Counts anew what a process holds, after its image or its parent's changed. */
+  /** Counts anew what a process holds, after its image, its parent's or its circumstances changed. */
   weigh(process: TrackedProcess): void {
     this.#release(process);
     let weight = weightOf(process);
-    if (this.#bytes + weight > this.#limits.maxBytes) {
-      process.image = process.image.lean();
-      process.parentImage = process.parentImage?.lean() ?? null;
-      weight = weightOf(process);
-    }
+    if (this.#bytes + weight > this.#limits.maxBytes) weight = this.#lighten(process);
     process.counted = weight;
     this.#bytes += weight;
+    if (this.#bytes > 2 * this.#limits.maxBytes) this.#makeRoom(process);
   }
 
   /** Moves a process from the living to the ended. */
@@ -99,10 +102,7 @@ export class ProcessTable {
     process.endTime = time;
     if (this.#live.get(process.pid) === process) this.#live.delete(process.pid);
     const oldest = this.#order[this.#next];
-    if (oldest !== undefined) {
-      this.#release(oldest);
-      if (this.#ended.get(oldest.pid) === oldest) this.#ended.delete(oldest.pid);
-    }
+    if (oldest !== undefined) this.#drop(oldest);
     this.#order[this.#next] = process;
     this.#next = (this.#next + 1) % this.#order.length;
     this.#ended.set(process.pid, process);
@@ -117,6 +117,47 @@ export class ProcessTable {
     return null;
   }
 
+  /** Lets go of what a process can do without, as far as the bytes ask for it. Returns what it weighs then. */
+  #lighten(process: TrackedProcess): number {
+    if (process.context?.environment) {
+      process.context = { ...process.context, environment: null };
+      const weight = weightOf(process);
+      if (this.#bytes + weight <= this.#limits.maxBytes) return weight;
+    }
+    process.image = process.image.lean();
+    process.parentImage = process.parentImage?.lean() ?? null;
+    process.context = null;
+    return weightOf(process);
+  }
+
+  /** Forgets the ended and then the oldest, until the bytes are within their limit or only `kept` lives. */
+  #makeRoom(kept: TrackedProcess): void {
+    const limit = 2 * this.#limits.maxBytes;
+    for (let i = 0; i < this.#order.length && this.#bytes > limit; i++) {
+      const at = (this.#next + i) % this.#order.length;
+      if (this.#order[at] !== undefined && this.#order[at] !== kept) {
+        this.#drop(this.#order[at]!);
+        this.#order[at] = undefined;
+      }
+    }
+    for (const process of this.#live.values()) {
+      if (this.#bytes <= limit) break;
+      if (process !== kept) this.#forget(process);
+    }
+  }
+
+  #forget(process: TrackedProcess): void {
+    this.#live.delete(process.pid);
+    this.#release(process);
+    this.#forgotten++;
+  }
+
+  /** Lets go of an ended process. */
+  #drop(process: TrackedProcess): void {
+    this.#release(process);
+    if (this.#ended.get(process.pid) === process) this.#ended.delete(process.pid);
+  }
+
   #release(process: TrackedProcess): void {
     this.#bytes -= process.counted;
     process.counted = 0;
@@ -124,5 +165,11 @@ export class ProcessTable {
 }
 
 function weightOf(process: TrackedProcess): number {
-  return process.image.weight + (process.parentImage?.weight ?? 0);
+  const { image, parentImage, context } = process;
+  return image.weight + (parentImage?.weight ?? 0) + (context === null ? 0 : weightOfContext(context));
+}
+
+function weightOfContext(context: ProcessContext): number {
+  return (context.cwd?.length ?? 0) + (context.cgroupPath?.length ?? 0) + (context.containerId?.length ?? 0) +
+    (context.interpreterPath?.length ?? 0) + (context.scriptPath?.length ?? 0) + (context.environment?.length ?? 0);
 }

@@ -36,14 +36,17 @@ export function readStatus(path: string): CollectorStatus | null {
  *
  * It begins where the agent had acknowledged everything, so it may reach back over events that are stored. The kernel's
  * fork counter says how much happened meanwhile; it counts threads too, so it bounds the number and is not the number.
+ * `endedWithBoot` is how many processes the last run knew when the host went down.
  */
 export function gapSince(
   previous: CollectorStatus,
   now: { time: number; bootId: string; forksSinceBoot: number | null },
+  endedWithBoot: number | null = null,
 ): Gap {
   const how = previous.state === "stopped" ? "was stopped" : "ended without a word";
   const sameBoot = previous.bootId === now.bootId;
   let meanwhile = sameBoot ? "" : "; the host was booted meanwhile";
+  if (!sameBoot && endedWithBoot !== null) meanwhile += `, which ended ${endedWithBoot} known processes`;
   if (sameBoot && previous.forksSinceBoot !== null && now.forksSinceBoot !== null) {
     const forks = Math.max(0, now.forksSinceBoot - previous.forksSinceBoot);
     meanwhile = `; the kernel counted ${forks} forks meanwhile, threads included`;

@@ -98,6 +98,11 @@ export class TrackedProcess {
   reported: Reported = "no";
   /** Since when the image is known to be this: the time of its fork or exec, or of the table that showed it. */
   imageSince = 0;
+  /**
+   * Up to when its ids may be later ones than those of records: a table that took them from it, or from its parent before
+   * the fork, was read whole by then.
+   */
+  idsUntil = 0;
   /** Whether a snapshot showed the image, and not a record. */
   imageFromTable = false;
   /** Tick in the name of the last execution, so that two in one tick get two names. */
@@ -105,6 +110,17 @@ export class TrackedProcess {
   endTime: number | null = null;
   /** Number of the last snapshot that showed it. */
   seenIn = 0;
+  /** Whether its name and its parent's come from the table of the last run. */
+  isCarried = false;
+  /** Whether the file of the last known table has it. */
+  isWritten = false;
+  /** Whether it is to be written there: see `KnownChanges`. */
+  isChanged = false;
+  /** What was said to be suspicious in it: see `suspicions.ts`. */
+  suspected = 0;
+  /** What was last said of these two, or seen first; `null` before. Nanoseconds and bytes. */
+  cpuTime: number | null = null;
+  memoryUsage: number | null = null;
   /** What the table counted for it: see `ProcessTable`. */
   counted = 0;
 
@@ -114,13 +130,13 @@ export class TrackedProcess {
     public start: StartKnowledge,
     public image: Image,
   ) {
-    this.startTicks = Math.floor(startTime / TICK_NS);
+    this.startTicks = ticksOf(startTime);
   }
 
   /** Which process of this pid has the given start: this one, one after it or one before it. */
   relate(startTime: number): "same" | "younger" | "older" {
     if (this.start === "exact") {
-      const ticks = Math.floor(startTime / TICK_NS);
+      const ticks = ticksOf(startTime);
       return ticks === this.startTicks ? "same" : ticks > this.startTicks ? "younger" : "older";
     }
     const isSame = this.start === "near"
@@ -133,7 +149,12 @@ export class TrackedProcess {
   correctStart(startTime: number): void {
     if (this.start === "exact" || this.execId !== "") return;
     this.startTime = startTime;
-    this.startTicks = Math.floor(startTime / TICK_NS);
+    this.startTicks = ticksOf(startTime);
     this.start = "exact";
   }
+}
+
+/** The tick of a start. A name has no sign: what claims to have begun before boot is named as begun with it. */
+function ticksOf(startTime: number): number {
+  return Math.max(0, Math.floor(startTime / TICK_NS));
 }

@@ -16,6 +16,7 @@ import {
   GrantError,
   LIBC_PATHS,
   type Principals,
+  PS_PATHS,
   type Tier,
   TIER_UMASK,
   tierGrants,
@@ -100,6 +101,7 @@ export async function prepareLaunch(flags: LaunchFlags, tiers: readonly ("collec
     configFiles: placed.configFiles,
     alertHosts: [],
     libc: findLibc(),
+    ps: settings.collector.source === "ps" ? findPs() : null,
   };
   const tierFlags = ["--state", place.state, ...(config === null ? [] : ["--config", config])];
   const own = flags.set.flatMap((assignment) => ["--set", assignment]);
@@ -181,6 +183,24 @@ export function findLibc(): string {
     }
   }
   throw new StateError(`No C library at ${candidates.join(", ")}; the collector needs one of them`);
+}
+
+/**
+ * The `ps` that the collector may be granted. A link is followed, and one that leads to a program of another name is
+ * refused: where `ps` is a part of BusyBox, the right to run it would be the right to run a shell.
+ */
+export function findPs(candidates: readonly string[] = PS_PATHS): string {
+  for (const path of candidates) {
+    try {
+      const real = Deno.realPathSync(path);
+      if (candidates.includes(real) && Deno.statSync(real).isFile) return real;
+    } catch {
+      // The next one.
+    }
+  }
+  throw new StateError(
+    `collector.source is ps, but none of ${candidates.join(", ")} is a program of its own; install procps (ps)`,
+  );
 }
 
 /** A path as the tiers see it, as the supervisor sees it. */

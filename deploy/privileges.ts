@@ -31,9 +31,11 @@ export interface TierPaths {
   readonly alertHosts: readonly string[];
   /** The C library of this machine. The grant is matched as text, so it must be spelled as in {@linkcode LIBC_PATHS}. */
   readonly libc: string;
+  /** The `ps` that the collector runs, one of {@linkcode PS_PATHS}; set only where its source is `ps`. */
+  readonly ps?: string | null;
 }
 
-/** The paths of an installed system. */
+/** The paths of an installed system, whose collector runs nothing. */
 export function installedPaths(libc: string, alertHosts: readonly string[] = []): TierPaths {
   const layout = stateLayout(INSTALLED_STATE);
   return { layout, rulesDirs: [layout.rules], configFiles: SYSTEM_FILES, alertHosts, libc };
@@ -61,6 +63,9 @@ export const LIBC_PATHS: Readonly<Record<"x86_64" | "aarch64", readonly string[]
   aarch64: ["/lib/aarch64-linux-gnu/libc.so.6", "/lib64/libc.so.6", "/lib/ld-musl-aarch64.so.1"],
 };
 
+/** Where `ps` is (`collector/sources/ps_command.ts`; a test holds the two equal). */
+export const PS_PATHS: readonly string[] = ["/usr/bin/ps", "/bin/ps"];
+
 /**
  * Deno grants the import of seven public hosts to every program, also under `import: false`. Naming one host of our own
  * replaces that list; this one cannot exist (RFC 6761, section 6.4).
@@ -73,7 +78,7 @@ const SETTINGS_VARIABLES = "DAEMONEYE_*";
 /**
  * The grants of one tier.
  *
- * @throws {GrantError} on a relative path, or one that holds a comma, `..` or a control character.
+ * @throws {GrantError} on a relative path, one that holds a comma, `..` or a control character, or a `ps` elsewhere.
  */
 export function tierGrants(tier: Tier, paths: TierPaths): TierGrants {
   const { layout } = paths;
@@ -87,12 +92,18 @@ export function tierGrants(tier: Tier, paths: TierPaths): TierGrants {
     case "collector":
       return {
         // Deno asks for read and write of a socket's path to connect to it.
-        read: unique([checkedPath(layout.collector), checkedPath(layout.token), socket, ...configuration]),
+        read: unique([
+          checkedPath(layout.collector),
+          checkedPath(layout.token),
+          layout.redactionKey,
+          socket,
+          ...configuration,
+        ]),
         write: unique([layout.collector, socket]),
         net: [`unix:${socket}`],
         env: [SETTINGS_VARIABLES],
         sys: [],
-        run: [],
+        run: typeof paths.ps === "string" ? [checkedPs(paths.ps)] : [],
         ffi: [checkedPath(paths.libc)],
         import: import_,
       };
@@ -191,6 +202,8 @@ export interface OwnedDirectory {
 
 /** Mode of the token, owned by the supervisor's user and the bus. */
 export const TOKEN_MODE = 0o640;
+/** Mode of the keys, owned by the supervisor's user: as root the collector reads them before it is somebody else. */
+export const KEY_MODE = 0o400;
 /** What the daemons create is readable for their group and closed to others. */
 export const TIER_UMASK = 0o027;
 
@@ -205,7 +218,14 @@ export function ownership(layout: StateLayout, who: Principals): OwnedDirectory[
     { path: layout.collector, owner: who.collector, group: who.readerGroup, mode: 0o2750 },
     { path: layout.agent, owner: who.agent, group: who.readerGroup, mode: 0o2750 },
     { path: layout.rules, owner: who.supervisor, group: who.readerGroup, mode: 0o755 },
+    // Not in the collector's own directory, where it could put another key in the place of ours.
+    { path: layout.keys, owner: who.supervisor, group: keyGroup(who), mode: 0o700 },
   ];
+}
+
+/** The group of the keys: root's own, or an ordinary user's. It may do nothing with them. */
+export function keyGroup(who: Principals): number {
+  return who.supervisor === 0 ? 0 : who.busGroup;
 }
 
 // deno-lint-ignore no-control-regex
@@ -216,6 +236,13 @@ function checkedPath(path: string): string {
     throw new GrantError(
       `A grant needs an absolute path without '..', commas or control characters, but got ${JSON.stringify(path)}`,
     );
+  }
+  return path;
+}
+
+function checkedPs(path: string): string {
+  if (!PS_PATHS.includes(path)) {
+    throw new GrantError(`The collector may run ${PS_PATHS.join(" or ")}, but not ${JSON.stringify(path)}`);
   }
   return path;
 }

@@ -1,5 +1,5 @@
 /**
- * A state directory made ready: its directories with owner, group and mode, the token, and the locks of the tiers.
+ * A state directory made ready: its directories with owner, group and mode, token and key, and the locks of the tiers.
  *
  * Run by the supervisor before any tier. The state directory is trusted: who can write it can replace what the tiers
  * keep, so one that another user owns, that others can write or that is a symbolic link is refused with its mend. What
@@ -8,9 +8,9 @@
  * @module
  */
 import { randomBytes } from "node:crypto";
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 import type { StateLayout } from "../proto/state_layout.ts";
-import { ownership, type Principals, type Tier, TOKEN_MODE } from "./privileges.ts";
+import { KEY_MODE, keyGroup, ownership, type Principals, type Tier, TOKEN_MODE } from "./privileges.ts";
 
 /** The state directory cannot be used. The text says why and what to do. */
 export class StateError extends Error {
@@ -38,7 +38,10 @@ export function prepareState(layout: StateLayout, who: Principals): void {
     // After chown, which clears the setgid bit.
     Deno.chmodSync(path, mode);
   }
-  ensureToken(layout, who);
+  // The secret that the daemons prove to each other.
+  ensureSecret(layout.token, { owner: who.supervisor, group: who.busGroup, mode: TOKEN_MODE });
+  // The key of the marks that stand for masked secrets: a new one makes marks that match no earlier ones.
+  ensureSecret(layout.redactionKey, { owner: who.supervisor, group: keyGroup(who), mode: KEY_MODE });
 }
 
 /** The lock of one tier on one state directory, held until {@linkcode TierLock.release} or the end of the process. */
@@ -141,18 +144,18 @@ function own(path: string, owner: number, group: number): void {
   }
 }
 
-/** The secret that the daemons prove to each other: 32 random bytes, in hexadecimal. */
-function ensureToken(layout: StateLayout, who: Principals): void {
-  const found = lstat(layout.token);
-  const good = found !== null && found.isFile && found.uid === who.supervisor && found.gid === who.busGroup &&
-    ((found.mode ?? 0) & 0o7777) === TOKEN_MODE && /^[0-9a-f]{64}\n$/.test(Deno.readTextFileSync(layout.token));
+/** A file of 32 random bytes in hexadecimal; one that anybody else could have read or written is made anew. */
+function ensureSecret(path: string, wanted: { owner: number; group: number; mode: number }): void {
+  const found = lstat(path);
+  const good = found !== null && found.isFile && found.uid === wanted.owner && found.gid === wanted.group &&
+    ((found.mode ?? 0) & 0o7777) === wanted.mode && /^[0-9a-f]{64}\n$/.test(Deno.readTextFileSync(path));
   if (good) return;
-  const fresh = `${layout.run}/.token.${randomBytes(8).toString("hex")}`;
-  // Closed to all until owner and mode are right; renamed last, so that no daemon reads half a token.
+  const fresh = `${dirname(path)}/.${basename(path)}.${randomBytes(8).toString("hex")}`;
+  // Closed to all until owner and mode are right; renamed last, so that no daemon reads half a secret.
   Deno.writeTextFileSync(fresh, `${randomBytes(32).toString("hex")}\n`, { createNew: true, mode: 0o600 });
-  Deno.chownSync(fresh, who.supervisor, who.busGroup);
-  Deno.chmodSync(fresh, TOKEN_MODE);
-  Deno.renameSync(fresh, layout.token);
+  Deno.chownSync(fresh, wanted.owner, wanted.group);
+  Deno.chmodSync(fresh, wanted.mode);
+  Deno.renameSync(fresh, path);
 }
 
 function lstat(path: string): Deno.FileInfo | null {

@@ -9,6 +9,7 @@
 import { MAX_BATCH_EVENTS } from "./event_codec.ts";
 import type { ProcessContext, ProcessEvent, ProcessState } from "./process_event.ts";
 import { MAX_PART_PROCESSES } from "./snapshot_codec.ts";
+import { MAX_NAME_LENGTH, MAX_TEXT_LENGTH } from "./wire_fields.ts";
 
 /** Encoded bytes at which a piece is closed: far enough below a frame's limit for the item that closes it. */
 export const BATCH_BYTES = 262_144;
@@ -16,15 +17,19 @@ export const BATCH_BYTES = 262_144;
 const FIELD_BYTES = 12;
 /** An event has fewer fields. */
 const MAX_FIELDS = 75;
+/** An item with a text that is too long has a higher bound. */
+const LONG_ITEM_BYTES = MAX_FIELDS * FIELD_BYTES + 3 * MAX_NAME_LENGTH;
 
 export interface BatchLimits {
   readonly maxItems?: number;
   readonly maxBytes?: number;
+  /** Is asked for each item that may have a text which encoding cuts: see {@linkcode textsToCut}. */
+  readonly long?: (item: ProcessEvent | ProcessState) => void;
 }
 
 /** Events in pieces of one `events` message each. */
 export function eventBatches(events: readonly ProcessEvent[], limits: BatchLimits = {}): Generator<ProcessEvent[]> {
-  return cut(events, limits.maxItems ?? MAX_BATCH_EVENTS, limits.maxBytes ?? BATCH_BYTES);
+  return cut(events, limits.maxItems ?? MAX_BATCH_EVENTS, limits);
 }
 
 /** A process table in parts of one `snapshot` message each; an empty table has one empty part. */
@@ -33,7 +38,7 @@ export function* snapshotParts(
   limits: BatchLimits = {},
 ): Generator<ProcessState[]> {
   if (processes.length === 0) yield [];
-  yield* cut(processes, limits.maxItems ?? MAX_PART_PROCESSES, limits.maxBytes ?? BATCH_BYTES);
+  yield* cut(processes, limits.maxItems ?? MAX_PART_PROCESSES, limits);
 }
 
 /** No fewer bytes than the item takes in a message. Written out: it is asked for every event. */
@@ -51,6 +56,25 @@ export function encodedBound(item: ProcessEvent | ProcessState): number {
   return MAX_FIELDS * FIELD_BYTES + (item.argv?.length ?? 0) + 3 * units;
 }
 
+/** How many texts of an item are longer than what is sent of them. */
+export function textsToCut(item: ProcessEvent | ProcessState): number {
+  const { context } = item;
+  let names: (string | null)[] = [item.name, item.executablePath, item.userName];
+  if (context !== null) {
+    names = [...names, context.cwd, context.effectiveUserName, context.groupName, context.tty, context.cgroupPath];
+    names = [...names, context.containerId, context.containerRuntime, context.podId];
+    names = [...names, context.interpreterPath, context.scriptPath];
+  }
+  let lines = 0;
+  if (!("status" in item)) {
+    names = [...names, item.executableHash, item.hashAlgorithm, item.fuzzyHash, item.parentName];
+    names = [...names, item.parentExecutablePath, item.reason];
+    lines = size(item.parentCommandLine) > MAX_TEXT_LENGTH ? 1 : 0;
+  }
+  const environments = size(context?.environment ?? null) > MAX_TEXT_LENGTH ? 1 : 0;
+  return names.filter((name) => size(name) > MAX_NAME_LENGTH).length + lines + environments;
+}
+
 function contextUnits(context: ProcessContext): number {
   return size(context.cwd) + size(context.effectiveUserName) + size(context.groupName) + size(context.tty) +
     size(context.cgroupPath) + size(context.containerId) + size(context.containerRuntime) + size(context.podId) +
@@ -64,11 +88,12 @@ function size(text: string | null): number {
 function* cut<T extends ProcessEvent | ProcessState>(
   items: readonly T[],
   maxItems: number,
-  maxBytes: number,
+  { maxBytes = BATCH_BYTES, long }: BatchLimits,
 ): Generator<T[]> {
   let begin = 0, bytes = 0;
   for (let at = 0; at < items.length; at++) {
     const more = encodedBound(items[at]!);
+    if (more > LONG_ITEM_BYTES) long?.(items[at]!);
     if (at > begin && (at - begin === maxItems || bytes + more > maxBytes)) {
       yield items.slice(begin, at);
       begin = at;

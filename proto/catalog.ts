@@ -34,7 +34,7 @@ function column(name: string, type: ColumnType, description: string): Column {
 }
 
 /** The circumstances of a process; in events only of a start, a change or an oddity. */
-const CONTEXT_COLUMNS: readonly Column[] = [
+export const CONTEXT_COLUMNS: readonly Column[] = [
   column("cwd", "TEXT", "working directory"),
   column("effective_user_name", "TEXT", "name of the effective user"),
   column("group_name", "TEXT", "name of the real group"),
@@ -62,7 +62,12 @@ const CONTEXT_COLUMNS: readonly Column[] = [
     "what standard input is: none, file, directory, pipe, socket, tty, null, device, anonymous",
   ),
   column("stdout_kind", "TEXT", "what standard output is"),
-  column("environment", "TEXT", "captured environment variables as a JSON object, secrets masked"),
+  column(
+    "environment",
+    "TEXT",
+    "captured environment variables as a JSON object, secrets masked; a name that is there again is NAME=2, NAME=3; " +
+      "the key =cut is there when variables or ends of values are missing",
+  ),
 ];
 
 const processEvents: Table = {

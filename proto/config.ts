@@ -106,6 +106,14 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
     default: 30_000,
     text: "interval at which the process table is read whole",
   },
+  "collector.reconcile_interval_ms": {
+    kind: "integer",
+    min: 1_000,
+    max: 3_600_000,
+    unit: "ms",
+    default: 10_000,
+    text: "interval within which what one source misses of what a second one sees is told",
+  },
   "collector.max_queued_events": {
     kind: "integer",
     min: 1_000,
@@ -114,10 +122,46 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
     default: 100_000,
     text: "events kept for an agent that does not take them; more become a gap",
   },
+  "collector.max_tracked_processes": {
+    kind: "integer",
+    min: 1_000,
+    max: 4_194_304,
+    unit: "processes",
+    default: 65_536,
+    text: "living processes that are remembered; past them the oldest are forgotten, which is a gap",
+  },
+  "collector.skip_kernel_threads": {
+    kind: "choice",
+    values: ["yes", "no"],
+    default: "no",
+    text: "leave threads of the kernel out of snapshots and events",
+  },
+  "collector.memory_change_percent": {
+    kind: "integer",
+    min: 0,
+    max: 1_000_000,
+    unit: "percent, 0 for never",
+    default: 0,
+    text: "change of a process' memory that is more than this is an event",
+  },
+  "collector.cpu_change_percent": {
+    kind: "integer",
+    min: 0,
+    max: 1_000_000,
+    unit: "percent, 0 for never",
+    default: 0,
+    text: "growth of a process' CPU time that is more than this is an event",
+  },
   "collector.environment": {
     kind: "names",
     default: CAPTURED_VARIABLES,
     text: "environment variables that are captured; a name may end with a star",
+  },
+  "collector.redaction": {
+    kind: "choice",
+    values: ["on", "off"],
+    default: "on",
+    text: "masking of secrets; off only in a file that root alone can write",
   },
   "collector.user": { kind: "name", default: "", text: "user (name or number) that the collector becomes" },
   "collector.group": { kind: "name", default: "", text: "group (name or number) that the collector becomes" },
@@ -172,8 +216,14 @@ export interface Settings {
     readonly ringBytes: number;
     readonly pollIntervalMs: number;
     readonly snapshotIntervalMs: number;
+    readonly reconcileIntervalMs: number;
     readonly maxQueuedEvents: number;
+    readonly maxTrackedProcesses: number;
+    readonly skipsKernelThreads: boolean;
+    readonly memoryChangePercent: number;
+    readonly cpuChangePercent: number;
     readonly environment: readonly string[];
+    readonly redaction: "on" | "off";
     readonly user: string;
     readonly group: string;
     readonly syscallFilter: "errno" | "kill" | "off";
@@ -461,6 +511,16 @@ function path(raw: unknown, wrong: (expected: string) => ConfigError): string {
   return raw.length > 1 ? raw.replace(/\/+$/, "") : raw;
 }
 
+/** Whoever can set a flag or a variable must not thereby get the secrets of a host into a database. */
+function redaction(value: string, origin: string): "on" | "off" {
+  if (value === "on") return "on";
+  if (origin.startsWith("/")) return "off"; // whose file it is, the collector looks up
+  throw new ConfigError(
+    `${origin}: collector.redaction can be turned off only by a configuration file that root owns; ` +
+      `write it in ${SYSTEM_FILES[0]}, or leave it on`,
+  );
+}
+
 /** Longest path of a Unix socket, from `sun_path` in linux/un.h less its NUL. */
 const MAX_SOCKET_PATH_BYTES = 107;
 
@@ -486,8 +546,14 @@ function shape(values: ReadonlyMap<string, Value>, origins: ReadonlyMap<string, 
       ringBytes: number("collector.ring_bytes"),
       pollIntervalMs: number("collector.poll_interval_ms"),
       snapshotIntervalMs: number("collector.snapshot_interval_ms"),
+      reconcileIntervalMs: number("collector.reconcile_interval_ms"),
       maxQueuedEvents: number("collector.max_queued_events"),
+      maxTrackedProcesses: number("collector.max_tracked_processes"),
+      skipsKernelThreads: text("collector.skip_kernel_threads") === "yes",
+      memoryChangePercent: number("collector.memory_change_percent"),
+      cpuChangePercent: number("collector.cpu_change_percent"),
       environment: values.get("collector.environment") as readonly string[],
+      redaction: redaction(text("collector.redaction"), origins.get("collector.redaction")!),
       user: text("collector.user"),
       group: text("collector.group"),
       syscallFilter: text("collector.syscall_filter") as Settings["collector"]["syscallFilter"],

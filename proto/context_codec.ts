@@ -14,36 +14,45 @@ import {
   type StdioKind,
 } from "./process_event.ts";
 import { WireError } from "./wire_error.ts";
-import { overrun, readText, readU53, skipUnknown, writeId, writeText } from "./wire_fields.ts";
+import {
+  overrun,
+  readText,
+  readU53,
+  skipUnknown,
+  writeEnvironment,
+  writeId,
+  writeName,
+  writeText,
+} from "./wire_fields.ts";
 
 // A tag is the field's number times 8 plus its wire type: 0 varint, 1 eight bytes, 2 length and bytes.
 
 /** Writes the fields of a context; whoever calls puts the tag and the length around them. */
 export function writeContext(w: BinaryWriter, c: ProcessContext): void {
-  if (c.cwd !== null) writeText(w, 10, c.cwd);
-  if (c.effectiveUserName !== null) writeText(w, 18, c.effectiveUserName);
-  if (c.groupName !== null) writeText(w, 26, c.groupName);
+  if (c.cwd !== null) writeName(w, 10, c.cwd);
+  if (c.effectiveUserName !== null) writeName(w, 18, c.effectiveUserName);
+  if (c.groupName !== null) writeName(w, 26, c.groupName);
   if (c.savedUserId !== null) w.uint32(32).uint32(c.savedUserId);
   if (c.effectiveGroupId !== null) w.uint32(40).uint32(c.effectiveGroupId);
   if (c.savedGroupId !== null) w.uint32(48).uint32(c.savedGroupId);
   if (c.loginUserId !== null) w.uint32(56).uint32(c.loginUserId);
   if (c.sessionId !== null) w.uint32(64).uint32(c.sessionId);
-  if (c.tty !== null) writeText(w, 74, c.tty);
+  if (c.tty !== null) writeName(w, 74, c.tty);
   writeId(w, 81, c.effectiveCapabilities);
   if (c.userNamespace !== null) w.uint32(88).uint32(c.userNamespace);
   if (c.pidNamespace !== null) w.uint32(96).uint32(c.pidNamespace);
   if (c.mountNamespace !== null) w.uint32(104).uint32(c.mountNamespace);
   if (c.networkNamespace !== null) w.uint32(112).uint32(c.networkNamespace);
-  if (c.cgroupPath !== null) writeText(w, 122, c.cgroupPath);
+  if (c.cgroupPath !== null) writeName(w, 122, c.cgroupPath);
   writeId(w, 129, c.cgroupId);
-  if (c.containerId !== null) writeText(w, 138, c.containerId);
-  if (c.containerRuntime !== null) writeText(w, 146, c.containerRuntime);
-  if (c.podId !== null) writeText(w, 154, c.podId);
-  if (c.interpreterPath !== null) writeText(w, 162, c.interpreterPath);
-  if (c.scriptPath !== null) writeText(w, 170, c.scriptPath);
+  if (c.containerId !== null) writeName(w, 138, c.containerId);
+  if (c.containerRuntime !== null) writeName(w, 146, c.containerRuntime);
+  if (c.podId !== null) writeName(w, 154, c.podId);
+  if (c.interpreterPath !== null) writeName(w, 162, c.interpreterPath);
+  if (c.scriptPath !== null) writeName(w, 170, c.scriptPath);
   if (c.stdinKind !== null) writeText(w, 178, c.stdinKind);
   if (c.stdoutKind !== null) writeText(w, 186, c.stdoutKind);
-  if (c.environment !== null) writeText(w, 194, c.environment);
+  if (c.environment !== null) writeEnvironment(w, 194, c.environment);
 }
 
 /** Reads the fields of a context up to `end`. */

@@ -30,6 +30,8 @@ import {
   writeArgv,
   writeDouble,
   writeId,
+  writeLine,
+  writeName,
   writeText,
   writeU53,
 } from "./wire_fields.ts";
@@ -81,12 +83,12 @@ function writeEvent(w: BinaryWriter, e: ProcessEvent): void {
   if (e.parentExecId !== null) writeText(w, 34, e.parentExecId);
   w.uint32(40).uint32(e.pid);
   if (e.ppid !== null) w.uint32(48).uint32(e.ppid);
-  writeText(w, 58, e.name);
-  if (e.executablePath !== null) writeText(w, 66, e.executablePath);
+  writeName(w, 58, e.name);
+  if (e.executablePath !== null) writeName(w, 66, e.executablePath);
   if (e.argv !== null) writeArgv(w, 74, e.argv);
   if (e.argvLength !== null) w.uint32(80).uint32(e.argvLength);
   if (e.userId !== null) w.uint32(88).uint32(e.userId);
-  if (e.userName !== null) writeText(w, 98, e.userName);
+  if (e.userName !== null) writeName(w, 98, e.userName);
   if (e.effectiveUserId !== null) w.uint32(104).uint32(e.effectiveUserId);
   if (e.startTime !== null) writeU53(w, 113, e.startTime);
   writeText(w, 122, e.source);
@@ -98,15 +100,15 @@ function writeEvent(w: BinaryWriter, e: ProcessEvent): void {
   if (e.exitSignal !== null) w.uint32(192).uint32(e.exitSignal);
   if (e.cpuTimeMs !== null) writeDouble(w, 201, e.cpuTimeMs);
   writeId(w, 209, e.memoryUsage);
-  if (e.executableHash !== null) writeText(w, 218, e.executableHash);
-  if (e.hashAlgorithm !== null) writeText(w, 226, e.hashAlgorithm);
-  if (e.fuzzyHash !== null) writeText(w, 234, e.fuzzyHash);
+  if (e.executableHash !== null) writeName(w, 218, e.executableHash);
+  if (e.hashAlgorithm !== null) writeName(w, 226, e.hashAlgorithm);
+  if (e.fuzzyHash !== null) writeName(w, 234, e.fuzzyHash);
   if (e.fileExists !== null) w.uint32(240).bool(e.fileExists);
   if (e.onDiskMismatch !== null) w.uint32(248).bool(e.onDiskMismatch);
   if (e.accessible !== null) w.uint32(256).bool(e.accessible);
-  if (e.parentName !== null) writeText(w, 266, e.parentName);
-  if (e.parentExecutablePath !== null) writeText(w, 274, e.parentExecutablePath);
-  if (e.parentCommandLine !== null) writeText(w, 282, e.parentCommandLine);
+  if (e.parentName !== null) writeName(w, 266, e.parentName);
+  if (e.parentExecutablePath !== null) writeName(w, 274, e.parentExecutablePath);
+  if (e.parentCommandLine !== null) writeLine(w, 282, e.parentCommandLine);
   if (e.executableKind !== null) writeText(w, 290, e.executableKind);
   if (e.context !== null) {
     w.uint32(298).fork();
@@ -116,7 +118,7 @@ function writeEvent(w: BinaryWriter, e: ProcessEvent): void {
   writeId(w, 313, e.inode);
   if (e.device !== null) w.uint32(320).uint32(e.device);
   for (const field of e.modifiedFields) writeText(w, 354, field);
-  if (e.reason !== null) writeText(w, 362, e.reason);
+  if (e.reason !== null) writeName(w, 362, e.reason);
   if (e.severity !== null) w.uint32(368).uint32(SEVERITIES.indexOf(e.severity));
 }
 

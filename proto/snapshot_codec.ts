@@ -22,6 +22,7 @@ import {
   writeArgv,
   writeDouble,
   writeId,
+  writeName,
   writeText,
   writeU53,
 } from "./wire_fields.ts";
@@ -90,12 +91,12 @@ function writeState(w: BinaryWriter, p: ProcessState): void {
   if (p.parentExecId !== null) writeText(w, 18, p.parentExecId);
   w.uint32(24).uint32(p.pid);
   if (p.ppid !== null) w.uint32(32).uint32(p.ppid);
-  writeText(w, 42, p.name);
-  if (p.executablePath !== null) writeText(w, 50, p.executablePath);
+  writeName(w, 42, p.name);
+  if (p.executablePath !== null) writeName(w, 50, p.executablePath);
   if (p.argv !== null) writeArgv(w, 58, p.argv);
   if (p.argvLength !== null) w.uint32(64).uint32(p.argvLength);
   if (p.userId !== null) w.uint32(72).uint32(p.userId);
-  if (p.userName !== null) writeText(w, 82, p.userName);
+  if (p.userName !== null) writeName(w, 82, p.userName);
   if (p.effectiveUserId !== null) w.uint32(88).uint32(p.effectiveUserId);
   if (p.startTime !== null) writeU53(w, 97, p.startTime);
   if (p.cpuTimeMs !== null) writeDouble(w, 105, p.cpuTimeMs);
@@ -114,7 +115,7 @@ function writeState(w: BinaryWriter, p: ProcessState): void {
 }
 
 function readState(r: BinaryReader, end: number): ProcessState {
-  const p = blankState();
+  const p = blankProcessState();
   while (r.pos < end) {
     const tag = r.uint32();
     switch (tag) {
@@ -190,7 +191,8 @@ function readState(r: BinaryReader, end: number): ProcessState {
   return p;
 }
 
-function blankState(): ProcessState {
+/** A process with nothing known. */
+export function blankProcessState(): ProcessState {
   return {
     execId: "",
     parentExecId: null,

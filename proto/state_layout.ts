@@ -14,9 +14,14 @@ export interface StateLayout {
   readonly run: string;
   readonly brokerSocket: string;
   readonly token: string;
+  /** Secrets of the installation that outlive a boot, unlike the token. */
+  readonly keys: string;
+  readonly redactionKey: string;
   readonly requests: string;
   readonly collector: string;
   readonly collectorStatus: string;
+  /** The last known process table. */
+  readonly knownTable: string;
   readonly agent: string;
   readonly store: string;
   readonly agentStatus: string;
@@ -33,9 +38,12 @@ export function stateLayout(state: string): StateLayout {
     run,
     brokerSocket: `${run}/broker.sock`,
     token: `${run}/collector.token`,
+    keys: `${state}/keys`,
+    redactionKey: `${state}/keys/redaction.key`,
     requests: `${run}/requests`,
     collector: `${state}/collector`,
     collectorStatus: `${state}/collector/status.pb`,
+    knownTable: `${state}/collector/known.pb`,
     agent: `${state}/agent`,
     store: `${state}/agent/events.db`,
     agentStatus: `${state}/agent/status.pb`,

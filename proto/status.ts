@@ -13,6 +13,9 @@ export const STATUS_INTERVAL_MS = 1_000;
 /** Age at which a reader calls a status stale. */
 export const STALE_AFTER_MS = 3_000;
 
+/** What a collector says of redaction when all is as it should be. */
+export const REDACTION_ON = "on";
+
 /** What both daemons say. Times are Unix milliseconds, memory bytes, CPU milliseconds. */
 export interface TierStatus {
   readonly bootId: string;
@@ -47,12 +50,22 @@ export interface SourceStatus {
   readonly unknownColumns: readonly string[];
 }
 
+/** Whether a second source proves that the first one misses nothing. */
+export interface CompletenessStatus {
+  /** `proven`: both saw the same in the last hour; `differs`; `unproven`: there is nothing to compare, or not always. */
+  readonly state: string;
+  readonly detail: string;
+}
+
 export interface CollectorStatus extends TierStatus {
   readonly collectorId: string;
   readonly epoch: string;
   readonly sources: readonly SourceStatus[];
   /** Whether every thread gave up its privileges, in words. */
   readonly confinement: string;
+  /** Whether secrets are masked: {@linkcode REDACTION_ON}, or in words what is not as it should be. */
+  readonly redaction: string;
+  readonly completeness: CompletenessStatus;
   readonly connected: boolean;
   readonly lastSequence: number;
   readonly acknowledgedSequence: number;

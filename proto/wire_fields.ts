@@ -9,6 +9,12 @@ import { WireError } from "./wire_error.ts";
 
 /** Longest text of one field, in UTF-16 code units. */
 export const MAX_TEXT_LENGTH = 65_536;
+/** Longest name or path that is sent whole, in UTF-16 code units: PATH_MAX bytes are no more. */
+export const MAX_NAME_LENGTH = 4_096;
+/** Stands at the end of a text that was cut. */
+const CUT = "…";
+/** Stands for an environment that is too long: a JSON object that is cut would be none. */
+const CUT_ENVIRONMENT = '{"=cut":true}';
 /** Highest sequence number: an event id is the stream's number times 2^40 plus the sequence. */
 export const MAX_SEQUENCE = 2 ** 40 - 1;
 
@@ -20,6 +26,25 @@ const MAX_HIGH_HALF = 0x1fffff;
 export function writeText(writer: BinaryWriter, tag: number, text: string): void {
   if (text.length > MAX_TEXT_LENGTH) throw tooLong(tag, text.length);
   writer.uint32(tag).string(text);
+}
+
+// Whoever starts a process chooses most of its texts. Where the collector's own bounds should fail, one that is too long
+// is cut and marked: an event that cannot be sent would take the stream with it.
+
+export function writeName(writer: BinaryWriter, tag: number, text: string): void {
+  writer.uint32(tag).string(cut(text, MAX_NAME_LENGTH));
+}
+
+export function writeLine(writer: BinaryWriter, tag: number, text: string): void {
+  writer.uint32(tag).string(cut(text, MAX_TEXT_LENGTH));
+}
+
+export function writeEnvironment(writer: BinaryWriter, tag: number, json: string): void {
+  writer.uint32(tag).string(json.length > MAX_TEXT_LENGTH ? CUT_ENVIRONMENT : json);
+}
+
+function cut(text: string, limit: number): string {
+  return text.length > limit ? text.slice(0, limit - CUT.length) + CUT : text;
 }
 
 export function readText(reader: BinaryReader, tag: number): string {

@@ -1,8 +1,9 @@
 /**
  * Opens, checks and closes the database file of the store.
  *
- * The directory is the agent's own and trusted; the file may still be damaged, foreign or of another version, and then
- * nothing in it is touched and {@linkcode StoreError} says what to do. Readers of another OS user may read the directory
+ * The directory is the agent's own and trusted; the file may still be damaged, foreign or of a later version, and then
+ * nothing in it is touched and {@linkcode StoreError} says what to do. One of an earlier version is brought up to date
+ * (`upgrade.ts`). Readers of another OS user may read the directory
  * but not write it, and SQLite lets them read a WAL database only while `-wal` and `-shm` exist: so both are made at
  * open and stay behind at close.
  *
@@ -13,6 +14,7 @@ import { DatabaseSync } from "node:sqlite";
 import { SCHEMA_VERSION } from "../../proto/catalog.ts";
 import { share } from "../share.ts";
 import { APPLICATION_ID, BEFORE_SCHEMA, SCHEMA, SCHEMA_MARKS } from "./schema.ts";
+import { canUpgrade, hasShape, upgrade } from "./upgrade.ts";
 
 /** The store cannot be opened or did not take a batch; the text ends in what to do. */
 export class StoreError extends Error {
@@ -28,20 +30,27 @@ const CHECK_WHOLE_BYTES = 32 << 20;
 const CACHE_KIB = 16_384;
 
 /**
- * Opens the database at `path`, and makes it when the file does not exist or is empty.
+ * Opens the database at `path`, and makes it when the file does not exist or is empty. `upgraded` is told the schema
+ * version that an older one had.
  *
  * @throws StoreError
  */
-export function openDatabase(path: string): DatabaseSync {
+export function openDatabase(path: string, upgraded: (version: number) => void = () => {}): DatabaseSync {
   const isNew = createFile(path);
   let db: DatabaseSync | undefined;
   try {
     db = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
     if (isNew) db.exec(BEFORE_SCHEMA);
-    else checkMarks(db, path);
+    const version = isNew ? SCHEMA_VERSION : checkMarks(db, path);
     configure(db);
     if (isNew) createSchema(db);
-    else checkContent(db, path);
+    else {
+      const opened = db;
+      if (version === SCHEMA_VERSION) checkShape(db, path);
+      else upgrade(db, version, () => checkShape(opened, path));
+      checkContent(db, path);
+      if (version !== SCHEMA_VERSION) upgraded(version);
+    }
     // Makes -wal and -shm where a reader that may not make them already looks for them.
     db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
     for (const suffix of ["", "-wal", "-shm"]) share(path + suffix, FILE_MODE);
@@ -154,8 +163,8 @@ function exists(path: string): boolean {
   }
 }
 
-/** Before anything is written: is this ours, and of a version that we know? */
-function checkMarks(db: DatabaseSync, path: string): void {
+/** Before anything is written: is this ours, and of a version that we know? Gives the version. */
+function checkMarks(db: DatabaseSync, path: string): number {
   const applicationId = pragma(db, "application_id");
   if (applicationId !== APPLICATION_ID) {
     throw new StoreError(
@@ -163,12 +172,11 @@ function checkMarks(db: DatabaseSync, path: string): void {
     );
   }
   const version = pragma(db, "user_version");
-  if (version !== SCHEMA_VERSION) {
-    throw new StoreError(
-      `The store ${path} has schema version ${version}, and this agent knows ${SCHEMA_VERSION}; ` +
-        `run the agent that made it, or ${moveAway(path)}`,
-    );
-  }
+  if (version === SCHEMA_VERSION || canUpgrade(version)) return version as number;
+  throw new StoreError(
+    `The store ${path} has schema version ${version}, and this agent knows ${SCHEMA_VERSION}; ` +
+      `run the agent that made it, or ${moveAway(path)}`,
+  );
 }
 
 function configure(db: DatabaseSync): void {
@@ -191,14 +199,13 @@ function createSchema(db: DatabaseSync): void {
   db.exec("COMMIT");
 }
 
-function checkContent(db: DatabaseSync, path: string): void {
-  const stored = new Set(
-    [...db.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL").iterate()].map((row) => row["sql"] as string),
-  );
-  const missing = SCHEMA.find((statement) => !stored.has(statement));
-  if (missing !== undefined || stored.size !== SCHEMA.length) {
+function checkShape(db: DatabaseSync, path: string): void {
+  if (!hasShape(db)) {
     throw new StoreError(`The store ${path} does not have the tables of its version; ${moveAway(path)}`);
   }
+}
+
+function checkContent(db: DatabaseSync, path: string): void {
   const pages = pragma(db, "page_count") as number, pageBytes = pragma(db, "page_size") as number;
   if (pages * pageBytes <= CHECK_WHOLE_BYTES) {
     const verdict = pragma(db, "quick_check(1)");

@@ -33,12 +33,38 @@ const COLUMNS = tableNamed("processes").columns.map((column) => column.name);
 const PLACE = columnPlaces("processes");
 const EVENT_PLACE = columnPlaces("process_events");
 
-/** What an execution replaces as a whole: the new image has none of the old one's, also where it is unknown. */
-const IMAGE = new Set(["exec_id", "name", "executable_path", "command_line", "argv", "argv_length"]);
+/**
+ * What holds for one value of another column only: with another execution, user or control group it is replaced, also
+ * where the new one is unknown. Everything else, and these while that column is the same, goes by the last that was
+ * known: a stop has no circumstances, and no rung of the source ladder knows all.
+ */
+const HOLDS_FOR: ReadonlyMap<string, string> = new Map([
+  ...[
+    "name",
+    "executable_path",
+    "command_line",
+    "argv",
+    "argv_length",
+    "executable_kind",
+    "interpreter_path",
+    "script_path",
+    "environment",
+  ].map((name) => [name, "exec_id"] as const),
+  ["user_name", "user_id"],
+  ["effective_user_name", "effective_user_id"],
+  ["group_name", "group_id"],
+  ...["container_id", "container_runtime", "pod_id"].map((name) => [name, "cgroup_path"] as const),
+]);
 /** What every event says anew. */
 const ALWAYS = new Set(["status", "end_time", "collection_time", "collector_id"]);
 
 const PROCESS_ID = PLACE.get("process_id")!;
+const EXEC_ID = PLACE.get("exec_id")!;
+/** What an end alone tells, beside the status. */
+const END_COLUMNS = [
+  ...["end_time", "exit_code", "exit_signal", "cpu_time_ms", "memory_usage", "collection_time", "collector_id"],
+];
+const END_PLACES = END_COLUMNS.map((name) => PLACE.get(name)!);
 const END_TIME = PLACE.get("end_time")!;
 const STATUS = PLACE.get("status")!;
 const KERNEL_THREAD = PLACE.get("kernel_thread")!;
@@ -48,10 +74,12 @@ const EVENT_TYPE = EVENT_PLACE.get("event_type")!;
 const EVENT_EXEC_ID = EVENT_PLACE.get("exec_id")!;
 /** For each column of `processes` the place of its namesake in an event's row, -1 where there is none. */
 const FROM_EVENT = COLUMNS.map((name) => EVENT_PLACE.get(name) ?? -1);
+/** Places of what holds for another column only, each with the place of that one. */
+const HELD = [...HOLDS_FOR].map(([name, by]) => [PLACE.get(name)!, PLACE.get(by)!] as const);
 
 export class ProcessTable {
-  readonly #begin: StatementSync;
   readonly #update: StatementSync;
+  readonly #end: StatementSync;
   readonly #snapshot: StatementSync;
   readonly #lose: StatementSync;
   readonly #readProgress: StatementSync;
@@ -61,14 +89,12 @@ export class ProcessTable {
 
   constructor(db: DatabaseSync) {
     const better = "processes.end_time IS NULL OR processes.status = 'lost'";
-    this.#begin = db.prepare(upsert((name) => IMAGE.has(name), `${better} OR excluded.end_time IS NOT NULL`));
-    this.#update = db.prepare(upsert(() => false, `${better} OR excluded.end_time IS NOT NULL`));
-    this.#snapshot = db.prepare(
-      upsert(
-        (name) => IMAGE.has(name),
-        `(${better}) AND excluded.collection_time >= processes.collection_time`,
-      ),
-    );
+    this.#update = db.prepare(upsert(`${better} OR excluded.end_time IS NOT NULL`));
+    // What most ends need: all else of that execution is known already.
+    this.#end = db.prepare(`
+      UPDATE processes SET status = 'ended', ${END_COLUMNS.map((name) => `${name} = coalesce(?, ${name})`).join(", ")}
+      WHERE process_id = ? AND exec_id = ? AND (${better})`);
+    this.#snapshot = db.prepare(upsert(`(${better}) AND excluded.collection_time >= processes.collection_time`));
     // Alive in the store, not in the table: its end was missed. What was reported after the table was read is newer.
     this.#lose = db.prepare(`
       UPDATE processes SET status = 'lost', end_time = max($time, coalesce(start_time, $time))
@@ -82,20 +108,24 @@ export class ProcessTable {
 
   /** Takes over what rows of `process_events` say, in order: one write for each process. */
   applyEvents(rows: readonly SqlValue[][]): void {
-    const merged = new Map<SqlValue, { row: SqlValue[]; begins: boolean }>();
+    const merged = new Map<SqlValue, SqlValue[]>(), ends = new Set<SqlValue[]>();
     for (const event of rows) {
-      const row = processRowOfEvent(event), begins = event[EVENT_TYPE] === "start";
-      const earlier = merged.get(row[PROCESS_ID]!);
-      if (earlier === undefined) merged.set(row[PROCESS_ID]!, { row, begins });
-      else if (earlier.row[END_TIME] !== null && begins) continue; // an end is the last word
-      else {
-        for (let i = 0; i < row.length; i++) {
-          if (row[i] !== null || (begins && IMAGE.has(COLUMNS[i]!))) earlier.row[i] = row[i]!;
-        }
-        earlier.begins ||= begins;
-      }
+      const row = processRowOfEvent(event), earlier = merged.get(row[PROCESS_ID]!);
+      if (earlier === undefined) {
+        merged.set(row[PROCESS_ID]!, row);
+        if (event[EVENT_TYPE] === "stop") ends.add(row);
+      } else if (earlier[END_TIME] !== null && event[EVENT_TYPE] === "start") continue; // an end is the last word
+      else mergeInto(earlier, row);
     }
-    for (const { row, begins } of merged.values()) (begins ? this.#begin : this.#update).run(...row);
+    for (const row of merged.values()) {
+      if (!ends.has(row) || !this.#endKnown(row)) this.#update.run(...row);
+    }
+  }
+
+  /** Ends a process whose execution is known; false when it is not. */
+  #endKnown(row: readonly SqlValue[]): boolean {
+    const values = END_PLACES.map((place) => row[place]!);
+    return this.#end.run(...values, row[PROCESS_ID]!, row[EXEC_ID]!).changes !== 0;
   }
 
   /** Takes over one part of a snapshot, and with the last one marks what was not in it as lost. */
@@ -127,13 +157,23 @@ function processRowOfEvent(event: readonly SqlValue[]): SqlValue[] {
   return row;
 }
 
-/** An insert that, where the process is known, keeps what the new row does not say except for `replaced` columns. */
-function upsert(replaced: (column: string) => boolean, where: string): string {
-  const set = COLUMNS.filter((name) => name !== "process_id").map((name) =>
-    ALWAYS.has(name) || replaced(name)
-      ? `${name} = excluded.${name}`
-      : `${name} = coalesce(excluded.${name}, processes.${name})`
-  );
+/** What {@linkcode upsert} does in SQL. */
+function mergeInto(earlier: SqlValue[], row: readonly SqlValue[]): void {
+  for (const [place, by] of HELD) {
+    if (row[by] !== null && row[by] !== earlier[by]) earlier[place] = row[place]!;
+  }
+  for (let i = 0; i < row.length; i++) if (row[i] !== null) earlier[i] = row[i]!;
+}
+
+/** An insert that, where the process is known, keeps what the new row does not say, as far as it still holds. */
+function upsert(where: string): string {
+  const set = COLUMNS.filter((name) => name !== "process_id").map((name) => {
+    if (ALWAYS.has(name)) return `${name} = excluded.${name}`;
+    const known = `coalesce(excluded.${name}, processes.${name})`, by = HOLDS_FOR.get(name);
+    if (by === undefined) return `${name} = ${known}`;
+    const holds = `excluded.${by} IS NULL OR excluded.${by} IS processes.${by}`;
+    return `${name} = CASE WHEN ${holds} THEN ${known} ELSE excluded.${name} END`;
+  });
   return `INSERT INTO processes (${COLUMNS.join(", ")}) VALUES (${COLUMNS.map(() => "?").join(", ")})
     ON CONFLICT (process_id) DO UPDATE SET ${set.join(", ")} WHERE ${where}`;
 }

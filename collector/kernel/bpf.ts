@@ -22,7 +22,7 @@ const COMMAND = {
 };
 
 export const MAP_TYPE = { array: 2, perCpuArray: 6, ringBuffer: 27 };
-export const PROGRAM_TYPE = { rawTracepoint: 17, tracing: 26 };
+export const PROGRAM_TYPE = { tracepoint: 5, rawTracepoint: 17, tracing: 26 };
 /** `enum bpf_attach_type`. */
 export const ATTACH_ITERATOR = 28;
 /** The map's memory can be mapped, so that it can be read after every capability is gone. */
@@ -36,9 +36,11 @@ export const HELPER = {
   currentPidTgid: 14,
   currentUidGid: 15,
   currentComm: 16,
+  currentTask: 35,
   currentCgroupId: 80,
   probeReadUser: 112,
   probeReadKernel: 113,
+  probeReadUserString: 114,
   probeReadKernelString: 115,
   bootTimeNs: 125,
   sequenceWrite: 127,

@@ -58,6 +58,7 @@ export class BpfAssembler {
   subtract = (target: Register, source: Register): this => this.#emit(0x17 | REGISTER, target, source);
   orConstant = (target: Register, value: number): this => this.#emit(0x47, target, 0, 0, value);
   andConstant = (target: Register, value: number): this => this.#emit(0x57, target, 0, 0, value);
+  multiplyConstant = (target: Register, value: number): this => this.#emit(0x27, target, 0, 0, value);
   shiftRight = (target: Register, bits: number): this => this.#emit(0x77, target, 0, 0, bits);
 
   /** `target = *(source + offset)`, zero-extended. */

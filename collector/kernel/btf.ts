@@ -16,12 +16,15 @@ const HEADER_BYTES = 24;
 export const MAX_BTF_BYTES = 64 << 20;
 /** Typedefs and qualifiers in a row; and anonymous structures inside each other. The kernel has fewer than ten. */
 const MAX_CHAIN = 32;
+/** Members that are looked at for one path: structures inside each other may have the same one inside them many times. */
+const MAX_LOOKS = 20_000;
 
 const KIND = {
   pointer: 2,
   array: 3,
   struct: 4,
   union: 5,
+  enum: 6,
   typedef: 8,
   volatile: 9,
   const: 10,
@@ -95,6 +98,8 @@ export class Btf {
   readonly #starts: number[] = [-1];
   #strings: Uint8Array;
   readonly #found = new Map<string, number | null>();
+  /** Members looked at since the search for a path began. */
+  #looks = 0;
 
   /** `bytes` are given up to this object, which frees them. @throws {BtfError} */
   constructor(bytes: Uint8Array<ArrayBuffer>) {
@@ -151,6 +156,15 @@ export class Btf {
     return this.#search(name, [KIND.function]);
   }
 
+  /** The number behind a name of an enumeration, or null. */
+  enumValue(name: string, value: string): number | null {
+    const type = this.#search(name, [KIND.enum]);
+    if (type === null) return null;
+    const first = this.#start(type) + 3, count = this.#memberCount(type), words = this.#words;
+    for (let at = first; at < first + 2 * count; at += 2) if (this.#isNamed(words[at]!, value)) return words[at + 1]!;
+    return null;
+  }
+
   /** How many arguments a raw tracepoint passes. @throws {BtfError} */
   tracepointArguments(name: string): number {
     const pointer = this.#resolve(this.#find(`btf_trace_${name}`, [KIND.typedef]));
@@ -158,7 +172,9 @@ export class Btf {
     const prototype = this.#resolve(this.#words[this.#start(pointer) + 2]!);
     if (this.#kind(prototype) !== KIND.prototype) throw new BtfError(`btf_trace_${name} is not a function`);
     // The first parameter is the tracepoint's own.
-    return this.#memberCount(prototype) - 1;
+    const count = this.#memberCount(prototype) - 1;
+    if (count < 0) throw new BtfError(`btf_trace_${name} takes nothing`);
+    return count;
   }
 
   /** Frees the bytes at once: they are megabytes, and an idle process collects no garbage. Ends this object's use. */
@@ -188,6 +204,7 @@ export class Btf {
     const found = this.#search(struct!, [KIND.struct, KIND.union]);
     if (found === null) return null;
     let place: Member = { offset: 0, type: found };
+    this.#looks = 0;
     for (const name of names) {
       const member = this.#member(this.#resolve(place.type), name, 0);
       if (member === null) return null;
@@ -204,11 +221,14 @@ export class Btf {
     const hasBitFields = words[at + 1]! >>> 31 === 1;
     for (let index = 0; index < count; index++) {
       const member = at + 3 + index * 3;
+      if (++this.#looks > MAX_LOOKS) throw new BtfError("Structures of BTF hold each other too often");
       const memberName = words[member]!, type = words[member + 1]!;
       const bits = hasBitFields ? words[member + 2]! & 0xff_ffff : words[member + 2]!;
       if (memberName === 0) {
         const inner = this.#member(this.#resolve(type), name, depth + 1);
-        if (inner !== null) return { offset: bits / 8 + inner.offset, type: inner.type };
+        if (inner === null) continue;
+        if (bits % 8 !== 0) throw new BtfError(`${name} lies in a structure that starts within a byte`);
+        return { offset: bits / 8 + inner.offset, type: inner.type };
       } else if (this.#isNamed(memberName, name)) {
         if (bits % 8 !== 0) throw new BtfError(`${name} is a bit field`);
         return { offset: bits / 8, type };

@@ -17,11 +17,14 @@ export interface Clock {
   bootTimeNs(): number;
   /** Unix milliseconds of the moment of boot, with fractions: what is to be added to a time since boot. */
   bootOffsetMs(): number;
+  /** Nanoseconds since boot in which the host slept. Read late it is too small, never too large. */
+  sleptNs(): number;
 }
 
 export const kernelClock: Clock = {
   bootTimeNs,
   bootOffsetMs: () => Number(read(CLOCK_REALTIME) - read(CLOCK_BOOTTIME)) / 1e6,
+  sleptNs,
 };
 
 /** Nanoseconds to add to a `CLOCK_MONOTONIC` time to have it since boot: the time that the host slept. */

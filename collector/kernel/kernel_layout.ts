@@ -7,6 +7,7 @@
  * @module
  */
 import type { Btf } from "./btf.ts";
+import { type ContextLayout, NO_CONTEXT, readContextLayout } from "./context_layout.ts";
 
 /** Offsets in bytes. A chain of names is a path through structures that lie inside each other. */
 export interface KernelLayout {
@@ -31,6 +32,7 @@ export interface KernelLayout {
     readonly live: number;
     readonly flags: number;
     readonly groupExitCode: number;
+    readonly threads: number;
     /** Runtime of threads that are gone. */
     readonly runtimeOfDead: number;
   };
@@ -65,6 +67,7 @@ export interface KernelLayout {
    * threads that end at once can both find zero: the receiver then sees the second exit of a process that is gone.
    */
   readonly exitSaysGroupDead: boolean;
+  readonly context: ContextLayout;
 }
 
 /** Indices of the resident counters in `rss_stat`: file, anonymous, shared (`include/linux/mm_types_task.h`). */
@@ -95,6 +98,7 @@ export function readKernelLayout(btf: Btf): KernelLayout {
       live: at("signal_struct.live"),
       flags: at("signal_struct.flags"),
       groupExitCode: at("signal_struct.group_exit_code"),
+      threads: at("signal_struct.nr_threads"),
       runtimeOfDead: at("signal_struct.sum_sched_runtime"),
     },
     cred: { uid: at("cred.uid"), gid: at("cred.gid"), euid: at("cred.euid") },
@@ -122,7 +126,13 @@ export function readKernelLayout(btf: Btf): KernelLayout {
     },
     iteratorSequence: at("bpf_iter_meta.seq"),
     exitSaysGroupDead: btf.tracepointArguments("sched_process_exit") > 1,
+    context: readContextLayout(btf),
   };
+}
+
+/** The same for programs that leave the circumstances of processes out. */
+export function withoutContext(layout: KernelLayout): KernelLayout {
+  return { ...layout, context: NO_CONTEXT };
 }
 
 /** Since Linux 6.2 an array of per-CPU counters, before a structure with an array of words. */

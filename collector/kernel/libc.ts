@@ -23,15 +23,24 @@ export const LIBC_PATHS: readonly string[] = Deno.build.arch === "aarch64"
 const SYMBOLS = {
   open: { parameters: ["buffer", "i32", "i32"], result: "i32" },
   openat: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32" },
+  /** On a thread of the pool; the path stands in memory of a {@linkcode NativeArena}. `errno` cannot be had from it. */
+  openatAsync: { name: "openat", parameters: ["i32", "usize", "i32", "i32"], result: "i32", nonblocking: true },
   close: { parameters: ["i32"], result: "i32" },
   read: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   /** On a thread of the pool, into memory of a {@linkcode NativeArena}; `errno` cannot be had from it. */
   readAsync: { name: "read", parameters: ["i32", "usize", "usize"], result: "i32", nonblocking: true },
+  /** Streams of the C library read on until as much is there as was asked for. They are integers here. */
+  fdopen: { parameters: ["i32", "buffer"], result: "usize" },
+  freadAsync: { name: "fread", parameters: ["usize", "usize", "usize", "usize"], result: "u32", nonblocking: true },
+  ferror: { parameters: ["usize"], result: "i32" },
+  fclose: { parameters: ["usize"], result: "i32" },
   pread: { parameters: ["i32", "buffer", "u32", "i64"], result: "i32" },
   write: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
   readlinkat: { parameters: ["i32", "buffer", "buffer", "u32"], result: "i32" },
   getdents64: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  /** Null in C libraries of before 2019 (glibc 2.28, musl 1.2.5). */
+  statx: { parameters: ["i32", "buffer", "i32", "u32", "buffer"], result: "i32", optional: true },
 
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },

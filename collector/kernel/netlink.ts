@@ -91,6 +91,33 @@ export function parseConnectorEvent(view: DataView, at: number, length: number, 
   }
 }
 
+/** Takes what messages say without an object for each. All of threads; see {@linkcode ConnectorEvent}. */
+export interface ConnectorVisitor {
+  fork(time: number, pid: number, tgid: number): void;
+  exec(time: number, tgid: number): void;
+  exit(time: number, pid: number, tgid: number): void;
+}
+
+/** As {@linkcode parseConnectorEvent}, for a visitor. */
+export function visitConnectorEvent(
+  view: DataView,
+  at: number,
+  length: number,
+  slept: number,
+  visitor: ConnectorVisitor,
+): void {
+  if (length < DATA + 8 || view.getUint32(at, true) > length) return;
+  if (view.getUint32(at + 16, true) !== CN_IDX_PROC || view.getUint32(at + 20, true) !== CN_VAL_PROC) return;
+  const time = view.getUint32(at + TIMESTAMP, true) + view.getUint32(at + TIMESTAMP + 4, true) * 0x1_0000_0000 + slept;
+  const data = at + DATA, pid = view.getUint32(data, true), tgid = view.getUint32(data + 4, true);
+  const what = view.getUint32(at + EVENT, true);
+  if (what === PROC_EVENT_EXEC) visitor.exec(time, tgid);
+  else if (what === PROC_EVENT_EXIT) visitor.exit(time, pid, tgid);
+  else if (what === PROC_EVENT_FORK && length >= DATA + 16) {
+    visitor.fork(time, view.getUint32(data + 8, true), view.getUint32(data + 12, true));
+  }
+}
+
 export interface Reading {
   readonly messages: number;
   /** Times that the kernel said that it had lost messages. */
@@ -135,12 +162,43 @@ export class ProcessConnector {
     }
   }
 
-  /** Hands the events that wait to `receive`, oldest first. */
-  read(receive: (event: ConnectorEvent) => void): Reading {
-    if (this.#closed) return { messages: 0, overruns: 0 };
+  /** Hands the events that wait to `receive`, oldest first, or so many of them that `limit` is reached. */
+  read(receive: (event: ConnectorEvent) => void, limit: number = MAX_MESSAGES): Reading {
     const slept = sleptNs();
+    return this.#take(limit, (at, length) => {
+      const event = parseConnectorEvent(this.#slotView, at, length, slept);
+      if (event !== null) receive(event);
+    });
+  }
+
+  /** As {@linkcode read}, cheaper where there are many. */
+  visit(visitor: ConnectorVisitor, limit: number = MAX_MESSAGES): Reading {
+    const slept = sleptNs();
+    return this.#take(limit, (at, length) => visitConnectorEvent(this.#slotView, at, length, slept, visitor));
+  }
+
+  /** Whether messages wait. */
+  get pending(): boolean {
+    return !this.#closed && libc.poll(this.#pollRequest, 1, 0) !== 0;
+  }
+
+  /** Resolves when messages wait, or `timeoutMs` has passed. */
+  async wait(timeoutMs: number): Promise<void> {
+    if (this.#closed || this.pending) return;
+    await libc.pollAsync(this.#pollRequest, 1, timeoutMs);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    libc.close(this.#fd);
+    this.#arena.release();
+  }
+
+  /** Hands the place and the length of each message of the kernel's to `each`. */
+  #take(limit: number, each: (at: number, length: number) => void): Reading {
     let messages = 0, overruns = 0;
-    while (messages < MAX_MESSAGES) {
+    while (!this.#closed && messages < limit) {
       const count = libc.recvmmsg(this.#fd, this.#headersAt, BATCH, MSG_DONTWAIT, 0n);
       if (count < 0) {
         const number = errno();
@@ -155,34 +213,15 @@ export class ProcessConnector {
       copyFrom(this.#slotsAt, this.#slots);
       messages += count;
       for (let i = 0; i < count; i++) {
-        const event = this.#message(i, slept);
-        if (event !== null) receive(event);
+        const header = i * MMSGHDR_BYTES;
+        const isWhole = (this.#headerView.getInt32(header + 48, true) & MSG_TRUNC) === 0;
+        const sender = this.#nameView.getUint32(i * 16 + 4, true);
+        if (!isWhole || sender !== 0) continue;
+        each(i * SLOT_BYTES, Math.min(this.#headerView.getUint32(header + 56, true), SLOT_BYTES));
       }
       if (count < BATCH) break;
     }
     return { messages, overruns };
-  }
-
-  /** Resolves when messages wait, or `timeoutMs` has passed. */
-  async wait(timeoutMs: number): Promise<void> {
-    if (this.#closed || libc.poll(this.#pollRequest, 1, 0) !== 0) return;
-    await libc.pollAsync(this.#pollRequest, 1, timeoutMs);
-  }
-
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    libc.close(this.#fd);
-    this.#arena.release();
-  }
-
-  #message(index: number, slept: number): ConnectorEvent | null {
-    const header = index * MMSGHDR_BYTES;
-    const isWhole = (this.#headerView.getInt32(header + 48, true) & MSG_TRUNC) === 0;
-    const sender = this.#nameView.getUint32(index * 16 + 4, true);
-    if (!isWhole || sender !== 0) return null;
-    const length = Math.min(this.#headerView.getUint32(header + 56, true), SLOT_BYTES);
-    return parseConnectorEvent(this.#slotView, index * SLOT_BYTES, length, slept);
   }
 
   /** Writes the headers for `recvmmsg`: each names one slot and the place for one sender. */

@@ -10,37 +10,44 @@
  * @module
  */
 import { MAX_ARGV_BYTES } from "../../proto/process_event.ts";
-import { BpfAssembler, R0, R1, R10, R2, R3, R4, R6, R7, R8, R9, type Register } from "./bpf_assembler.ts";
+import { BpfAssembler, R0, R1, R10, R2, R3, R4, R6, R7, R8, R9 } from "./bpf_assembler.ts";
 import { HELPER } from "./bpf.ts";
 import type { KernelLayout } from "./kernel_layout.ts";
+import { appendContext, appendEnvironment, copyPid } from "./context_programs.ts";
+import { appendPath, DENTRY, MOUNT } from "./path_programs.ts";
+import { BY_PROBES, read, readThrough } from "./probes.ts";
 import {
   ARGV_UNREAD,
   counterOffset,
+  ENVIRONMENT_UNREAD,
   EXEC,
+  EXEC_TEXT_LIMIT,
   EXIT,
   FORK,
+  MAX_INTERPRETER_BYTES,
   MAX_PATH_BYTES,
+  MODE_KNOWN,
   NAME_BYTES,
   PATH_CUT,
+  PATH_LIMIT,
   RECORD_KINDS,
   type RecordKind,
+  SCRIPT_UNREAD,
+  SETS_USER_ID,
   UNLINKED,
 } from "./process_records.ts";
 
-/** Directories and mounts between a file and the root that are walked; a path with more is marked as cut. */
-export const MAX_PATH_LEVELS = 256;
-/** The longest name of a file (NAME_MAX) and its NUL. */
-const COMPONENT_BYTES = 256;
 /** `signal_struct.flags`: the whole group ends with `group_exit_code` (`include/linux/sched/signal.h`). */
 const SIGNAL_GROUP_EXIT = 4;
 
-/** Descriptors of the maps that the programs use. */
+/** What the programs are built with: descriptors of their maps, and whether environments are wanted. */
 export interface ProgramMaps {
   readonly ring: number;
   /** One element of {@linkcode COUNTER_BYTES}. */
   readonly counters: number;
   /** One element per processor of `MAX_EXEC_BYTES`: more than fits on the stack of 512 bytes. */
   readonly scratch: number;
+  readonly environment: boolean;
 }
 
 export interface ProcessProgram {
@@ -59,7 +66,7 @@ export const PROCESS_PROGRAMS: readonly ProcessProgram[] = [
 function execProgram(layout: KernelLayout, maps: ProgramMaps): Uint8Array<ArrayBuffer> {
   const { task, cred } = layout;
   const KEY = -8, POINTER = -16;
-  const a = new BpfAssembler().move(R6, R1).load(8, R8, R6, 0);
+  const a = new BpfAssembler().move(R6, R1).load(8, R8, R6, 0).load(8, R6, R6, 16).store(8, R10, BINPRM, R6);
   count(a, maps, "exec", "seen");
   a.storeConstant(4, R10, KEY, 0).loadMap(R1, maps.scratch).move(R2, R10).addConstant(R2, KEY).call(HELPER.mapLookup);
   a.jumpIf(R0, "eq", 0, "lost").move(R9, R0);
@@ -68,7 +75,6 @@ function execProgram(layout: KernelLayout, maps: ProgramMaps): Uint8Array<ArrayB
   a.call(HELPER.currentPidTgid).shiftRight(R0, 32).store(4, R9, EXEC.pid, R0);
   a.call(HELPER.bootTimeNs).store(8, R9, EXEC.time, R0);
   a.call(HELPER.currentUidGid).store(8, R9, EXEC.userId, R0); // the group stands in the upper half
-  a.call(HELPER.currentCgroupId).store(8, R9, EXEC.cgroupId, R0);
   a.move(R1, R9).addConstant(R1, EXEC.name).moveConstant(R2, NAME_BYTES).call(HELPER.currentComm);
   read(a, R9, EXEC.startTime, 8, R8, task.startBoottime);
   read(a, R10, POINTER, 8, R8, task.realParent);
@@ -76,68 +82,70 @@ function execProgram(layout: KernelLayout, maps: ProgramMaps): Uint8Array<ArrayB
   read(a, R10, POINTER, 8, R8, task.cred);
   readThrough(a, R9, EXEC.effectiveUserId, 4, POINTER, cred.euid);
 
-  appendPath(a, layout);
-  appendArguments(a, layout);
+  appendContext(a, layout, EXEC, BY_PROBES);
+  appendExecutable(a, layout);
+  appendScript(a, layout);
+  appendArguments(a, layout, maps.environment);
 
-  a.move(R2, R9).move(R3, R7);
+  a.move(R2, R9).move(R3, R7).addConstant(R3, EXEC.bytes);
   submit(a, maps, "exec");
   return a.assemble();
 }
+/** `S_ISUID` (`include/uapi/linux/stat.h`). */
+const SET_USER_ID = 0o4000;
+/** The slot of the stack that keeps the address of the `struct linux_binprm`. */
+const BINPRM = -72;
 
-/**
- * Walks from the executable's name to the root over directories and mounts, as the kernel's `prepend_path()` does, and
- * appends the name of each. Leaves the path's length in R7 and uses R6 up.
- */
-function appendPath(a: BpfAssembler, layout: KernelLayout): void {
-  const { file, inode, dentry, mount } = layout;
-  const POINTER = -16, DENTRY = -24, MOUNT = -32, MOUNT_ROOT = -40, NEXT = -48;
-  a.load(8, R7, R6, 16);
-  read(a, R10, POINTER, 8, R7, layout.binprmFile);
+function appendExecutable(a: BpfAssembler, layout: KernelLayout): void {
+  const { file, inode, dentry } = layout;
+  const POINTER = -16, MODE = -24, NEXT = -48;
+  readThrough(a, R10, POINTER, 8, BINPRM, layout.binprmFile);
   readThrough(a, R10, NEXT, 8, POINTER, file.inode);
   readThrough(a, R9, EXEC.inode, 8, NEXT, inode.number);
+  if (layout.context.executable !== null) {
+    readThrough(a, R10, MODE, 2, NEXT, layout.context.executable.mode);
+    flag(a, MODE_KNOWN);
+    a.load(2, R1, R10, MODE).andConstant(R1, SET_USER_ID).jumpIf(R1, "eq", 0, "user kept");
+    flag(a, SETS_USER_ID);
+    a.label("user kept");
+  }
   readThrough(a, R10, NEXT, 8, NEXT, inode.superBlock);
   readThrough(a, R9, EXEC.device, 4, NEXT, layout.superBlockDevice);
 
   readThrough(a, R10, MOUNT, 8, POINTER, file.pathMount);
-  a.load(8, R1, R10, MOUNT).addConstant(R1, -mount.vfsmount).store(8, R10, MOUNT, R1);
-  readThrough(a, R10, MOUNT_ROOT, 8, MOUNT, mount.root);
   readThrough(a, R10, DENTRY, 8, POINTER, file.pathDentry);
   // Unlinked files and memfds are in no directory's hash.
   readThrough(a, R10, NEXT, 8, DENTRY, dentry.hashLink);
   a.load(8, R1, R10, NEXT).jumpIf(R1, "ne", 0, "linked");
   flag(a, UNLINKED);
   a.label("linked");
-
-  a.moveConstant(R7, 0).moveConstant(R6, 0);
-  a.label("level").load(8, R1, R10, DENTRY).load(8, R2, R10, MOUNT_ROOT).jumpIfRegisters(R1, "eq", R2, "mount root");
-
-  a.jumpIf(R7, "gt", MAX_PATH_BYTES - COMPONENT_BYTES, "path cut");
-  readThrough(a, R10, NEXT, 8, DENTRY, dentry.parent);
-  readThrough(a, R10, POINTER, 8, DENTRY, dentry.name);
-  a.move(R1, R9).addConstant(R1, EXEC.bytes).add(R1, R7).moveConstant(R2, COMPONENT_BYTES);
-  a.load(8, R3, R10, POINTER).call(HELPER.probeReadKernelString).jumpIf(R0, "sle", 0, "path cut").add(R7, R0);
-  // Changes nothing, but lets the verifier forget a least length, so that it sees all ways to a level as one state
-  // (a million steps else, and refused).
-  a.andConstant(R7, 2 * MAX_PATH_BYTES - 1);
-  // Its own parent, and not the root of its mount: a memfd, or a directory that was cut off. The path ends here.
-  a.load(8, R1, R10, NEXT).load(8, R2, R10, DENTRY).jumpIfRegisters(R1, "eq", R2, "path done");
-  a.store(8, R10, DENTRY, R1).jump("next level");
-
-  a.label("mount root");
-  readThrough(a, R10, NEXT, 8, MOUNT, mount.parent);
-  a.load(8, R1, R10, NEXT).load(8, R2, R10, MOUNT).jumpIfRegisters(R1, "eq", R2, "path done");
-  readThrough(a, R10, DENTRY, 8, MOUNT, mount.mountpoint);
-  a.load(8, R1, R10, NEXT).store(8, R10, MOUNT, R1);
-  readThrough(a, R10, MOUNT_ROOT, 8, MOUNT, mount.root);
-
-  a.label("next level").addConstant(R6, 1).jumpIf(R6, "lt", MAX_PATH_LEVELS, "level");
-  a.label("path cut");
-  flag(a, PATH_CUT);
-  a.label("path done").store(4, R9, EXEC.pathBytes, R7);
+  appendPath(a, layout, { name: "path", texts: EXEC.bytes, limit: PATH_LIMIT, cut: () => flag(a, PATH_CUT) });
+  a.store(4, R9, EXEC.pathEnd, R7);
 }
 
-/** Appends the arguments to the path; leaves the record's length in R7. */
-function appendArguments(a: BpfAssembler, { task, mm }: KernelLayout): void {
+/** Appends the file that was asked for and its interpreter, where another was started than was asked for. */
+function appendScript(a: BpfAssembler, { context: { script } }: KernelLayout): void {
+  const FILE_NAME = -16, INTERPRETER = -48;
+  const append = (slot: number, most: number): void => {
+    a.move(R1, R9).addConstant(R1, EXEC.bytes).add(R1, R7).moveConstant(R2, most).load(8, R3, R10, slot);
+    a.call(HELPER.probeReadKernelString).jumpIf(R0, "sle", 0, "script unread").jumpIf(R0, "sge", most, "script unread");
+    a.add(R7, R0);
+  };
+  a.store(4, R9, EXEC.scriptEnd, R7).store(4, R9, EXEC.interpreterEnd, R7);
+  if (script === null) return;
+  readThrough(a, R10, FILE_NAME, 8, BINPRM, script.fileName);
+  readThrough(a, R10, INTERPRETER, 8, BINPRM, script.interpreter);
+  a.load(8, R1, R10, FILE_NAME).load(8, R2, R10, INTERPRETER).jumpIfRegisters(R1, "eq", R2, "script done");
+  append(FILE_NAME, MAX_PATH_BYTES);
+  a.store(4, R9, EXEC.scriptEnd, R7);
+  append(INTERPRETER, MAX_INTERPRETER_BYTES);
+  a.store(4, R9, EXEC.interpreterEnd, R7).jump("script done").label("script unread");
+  flag(a, SCRIPT_UNREAD);
+  a.store(4, R9, EXEC.scriptEnd, R7).store(4, R9, EXEC.interpreterEnd, R7).label("script done");
+}
+
+/** Appends the arguments and, if wanted, the environment. */
+function appendArguments(a: BpfAssembler, { task, mm, context }: KernelLayout, withEnvironment: boolean): void {
   const POINTER = -16, START = -24, END = -32, KEPT = -40;
   read(a, R10, POINTER, 8, R8, task.mm);
   readThrough(a, R10, START, 8, POINTER, mm.argStart);
@@ -145,31 +153,38 @@ function appendArguments(a: BpfAssembler, { task, mm }: KernelLayout): void {
   a.load(8, R2, R10, END).load(8, R3, R10, START).subtract(R2, R3).store(8, R9, EXEC.argvLength, R2);
   a.jumpIf(R2, "le", MAX_ARGV_BYTES, "argv fits").moveConstant(R2, MAX_ARGV_BYTES).label("argv fits");
   a.store(8, R10, KEPT, R2).move(R1, R9).addConstant(R1, EXEC.bytes).add(R1, R7).call(HELPER.probeReadUser);
-  a.load(8, R7, R10, KEPT).jumpIf(R0, "eq", 0, "argv read");
+  a.load(8, R2, R10, KEPT).jumpIf(R0, "eq", 0, "argv read");
   flag(a, ARGV_UNREAD);
-  a.moveConstant(R7, 0);
+  a.moveConstant(R2, 0);
   // Bounded again: older verifiers forget what they knew of a number that was stored.
-  a.label("argv read").jumpIf(R7, "le", MAX_ARGV_BYTES, "argv bounded").moveConstant(R7, 0).label("argv bounded");
-  a.store(4, R9, EXEC.argvBytes, R7).load(4, R1, R9, EXEC.pathBytes);
-  a.jumpIf(R1, "le", MAX_PATH_BYTES, "path bounded").moveConstant(R1, 0).label("path bounded");
-  a.add(R7, R1).addConstant(R7, EXEC.bytes);
+  a.label("argv read").jumpIf(R2, "le", MAX_ARGV_BYTES, "argv bounded").moveConstant(R2, 0).label("argv bounded");
+  a.add(R7, R2).store(4, R9, EXEC.argvEnd, R7).storeConstant(8, R9, EXEC.environmentLength, 0);
+
+  if (withEnvironment && context.environment !== null) {
+    appendEnvironment(a, context.environment, { ...EXEC, limit: EXEC_TEXT_LIMIT }, false, "environment unread");
+    a.jump("environment done").label("environment unread");
+    flag(a, ENVIRONMENT_UNREAD);
+    a.label("environment done");
+  }
+  a.store(4, R9, EXEC.environmentEnd, R7);
 }
 
 /** Arguments: parent, child. Threads are skipped. */
-function forkProgram({ task }: KernelLayout, maps: ProgramMaps): Uint8Array<ArrayBuffer> {
-  const RECORD = -FORK.bytes, POINTER = RECORD - 8, PID = RECORD - 16, TGID = RECORD - 12;
+function forkProgram({ task, context: { pid } }: KernelLayout, maps: ProgramMaps): Uint8Array<ArrayBuffer> {
+  const RECORD = -96, POINTER = -16, PID = -24, TGID = -20; // the slots above -48 are used by parts
   const a = new BpfAssembler().load(8, R8, R1, 8);
   read(a, R10, PID, 4, R8, task.pid);
   read(a, R10, TGID, 4, R8, task.tgid);
   a.load(4, R7, R10, TGID).load(4, R1, R10, PID).jumpIfRegisters(R7, "ne", R1, "out");
   count(a, maps, "fork", "seen");
 
-  a.storeConstant(4, R10, RECORD + FORK.kind, RECORD_KINDS.indexOf("fork"));
-  a.storeConstant(4, R10, RECORD + FORK.padding, 0).store(4, R10, RECORD + FORK.pid, R7);
+  a.storeConstant(4, R10, RECORD + FORK.kind, RECORD_KINDS.indexOf("fork")).store(4, R10, RECORD + FORK.pid, R7);
+  a.storeConstant(4, R10, RECORD + FORK.namespacePid, 0).storeConstant(8, R10, RECORD + FORK.pidNamespace, 0);
   a.call(HELPER.bootTimeNs).store(8, R10, RECORD + FORK.time, R0);
   read(a, R10, RECORD + FORK.startTime, 8, R8, task.startBoottime);
   read(a, R10, POINTER, 8, R8, task.realParent);
   readThrough(a, R10, RECORD + FORK.ppid, 4, POINTER, task.tgid);
+  if (pid !== null) copyPid(a, pid, R10, RECORD + FORK.namespacePid, RECORD + FORK.pidNamespace);
 
   a.move(R2, R10).addConstant(R2, RECORD).moveConstant(R3, FORK.bytes);
   submit(a, maps, "fork");
@@ -233,18 +248,6 @@ export function skipUnlessGroupDead(
   read(a, R10, slot, 8, R8, task.signal);
   readThrough(a, R10, slot, 4, slot, signal.live);
   a.load(4, R1, R10, slot).jumpIf(R1, "ne", 0, "out");
-}
-
-/** Copies `bytes` of kernel memory at `source + offset` to `base + at`; zeros when they cannot be read. */
-function read(a: BpfAssembler, base: Register, at: number, bytes: number, source: Register, offset: number): void {
-  if (source !== R3) a.move(R3, source);
-  a.addConstant(R3, offset).move(R1, base).addConstant(R1, at).moveConstant(R2, bytes).call(HELPER.probeReadKernel);
-}
-
-/** The same, from where the pointer in a slot of the stack points. */
-function readThrough(a: BpfAssembler, base: Register, at: number, bytes: number, slot: number, offset: number): void {
-  a.load(8, R3, R10, slot);
-  read(a, base, at, bytes, R3, offset);
 }
 
 function flag(a: BpfAssembler, bit: number): void {

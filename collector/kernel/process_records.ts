@@ -7,8 +7,10 @@
  *
  * @module
  */
-import { MAX_ARGV_BYTES } from "../../proto/process_event.ts";
-import type { ExecRecord, ExitRecord, ForkRecord } from "../sources/source.ts";
+import type { ExecRecord, ExitRecord, ForkRecord, RawContext } from "../sources/source.ts";
+import { CONTEXT, ContextDecoder, CWD_CUT, DELETED, GROUP_CUT, joinComponents, TTY_LIMIT } from "./context_records.ts";
+import type { EnvironmentFilter } from "./environment.ts";
+import { readU64 } from "./little_endian.ts";
 import { decodeName, TextCache } from "./text_cache.ts";
 
 export const RECORD_KINDS = ["exec", "fork", "exit"] as const;
@@ -16,9 +18,12 @@ export type RecordKind = (typeof RECORD_KINDS)[number];
 
 /** What every record starts with; `kind` is the index in {@linkcode RECORD_KINDS}. */
 const COMMON = { kind: 0, pid: 4, time: 8, startTime: 16 };
-export const FORK = { ...COMMON, ppid: 24, padding: 28, bytes: 32 };
+export const FORK = { ...COMMON, ppid: 24, namespacePid: 28, pidNamespace: 32, padding: 36, bytes: 40 };
 export const EXIT = { ...COMMON, status: 24, padding: 28, cpuTime: 32, bytes: 40 };
-/** Followed by the path, then the arguments. */
+/**
+ * Followed by the texts: those of the context (`context_records.ts`), the path, the script and its interpreter, the
+ * arguments, the environment. Ends are counted from where they begin.
+ */
 export const EXEC = {
   ...COMMON,
   userId: 24,
@@ -26,22 +31,36 @@ export const EXEC = {
   effectiveUserId: 32,
   ppid: 36,
   inode: 40,
-  cgroupId: 48,
-  device: 56,
-  flags: 60,
-  name: 64,
-  pathBytes: 80,
-  argvBytes: 84,
-  argvLength: 88,
-  bytes: 96,
+  device: 48,
+  flags: 52,
+  name: 56,
+  namespacePid: 72,
+  pathEnd: 76,
+  scriptEnd: 80,
+  interpreterEnd: 84,
+  argvEnd: 88,
+  environmentEnd: 92,
+  argvLength: 96,
+  environmentLength: 104,
+  context: 112,
+  bytes: 112 + CONTEXT.bytes,
 };
 /** Bits of `EXEC.flags`. */
-export const PATH_CUT = 1, UNLINKED = 2, ARGV_UNREAD = 4;
+export const PATH_CUT = 1, UNLINKED = 2, ARGV_UNREAD = 4, SCRIPT_UNREAD = 8, ENVIRONMENT_UNREAD = 16;
+export const MODE_KNOWN = 32, SETS_USER_ID = 64;
+const UNREAD = PATH_CUT | ARGV_UNREAD | SCRIPT_UNREAD | ENVIRONMENT_UNREAD;
 
 export const NAME_BYTES = 16;
 /** The kernel's own paths end here too (PATH_MAX). */
 export const MAX_PATH_BYTES = 4096;
-export const MAX_EXEC_BYTES = EXEC.bytes + MAX_PATH_BYTES + MAX_ARGV_BYTES;
+/** Longer than the first line of a script that the kernel reads (BINPRM_BUF_SIZE). */
+export const MAX_INTERPRETER_BYTES = 256;
+/** Bytes of texts after each of them. The environment takes what the others leave. */
+export const PATH_LIMIT = TTY_LIMIT + MAX_PATH_BYTES;
+export const SCRIPT_LIMIT = PATH_LIMIT + MAX_PATH_BYTES;
+/** What the kernel lets an element of a map per processor have (PCPU_MIN_UNIT_SIZE). */
+export const MAX_EXEC_BYTES = 32_768;
+export const EXEC_TEXT_LIMIT = MAX_EXEC_BYTES - EXEC.bytes;
 
 /** Per kind of record, how many there were and how many found no room in the ring. */
 export const COUNTER_BYTES = 16 * RECORD_KINDS.length;
@@ -53,9 +72,16 @@ export type ProcessRecord = ExecRecord | ForkRecord | ExitRecord;
 
 export class RecordDecoder {
   readonly #names = new TextCache(decodeName);
-  readonly #paths = new TextCache(joinComponents);
+  readonly #paths = new TextCache((bytes) => joinComponents(bytes, 0, bytes.length));
   readonly #received = { exec: 0, fork: 0, exit: 0 };
+  readonly #contexts = new ContextDecoder();
+  readonly #environment: EnvironmentFilter | null;
   #damaged = 0;
+
+  /** `environment`: null when records hold none. */
+  constructor(environment: EnvironmentFilter | null = null) {
+    this.#environment = environment;
+  }
 
   get received(): Readonly<Record<RecordKind, number>> {
     return { ...this.#received };
@@ -78,14 +104,34 @@ export class RecordDecoder {
 
   #exec(bytes: Uint8Array, view: DataView, at: number, length: number): ExecRecord | null {
     const flags = view.getUint32(at + EXEC.flags, true);
-    const argvStart = at + EXEC.bytes + view.getUint32(at + EXEC.pathBytes, true);
-    const argvEnd = argvStart + view.getUint32(at + EXEC.argvBytes, true);
-    if (argvEnd > at + length) {
+    const texts = at + EXEC.bytes, end = at + length;
+    const pathStart = texts + view.getUint32(at + EXEC.context + CONTEXT.ttyEnd, true);
+    const pathEnd = texts + view.getUint32(at + EXEC.pathEnd, true);
+    const scriptEnd = texts + view.getUint32(at + EXEC.scriptEnd, true);
+    const argvStart = texts + view.getUint32(at + EXEC.interpreterEnd, true);
+    const argvEnd = texts + view.getUint32(at + EXEC.argvEnd, true);
+    const environmentEnd = texts + view.getUint32(at + EXEC.environmentEnd, true);
+    const isOrdered = pathStart <= pathEnd && pathEnd <= scriptEnd && scriptEnd <= argvStart && argvStart <= argvEnd &&
+      argvEnd <= environmentEnd && environmentEnd <= end;
+    const shared = isOrdered ? this.#contexts.decode(bytes, view, at + EXEC.context, end) : null;
+    if (shared === null) {
       this.#damaged++;
       return null;
     }
-    if ((flags & (PATH_CUT | ARGV_UNREAD)) !== 0) this.#damaged++;
+    const contextFlags = view.getUint32(at + EXEC.context + CONTEXT.flags, true);
+    const pathIsCut = (flags & PATH_CUT) !== 0 || pathEnd - pathStart > MAX_PATH_BYTES;
+    if (pathIsCut || (flags & UNREAD) !== 0 || (contextFlags & (CWD_CUT | GROUP_CUT)) !== 0) this.#damaged++;
     this.#received.exec++;
+
+    const isScript = pathEnd !== scriptEnd && (flags & SCRIPT_UNREAD) === 0;
+    const filter = (flags & ENVIRONMENT_UNREAD) === 0 ? this.#environment : null;
+    const context: RawContext = !isScript && filter === null ? shared : {
+      ...shared,
+      scriptPath: isScript ? scriptPath(this.#string(bytes, pathEnd, scriptEnd), shared.cwd) : null,
+      interpreterPath: isScript ? this.#string(bytes, scriptEnd, argvStart) : null,
+      environment: filter === null ? null : filter.select(bytes, argvEnd, environmentEnd),
+      environmentCut: filter !== null && readU64(view, at + EXEC.environmentLength) > environmentEnd - argvEnd,
+    };
     return {
       kind: "exec",
       time: readU64(view, at + EXEC.time),
@@ -96,13 +142,14 @@ export class RecordDecoder {
       groupId: view.getUint32(at + EXEC.groupId, true),
       effectiveUserId: view.getUint32(at + EXEC.effectiveUserId, true),
       name: this.#name(bytes, at + EXEC.name),
-      executablePath: this.#path(bytes, at + EXEC.bytes, argvStart, flags),
+      executablePath: pathIsCut ? null : this.#path(bytes, pathStart, pathEnd, flags),
       argv: (flags & ARGV_UNREAD) === 0 ? bytes.slice(argvStart, argvEnd) : null,
       argvLength: exactOrNull(readU64(view, at + EXEC.argvLength)),
       inode: exactOrNull(readU64(view, at + EXEC.inode)),
       device: view.getUint32(at + EXEC.device, true),
-      namespacePid: null,
-      context: null,
+      ...((flags & MODE_KNOWN) === 0 ? {} : { setsUserId: (flags & SETS_USER_ID) !== 0 }),
+      namespacePid: numberOrNull(view.getUint32(at + EXEC.namespacePid, true)),
+      context,
     };
   }
 
@@ -114,8 +161,8 @@ export class RecordDecoder {
       pid: view.getUint32(at + FORK.pid, true),
       ppid: view.getUint32(at + FORK.ppid, true),
       startTime: readU64(view, at + FORK.startTime),
-      namespacePid: null,
-      pidNamespace: null,
+      namespacePid: numberOrNull(view.getUint32(at + FORK.namespacePid, true)),
+      pidNamespace: numberOrNull(view.getUint32(at + FORK.pidNamespace, true)),
     };
   }
 
@@ -139,21 +186,27 @@ export class RecordDecoder {
 
   /** A path that was not walked to its root is no path: null, like the kernel's own ENAMETOOLONG. */
   #path(bytes: Uint8Array, start: number, end: number, flags: number): string | null {
-    if ((flags & PATH_CUT) !== 0 || start === end) return null;
+    if (start === end) return null;
     const path = this.#paths.text(bytes, start, end);
     // As the kernel's d_path() and so /proc/PID/exe say it.
-    return (flags & UNLINKED) === 0 ? path : `${path} (deleted)`;
+    return (flags & UNLINKED) === 0 ? path : path + DELETED;
+  }
+
+  /** Without its NUL. */
+  #string(bytes: Uint8Array, start: number, end: number): string {
+    return this.#names.text(bytes, start, end - 1);
   }
 }
 
-/** The walk goes from the file up to the root, each component ended by NUL. */
-function joinComponents(bytes: Uint8Array): string {
-  return "/" + decodeName(bytes.subarray(0, -1)).split("\0").reverse().join("/");
+/** A script as it was named to `execve`, made absolute. In a directory that is gone there is nothing to name it by. */
+function scriptPath(name: string, cwd: string | null): string {
+  if (name.startsWith("/") || cwd === null || cwd.endsWith(DELETED)) return name;
+  return `${cwd === "/" ? "" : cwd}/${name.replace(/^(?:\.\/+)+/, "")}`;
 }
 
-/** A 64-bit number as a double: exact below 2^53, which nanoseconds since boot pass after 104 days by single units. */
-export function readU64(view: DataView, at: number): number {
-  return view.getUint32(at, true) + view.getUint32(at + 4, true) * 0x1_0000_0000;
+/** Neither a pid nor an inode of a namespace is zero. */
+function numberOrNull(value: number): number | null {
+  return value === 0 ? null : value;
 }
 
 function exactOrNull(value: number): number | null {

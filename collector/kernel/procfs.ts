@@ -1,90 +1,138 @@
 /**
- * `/proc`, read through libc: Deno refuses it to every program without `--allow-all`.
+ * Processes and the host in `/proc`, read through libc: Deno refuses it to every program without `--allow-all`.
  *
- * Buffers are kept and paths built byte by byte, as a process table is read in thousands of small calls. What cannot be
- * read (another user's executable, a process that has just ended) is `null`; a process that ended while it was read is
- * left out.
+ * What cannot be read (another user's executable, a process that has just ended) is `null`; a process that ended while
+ * it was read is left out.
  *
- * Nobody can hold the reader up with arguments on a file system of his own: the kernel reads them from anonymous memory
- * only (`FOLL_ANON`, Linux 4.17).
+ * Arguments are memory of the process, and whoever reads them can be made to wait for ever: the kernel reads anonymous
+ * pages only (`FOLL_ANON`, Linux 4.17), so for no file system, but behind a thread of the process that changes its
+ * address space while another waits for one. So they are read here only where {@linkcode Extent} asks for it; watchers
+ * use `ProcfsReader`.
  *
  * @module
  */
-import { MAX_ARGV_BYTES } from "../../proto/process_event.ts";
 import { TICK_NS } from "../../proto/identity.ts";
+import { MAX_ARGV_BYTES } from "../../proto/process_event.ts";
 import type { TableEntry } from "../sources/source.ts";
-import { decodeName, TextCache } from "./text_cache.ts";
 import { AT_FDCWD, checked, cString, libc, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "./libc.ts";
+import {
+  LINK_REFUSED,
+  linkText,
+  listNumbers,
+  listProcesses,
+  openProcFile,
+  PROC_READ_BYTES,
+  procBytes,
+  putPid,
+  readProcFile,
+  readProcLink,
+} from "./proc_files.ts";
+import { type Draft, lacksStreams, readContext, withoutStreams } from "./procfs_context.ts";
+import { parseProcMount, parseStatus, parseThreadCount, type ProcMount } from "./procfs_context_parse.ts";
 import {
   parseCredentials,
   parseForkCount,
   parseIds,
   parseStat,
+  type Stat,
   stateName,
   type ThreadCredentials,
 } from "./procfs_parse.ts";
+import { decodeName, TextCache } from "./text_cache.ts";
 
-/** `PF_KTHREAD` of linux/sched.h. */
-const KERNEL_THREAD_FLAG = 0x0020_0000;
-/** Longest path that is read from a link. */
-const MAX_LINK_BYTES = 4096;
-/** Longest that is read at once; arguments are mostly shorter. */
-const READ_BYTES = 1 << 16;
+/** `PF_KTHREAD` and `PF_EXITING` of linux/sched.h. */
+const KERNEL_THREAD_FLAG = 0x0020_0000, EXITING_FLAG = 0x4;
 /** Arguments are read this far to know their length; beyond it the length is not known. */
-const MAX_COUNTED_BYTES = 4 << 20;
+export const MAX_COUNTED_BYTES = 4 << 20;
 
-const state = {
-  root: -1,
-  path: new Uint8Array(64),
-  bytes: new Uint8Array(READ_BYTES),
-  directory: new Uint8Array(1 << 16),
-  ids: new Float64Array(4),
-  pageBytes: 0,
-};
-const STAT = cString("/stat"), STATUS = cString("/status"), CMDLINE = cString("/cmdline"), EXE = cString("/exe");
+const STAT = cString("/stat"), STATUS = cString("/status"), EXE = cString("/exe"), CMDLINE = cString("/cmdline");
+const state = { ids: new Float64Array(4), pageBytes: 0 };
 const decoder = new TextDecoder();
-const names = new TextCache(decodeName), paths = new TextCache(decodeName);
+const names = new TextCache(decodeName);
+
+/** What of a process is read beside its `stat`, `status` and `exe`. */
+export interface Extent {
+  /** Its arguments, on this thread: only for who may wait for ever. */
+  readonly argv: boolean;
+  /** Its circumstances, without the environment. */
+  readonly context: boolean;
+}
+/** `stat`, `status`, `exe` and `cmdline`. */
+export const PLAIN: Extent = { argv: true, context: false };
+/** All that no process can hold back. */
+export const SAFE: Extent = { argv: false, context: true };
+
+/** The whole process table. Processes that end meanwhile are not in it. */
+export function readProcessTable(extent: Extent = PLAIN): TableEntry[] {
+  const table: TableEntry[] = [];
+  for (const pid of listProcesses()) {
+    const entry = readProcess(pid, extent);
+    if (entry !== null) table.push(entry);
+  }
+  return table;
+}
 
 /**
- * The whole process table. Processes that end meanwhile are not in it.
+ * One process, `null` when it is gone.
  *
- * With `known`, an earlier table, a process that began before `settledBefore` (nanoseconds since boot) and has kept its
- * name is not read whole again: its program, arguments and ids are those of the earlier table.
+ * Of a `known` one that began before `settledBefore` (nanoseconds since boot) and has kept its name only what moves is
+ * read: the rest is as it was.
  */
-export function readProcessTable(known?: ReadonlyMap<number, TableEntry>, settledBefore = 0): TableEntry[] {
-  const table: TableEntry[] = [];
-  const root = openRoot();
-  checked(Number(libc.lseek(root, 0n, 0)), "lseek");
-  const view = new DataView(state.directory.buffer);
-  for (;;) {
-    const count = checked(libc.getdents64(root, state.directory, state.directory.length), "getdents64");
-    if (count === 0) return table;
-    // struct linux_dirent64: inode, offset, u16 length, u8 type, name
-    for (let at = 0; at < count; at += view.getUint16(at + 16, true)) {
-      let digits = 0, pid = 0;
-      for (let byte = state.directory[at + 19]!; byte >= 48 && byte <= 57; byte = state.directory[at + 19 + digits]!) {
-        state.path[digits++] = byte;
-        pid = pid * 10 + byte - 48;
-      }
-      if (digits === 0) continue;
-      const entry = readEntry(pid, digits, known?.get(pid), settledBefore);
-      if (entry !== null) table.push(entry);
-    }
-  }
-}
-
-/** One process, `null` when it is gone. */
-export function readProcess(pid: number): TableEntry | null {
-  return readEntry(pid, putPid(pid));
-}
-
-/** Whether a process runs; `null` when it is gone. */
-export function readRunState(pid: number): RunState | null {
-  const count = readFile(putPid(pid), STAT);
-  const stat = count <= 0 ? null : parseStat(state.bytes, count);
+export function readProcess(
+  pid: number,
+  extent: Extent = PLAIN,
+  known: TableEntry | null = null,
+  settledBefore: number = 0,
+): Draft<TableEntry> | null {
+  const digits = putPid(pid), stat = readStat(digits);
   if (stat === null) return null;
-  const name = stateName(stat.state);
-  return { startTicks: stat.startTicks, threads: stat.threads, isEnded: name === "zombie" || name === "dead" };
+  const name = names.text(procBytes, stat.nameFrom, stat.nameTo);
+  const startTime = stat.startTicks * TICK_NS, kernelThread = (stat.flags & KERNEL_THREAD_FLAG) !== 0;
+  const now = {
+    ppid: stat.ppid,
+    cpuTime: (stat.userTicks + stat.systemTicks) * TICK_NS,
+    memoryUsage: stat.residentPages * pageBytes(),
+    status: stateName(stat.state),
+    threads: stat.threads,
+  };
+  if (known !== null && startTime < settledBefore && known.startTime === startTime && known.name === name) {
+    return { ...known, ...now };
+  }
+  const exe = kernelThread ? 0 : readProcLink(digits, EXE);
+  const entry: Draft<TableEntry> = {
+    pid,
+    ...now,
+    startTime,
+    name,
+    executablePath: linkText(exe),
+    argv: null,
+    argvLength: null,
+    userId: null,
+    groupId: null,
+    effectiveUserId: null,
+    namespacePid: null,
+    context: null,
+    kernelThread,
+  };
+  const count = readProcFile(digits, STATUS);
+  if (extent.context) {
+    const status = parseStatus(procBytes, Math.max(0, count));
+    entry.userId = status.userId;
+    entry.effectiveUserId = status.effectiveUserId;
+    entry.groupId = status.groupId;
+    entry.namespacePid = status.namespacePid;
+    const context = readContext(digits, stat, status, exe !== LINK_REFUSED);
+    if (lacksStreams(context) && isEnding(digits)) withoutStreams(context);
+    entry.context = context;
+  } else if (count > 0 && parseIds(procBytes, count, state.ids)) {
+    [entry.userId, entry.effectiveUserId, entry.groupId] = [state.ids[0]!, state.ids[1]!, state.ids[2]!];
+  }
+  if (extent.argv && !kernelThread) {
+    const command = readCommand(digits);
+    entry.argv = command?.argv ?? null;
+    entry.argvLength = command?.length ?? null;
+  }
+  return entry;
 }
 
 export interface RunState {
@@ -95,9 +143,31 @@ export interface RunState {
   readonly isEnded: boolean;
 }
 
-/** Arguments of a process as they are now; `null` when they cannot be read. A kernel thread or zombie has none. */
+/** Whether a process runs; `null` when it is gone. */
+export function readRunState(pid: number): RunState | null {
+  const stat = readStat(putPid(pid));
+  if (stat === null) return null;
+  return { startTicks: stat.startTicks, threads: stat.threads, isEnded: hasEnded(stat) };
+}
+
+/**
+ * Arguments of a process as they are now; `null` when they cannot be read. A kernel thread or zombie has none. Can wait
+ * for ever.
+ */
 export function readArguments(pid: number): { argv: Uint8Array; length: number | null } | null {
   return readCommand(putPid(pid));
+}
+
+/** How `/proc` is mounted here; `null` when that is not said. */
+export function readProcMount(): ProcMount | null {
+  const bytes = readWholeFile("/proc/self/mountinfo", 4 << 20);
+  return bytes === null ? null : parseProcMount(decoder.decode(bytes));
+}
+
+/** Threads of the whole host, hidden ones too; `null` when the kernel does not say. */
+export function readThreadCount(): number | null {
+  const bytes = readWholeFile("/proc/loadavg", 256);
+  return bytes === null ? null : parseThreadCount(decoder.decode(bytes));
 }
 
 /** Credentials of every thread of this process. */
@@ -106,24 +176,15 @@ export function readThreadCredentials(): ThreadCredentials[] {
     libc.open(cString("/proc/self/task"), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0),
     "open /proc/self/task",
   );
-  const tids: number[] = [];
+  let tids: number[];
   try {
-    const view = new DataView(state.directory.buffer);
-    for (;;) {
-      const count = checked(libc.getdents64(fd, state.directory, state.directory.length), "getdents64");
-      if (count === 0) break;
-      for (let at = 0; at < count; at += view.getUint16(at + 16, true)) {
-        const end = state.directory.indexOf(0, at + 19);
-        const name = decoder.decode(state.directory.subarray(at + 19, end));
-        if (/^\d+$/.test(name)) tids.push(Number(name));
-      }
-    }
+    tids = listNumbers(fd);
   } finally {
     libc.close(fd);
   }
   const threads: ThreadCredentials[] = [];
   for (const tid of tids) {
-    const bytes = readWholeFile(`/proc/self/task/${tid}/status`, READ_BYTES);
+    const bytes = readWholeFile(`/proc/self/task/${tid}/status`, PROC_READ_BYTES);
     if (bytes !== null) threads.push(parseCredentials(tid, decoder.decode(bytes))); // null: that thread has ended
   }
   return threads;
@@ -153,10 +214,10 @@ export function readWholeFile(path: string, limit: number): Uint8Array | null {
     const chunks: Uint8Array[] = [];
     let total = 0;
     while (total < limit) {
-      const count = libc.read(fd, state.bytes, Math.min(state.bytes.length, limit - total));
+      const count = libc.read(fd, procBytes, Math.min(procBytes.length, limit - total));
       if (count < 0) return null;
       if (count === 0) break;
-      chunks.push(state.bytes.slice(0, count));
+      chunks.push(procBytes.slice(0, count));
       total += count;
     }
     if (chunks.length === 1) return chunks[0]!;
@@ -172,93 +233,35 @@ export function readWholeFile(path: string, limit: number): Uint8Array | null {
   }
 }
 
-function readEntry(pid: number, digits: number, known?: TableEntry, settledBefore = 0): TableEntry | null {
-  let count = readFile(digits, STAT);
-  if (count <= 0) return null;
-  const stat = parseStat(state.bytes, count);
-  if (stat === null) return null;
-  const name = names.text(state.bytes, stat.nameFrom, stat.nameTo);
-  const now = {
-    ppid: stat.ppid,
-    cpuTime: (stat.userTicks + stat.systemTicks) * TICK_NS,
-    memoryUsage: stat.residentPages * pageBytes(),
-    status: stateName(stat.state),
-  };
-  const startTime = stat.startTicks * TICK_NS;
-  if (known !== undefined && startTime < settledBefore && known.startTime === startTime && known.name === name) {
-    return { ...known, ...now };
-  }
-  const kernelThread = (stat.flags & KERNEL_THREAD_FLAG) !== 0;
-  count = readFile(digits, STATUS);
-  const ids = count > 0 && parseIds(state.bytes, count, state.ids);
-  const args = kernelThread ? null : readCommand(digits);
-  return {
-    pid,
-    ...now,
-    startTime,
-    name,
-    executablePath: kernelThread ? null : readLink(digits, EXE),
-    argv: args?.argv ?? null,
-    argvLength: args?.length ?? null,
-    userId: ids ? state.ids[0]! : null,
-    groupId: ids ? state.ids[2]! : null,
-    effectiveUserId: ids ? state.ids[1]! : null,
-    threads: stat.threads,
-    namespacePid: null,
-    context: null,
-    kernelThread,
-  };
+function readStat(digits: number): Stat | null {
+  const count = readProcFile(digits, STAT);
+  return count <= 0 ? null : parseStat(procBytes, count);
 }
 
-/** The arguments of the process whose pid stands in `path`, and their true length, `null` past a limit. */
+function hasEnded(stat: Stat): boolean {
+  const name = stateName(stat.state);
+  return name === "zombie" || name === "dead";
+}
+
+/** Whether a process has begun to end: its files are closed then. */
+function isEnding(digits: number): boolean {
+  const stat = readStat(digits);
+  return stat === null || hasEnded(stat) || (stat.flags & EXITING_FLAG) !== 0;
+}
+
+/** The arguments of the process whose pid stands in the path, and their true length, `null` past a limit. */
 function readCommand(digits: number): { argv: Uint8Array; length: number | null } | null {
-  const fd = openFile(digits, CMDLINE);
+  const fd = openProcFile(digits, CMDLINE);
   if (fd < 0) return null;
-  let count = libc.read(fd, state.bytes, state.bytes.length);
-  const argv = count < 0 ? null : state.bytes.slice(0, Math.min(count, MAX_ARGV_BYTES));
+  let count = libc.read(fd, procBytes, procBytes.length);
+  const argv = count < 0 ? null : procBytes.slice(0, Math.min(count, MAX_ARGV_BYTES));
   let length = count;
-  while (count === state.bytes.length && length < MAX_COUNTED_BYTES) {
-    count = libc.read(fd, state.bytes, state.bytes.length);
+  while (count === procBytes.length && length < MAX_COUNTED_BYTES) {
+    count = libc.read(fd, procBytes, procBytes.length);
     length += Math.max(0, count);
   }
   libc.close(fd);
   return argv === null ? null : { argv, length: length < MAX_COUNTED_BYTES ? length : null };
-}
-
-function openRoot(): number {
-  if (state.root < 0) {
-    state.root = checked(libc.open(cString("/proc"), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), "open /proc");
-  }
-  return state.root;
-}
-
-function putPid(pid: number): number {
-  let digits = 1;
-  for (let rest = Math.floor(pid / 10); rest > 0; rest = Math.floor(rest / 10)) digits++;
-  for (let i = digits - 1, rest = pid; i >= 0; i--, rest = Math.floor(rest / 10)) state.path[i] = 48 + rest % 10;
-  return digits;
-}
-
-/** Opens a file of the process whose pid stands in `path`; -1 when it is gone or may not be opened. */
-function openFile(digits: number, suffix: Uint8Array): number {
-  state.path.set(suffix, digits);
-  return libc.openat(openRoot(), state.path, O_RDONLY | O_CLOEXEC, 0);
-}
-
-/** Reads a file of the process whose pid stands in `path` into `bytes`. Bytes read, or -1. */
-function readFile(digits: number, suffix: Uint8Array): number {
-  const fd = openFile(digits, suffix);
-  if (fd < 0) return -1;
-  const count = libc.read(fd, state.bytes, state.bytes.length);
-  libc.close(fd);
-  return count;
-}
-
-/** As the kernel has it: an executable that no directory names any more ends with " (deleted)". */
-function readLink(digits: number, suffix: Uint8Array): string | null {
-  state.path.set(suffix, digits);
-  const count = libc.readlinkat(openRoot(), state.path, state.bytes, MAX_LINK_BYTES);
-  return count <= 0 ? null : paths.text(state.bytes, 0, count);
 }
 
 function pageBytes(): number {

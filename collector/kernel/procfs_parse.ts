@@ -12,6 +12,8 @@ export interface Stat {
   /** The letter of its state. */
   readonly state: number;
   readonly ppid: number;
+  /** Device number of the controlling terminal, 0 for none. */
+  readonly terminal: number;
   readonly flags: number;
   readonly userTicks: number;
   readonly systemTicks: number;
@@ -24,6 +26,9 @@ const OPEN = 40, CLOSE = 41, SPACE = 32, MINUS = 45, ZERO = 48, NINE = 57, NEWLI
 const UPPER_G = 71, UPPER_U = 85, LOWER_D = 100, LOWER_I = 105, COLON = 58;
 /** Fields after the state: resident pages are field 24 of the file, the 21st of these. */
 const STAT_FIELDS = 21;
+const MAX_ID = 0xffff_ffff;
+/** Those that are taken, none of which the kernel has below zero. */
+const WANTED_FIELDS = [0, 5, 10, 11, 16, 18, 20];
 const fields = new Float64Array(STAT_FIELDS);
 
 /** Facts of `/proc/PID/stat`, `null` when the bytes are not such a line. */
@@ -44,15 +49,18 @@ export function parseStat(bytes: Uint8Array, length: number): Stat | null {
     } else if (byte >= ZERO && byte <= NINE) {
       value = value * 10 + byte - ZERO;
       digits++;
-    } else if (byte === MINUS) negative = true;
+    } else if (byte === MINUS && digits === 0 && !negative) negative = true;
     else return null;
   }
-  if (count < STAT_FIELDS) return null;
+  if (count < STAT_FIELDS || !WANTED_FIELDS.every((field) => fields[field]! >= 0 && fields[field]! < Infinity)) {
+    return null;
+  }
   return {
     nameFrom: open + 1,
     nameTo: close,
     state: bytes[close + 2]!,
     ppid: fields[0]!,
+    terminal: fields[3]! >= 0 && fields[3]! <= MAX_ID ? fields[3]! : 0,
     flags: fields[5]!,
     userTicks: fields[10]!,
     systemTicks: fields[11]!,
@@ -87,7 +95,8 @@ function readTwo(bytes: Uint8Array, from: number, length: number, into: Float64A
     const begin = i;
     let value = 0;
     for (; i < length && bytes[i]! >= ZERO && bytes[i]! <= NINE; i++) value = value * 10 + bytes[i]! - ZERO;
-    if (i === begin || i === length) return false; // a number that reaches the end may have been cut
+    // A number that reaches the end may have been cut, and ids are of 32 bits.
+    if (i === begin || i === length || value > MAX_ID) return false;
     into[offset + k] = value;
   }
   return true;
@@ -114,7 +123,13 @@ export function parseCredentials(tid: number, text: string): ThreadCredentials {
     if (found === undefined) throw new SyntaxError(`The status of thread ${tid} has no line ${name}`);
     return found;
   };
-  const numbers = (name: string): number[] => line(name).split(/\s+/).filter((part) => part !== "").map(Number);
+  const numbers = (name: string): number[] => {
+    return line(name).split(/\s+/).filter((part) => part !== "").map((part) => number(name, part));
+  };
+  const number = (name: string, text: string): number => {
+    if (!/^\d{1,10}$/.test(text)) throw new SyntaxError(`The status of thread ${tid} says ${name} ${text}`);
+    return Number(text);
+  };
   return {
     tid,
     userIds: numbers("Uid"),
@@ -123,7 +138,7 @@ export function parseCredentials(tid: number, text: string): ThreadCredentials {
     effectiveCapabilities: BigInt(`0x${line("CapEff").trim()}`),
     permittedCapabilities: BigInt(`0x${line("CapPrm").trim()}`),
     noNewPrivileges: line("NoNewPrivs").trim() === "1",
-    seccomp: Number(line("Seccomp").trim()),
+    seccomp: number("Seccomp", line("Seccomp").trim()),
   };
 }
 

@@ -85,7 +85,8 @@ export class RingReader {
       if ((header & BUSY) !== 0) break;
       const next = at + recordBytes(header);
       if (next > length) {
-        if (at === 0 && next > this.#bytes.length) throw new RangeError(`The ring holds a record of ${next} bytes`);
+        // The kernel's position moves on by whole records: nothing will come that makes this one whole.
+        if (at === 0) throw new RangeError(`The ring holds a record of ${next} bytes, where it may hold ${length}`);
         break;
       }
       at = next;

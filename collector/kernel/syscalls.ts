@@ -158,6 +158,10 @@ const NUMBERS = {
   capset: [126, 91],
   ptrace: [101, 117],
   setrlimit: [160, 164],
+  perf_event_open: [298, 241],
+  fsopen: [430, 430],
+  fsconfig: [431, 431],
+  fsmount: [432, 432],
 } as const satisfies Record<string, readonly [number, number | null]>;
 
 export type SyscallName = keyof typeof NUMBERS;
@@ -171,15 +175,22 @@ export function syscallNumber(name: SyscallName, architecture: Architecture = AR
   return NUMBERS[name][architecture === "x86_64" ? 0 : 1];
 }
 
-/** Numbers of the calls that we make by number. */
-export const SYSCALL: Readonly<Record<"bpf" | "prctl" | "seccomp", number>> = {
-  bpf: syscallNumber("bpf")!,
-  prctl: syscallNumber("prctl")!,
-  seccomp: syscallNumber("seccomp")!,
-};
+const CALLED = [
+  ...[
+    "bpf",
+    "fsconfig",
+    "fsmount",
+    "fsopen",
+    "gettid",
+    "ioctl",
+    "perf_event_open",
+    "prctl",
+    "seccomp",
+    "statx",
+  ] as const,
+] satisfies SyscallName[];
 
-/** The name of a call by its number, for messages. */
-export function syscallName(number: number): string {
-  const found = Object.keys(NUMBERS).find((name) => syscallNumber(name as SyscallName) === number);
-  return found ?? `number ${number}`;
-}
+/** Numbers of the calls that we make by number. */
+export const SYSCALL = Object.fromEntries(CALLED.map((name) => [name, syscallNumber(name)!])) as Readonly<
+  Record<typeof CALLED[number], number>
+>;

@@ -21,22 +21,48 @@ import {
   linkTaskIterator,
   loadProgram,
   lookupElement,
+  MAP_MAPPABLE,
   MAP_TYPE,
   PROGRAM_SLEEPABLE,
   PROGRAM_TYPE,
 } from "./bpf.ts";
 import { type Btf, BtfError } from "./btf.ts";
-import type { KernelLayout } from "./kernel_layout.ts";
-import { copyFrom, EAGAIN, EINTR, errno, ESRCH, libc, NativeArena, SystemCallError } from "./libc.ts";
+import type { EnvironmentFilter } from "./environment.ts";
+import { type KernelLayout, withoutContext } from "./kernel_layout.ts";
+import {
+  copyFrom,
+  copyTo,
+  cString,
+  EAGAIN,
+  EINTR,
+  errno,
+  ESRCH,
+  libc,
+  map,
+  MAP_SHARED,
+  NativeArena,
+  PROT_READ,
+  PROT_WRITE,
+  SystemCallError,
+} from "./libc.ts";
 import { taskIteratorProgram } from "./task_programs.ts";
 import { MAX_PROCESS_BYTES, PROCESS, TableParser, TableTexts } from "./task_records.ts";
 
 /** The kernel hands out 32 KiB per read; a record that did not fit waits for the next. */
 const READ_BYTES = 64 << 10;
+/** What a thread of the pool reads at once: to go there and back for every 32 KiB would double the time of a pass. */
+const STREAM_BYTES = 256 << 10;
 /** The kernel gives EAGAIN after a million threads without a record, which cannot come again and again. */
 const MAX_RETRIES = 100;
 /** For a full pass, and for the arguments after a quick one. They take some 40 and 100 ms for 10,000 processes. */
 const DEADLINE_MS = 1_000;
+
+export interface TableOptions {
+  /** How long the full iterator may take. */
+  readonly deadlineMs?: number | undefined;
+  /** What is wanted of environments; null for nothing. */
+  readonly environment?: EnvironmentFilter | null;
+}
 
 export class TaskIterator {
   readonly #quick: LoadedIterator;
@@ -44,7 +70,7 @@ export class TaskIterator {
   readonly #full: LoadedIterator | null;
   readonly #arguments = new ArgumentReader();
   readonly #deadlineMs: number;
-  readonly #texts = new TableTexts();
+  readonly #texts: TableTexts;
   readonly #bytes = new Uint8Array(READ_BYTES);
   readonly #view = new DataView(this.#bytes.buffer);
   #fullIsRunning = false;
@@ -55,11 +81,12 @@ export class TaskIterator {
    * @throws {BpfError} when the kernel refuses
    * @throws {BtfError} when the kernel is too old
    */
-  constructor(btf: Btf, layout: KernelLayout, deadlineMs: number = DEADLINE_MS) {
+  constructor(btf: Btf, layout: KernelLayout, { deadlineMs = DEADLINE_MS, environment = null }: TableOptions = {}) {
     this.#deadlineMs = deadlineMs;
-    this.#quick = new LoadedIterator(btf, layout, false);
+    this.#texts = new TableTexts(environment);
+    this.#quick = load(layout, (layout) => new LoadedIterator(btf, layout, false, false));
     try {
-      this.#full = new LoadedIterator(btf, layout, true);
+      this.#full = load(layout, (layout) => new LoadedIterator(btf, layout, true, environment !== null));
     } catch (error) {
       if (!(error instanceof BpfError || error instanceof BtfError)) {
         this.#quick.close();
@@ -76,11 +103,16 @@ export class TaskIterator {
     return `${who} does not let its arguments be read; it may be hiding from whoever lists processes`;
   }
 
-  /** Every process. @throws {BpfError | SystemCallError} */
-  async read(): Promise<TableEntry[]> {
+  /**
+   * Every process; with their environments where that was asked for, they are wanted, and the full iterator runs.
+   *
+   * @throws {BpfError | SystemCallError}
+   */
+  async read({ environments = false } = {}): Promise<TableEntry[]> {
     const full = this.#full;
     if (full !== null && !this.#fullIsRunning) {
       this.#fullIsRunning = true;
+      full.askForEnvironments(environments);
       const pass = this.#fullPass(full).finally(() => {
         this.#fullIsRunning = false;
         this.#hinderer = null;
@@ -161,23 +193,43 @@ export class TaskIterator {
   /** Null when a read failed: why cannot be had from another thread. */
   async #fullPass(full: LoadedIterator): Promise<TableEntry[] | null> {
     const iterator = createIterator(full.link);
-    const arena = new NativeArena(READ_BYTES);
+    const stream = libc.fdopen(iterator, cString("r"));
+    if (stream === 0n) {
+      libc.close(iterator);
+      return null;
+    }
+    const arena = new NativeArena(STREAM_BYTES);
+    const read = (): Promise<number> => libc.freadAsync(arena.address, 1n, BigInt(STREAM_BYTES), stream);
+    let reading = read();
     try {
       const parser = new TableParser(this.#texts);
-      const bytes = new Uint8Array(READ_BYTES), view = new DataView(bytes.buffer);
+      const bytes = new Uint8Array(STREAM_BYTES + MAX_PROCESS_BYTES), view = new DataView(bytes.buffer);
       for (let kept = 0;;) {
-        const got = await libc.readAsync(iterator, arena.address, BigInt(READ_BYTES - kept));
-        if (got < 0) return null;
-        if (got === 0) return parser.finish();
+        const got = await reading;
+        if (got < STREAM_BYTES && libc.ferror(stream) !== 0) return null;
         copyFrom(arena.address, bytes.subarray(kept, kept + got));
+        // The kernel goes on while this thread takes the records apart.
+        if (got === STREAM_BYTES) reading = read();
         const end = kept + got, used = parser.take(bytes, view, end);
+        if (got < STREAM_BYTES) return parser.finish();
         bytes.copyWithin(0, used, end);
         kept = end - used;
       }
     } finally {
-      libc.close(iterator);
+      await reading; // nobody may write to the arena any more
+      libc.fclose(stream); // the descriptor too
       arena.release();
     }
+  }
+}
+
+/** Without the circumstances of processes where the verifier refuses them: an older one can find the whole too long. */
+function load(layout: KernelLayout, make: (layout: KernelLayout) => LoadedIterator): LoadedIterator {
+  try {
+    return make(layout);
+  } catch (error) {
+    if (!(error instanceof BpfError) || error.verifierLog === "") throw error;
+    return make(withoutContext(layout));
   }
 }
 
@@ -186,8 +238,10 @@ class LoadedIterator {
   readonly program: number;
   readonly link: number;
   readonly #scratch: number;
+  /** The word that says whether environments are asked for, in memory, as no capability is left to call bpf with. */
+  readonly #asked: { readonly map: number; readonly page: bigint } | null = null;
 
-  constructor(btf: Btf, layout: KernelLayout, sleeps: boolean) {
+  constructor(btf: Btf, layout: KernelLayout, sleeps: boolean, withEnvironment: boolean) {
     const attachTo = kernelFunction(btf, "bpf_iter_task");
     const rcu = sleeps
       ? { lock: kernelFunction(btf, "bpf_rcu_read_lock"), unlock: kernelFunction(btf, "bpf_rcu_read_unlock") }
@@ -200,21 +254,31 @@ class LoadedIterator {
     };
     try {
       // One element for all processors: passes of one iterator follow each other.
-      const valueBytes = MAX_PROCESS_BYTES;
-      this.#scratch = own(createMap({ name, type: MAP_TYPE.array, keyBytes: 4, valueBytes, entries: 1 }));
+      const element = { name, type: MAP_TYPE.array, keyBytes: 4, entries: 1 };
+      this.#scratch = own(createMap({ ...element, valueBytes: MAX_PROCESS_BYTES }));
+      const asked = withEnvironment ? own(createMap({ ...element, valueBytes: 4, flags: MAP_MAPPABLE })) : null;
       this.program = own(loadProgram({
         name,
         type: PROGRAM_TYPE.tracing,
-        instructions: taskIteratorProgram(layout, this.#scratch, rcu),
+        instructions: taskIteratorProgram(layout, this.#scratch, rcu && { ...rcu, asked }),
         flags: sleeps ? PROGRAM_SLEEPABLE : 0,
         attachType: ATTACH_ITERATOR,
         attachTo,
       }));
       this.link = own(linkTaskIterator(this.program));
+      if (asked !== null) {
+        const page = map(libc.getpagesize(), PROT_READ | PROT_WRITE, MAP_SHARED, asked, 0);
+        this.#asked = { map: asked, page };
+      }
     } catch (error) {
       for (const descriptor of opened) libc.close(descriptor);
       throw error;
     }
+  }
+
+  /** For the next passes. */
+  askForEnvironments(wanted: boolean): void {
+    if (this.#asked !== null) copyTo(this.#asked.page, new Uint8Array(Uint32Array.of(wanted ? 1 : 0).buffer));
   }
 
   /** The process whose record is being made. */
@@ -231,6 +295,9 @@ class LoadedIterator {
 
   close(): void {
     for (const descriptor of [this.link, this.program, this.#scratch]) libc.close(descriptor);
+    if (this.#asked === null) return;
+    libc.munmap(this.#asked.page, BigInt(libc.getpagesize()));
+    libc.close(this.#asked.map);
   }
 }
 

@@ -5,13 +5,18 @@
  *
  * @module
  */
-import { MAX_ARGV_BYTES } from "../../proto/process_event.ts";
-import type { TableEntry } from "../sources/source.ts";
+import type { RawContext, TableEntry } from "../sources/source.ts";
+import { CONTEXT, ContextDecoder } from "./context_records.ts";
+import type { EnvironmentFilter } from "./environment.ts";
 import { libc } from "./libc.ts";
-import { MAX_PATH_BYTES, NAME_BYTES, readU64 } from "./process_records.ts";
+import { readU64 } from "./little_endian.ts";
+import { NAME_BYTES } from "./process_records.ts";
 import { decodeName, TextCache } from "./text_cache.ts";
 
-/** Followed by the path, then the arguments. */
+/**
+ * Followed by the texts: those of the context (`context_records.ts`), the path, the arguments, the environment; then by
+ * nothing that means anything up to a multiple of eight. Ends are counted from where the texts begin.
+ */
 export const PROCESS = {
   kind: 0,
   pid: 4,
@@ -19,25 +24,33 @@ export const PROCESS = {
   startTime: 16,
   runtimeOfDead: 24,
   ppid: 32,
-  userId: 36,
-  groupId: 40,
-  effectiveUserId: 44,
-  flags: 48,
-  state: 52,
-  exitState: 56,
-  pathBytes: 60,
+  threads: 36,
+  userId: 40,
+  groupId: 44,
+  effectiveUserId: 48,
+  flags: 52,
+  state: 56,
+  exitState: 60,
   name: 64,
   residentPages: 80,
   argvLength: 104,
-  argvBytes: 112,
-  /** 1 when the arguments that follow are what there is to read. */
-  argvRead: 116,
-  bytes: 120,
+  environmentLength: 112,
+  namespacePid: 120,
+  pathEnd: 124,
+  argvEnd: 128,
+  environmentEnd: 132,
+  /** 1 when the arguments that follow are what there is to read; and so for the environment. */
+  argvRead: 136,
+  environmentRead: 140,
+  context: 144,
+  bytes: 144 + CONTEXT.bytes,
 };
 /** A thread that is not its process' first. */
 export const THREAD = { kind: 0, pid: 4, runtime: 8, bytes: 16 };
 export const KIND_PROCESS = 1, KIND_THREAD = 2;
-export const MAX_PROCESS_BYTES = PROCESS.bytes + MAX_PATH_BYTES + MAX_ARGV_BYTES;
+/** Less than the kernel hands out per read, 32 KiB: a record that fills that is refused. */
+export const MAX_PROCESS_BYTES = 32_760;
+export const PROCESS_TEXT_LIMIT = MAX_PROCESS_BYTES - PROCESS.bytes - 7;
 /** `PF_KTHREAD` of `include/linux/sched.h`. */
 const KERNEL_THREAD = 0x20_0000;
 
@@ -54,7 +67,11 @@ export class TableParser {
     this.#texts = texts;
   }
 
-  /** Takes the whole records of the first `end` bytes and returns how many bytes they were. */
+  /**
+   * Takes the whole records of the first `end` bytes and returns how many bytes they were.
+   *
+   * @throws {RangeError} on bytes that no program of ours writes: where the next record begins cannot be told.
+   */
   take(bytes: Uint8Array, view: DataView, end: number): number {
     let at = 0;
     while (at + THREAD.bytes <= end) {
@@ -66,10 +83,13 @@ export class TableParser {
         continue;
       }
       if (at + PROCESS.bytes > end) break;
-      const argv = at + PROCESS.bytes + view.getUint32(at + PROCESS.pathBytes, true);
-      const next = argv + view.getUint32(at + PROCESS.argvBytes, true);
+      if (view.getUint32(at + PROCESS.kind, true) !== KIND_PROCESS || !isOrdered(view, at)) {
+        throw new RangeError("The iterator gave a record that is none of ours");
+      }
+      const length = PROCESS.bytes + view.getUint32(at + PROCESS.environmentEnd, true);
+      const next = at + Math.ceil(length / 8) * 8;
       if (next > end) break;
-      this.#processes.push(this.#process(bytes, view, at, argv, next));
+      this.#processes.push(this.#process(bytes, view, at, next));
       at = next;
     }
     return at;
@@ -83,9 +103,13 @@ export class TableParser {
     });
   }
 
-  #process(bytes: Uint8Array, view: DataView, at: number, argv: number, end: number): Process {
+  #process(bytes: Uint8Array, view: DataView, at: number, end: number): Process {
     const { names, paths, pageBytes } = this.#texts;
     const argvLength = readU64(view, at + PROCESS.argvLength);
+    const texts = at + PROCESS.bytes;
+    const path = texts + view.getUint32(at + PROCESS.context + CONTEXT.ttyEnd, true);
+    const argv = texts + view.getUint32(at + PROCESS.pathEnd, true);
+    const argvEnd = texts + view.getUint32(at + PROCESS.argvEnd, true);
     let nameEnd = at + PROCESS.name;
     while (nameEnd < at + PROCESS.name + NAME_BYTES && bytes[nameEnd] !== 0) nameEnd++;
     return {
@@ -94,28 +118,65 @@ export class TableParser {
       startTime: readU64(view, at + PROCESS.startTime),
       name: names.text(bytes, at + PROCESS.name, nameEnd),
       // Without its NUL.
-      executablePath: argv === at + PROCESS.bytes ? null : paths.text(bytes, at + PROCESS.bytes, argv - 1),
-      argv: view.getUint32(at + PROCESS.argvRead, true) === 1 ? bytes.slice(argv, end) : null,
+      executablePath: argv === path ? null : paths.text(bytes, path, argv - 1),
+      argv: view.getUint32(at + PROCESS.argvRead, true) === 1 ? bytes.slice(argv, argvEnd) : null,
       argvLength: argvLength <= Number.MAX_SAFE_INTEGER ? argvLength : null,
       userId: view.getUint32(at + PROCESS.userId, true),
       groupId: view.getUint32(at + PROCESS.groupId, true),
       effectiveUserId: view.getUint32(at + PROCESS.effectiveUserId, true),
       cpuTime: readU64(view, at + PROCESS.runtime) + readU64(view, at + PROCESS.runtimeOfDead),
       memoryUsage: residentPages(view, at) * pageBytes,
-      threads: null,
-      namespacePid: null,
-      context: null,
+      threads: view.getUint32(at + PROCESS.threads, true),
+      namespacePid: view.getUint32(at + PROCESS.namespacePid, true) || null,
+      context: this.#context(bytes, view, at, argvEnd, end),
       status: taskStatus(view.getUint32(at + PROCESS.state, true), view.getUint32(at + PROCESS.exitState, true)),
       kernelThread: (view.getUint32(at + PROCESS.flags, true) & KERNEL_THREAD) !== 0,
     };
   }
+
+  #context(bytes: Uint8Array, view: DataView, at: number, environment: number, end: number): RawContext | null {
+    const shared = this.#texts.contexts.decode(bytes, view, at + PROCESS.context, end);
+    const filter = this.#texts.environment;
+    if (shared === null || filter === null || view.getUint32(at + PROCESS.environmentRead, true) === 0) return shared;
+    const environmentEnd = at + PROCESS.bytes + view.getUint32(at + PROCESS.environmentEnd, true);
+    return {
+      ...shared,
+      environment: filter.select(bytes, environment, environmentEnd),
+      environmentCut: readU64(view, at + PROCESS.environmentLength) > environmentEnd - environment,
+    };
+  }
 }
 
-/** What passes share: texts that come again and again. */
+/** Where the ends of a record's texts stand, in the order of the texts. */
+const TEXT_ENDS = [
+  ...[CONTEXT.cwdEnd, CONTEXT.groupEnd, CONTEXT.ttyEnd].map((place) => PROCESS.context + place),
+  ...[PROCESS.pathEnd, PROCESS.argvEnd, PROCESS.environmentEnd],
+];
+
+/** Whether the texts of a record follow each other and fit where records are made. */
+function isOrdered(view: DataView, at: number): boolean {
+  let before = 0;
+  for (const place of TEXT_ENDS) {
+    const textEnd = view.getUint32(at + place, true);
+    if (textEnd < before) return false;
+    before = textEnd;
+  }
+  return PROCESS.bytes + before <= MAX_PROCESS_BYTES;
+}
+
+/** What passes share: texts that come again and again, and what is wanted of environments. */
 export class TableTexts {
+  /** Null when nothing is. */
+  readonly environment: EnvironmentFilter | null;
+  readonly contexts = new ContextDecoder();
+
   readonly names = new TextCache(decodeName);
   readonly paths = new TextCache(decodeName);
   readonly pageBytes: number = libc.getpagesize();
+
+  constructor(environment: EnvironmentFilter | null) {
+    this.environment = environment;
+  }
 }
 
 /** The kernel's counters lag behind their per-CPU parts and can be below zero, which it shows as zero too. */

@@ -16,58 +16,54 @@ import {
   MAP_MAPPABLE,
   MAP_TYPE,
   PROGRAM_TYPE,
-  programMisses,
 } from "../kernel/bpf.ts";
 import { type Btf, BtfError, readKernelBtf } from "../kernel/btf.ts";
-import { type KernelLayout, readKernelLayout } from "../kernel/kernel_layout.ts";
-import {
-  bootTimeNs,
-  copyFrom,
-  EACCES,
-  EPERM,
-  libc,
-  map,
-  MAP_SHARED,
-  PROT_READ,
-  SystemCallError,
-} from "../kernel/libc.ts";
+import { unknownColumns } from "../kernel/context_layout.ts";
+import { EnvironmentFilter } from "../kernel/environment.ts";
+import { type KernelLayout, readKernelLayout, withoutContext } from "../kernel/kernel_layout.ts";
+import { bootTimeNs, EACCES, EPERM, libc, SystemCallError } from "../kernel/libc.ts";
 import { PROCESS_PROGRAMS } from "../kernel/process_programs.ts";
 import {
   COUNTER_BYTES,
-  counterOffset,
   MAX_EXEC_BYTES,
-  readU64,
   RECORD_KINDS,
   RecordDecoder,
   type RecordKind,
 } from "../kernel/process_records.ts";
+import { KernelCounters } from "../kernel/program_counters.ts";
 import { MappedRing, RingReader } from "../kernel/ring_buffer.ts";
 import { TaskIterator } from "../kernel/task_iterator.ts";
 import type { ProcessSource, SourceCounters, SourceDescription, SourceRecord, TableEntry } from "./source.ts";
 import { SourceUnavailableError } from "./unavailable.ts";
 
-/** Room for some 25,000 process lives. */
-export const DEFAULT_RING_BYTES = 8 << 20;
 const MAX_RING_BYTES = 1 << 30;
 /** The longest that {@linkcode ProcessSource.wait} waits, so that a closing process is not held up. */
 const MAX_WAIT_MS = 1_000;
-/** How often the kernel is asked whether it skipped a program. */
-const MISSES_INTERVAL_NS = 1e9;
 
 export interface EbpfOptions {
   /** From one page to 1 GiB; rounded up to a power of two, which the kernel wants. */
-  readonly ringBytes?: number;
-  /** Reads the table where the kernel cannot run the iterator. */
-  readonly fallbackSnapshot?: () => TableEntry[];
+  readonly ringBytes: number;
+  /** Names of the environment variables to capture: see `EnvironmentFilter`. */
+  readonly environment: readonly string[];
+  /** What reads the table where the kernel cannot run the iterator. */
+  readonly fallback?: () => TableFallback;
   /** How long the iterator may take before a pass that cannot be held up takes its place. */
   readonly tableDeadlineMs?: number;
   /** Reads the kernel's types; a test gives those of a kernel that it does not run on. */
   readonly readTypes?: () => Btf;
 }
 
+/** Reads processes some other way than by an iterator; see `ProcfsReader`. */
+export interface TableFallback {
+  readonly misses: readonly string[];
+  table(): Promise<TableEntry[]>;
+  look(pid: number): TableEntry | null;
+  close(): void;
+}
+
 /** @throws {SourceUnavailableError} with the reason in words */
-export function openEbpfSource(options: EbpfOptions = {}): ProcessSource {
-  const wanted = options.ringBytes ?? DEFAULT_RING_BYTES;
+export function openEbpfSource(options: EbpfOptions): ProcessSource {
+  const wanted = options.ringBytes;
   if (!(wanted >= libc.getpagesize() && wanted <= MAX_RING_BYTES)) {
     throw new RangeError(`Ring of ${wanted} bytes: expected one page to 1 GiB`);
   }
@@ -77,10 +73,12 @@ export function openEbpfSource(options: EbpfOptions = {}): ProcessSource {
   try {
     btf = (options.readTypes ?? readKernelBtf)();
     const layout = readKernelLayout(btf);
+    const filter = new EnvironmentFilter(options.environment);
+    const environment = filter.isEmpty || layout.context.environment === null ? null : filter;
     // The table first: what it cannot do decides what the description says.
-    const table = openTable(btf, layout, options);
+    const table = openTable(btf, layout, environment, options);
     try {
-      return new EbpfSource(layout, ringBytes, descriptors, table);
+      return new EbpfSource(layout, ringBytes, environment, descriptors, table);
     } catch (error) {
       table.iterator?.close();
       throw error;
@@ -93,20 +91,24 @@ export function openEbpfSource(options: EbpfOptions = {}): ProcessSource {
   }
 }
 
-interface Table {
-  readonly iterator: TaskIterator | null;
-  readonly fallback: (() => TableEntry[]) | null;
-  readonly misses: readonly string[];
-}
+type Table =
+  | { readonly iterator: TaskIterator; readonly fallback: (() => TableFallback) | null }
+  | { readonly iterator: null; readonly fallback: TableFallback; readonly miss: string };
 
-function openTable(btf: Btf, layout: KernelLayout, { fallbackSnapshot, tableDeadlineMs }: EbpfOptions): Table {
-  const fallback = fallbackSnapshot ?? null;
+function openTable(
+  btf: Btf,
+  layout: KernelLayout,
+  environment: EnvironmentFilter | null,
+  options: EbpfOptions,
+): Table {
+  const fallback = options.fallback ?? null;
   try {
-    return { iterator: new TaskIterator(btf, layout, tableDeadlineMs), fallback, misses: [] };
+    const { tableDeadlineMs: deadlineMs } = options;
+    return { iterator: new TaskIterator(btf, layout, { deadlineMs, environment }), fallback };
   } catch (error) {
     // Without the right to use bpf at all nothing is left to fall back to.
     if (fallback === null || isRefusal(error)) throw error;
-    return { iterator: null, fallback, misses: [fallbackMiss(error)] };
+    return { iterator: null, fallback: fallback(), miss: fallbackMiss(error) };
   }
 }
 
@@ -115,20 +117,35 @@ function fallbackMiss(error: unknown): string {
   return `The process table is read from /proc, not by an iterator: ${why}`;
 }
 
+interface LoadedProgram {
+  readonly kind: RecordKind;
+  readonly tracepoint: string;
+  readonly descriptor: number;
+}
+
 class EbpfSource implements ProcessSource {
   #table: Table;
   readonly #descriptors: readonly number[];
   readonly #programs: ReadonlyMap<RecordKind, number>;
   readonly #ring: MappedRing;
   readonly #reader: RingReader;
-  readonly #decoder = new RecordDecoder();
+  readonly #decoder: RecordDecoder;
+  readonly #unknownColumns: readonly string[];
+  readonly #misses: readonly string[] = [];
   readonly #counters: KernelCounters;
   readonly #reported = { exec: 0, fork: 0, exit: 0 };
   #lastDrain = bootTimeNs();
+  #isFirstTable = true;
   #closed = false;
 
   /** Descriptors are added to `descriptors` as they come to be, so that a failure can close them. */
-  constructor(layout: KernelLayout, ringBytes: number, descriptors: number[], table: Table) {
+  constructor(
+    layout: KernelLayout,
+    ringBytes: number,
+    environment: EnvironmentFilter | null,
+    descriptors: number[],
+    table: Table,
+  ) {
     const own = (descriptor: number): number => {
       descriptors.push(descriptor);
       return descriptor;
@@ -152,18 +169,32 @@ class EbpfSource implements ProcessSource {
         valueBytes: MAX_EXEC_BYTES,
         entries: 1,
       })),
+      environment: environment !== null,
     };
     this.#ring = new MappedRing(maps.ring, ringBytes);
     this.#reader = new RingReader(this.#ring);
-    const programs = PROCESS_PROGRAMS.map(({ kind, tracepoint, build }) => ({
-      kind,
-      tracepoint,
-      descriptor: own(loadProgram({
-        name: `de_${kind}`,
-        type: PROGRAM_TYPE.rawTracepoint,
-        instructions: build(layout, maps),
-      })),
-    }));
+    const load = (layout: KernelLayout): LoadedProgram[] =>
+      PROCESS_PROGRAMS.map(({ kind, tracepoint, build }) => ({
+        kind,
+        tracepoint,
+        descriptor: own(loadProgram({
+          name: `de_${kind}`,
+          type: PROGRAM_TYPE.rawTracepoint,
+          instructions: build(layout, maps),
+        })),
+      }));
+    let programs: LoadedProgram[];
+    try {
+      programs = load(layout);
+    } catch (error) {
+      if (!isVerdict(error)) throw error;
+      // An older verifier can find the whole too long. Lives without circumstances are worth more than a lower rung.
+      layout = withoutContext(layout);
+      programs = load(layout);
+      this.#misses = [`Circumstances of processes are not read at their start: the kernel refused ${error.message}`];
+    }
+    this.#unknownColumns = unknownColumns(layout.context);
+    this.#decoder = new RecordDecoder(layout.context.environment === null ? null : environment);
     this.#programs = new Map(programs.map(({ kind, descriptor }) => [kind, descriptor]));
     this.#counters = new KernelCounters(maps.counters, this.#programs);
     // All loaded before any is attached: a refusal leaves no time in which only some kinds are seen.
@@ -173,43 +204,48 @@ class EbpfSource implements ProcessSource {
   }
 
   get description(): SourceDescription {
-    const { iterator, misses } = this.#table;
-    const hindrance = iterator?.hindrance ?? null;
+    const table = this.#table, hindrance = table.iterator?.hindrance ?? null;
+    const ofTable = table.iterator === null ? [table.miss, ...table.fallback.misses] : [];
+    const misses = [...this.#misses, ...ofTable];
     return {
       name: "ebpf",
       sees: "every process from its start to its end, however short, with all its arguments",
       misses: hindrance === null ? misses : [...misses, hindrance],
-      unknownColumns: [],
+      unknownColumns: this.#unknownColumns,
     };
   }
 
   async snapshot(): Promise<TableEntry[]> {
     const { iterator, fallback } = this.#table;
-    if (iterator === null) return fallback!();
+    if (iterator === null) return await fallback.table();
     try {
-      return await iterator.read();
+      // Whoever starts later is seen with the environment it starts with.
+      const environments = this.#isFirstTable;
+      this.#isFirstTable = false;
+      return await iterator.read({ environments });
     } catch (error) {
-      return this.#fallBack(error)();
+      return await this.#fallBack(error).table();
     }
   }
 
   look(pid: number): TableEntry | null {
     const { iterator, fallback } = this.#table;
-    const among = (table: TableEntry[]): TableEntry | null => table.find((entry) => entry.pid === pid) ?? null;
-    if (iterator === null) return among(fallback!());
+    if (iterator === null) return fallback.look(pid);
     try {
       return iterator.readOne(pid);
     } catch (error) {
-      return among(this.#fallBack(error)());
+      return this.#fallBack(error).look(pid);
     }
   }
 
   /** Kernels before 5.19 let nobody without capabilities make an iterator: from then on the table comes from `/proc`. */
-  #fallBack(error: unknown): () => TableEntry[] {
-    const { iterator, fallback } = this.#table;
-    if (fallback === null || this.#closed || !(error instanceof BpfError)) throw error;
-    iterator?.close();
-    this.#table = { iterator: null, fallback, misses: [fallbackMiss(error)] };
+  #fallBack(error: unknown): TableFallback {
+    const table = this.#table;
+    if (table.iterator === null) return table.fallback; // a snapshot and a look failed at once
+    if (table.fallback === null || this.#closed || !(error instanceof BpfError)) throw error;
+    table.iterator.close();
+    const fallback = table.fallback();
+    this.#table = { iterator: null, fallback, miss: fallbackMiss(error) };
     return fallback;
   }
 
@@ -254,7 +290,9 @@ class EbpfSource implements ProcessSource {
     this.#ring.close();
     this.#counters.close();
     for (const descriptor of this.#descriptors) libc.close(descriptor);
-    this.#table.iterator?.close();
+    const { iterator, fallback } = this.#table;
+    if (iterator === null) fallback.close();
+    else iterator.close();
   }
 
   #reportLosses(receive: (record: SourceRecord) => void): void {
@@ -270,48 +308,13 @@ class EbpfSource implements ProcessSource {
   }
 }
 
-/** What the programs count, read from their map's memory; and how often the kernel did not run them. */
-class KernelCounters {
-  readonly #page: bigint;
-  readonly #bytes = new Uint8Array(COUNTER_BYTES);
-  readonly #view = new DataView(this.#bytes.buffer);
-  readonly #programs: ReadonlyMap<RecordKind, number>;
-  readonly #misses = { exec: 0, fork: 0, exit: 0 };
-  #missesRead = 0;
-
-  constructor(descriptor: number, programs: ReadonlyMap<RecordKind, number>) {
-    this.#page = map(libc.getpagesize(), PROT_READ, MAP_SHARED, descriptor, 0);
-    this.#programs = programs;
-  }
-
-  lost(): Record<RecordKind, number> {
-    this.#readMisses();
-    copyFrom(this.#page, this.#bytes);
-    const of = (kind: RecordKind): number => readU64(this.#view, counterOffset(kind, "lost")) + this.#misses[kind];
-    return { exec: of("exec"), fork: of("fork"), exit: of("exit") };
-  }
-
-  close(): void {
-    libc.munmap(this.#page, BigInt(libc.getpagesize()));
-  }
-
-  #readMisses(): void {
-    const now = bootTimeNs();
-    if (now - this.#missesRead < MISSES_INTERVAL_NS) return;
-    this.#missesRead = now;
-    for (const [kind, program] of this.#programs) {
-      try {
-        this.#misses[kind] = programMisses(program);
-      } catch (error) {
-        // Kernels before 5.19 let nobody without capabilities ask; what was known stays.
-        if (!(error instanceof BpfError)) throw error;
-      }
-    }
-  }
-}
-
 function isRefusal(error: unknown): boolean {
   return error instanceof BpfError && (error.errno === EPERM || error.errno === EACCES) && error.verifierLog === "";
+}
+
+/** Whether the verifier did not accept a program. */
+function isVerdict(error: unknown): error is BpfError {
+  return error instanceof BpfError && error.verifierLog !== "";
 }
 
 function explain(error: unknown): string {

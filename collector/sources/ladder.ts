@@ -8,11 +8,13 @@
  */
 import type { SourceName } from "../../proto/process_event.ts";
 import type { SourceStatus } from "../../proto/status.ts";
-import { readProcessTable } from "../kernel/procfs.ts";
+import { ProcfsReader } from "../kernel/procfs_reader.ts";
 import { openEbpfSource } from "./ebpf.ts";
 import { openNetlinkSource } from "./netlink.ts";
 import { openProcSource } from "./proc.ts";
+import { openPsSource } from "./ps.ts";
 import type { ProcessSource } from "./source.ts";
+import { openTracepointSource } from "./tracepoint.ts";
 import { SourceUnavailableError } from "./unavailable.ts";
 
 export interface LadderOptions {
@@ -32,14 +34,16 @@ export interface OpenedSource {
 
 /** @throws {SourceUnavailableError} when the one that was asked for, or every one, cannot be opened. */
 export function openBestSource(options: LadderOptions): OpenedSource {
-  const rungs = {
-    ebpf: () => openEbpfSource({ ringBytes: options.ringBytes, fallbackSnapshot: readProcessTable }),
-    netlink: () => openNetlinkSource(),
-    proc: () => openProcSource({ intervalMs: options.pollIntervalMs }),
+  const { ringBytes, environment } = options;
+  const rungs: Readonly<Record<SourceName, () => ProcessSource>> = {
+    ebpf: () => openEbpfSource({ ringBytes, environment, fallback: () => new ProcfsReader({ environment }) }),
+    tracepoint: () => openTracepointSource({ ringBytes, environment }),
+    netlink: () => openNetlinkSource({ environment }),
+    proc: () => openProcSource({ intervalMs: options.pollIntervalMs, environment }),
+    ps: () => openPsSource({ intervalMs: options.pollIntervalMs }),
   };
   if (options.choice !== "auto") {
-    if (!(options.choice in rungs)) throw new SourceUnavailableError(options.choice, "it is not built yet");
-    return { source: rungs[options.choice as keyof typeof rungs](), unavailable: [] };
+    return { source: rungs[options.choice](), unavailable: [] };
   }
   const unavailable: { name: string; reason: string }[] = [];
   for (const [name, open] of Object.entries(rungs)) {

@@ -32,11 +32,37 @@ export interface RawContext {
   readonly scriptPath: string | null;
   readonly stdinKind: StdioKind | null;
   readonly stdoutKind: StdioKind | null;
+  /** Address family of the socket that standard input is (`AF_INET`: 2); absent when it is none, or not known. */
+  readonly stdinFamily?: number;
   /** The variables of the allow-list, `NAME=value` each, as bytes in `latin1`: not redacted yet. */
   readonly environment: readonly string[] | null;
   /** Whether there was more environment than could be read. */
   readonly environmentCut: boolean;
 }
+
+/** The context of a rung that knows nothing of it; spread and override. */
+export const NOTHING_KNOWN: RawContext = {
+  cwd: null,
+  savedUserId: null,
+  effectiveGroupId: null,
+  savedGroupId: null,
+  loginUserId: null,
+  sessionId: null,
+  tty: null,
+  effectiveCapabilities: null,
+  userNamespace: null,
+  pidNamespace: null,
+  mountNamespace: null,
+  networkNamespace: null,
+  cgroupPath: null,
+  cgroupId: null,
+  interpreterPath: null,
+  scriptPath: null,
+  stdinKind: null,
+  stdoutKind: null,
+  environment: null,
+  environmentCut: false,
+};
 
 /**
  * An `execve` that succeeded. Times are nanoseconds since boot, as doubles. What a rung reads from `/proc` after the
@@ -60,6 +86,8 @@ export interface ExecRecord {
   readonly argvLength: number | null;
   readonly inode: number | null;
   readonly device: number | null;
+  /** Whether the executable has the set-user-id bit; absent when that is not known. */
+  readonly setsUserId?: boolean;
   readonly namespacePid: number | null;
   /** `null` when nothing of it is known. */
   readonly context: RawContext | null;
@@ -154,6 +182,11 @@ export interface ProcessSource {
    * Resolves when records wait or `timeoutMs` has passed. Polling sources resolve when their next snapshot is due.
    */
   wait(timeoutMs: number): Promise<void>;
+  /**
+   * Waits for `ms` and, for some rungs, for records that are not whole yet: when it resolves, everything from before can
+   * be drained. Only on rungs whose records want reading on meanwhile; others just wait.
+   */
+  gather?(ms: number): Promise<void>;
   /** Received and lost records by kind, since start. */
   counters(): SourceCounters;
   close(): void;

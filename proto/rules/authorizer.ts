@@ -94,7 +94,8 @@ export function openDeadlineViews(
   const look = (): void => {
     if (performance.now() > deadline) throw new QueryDeadlineError(budget);
   };
-  db.function(tick, { varargs: true }, () => {
+  // Bigints: a value that a query computes may be beyond 2^53, and the runtime would refuse to hand that over as a number.
+  db.function(tick, { varargs: true, useBigIntArguments: true }, () => {
     if (++calls % CALLS_PER_LOOK === 0) look();
     return 1;
   });
@@ -189,27 +190,34 @@ export function runGuarded(db: DatabaseSync, views: DeadlineViews, query: Guarde
   const names = db.prepare(sql).columns().map((column) => column.name);
   // The second part runs when the first has given all its rows, and gives none.
   const nothing = names.map(() => "NULL").join(", ");
-  const marking = db.prepare(`SELECT * FROM (${sql}) UNION ALL SELECT ${nothing} WHERE ${views.mark}()`);
-  return { names, rows: readMarked(db, views, sql, marking) };
+  const marking = `SELECT * FROM (${sql}) UNION ALL SELECT ${nothing} WHERE ${views.mark}()`;
+  return { names, rows: readMarked(db, views, marking, names.length, db.prepare(marking)) };
 }
 
 /**
  * The rows of a statement that marks its end. In Deno 2.9.6 `iterate()` takes an error of SQLite (damage, no memory, a
- * value that cannot be computed) for the end of the rows; `get()` throws it, so that the row at fault is asked for alone.
+ * value that cannot be computed) for the end of the rows; `get()` throws it. The row at fault cannot be asked for by its
+ * place, since rows that ORDER BY holds equal come in another order under another LIMIT; so every value is computed
+ * again, as one row of counts.
  */
-function* readMarked(db: DatabaseSync, views: DeadlineViews, sql: string, marking: StatementSync): Answer["rows"] {
-  marking.setReadBigInts(true);
-  marking.setReturnArrays(true);
-  let count = 0;
-  for (const row of marking.iterate() as Iterable<unknown> as Iterable<(SqlValue | bigint)[]>) {
+function* readMarked(
+  db: DatabaseSync,
+  views: DeadlineViews,
+  sql: string,
+  width: number,
+  statement: StatementSync,
+): Answer["rows"] {
+  statement.setReadBigInts(true);
+  statement.setReturnArrays(true);
+  for (const row of statement.iterate() as Iterable<unknown> as Iterable<(SqlValue | bigint)[]>) {
     views.look();
-    count++;
     yield row.map(narrowed);
   }
   if (views.marked) return;
-  const atFault = db.prepare(`SELECT * FROM (${sql}) LIMIT 1 OFFSET ${count}`);
-  atFault.setReadBigInts(true);
-  atFault.get();
+  const columns = Array.from({ length: width }, (_, i) => `c${i}`);
+  const counts = columns.map((column) => `count(${column})`).join(", ");
+  // MATERIALIZED keeps SQLite from weaving the query into this one: it runs as it ran before.
+  db.prepare(`WITH answer(${columns.join(", ")}) AS MATERIALIZED (${sql}) SELECT ${counts} FROM answer`).get();
   throw new Error("SQLite stopped before the last row, and does not say why");
 }
 

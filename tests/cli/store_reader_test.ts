@@ -182,13 +182,13 @@ Deno.test("Store stops its own queries at the deadline, whichever table they run
     `INSERT INTO process_events (event_id, pid, name)
      WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT i, i, 'n' || i FROM n`,
   );
-  using store = Store.open(state.layout.store, { deadlineMs: 150 });
+  using store = Store.open(state.layout.store, { deadlineMs: 1_000 });
   const began = performance.now();
   assert.throws(
     () => store.rows("SELECT count(*) FROM process_events a JOIN process_events b ON a.pid + b.pid = -1"),
-    (error: Error) => error instanceof DeadlineError && /Stopped after 150 ms/.test(error.message),
+    (error: Error) => error instanceof DeadlineError && /Stopped after 1 s/.test(error.message),
   );
-  assert.ok(performance.now() - began < 5_000);
+  assert.ok(performance.now() - began < 30_000);
   // And it can be asked again
   assert.deepEqual(store.rows("SELECT count(*) FROM process_events"), [[20_000]]);
 });

@@ -3,104 +3,9 @@ import fc from "fast-check";
 import { joinArgv, splitArgv } from "../../proto/argv.ts";
 import { TICK_NS } from "../../proto/identity.ts";
 import { MAX_ARGV_BYTES, type ProcessEvent } from "../../proto/process_event.ts";
-import { FORK_PATIENCE_MS, Lifecycle, type LifecycleOptions } from "../../collector/lifecycle.ts";
-import type { ExecRecord, ExitRecord, ForkRecord, SourceRecord, TableEntry } from "../../collector/sources/source.ts";
-
-const BOOT_ID = "0badcafe-1111-2222-3333-444444444444";
-/** Unix time of the boot of the tests' world. */
-const BOOT_MS = 1_700_000_000_000;
-const MS = 1e6;
-const S = 1_000 * MS;
-
-/** A lifecycle in a world of which the test says what is true. */
-class TestWorld {
-  offsetMs = BOOT_MS;
-  nowNs = 100 * S;
-  readonly looks = new Map<number, TableEntry>();
-  readonly lifecycle: Lifecycle;
-
-  constructor(options: Partial<LifecycleOptions> = {}) {
-    this.lifecycle = new Lifecycle({
-      bootId: BOOT_ID,
-      source: {
-        description: { name: "ebpf", sees: "", misses: [], unknownColumns: [] },
-        look: (pid) => this.looks.get(pid) ?? null,
-      },
-      names: { userName: (id) => id === 0 ? "root" : null, groupName: () => null },
-      clock: { bootTimeNs: () => this.nowNs, bootOffsetMs: () => this.offsetMs },
-      ...options,
-    });
-  }
-
-  receive(...records: SourceRecord[]): this {
-    for (const record of records) this.lifecycle.receive(record);
-    return this;
-  }
-
-  /** Events so far, at a time at which no fork has waited long enough unless the test says so. */
-  events(nowMs = BOOT_MS): ProcessEvent[] {
-    return this.lifecycle.flush(nowMs).events;
-  }
-}
-
-function fork(pid: number, ppid: number, time: number, startTime: number | null = time): ForkRecord {
-  return { kind: "fork", time, pid, ppid, startTime, namespacePid: null, pidNamespace: null };
-}
-
-function exec(pid: number, ppid: number | null, time: number, more: Partial<ExecRecord> = {}): ExecRecord {
-  return {
-    kind: "exec",
-    time,
-    pid,
-    ppid,
-    startTime: time,
-    userId: 1000,
-    groupId: 100,
-    effectiveUserId: 1000,
-    name: "true",
-    executablePath: "/usr/bin/true",
-    argv: joinArgv(["true"]),
-    argvLength: 5,
-    inode: 7,
-    device: 8,
-    namespacePid: null,
-    context: null,
-    ...more,
-  };
-}
-
-function exit(pid: number, time: number, startTime: number | null, exitStatus: number | null = 0): ExitRecord {
-  return { kind: "exit", time, pid, startTime, exitStatus, cpuTime: 2 * MS };
-}
-
-function entry(pid: number, startTime: number, more: Partial<TableEntry> = {}): TableEntry {
-  const argv = more.argv === undefined ? joinArgv(["sleep", String(pid)]) : more.argv;
-  return {
-    pid,
-    ppid: 1,
-    startTime,
-    name: "sleep",
-    executablePath: "/usr/bin/sleep",
-    argv,
-    argvLength: argv?.length ?? null,
-    userId: 0,
-    groupId: 0,
-    effectiveUserId: 0,
-    cpuTime: 0,
-    memoryUsage: 4096,
-    threads: 1,
-    namespacePid: null,
-    context: null,
-    status: "sleeping",
-    kernelThread: false,
-    ...more,
-  };
-}
-
-/** What tells events apart, for short comparisons. */
-function brief(events: readonly ProcessEvent[]): string[] {
-  return events.map((e) => `${e.kind} ${e.pid}${e.reason === null ? "" : ` (${e.reason})`}`);
-}
+import { FORK_PATIENCE_MS } from "../../collector/lifecycle.ts";
+import type { SourceRecord } from "../../collector/sources/source.ts";
+import { BOOT_MS, brief, entry, exec, exit, fork, MS, RAW_CONTEXT, S, TestWorld } from "../support/lifecycle_world.ts";
 
 Deno.test("a fork with its exec and exit makes one start and one stop", () => {
   const world = new TestWorld();
@@ -320,141 +225,6 @@ Deno.test("records without start times are joined with what the table and a look
   assert.equal(forks[1]!.parentExecId, "0badcafe-53-1400");
 });
 
-Deno.test("the baseline makes no events, and what was exec'ed before it starts once", () => {
-  const world = new TestWorld();
-  const states = world.lifecycle.baseline([
-    entry(20, 8 * S, { ppid: 10, argv: joinArgv(["app", "--password", "x1"]), executablePath: "/x (deleted)" }),
-    entry(2, 0, { ppid: 0, name: "kthreadd", kernelThread: true, argv: null, executablePath: null }),
-    entry(10, 5 * S, { ppid: 1 }),
-    entry(30, 9 * S, { status: "zombie", argv: joinArgv([]) }),
-  ], 20 * S);
-  assert.deepEqual(brief(world.events(BOOT_MS + 60_000)), []);
-  assert.deepEqual(states.map((s) => s.execId).sort(), [
-    "0badcafe-10-500",
-    "0badcafe-2-0",
-    "0badcafe-20-800",
-    "0badcafe-30-900",
-  ]);
-  const app = states.find((s) => s.pid === 20)!;
-  assert.equal(app.parentExecId, "0badcafe-10-500");
-  assert.deepEqual(splitArgv(app.argv!), ["app", "--password", "[REDACTED]"]);
-  assert.equal(app.executablePath, "/x");
-  assert.equal(app.userName, "root");
-  assert.equal(states.find((s) => s.pid === 2)!.ppid, null);
-  assert.equal(world.lifecycle.masked, 1);
-
-  const events = world.receive(
-    fork(20, 10, 8 * S),
-    exec(20, 10, 8 * S + MS, { startTime: 8 * S }), // seen in the ring, from before the snapshot
-    exec(10, 1, 19 * S, { startTime: 5 * S }),
-    exec(20, 10, 21 * S, { startTime: 8 * S, name: "b" }),
-    exit(20, 22 * S, 8 * S),
-  ).events();
-  assert.deepEqual(brief(events), ["start 20", "start 10 (exec)", "start 20 (exec)", "stop 20"]);
-  assert.equal(events[0]!.execId, "0badcafe-20-800");
-  assert.equal(events[2]!.execId, "0badcafe-20-800-2100");
-});
-
-Deno.test("a snapshot reports what no record told", () => {
-  const world = new TestWorld();
-  world.lifecycle.baseline([entry(1, 0, { ppid: 0 }), entry(10, 5 * S), entry(11, 5 * S), entry(12, 5 * S)], 6 * S);
-  world.receive(exec(60, 1, 29 * S), fork(61, 1, 29 * S), exit(12, 29 * S, 5 * S), exec(62, 1, 31 * S));
-  world.events();
-  const states = world.lifecycle.reconcile([
-    entry(1, 0, { ppid: 0 }),
-    entry(11, 25 * S, { name: "reused" }),
-    entry(12, 5 * S), // ended after the snapshot was read
-    entry(71, 28 * S, { ppid: 70 }),
-    entry(70, 27 * S),
-    entry(72, 20 * S, { status: "zombie" }),
-    entry(73, 30 * S + TICK_NS), // began while the snapshot was read: its records are to come
-  ], 30 * S);
-  const events = world.events();
-  assert.deepEqual(brief(events), [
-    "stop 11 (pid reused)",
-    "start 11 (snapshot)",
-    "start 70 (snapshot)",
-    "start 71 (snapshot)",
-    "stop 10 (snapshot)",
-    "stop 60 (snapshot)",
-    "start 61 (fork)",
-    "stop 61 (snapshot)",
-  ]);
-  assert.equal(events[3]!.parentExecId, "0badcafe-70-2700");
-  assert.deepEqual([events[4]!.endTime, events[4]!.exitCode, events[4]!.durationMs], [null, null, null]);
-  assert.deepEqual(states.map((s) => s.pid).sort(), [1, 11, 70, 71]);
-  assert.equal(world.lifecycle.tracked, 5, "and 62, which began after the snapshot");
-  // What comes after it about the lost changes nothing.
-  assert.deepEqual(brief(world.receive(exit(10, 29 * S, 5 * S), exit(61, 29 * S + MS, 29 * S)).events()), []);
-});
-
-Deno.test("a snapshot reports what changed in a process, and only that", () => {
-  const world = new TestWorld();
-  const before = entry(10, 5 * S, { argv: joinArgv(["app", "--token=a1"]) });
-  const worker = entry(2, 0, { name: "kworker/0:0", kernelThread: true, argv: null, executablePath: null });
-  world.lifecycle.baseline([before, worker, entry(11, 5 * S), entry(12, 5 * S)], 6 * S);
-  const changed = entry(10, 5 * S, {
-    argv: joinArgv(["app2", "--token=b2"]),
-    name: "app2",
-    executablePath: "/usr/bin/sleep (deleted)",
-    effectiveUserId: 33,
-    memoryUsage: 8192,
-    cpuTime: 3 * MS,
-  });
-  const same = [
-    { ...worker, name: "kworker/0:0-events" },
-    entry(11, 5 * S, { executablePath: null, argv: null, argvLength: null, userId: null }), // not readable just now
-    entry(12, 5 * S, { status: "zombie", argv: joinArgv([]), argvLength: 0, executablePath: null }),
-  ];
-  world.lifecycle.reconcile([changed, ...same], 30 * S);
-  const events = world.events();
-  assert.deepEqual(brief(events), ["modify 10 (snapshot)"]);
-  const [event] = events as [ProcessEvent];
-  assert.deepEqual(event.modifiedFields, ["name", "on_disk_mismatch", "command_line", "effective_user_id"]);
-  assert.equal(event.onDiskMismatch, true);
-  assert.deepEqual([event.effectiveUserId, event.memoryUsage, event.cpuTimeMs], [33, 8192, 3]);
-  assert.deepEqual(splitArgv(event.argv!), ["app2", "--token=[REDACTED]"]);
-  assert.equal(event.execId, "0badcafe-10-500");
-  assert.equal(world.lifecycle.masked, 2);
-  world.lifecycle.reconcile([changed, ...same], 40 * S);
-  assert.deepEqual(brief(world.events()), [], "the second time it is no change");
-  assert.equal(world.lifecycle.masked, 2, "and no other secret");
-});
-
-Deno.test("a snapshot that is older than an exec does not undo it", () => {
-  const world = new TestWorld();
-  world.lifecycle.baseline([entry(10, 5 * S)], 6 * S);
-  world.receive(exec(10, 1, 31 * S, { startTime: 5 * S }));
-  world.lifecycle.reconcile([entry(10, 5 * S)], 30 * S);
-  assert.deepEqual(brief(world.events()), ["start 10 (exec)"]);
-});
-
-Deno.test("arguments that were cut are not taken for changed ones", () => {
-  const world = new TestWorld();
-  const long = joinArgv(["app", "x".repeat(3_000), "--token=secret", "y".repeat(20_000)]);
-  const cut = long.slice(0, MAX_ARGV_BYTES);
-  world.receive(exec(10, 1, 5 * S, { argv: cut, argvLength: long.length }));
-  const shorter = entry(10, 5 * S, { argv: long.slice(0, 4_096), argvLength: long.length, name: "true" });
-  const ids = { userId: 1000, effectiveUserId: 1000, groupId: 100, executablePath: "/usr/bin/true" };
-  world.lifecycle.reconcile([{ ...shorter, ...ids }], 30 * S);
-  assert.deepEqual(brief(world.events()), ["start 10"]);
-  assert.ok(world.lifecycle.masked > 0);
-
-  // What a source could read of them only in part, and what it could not read.
-  const whole = joinArgv(["app", "x".repeat(3_000), "end"]);
-  world.receive(exec(11, 1, 5 * S, { argv: whole, argvLength: whole.length }));
-  for (const argv of [whole.slice(0, 1_000), null]) {
-    world.lifecycle.reconcile([{ ...shorter, ...ids }, {
-      ...entry(11, 5 * S, { argv, name: "true" }),
-      ...ids,
-      argvLength: whole.length,
-    }], 30 * S);
-  }
-  assert.deepEqual(brief(world.events()), ["start 11"]);
-  const [stop] = world.receive(exit(11, 40 * S, 5 * S)).events();
-  assert.equal(stop!.argv!.length, whole.length);
-});
-
 Deno.test("no argument is longer than the limit, masked or not", () => {
   const world = new TestWorld();
   const many = joinArgv(Array.from({ length: 3_000 }, () => "-tokens=1"));
@@ -475,7 +245,7 @@ Deno.test("losses are gaps in Unix time", () => {
     count: 17,
     reason: "full",
   }]);
-  assert.deepEqual(world.lifecycle.flush(BOOT_MS), { events: [], gaps: [] });
+  assert.deepEqual(world.lifecycle.flush(BOOT_MS), { events: [], gaps: [], known: [] });
 });
 
 Deno.test("a step of the clock moves the times of events and not the start of a process", () => {
@@ -511,6 +281,41 @@ Deno.test("the table stays within its bounds, whatever is started", () => {
     world.receive(exec(5_000, 1, (2_000 + i) * S), exit(5_000, (2_000.5 + i) * S, (2_000 + i) * S));
   }
   assert.ok(world.lifecycle.retainedBytes < 1_000, `${world.lifecycle.retainedBytes} bytes`);
+});
+
+Deno.test("processes that the table forgot are a gap with their exact number, once a second at most", () => {
+  const world = new TestWorld({ limits: { maxTracked: 100, maxEnded: 10, maxBytes: 1 << 20 } });
+  const gaps = [];
+  for (let i = 0; i < 500; i++) {
+    world.receive(exec(1_000 + i, 1, 10 * S));
+    world.nowNs += 10 * MS;
+    gaps.push(...world.lifecycle.flush(BOOT_MS).gaps);
+  }
+  gaps.push(...world.lifecycle.flush(BOOT_MS, true).gaps);
+  assert.ok(gaps.length >= 4 && gaps.length <= 6, `${gaps.length} gaps in five seconds`);
+  assert.equal(gaps.reduce((sum, gap) => sum + gap.count!, 0), world.lifecycle.forgotten);
+  assert.equal(world.lifecycle.forgotten, 400);
+  for (const gap of gaps) {
+    assert.deepEqual([gap.source, gap.recordKind], ["collector", "all"]);
+    assert.match(gap.reason, /^the process table was full/);
+    assert.ok(gap.from <= gap.to && gap.to <= BOOT_MS + 106_000);
+  }
+});
+
+Deno.test("circumstances count among the bytes of the table, and the environment goes first", () => {
+  const limits = { maxTracked: 1_000, maxEnded: 10, maxBytes: 20_000 };
+  const world = new TestWorld({ limits });
+  const context = { ...RAW_CONTEXT, cwd: `/${"d".repeat(499)}`, mountNamespace: 1, cgroupPath: `/${"c".repeat(499)}` };
+  world.receive(exec(1_000, 1, 10 * S, { context }));
+  assert.ok(world.lifecycle.retainedBytes >= 1_000);
+  for (let i = 1; i < 300; i++) {
+    world.receive(exec(1_000 + i, 1, 10 * S, { context, executablePath: "/x".repeat(500) }));
+  }
+  const starts = world.events();
+  assert.ok(starts.every((event) => event.context!.cwd === context.cwd), "events have all of it");
+  assert.ok(world.lifecycle.retainedBytes <= 2 * limits.maxBytes, `${world.lifecycle.retainedBytes} bytes`);
+  assert.ok(world.lifecycle.forgotten > 200, "what even a lean form has no room for is forgotten");
+  assert.equal(world.lifecycle.tracked + world.lifecycle.forgotten, 300);
 });
 
 Deno.test("names that an attacker chose go through as they are", () => {
@@ -563,4 +368,13 @@ Deno.test("no order of records makes a process stop twice or throws", () => {
     }),
     { numRuns: 3_000 },
   );
+});
+
+Deno.test("a process is never its own parent, whatever a record says", () => {
+  const world = new TestWorld();
+  world.receive(exec(50, 1, 11 * S, { startTime: 10 * S }), exec(50, 50, 10 * S, { startTime: 10 * S }));
+  const events = world.events();
+  assert.deepEqual(brief(events), ["start 50", "start 50 (late)"]);
+  assert.equal(events[1]!.execId, events[0]!.execId);
+  assert.equal(events[1]!.parentExecId, null);
 });

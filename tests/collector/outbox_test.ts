@@ -1,4 +1,8 @@
 import assert from "node:assert/strict";
+import { Contexts } from "../../collector/contexts.ts";
+import { Redactor } from "../../collector/images.ts";
+import type { RawContext } from "../../collector/sources/source.ts";
+import { BLANK_STATE } from "../support/wire_samples.ts";
 import { MAX_WAITING_BYTES, Outbox } from "../../collector/outbox.ts";
 import { FrameReader } from "../../proto/frame.ts";
 import { blankProcessEvent, MAX_ARGV_BYTES, type ProcessEvent } from "../../proto/process_event.ts";
@@ -60,6 +64,74 @@ Deno.test("Outbox keeps frames small when arguments and paths are long", () => {
     assert.ok(frame.bytes.length < 600_000);
   }
   assert.equal(waiting(outbox).reduce((sum, m) => sum + (m.kind === "events" ? m.events.length : 0), 0), 200);
+});
+
+/** The worst that a source may say of a process: the longest of everything, and numbers at their ends. */
+function worstContext(units: number): RawContext {
+  const text = "\uffff".repeat(units);
+  return {
+    cwd: text,
+    savedUserId: 2 ** 32 - 1,
+    effectiveGroupId: 2 ** 32 - 1,
+    savedGroupId: 0,
+    loginUserId: 2 ** 32 - 2,
+    sessionId: 2 ** 32 - 1,
+    tty: text,
+    effectiveCapabilities: 2 ** 64,
+    userNamespace: 2 ** 32 - 1,
+    pidNamespace: 2 ** 32 - 1,
+    mountNamespace: 2 ** 32 - 1,
+    networkNamespace: 2 ** 32 - 1,
+    cgroupPath: `/docker/${"a".repeat(64)}/${text}`,
+    cgroupId: 2 ** 64,
+    interpreterPath: text,
+    scriptPath: text,
+    stdinKind: "anonymous",
+    stdoutKind: "directory",
+    // Control characters are the longest in JSON, and bytes that are not UTF-8 the longest in text
+    environment: Array.from({ length: 500 }, (_, i) => `V${i}=${"\x01\xff".repeat(2_000)}`),
+    environmentCut: true,
+  };
+}
+
+Deno.test("Outbox takes every event, whatever a source says of the process, and counts what it cuts", () => {
+  for (const units of [4_096, 4_097, 1_000_000]) {
+    const name = "n".repeat(units);
+    const contexts = new Contexts(
+      { userName: () => name, groupName: () => name },
+      new Redactor({ kind: "unkeyed", reason: "test" }),
+    );
+    const context = contexts.of(worstContext(units), { userId: 0, effectiveUserId: 1, groupId: 2 });
+    const long = events(30, 0, MAX_ARGV_BYTES).map((event): ProcessEvent => ({
+      ...event,
+      name,
+      userName: name,
+      executablePath: name,
+      parentExecutablePath: name,
+      parentName: name,
+      context,
+    }));
+    const outbox = new Outbox(10_000);
+    outbox.addEvents(long);
+    assert.equal(outbox.refused, 0);
+    assert.equal(outbox.lastSequence, 30);
+    const sent = waiting(outbox).flatMap((message) => message.kind === "events" ? message.events : []);
+    assert.equal(sent.length, 30);
+    // A control group's path is a little longer than the rest
+    assert.equal(outbox.cutTexts > 30, units > 4_096, `${units}: ${outbox.cutTexts}`);
+    const { cwd, effectiveCapabilities, cgroupId, environment } = sent[0]!.context!;
+    assert.equal(cwd!.length, 4_096);
+    assert.equal(cwd!.endsWith("…"), units > 4_096);
+    assert.deepEqual([effectiveCapabilities, cgroupId], [null, null], "more than a double holds");
+    assert.equal((JSON.parse(environment!) as Record<string, unknown>)["=cut"], true);
+  }
+});
+
+Deno.test("Outbox counts what it cuts in a process table", () => {
+  const outbox = new Outbox(10_000);
+  const state = { ...BLANK_STATE, executablePath: "/".repeat(5_000), userName: "u".repeat(5_000) };
+  assert.ok(outbox.addSnapshot([state, BLANK_STATE], 1));
+  assert.equal(outbox.cutTexts, 2);
 });
 
 Deno.test("Outbox forgets what is acknowledged, and a frame only as a whole", () => {

@@ -18,6 +18,8 @@ const STATUS: CollectorStatus = {
   epoch: "epoch-1",
   sources: [],
   confinement: "",
+  redaction: "on",
+  completeness: { state: "unproven", detail: "" },
   connected: true,
   lastSequence: 9,
   acknowledgedSequence: 7,

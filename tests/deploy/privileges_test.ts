@@ -7,12 +7,14 @@ import {
   installedPaths,
   LIBC_PATHS,
   ownership,
+  PS_PATHS,
   type TierGrants,
   tierGrants,
   type TierPaths,
   TIERS,
 } from "../../deploy/privileges.ts";
 import { LIBC_PATHS as COLLECTOR_LIBC_PATHS } from "../../collector/kernel/libc.ts";
+import { PS_PATHS as COLLECTOR_PS_PATHS } from "../../collector/sources/ps_command.ts";
 import { INSTALLED_STATE, stateLayout } from "../../proto/state_layout.ts";
 
 const LIBC = "/lib/x86_64-linux-gnu/libc.so.6";
@@ -27,7 +29,13 @@ const paths: TierPaths = {
 
 Deno.test("tierGrants() grants exactly what the table says", () => {
   assert.deepEqual(tierGrants("collector", paths), {
-    read: ["/s/collector", "/s/run/collector.token", "/s/run/broker.sock", "/s/config.yaml"],
+    read: [
+      "/s/collector",
+      "/s/run/collector.token",
+      "/s/keys/redaction.key",
+      "/s/run/broker.sock",
+      "/s/config.yaml",
+    ],
     write: ["/s/collector", "/s/run/broker.sock"],
     net: ["unix:/s/run/broker.sock"],
     env: ["DAEMONEYE_*"],
@@ -63,6 +71,17 @@ Deno.test("tierGrants() follows a configured socket and alert file", () => {
   assert.deepEqual(tierGrants("agent", moved).write, ["/s/agent", "/var/log/alerts.jsonl", "/run/other.sock"]);
   assert.deepEqual(tierGrants("collector", moved).net, ["unix:/run/other.sock"]);
   assert.deepEqual(tierGrants("cli", moved).read.slice(0, 2), ["/s/agent", "/var/log/alerts.jsonl"]);
+});
+
+Deno.test("tierGrants() grants the collector ps where it is its source, and nobody anything else to run", () => {
+  for (const ps of ["/usr/bin/ps", "/bin/ps"]) {
+    const granted = { ...paths, ps };
+    assert.deepEqual(tierGrants("collector", granted), { ...tierGrants("collector", paths), run: [ps] });
+    for (const tier of ["agent", "cli"] as const) assert.deepEqual(tierGrants(tier, granted), tierGrants(tier, paths));
+  }
+  for (const ps of ["", "ps", "/bin/sh", "/usr/bin/ps,/bin/sh", "/usr/bin/../bin/ps"]) {
+    assert.throws(() => tierGrants("collector", { ...paths, ps }), GrantError, ps);
+  }
 });
 
 Deno.test("tierGrants() refuses a value that would change the meaning of a flag", () => {
@@ -109,6 +128,7 @@ Deno.test("deno.json holds the grants of the installed system", () => {
 
 Deno.test("paths that the tiers and the supervisor must agree on are the same", () => {
   assert.deepEqual(LIBC_PATHS[Deno.build.arch], COLLECTOR_LIBC_PATHS);
+  assert.deepEqual(PS_PATHS, COLLECTOR_PS_PATHS);
   assert.equal(installedPaths(LIBC).layout.state, INSTALLED_STATE);
 });
 
@@ -124,5 +144,6 @@ Deno.test("ownership() gives a daemon its own directory and nothing beside it", 
     "/s/collector 1:11 2750",
     "/s/agent 2:11 2750",
     "/s/rules 0:11 755",
+    "/s/keys 0:0 700",
   ]);
 });

@@ -132,6 +132,8 @@ function acts(g: Ground): Record<string, Act> {
 
     "run a program": () => new Deno.Command("/bin/true").outputSync(),
     "run ps": () => new Deno.Command("/usr/bin/ps").outputSync(),
+    "run ps with a library of one's own": () =>
+      new Deno.Command("/usr/bin/ps", { env: { LD_PRELOAD: "/none.so" } }).outputSync(),
     "run deno": () => new Deno.Command(Deno.execPath(), { args: ["--version"] }).outputSync(),
     "run a program by node": () => execFileSync("/bin/true"),
     "signal another process": () => Deno.kill(Deno.ppid, "SIGCONT"),

@@ -1,9 +1,10 @@
 /** Each tier under its own grants tries everything; what is not in its list is refused, for every kind of permission. */
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
-import { findLibc } from "../../deploy/launch.ts";
+import { findLibc, findPs } from "../../deploy/launch.ts";
 import { BUNDLE_FLAGS, grantFlags, type Tier, tierGrants, type TierPaths, TIERS } from "../../deploy/privileges.ts";
 import { stateLayout } from "../../proto/state_layout.ts";
+import { needs } from "../support/needs.ts";
 import type { Ground } from "./probe.ts";
 
 const PROBE = new URL("probe.ts", import.meta.url).pathname;
@@ -80,6 +81,20 @@ Deno.test("each tier may do what it is granted and nothing else", async (t) => {
     });
   }
   assert.deepEqual(world.requests.filter((path) => path.includes("module")), [], "no module was asked for");
+});
+
+Deno.test({
+  name: "a collector whose source is ps may run that and nothing more",
+  ...needs({ programs: ["ps"] }),
+  async fn() {
+    await using world = await ProbeWorld.make([]);
+    const results = await world.probe("collector", { ps: findPs() });
+    const allowed = Object.keys(results).filter((act) => results[act] === "ok").sort();
+    assert.deepEqual(allowed, [...MAY.collector, "run ps"].sort());
+    // Deno lets nobody preload a library into a program who may not run every program.
+    assert.equal(results["run ps with a library of one's own"], "refused");
+    assert.deepEqual(world.untouched(), []);
+  },
 });
 
 Deno.test("the probe finds its way to everything when it is granted everything", async () => {
@@ -172,8 +187,8 @@ class ProbeWorld implements AsyncDisposable {
   }
 
   /** Runs the probe under the grants of a tier, or under all permissions. */
-  async probe(tier: Tier | null): Promise<Record<string, string>> {
-    const grants = tier === null ? ["--allow-all"] : grantFlags(tierGrants(tier, this.paths));
+  async probe(tier: Tier | null, change: Partial<TierPaths> = {}): Promise<Record<string, string>> {
+    const grants = tier === null ? ["--allow-all"] : grantFlags(tierGrants(tier, { ...this.paths, ...change }));
     const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
       args: ["run", ...BUNDLE_FLAGS, ...grants, PROBE, JSON.stringify(this.ground)],
       env: { DAEMONEYE_PROBE: "1" },

@@ -30,7 +30,7 @@ function look(path: string): string {
   return `${uid}:${gid} ${(mode! & 0o7777).toString(8)}`;
 }
 
-Deno.test("prepareState() makes every directory and the token, and again changes nothing", () =>
+Deno.test("prepareState() makes every directory, token and key, and again changes nothing", () =>
   inTemporary((layout) => {
     prepareState(layout, who);
     assert.equal(look(layout.state), `${who.supervisor}:${who.readerGroup} 755`);
@@ -42,8 +42,15 @@ Deno.test("prepareState() makes every directory and the token, and again changes
     assert.equal(look(layout.token), `${who.supervisor}:${who.busGroup} 640`);
     const token = Deno.readTextFileSync(layout.token);
     assert.match(token, /^[0-9a-f]{64}\n$/);
+    const keyGroup = who.supervisor === 0 ? 0 : who.busGroup;
+    assert.equal(look(layout.keys), `${who.supervisor}:${keyGroup} 700`);
+    assert.equal(look(layout.redactionKey), `${who.supervisor}:${keyGroup} 400`);
+    const key = Deno.readTextFileSync(layout.redactionKey);
+    assert.match(key, /^[0-9a-f]{64}\n$/);
+    assert.notEqual(key, token);
     prepareState(layout, who);
     assert.equal(Deno.readTextFileSync(layout.token), token);
+    assert.equal(Deno.readTextFileSync(layout.redactionKey), key);
   }));
 
 Deno.test("prepareState() mends modes that were changed", () =>
@@ -55,27 +62,37 @@ Deno.test("prepareState() mends modes that were changed", () =>
     assert.equal(look(layout.agent), `${who.agent}:${who.readerGroup} 2750`);
   }));
 
-for (
-  const [what, spoil] of [
-    ["is empty", (path: string) => Deno.writeTextFileSync(path, "")],
-    ["is readable for all", (path: string) => Deno.chmodSync(path, 0o644)],
-    ["is a link to another file", (path: string) => {
-      Deno.renameSync(path, `${path}.other`);
-      Deno.symlinkSync(`${path}.other`, path);
-    }],
-  ] as const
-) {
-  Deno.test(`prepareState() makes a new token where the old one ${what}`, () =>
-    inTemporary((layout) => {
-      prepareState(layout, who);
-      const before = Deno.readTextFileSync(layout.token);
-      spoil(layout.token);
-      prepareState(layout, who);
-      assert.equal(look(layout.token), `${who.supervisor}:${who.busGroup} 640`);
-      assert.ok(Deno.lstatSync(layout.token).isFile);
-      assert.match(Deno.readTextFileSync(layout.token), /^[0-9a-f]{64}\n$/);
-      assert.notEqual(Deno.readTextFileSync(layout.token), before);
-    }));
+const SECRETS = [
+  ["token", (layout: StateLayout) => layout.token, `${who.supervisor}:${who.busGroup} 640`],
+  ["key", (layout: StateLayout) => layout.redactionKey, `${who.supervisor}:${asRoot.ignore ? who.busGroup : 0} 400`],
+] as const;
+
+for (const [secret, pathOf, wanted] of SECRETS) {
+  for (
+    const [what, spoil] of [
+      ["is empty", (path: string) => {
+        Deno.chmodSync(path, 0o600);
+        Deno.writeTextFileSync(path, "");
+      }],
+      ["is readable for all", (path: string) => Deno.chmodSync(path, 0o644)],
+      ["is a link to another file", (path: string) => {
+        Deno.renameSync(path, `${path}.other`);
+        Deno.symlinkSync(`${path}.other`, path);
+      }],
+    ] as const
+  ) {
+    Deno.test(`prepareState() makes a new ${secret} where the old one ${what}`, () =>
+      inTemporary((layout) => {
+        prepareState(layout, who);
+        const path = pathOf(layout), before = Deno.readTextFileSync(path);
+        spoil(path);
+        prepareState(layout, who);
+        assert.equal(look(path), wanted);
+        assert.ok(Deno.lstatSync(path).isFile);
+        assert.match(Deno.readTextFileSync(path), /^[0-9a-f]{64}\n$/);
+        assert.notEqual(Deno.readTextFileSync(path), before);
+      }));
+  }
 }
 
 Deno.test("prepareState() refuses a symbolic link, a file and a directory that others can write, with the mend", () =>

@@ -139,7 +139,7 @@ Deno.test("secrets in arguments are in no file and no output", async () => {
     await run(`${directory}/mysql`, [`-p${secret}`, marker]);
     await Deno.remove(directory, { recursive: true });
   }
-  const masked = "SELECT count(*) FROM process_events WHERE command_line LIKE ? AND command_line LIKE '%[REDACTED]%'";
+  const masked = "SELECT count(*) FROM process_events WHERE command_line LIKE ? AND command_line LIKE '%[REDACTED:%'";
   await world.until(
     "the masked command lines are stored",
     () => world.count(masked, `%${marker}%`) >= (kernel.ignore ? 4 : 5),
@@ -210,7 +210,7 @@ Deno.test("the CLI reads while the agent lives, is killed, and is stopped", asyn
 Deno.test({
   name: "a kernel source that is refused leads to the next rung, and health says what is missed",
   async fn() {
-    await using world = await World.start({ config: "collector:\n  source: proc\n  poll_interval_ms: 300\n" });
+    await using world = await World.start({ set: ["collector.source=proc", "collector.poll_interval_ms=300"] });
     const marker = `polled${Deno.pid}`;
     await run("/bin/sh", ["-c", "sleep 1.5; exit 0", marker]);
     await world.until(

@@ -44,6 +44,24 @@ Deno.test("loadSettings() lets flags beat environment, environment the user file
   );
 });
 
+Deno.test("loadSettings() bounds what the collector remembers and tells", () => {
+  const { collector } = settle({});
+  assert.equal(collector.maxTrackedProcesses, 65_536);
+  assert.deepEqual([collector.skipsKernelThreads, collector.memoryChangePercent, collector.cpuChangePercent], [
+    false,
+    0,
+    0,
+  ]);
+  const set = (value: string): Parameters<typeof settle>[0] => ({ flags: { set: [`collector.${value}`] } });
+  assert.equal(settle(set("max_tracked_processes=4194304")).collector.maxTrackedProcesses, 4_194_304);
+  assert.equal(settle(set("skip_kernel_threads=yes")).collector.skipsKernelThreads, true);
+  assert.equal(settle(set("cpu_change_percent=25")).collector.cpuChangePercent, 25);
+  refuses(set("max_tracked_processes=999"), /from 1000 to 4194304/);
+  refuses(set("max_tracked_processes=4194305"), /from 1000 to 4194304/);
+  refuses(set("skip_kernel_threads=maybe"), /one of yes, no/);
+  refuses(set("memory_change_percent=-1"), /from 0 to 1000000/);
+});
+
 Deno.test("loadSettings() reads JSON, and a YAML file of comments only", () => {
   assert.equal(
     settle({ flags: { config: "/c.json" }, files: { "/c.json": '{"agent":{"stdout":"json"}}' } }).agent.stdout,

@@ -6,6 +6,7 @@ import { readEventBatch, writeEventBatch } from "../../proto/event_codec.ts";
 import {
   AlertSeverity,
   EventBatchSchema,
+  ProcessContextSchema,
   ProcessEventKind,
   ProcessEventSchema,
   ProcessStateSchema,
@@ -27,6 +28,7 @@ import {
   anyState,
   BLANK_EVENT,
   BLANK_STATE,
+  FULL_CONTEXT,
   FULL_EVENT,
   FULL_STATE,
   USUAL_EVENT,
@@ -50,7 +52,8 @@ function toGenerated(schema: DescMessage, plain: object): Plain {
       init[field.localName] = field.localName === "kind"
         ? PROCESS_EVENT_KINDS.indexOf(value as ProcessEvent["kind"]) + 1
         : SEVERITIES.indexOf(value as (typeof SEVERITIES)[number]);
-    } else init[field.localName] = isFixed64(field) ? BigInt(value as number) : value;
+    } else if (field.fieldKind === "message") init[field.localName] = toGenerated(field.message, value as object);
+    else init[field.localName] = isFixed64(field) ? BigInt(value as number) : value;
   }
   return init;
 }
@@ -64,7 +67,8 @@ function fromGenerated(schema: DescMessage, message: object): Plain {
       plain[field.localName] = field.localName === "kind"
         ? PROCESS_EVENT_KINDS[(value as number) - 1]
         : SEVERITIES[value as number];
-    } else plain[field.localName] = isFixed64(field) ? Number(value) : value;
+    } else if (field.fieldKind === "message") plain[field.localName] = fromGenerated(field.message, value as object);
+    else plain[field.localName] = isFixed64(field) ? Number(value) : value;
   }
   return plain;
 }
@@ -90,6 +94,7 @@ Deno.test("the schema has exactly the fields of the model", () => {
   const names = (schema: DescMessage) => schema.fields.map((field) => field.localName).sort();
   assert.deepEqual(names(ProcessEventSchema), Object.keys(blankProcessEvent("start", 0, "x", 1)).sort());
   assert.deepEqual(names(ProcessStateSchema), Object.keys(BLANK_STATE).sort());
+  assert.deepEqual(names(ProcessContextSchema), Object.keys(BLANK_CONTEXT).sort());
 });
 
 Deno.test("the schema numbers kinds and severities as the model lists them", () => {
@@ -103,6 +108,9 @@ Deno.test("events go between this codec and the generated one: usual, blank and 
 
 Deno.test("events go between this codec and the generated one: every field alone", () => {
   for (const [name, value] of Object.entries(FULL_EVENT)) checkEvent({ ...BLANK_EVENT, [name]: value });
+  for (const [name, value] of Object.entries(FULL_CONTEXT)) {
+    checkEvent({ ...BLANK_EVENT, context: { ...BLANK_CONTEXT, [name]: value } });
+  }
 });
 
 Deno.test("events go between this codec and the generated one: any event", () => {
@@ -163,7 +171,7 @@ Deno.test("writeEventBatch() refuses what would not be read", () => {
   refuses({ pid: -1 });
   refuses({ ppid: 2 ** 32 });
   refuses({ argv: new Uint8Array(MAX_ARGV_BYTES + 1) });
-  refuses({ context: { ...BLANK_CONTEXT, cwd: "x".repeat(MAX_TEXT_LENGTH + 1) } });
+  refuses({ parentExecId: "x".repeat(MAX_TEXT_LENGTH + 1) });
   assert.throws(() => written([]), WireError);
   assert.throws(() => written([USUAL_EVENT], 0), WireError);
   assert.throws(() => written([USUAL_EVENT, USUAL_EVENT], 2 ** 40 - 1), WireError);
@@ -171,7 +179,8 @@ Deno.test("writeEventBatch() refuses what would not be read", () => {
 });
 
 Deno.test("readEventBatch() takes the longest argv, text and batch", () => {
-  const longest = { ...USUAL_EVENT, argv: new Uint8Array(MAX_ARGV_BYTES), cwd: "x".repeat(MAX_TEXT_LENGTH) };
+  const context = { ...BLANK_CONTEXT, environment: "x".repeat(MAX_TEXT_LENGTH) };
+  const longest = { ...USUAL_EVENT, argv: new Uint8Array(MAX_ARGV_BYTES), context };
   assert.deepEqual(readEventBatch(written([longest])).events, [longest]);
   assert.equal(readEventBatch(written(new Array(4_096).fill(BLANK_EVENT))).events.length, 4_096);
 });

@@ -36,6 +36,8 @@ const COLLECTOR: CollectorStatus = {
     unknownColumns: ["inode"],
   }],
   confinement: "all threads",
+  redaction: "on",
+  completeness: { state: "proven", detail: "100 % of 900 records of the last hour seen by ebpf and by netlink" },
   connected: true,
   lastSequence: 2 ** 40 - 1,
   acknowledgedSequence: 12,

@@ -6,6 +6,7 @@ import { ProcessRecordSchema } from "../../proto/gen/common_pb.ts";
 import { CapabilityResponseSchema, DetectionResultSchema, EnvelopeSchema } from "../../proto/gen/ipc_pb.ts";
 import { decodeMessage, encodeMessage, type WireMessage } from "../../proto/wire.ts";
 import { WireError } from "../../proto/wire_error.ts";
+import { BLANK_CONTEXT } from "../../proto/process_event.ts";
 import { FULL_EVENT, MESSAGES, USUAL_EVENT } from "../support/wire_samples.ts";
 
 function hex(text: string): Uint8Array {
@@ -216,7 +217,7 @@ Deno.test("decodeMessage() refuses a frame full of empty things before it makes 
 });
 
 Deno.test("encodeMessage() refuses what is too large for a frame, and is none the worse", () => {
-  const large = { ...FULL_EVENT, environment: "x".repeat(60_000) };
+  const large = { ...FULL_EVENT, context: { ...BLANK_CONTEXT, environment: "x".repeat(60_000) } };
   assert.throws(
     () => encodeMessage({ kind: "events", firstSequence: 1, events: new Array(20).fill(large) }),
     WireError,

@@ -6,7 +6,14 @@
 import { AGENT, COLLECTOR, NOW, testProcess, TestState } from "./test_store.ts";
 
 /** By the name that a script gives in its first line. */
-export const WORLDS: Readonly<Record<string, () => TestState>> = { watched, troubled, stopped, new: fresh, hostile };
+export const WORLDS: Readonly<Record<string, () => TestState>> = {
+  watched,
+  troubled,
+  stopped,
+  new: fresh,
+  hostile,
+  containers,
+};
 
 /** A quiet host on which all is well. */
 function watched(): TestState {
@@ -78,6 +85,46 @@ function troubled(): TestState {
   return state;
 }
 
+/** A host with a container, and with programs that are no plain files. */
+function containers(): TestState {
+  const state = new TestState();
+  fill(state);
+  const id = "c0ffee0123456789".repeat(4);
+  const inside = {
+    container_id: id,
+    container_runtime: "docker",
+    cgroup_path: `/docker/${id}`,
+    executable_kind: "foreign",
+    mount_namespace: 4_026_532_500,
+  };
+  const shim = { ppid: 1, parent_exec_id: testProcess(1), cgroup_path: "/system.slice/docker.service" };
+  state.process(950, { ...shim, name: "containerd-shim", command_line: "containerd-shim -id c0ffee" });
+  const nginx = { name: "nginx", command_line: "nginx -g 'daemon off;'", cwd: "/", namespace_pid: 1, threads: 4 };
+  state.process(951, { ...inside, ...nginx, ppid: 950, parent_exec_id: testProcess(950), group_name: "www" });
+  const shell = {
+    name: "sh",
+    command_line: "sh /tmp/x.sh",
+    interpreter_path: "/bin/sh",
+    script_path: "/tmp/x.sh",
+    tty: "pts/3",
+    login_user_id: 1000,
+  };
+  state.process(952, { ...inside, ...shell, ppid: 951, parent_exec_id: testProcess(951), executable_kind: "memfd" });
+  const escaped = {
+    name: "x",
+    command_line: "x",
+    executable_path: "/tmp/x",
+    executable_kind: "deleted",
+    cgroup_path: "/",
+  };
+  state.process(953, { ...escaped, ppid: 952, parent_exec_id: testProcess(952) });
+  state.process(954, { name: "odd", command_line: "odd", executable_kind: "foreign", cgroup_path: "/" });
+  state.event({ ...inside, ...shell, pid: 952, ppid: 951, executable_kind: "memfd", time: NOW - 5_000 });
+  state.event({ ...escaped, pid: 953, ppid: 952, time: NOW - 4_000 });
+  state.live();
+  return state;
+}
+
 /** Both daemons were stopped an hour ago. */
 function stopped(): TestState {
   const state = new TestState();
@@ -122,6 +169,40 @@ function hostile(): TestState {
     if (i < 2) {
       state.alert(event, { title: `t${name}`, command_line: name, evidence: JSON.stringify({ [name]: "\x1b[31m" }) });
     }
+  });
+  // Every text column at once
+  const evil = "\x1b[2J\u202e\n\x9b";
+  const everywhere = {
+    executable_path: `/exe${evil}`,
+    cwd: `/cwd${evil}`,
+    effective_user_name: `euser${evil}`,
+    group_name: `group${evil}`,
+    tty: `tty${evil}`,
+    cgroup_path: `/cgroup${evil}`,
+    container_id: `id${evil}`,
+    container_runtime: `runtime${evil}`,
+    pod_id: `pod${evil}`,
+    interpreter_path: `/interpreter${evil}`,
+    script_path: `/script${evil}`,
+    executable_kind: `kind${evil}`,
+    stdin_kind: `stdin${evil}`,
+    stdout_kind: `stdout${evil}`,
+    environment: JSON.stringify({ [evil]: evil }),
+  };
+  state.process(150, { name: "w", command_line: "w", parent_exec_id: testProcess(106), ...everywhere });
+  state.event({ pid: 150, name: "w", command_line: "w", ...everywhere });
+  state.insert("gaps", {
+    gap_id: 1,
+    source: `s${evil}`,
+    record_kind: `k${evil}`,
+    from_time: NOW - 9_000,
+    to_time: NOW - 8_000,
+    count: null,
+    reason: `r${evil}`,
+  });
+  const { sources } = COLLECTOR;
+  state.writeStatus(null, {
+    sources: [{ ...sources[0]!, misses: [`miss${evil}`], unknownColumns: [`column${evil}`] }],
   });
   state.process(200, { command_line: "x".repeat(16_384) });
   state.process(201, { command_line: "", name: "" });

@@ -18,6 +18,8 @@ export interface Needs {
   readonly setpriv?: boolean;
   /** May make a mount namespace and mount in it. */
   readonly mount?: boolean;
+  /** May make control groups, in a hierarchy that it mounts itself, and namespaces of every kind. */
+  readonly containers?: boolean;
   /** Programs by name, found in `PATH`. */
   readonly programs?: readonly string[];
 }
@@ -48,6 +50,10 @@ export function needs(wanted: Needs): Verdict {
     else if (!inPath("setpriv")) faults.push("setpriv: the program setpriv (util-linux) is not installed");
   }
   if (wanted.mount && !capable(CAP_SYS_ADMIN)) faults.push("mount: the tests run without CAP_SYS_ADMIN");
+  if (wanted.containers) {
+    const refusal = refusedContainer();
+    if (refusal !== null) faults.push(`containers: ${refusal}`);
+  }
   for (const program of wanted.programs ?? []) {
     if (!inPath(program)) faults.push(`${program}: the program is not installed`);
   }
@@ -57,6 +63,24 @@ export function needs(wanted: Needs): Verdict {
     console.error(`cannot run here: ${fault}`);
   }
   return { ignore: faults.length > 0, why: faults.join("; ") };
+}
+
+let containerRefusal: string | null | undefined;
+
+/** Why no control group and namespaces can be made, by trying it in a mount namespace that ends with the attempt. */
+function refusedContainer(): string | null {
+  if (containerRefusal !== undefined) return containerRefusal;
+  if (!inPath("unshare")) return containerRefusal = "the program unshare (util-linux) is not installed";
+  const attempt = 'd=$(mktemp -d) && trap "umount \\"$d\\"; rmdir \\"$d\\"" EXIT && mount -t cgroup2 none "$d" && ' +
+    'mkdir "$d/daemoneye-needs-$$" && rmdir "$d/daemoneye-needs-$$" && ' +
+    "unshare --fork --mount --pid --net true && unshare --fork --user --map-root-user --mount --pid --net true";
+  const { success, stderr } = new Deno.Command("unshare", {
+    args: ["--mount", "--propagation=private", "/bin/sh", "-c", attempt],
+    stdin: "null",
+    stdout: "null",
+  }).outputSync();
+  const why = new TextDecoder().decode(stderr).trim().split("\n")[0];
+  return containerRefusal = success ? null : `control groups or namespaces cannot be made (${why})`;
 }
 
 let capabilities: bigint | null = null;

@@ -15,9 +15,10 @@ const PATIENCE_MS = 5_000;
 export async function gather(
   source: ProcessSource,
   enough: (records: SourceRecord[]) => boolean,
+  patienceMs: number = PATIENCE_MS,
 ): Promise<SourceRecord[]> {
   const records: SourceRecord[] = [];
-  const end = performance.now() + PATIENCE_MS;
+  const end = performance.now() + patienceMs;
   for (;;) {
     source.drain((record) => records.push(record));
     if (enough(records)) return records;

@@ -15,7 +15,7 @@ import {
   type StorageFault,
   type StorageFile,
 } from "../../collector/wal/storage.ts";
-import { Random } from "./random.ts";
+import { Random } from "../fuzz/random.ts";
 
 const SECTOR = 512;
 

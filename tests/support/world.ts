@@ -18,6 +18,8 @@ export const PATIENCE_MS = 20_000;
 export interface WorldOptions {
   /** YAML of the state directory's config file. */
   readonly config?: string;
+  /** `KEY=VALUE` each: settings of the test itself, that no environment of the run beats. */
+  readonly set?: readonly string[];
   /** Existing state directory to start on again. */
   readonly state?: string;
 }
@@ -45,8 +47,9 @@ export class World implements AsyncDisposable {
   static async start(options: WorldOptions = {}): Promise<World> {
     const state = options.state ?? await newStateDirectory();
     if (options.config !== undefined) await Deno.writeTextFile(`${state}/config.yaml`, options.config);
+    const flags = (options.set ?? []).flatMap((setting) => ["--set", setting]);
     const supervisor = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--quiet", `${ROOT}deploy/start.ts`, "--state", state],
+      args: ["run", "-A", "--quiet", `${ROOT}deploy/start.ts`, "--state", state, ...flags],
       stdin: "null",
       stdout: "piped",
       stderr: "piped",

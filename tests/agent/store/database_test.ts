@@ -4,6 +4,7 @@ import { SCHEMA_VERSION } from "../../../proto/catalog.ts";
 import { StoreError } from "../../../agent/store/database.ts";
 import { Store } from "../../../agent/store/store.ts";
 import { needs } from "../../support/needs.ts";
+import { FULL_CONTEXT } from "../../support/wire_samples.ts";
 import { commitEvents, openTestStream, start, TempDir } from "../support.ts";
 
 /** Opening fails with words that match, the file stays as it was, and another attempt fails alike. */
@@ -53,6 +54,85 @@ Deno.test("a store of another schema version is refused and not touched", () => 
     db.exec(`PRAGMA user_version = ${SCHEMA_VERSION + 1}; PRAGMA wal_checkpoint(TRUNCATE)`);
   }
   refuses(path, new RegExp(`schema version ${SCHEMA_VERSION + 1}, and this agent knows ${SCHEMA_VERSION}; run the`));
+});
+
+const SCHEMA_1 = new URL("../../recorded/store_schema_1.sql", import.meta.url);
+
+/** A store as the agent of schema version 1 left it: one process, its events, an alert that is owed, a gap. */
+function storeOfVersion1(path: string, change = ""): void {
+  using db = new DatabaseSync(path);
+  db.exec(Deno.readTextFileSync(SCHEMA_1));
+  db.exec(`
+    PRAGMA journal_mode = WAL;
+    INSERT INTO collectors VALUES (1, 'procmond', 'e1', '0123abcd-0000-4000-8000-000000000000', '0.1', 'ebpf', 1, 2, 7);
+    INSERT INTO process_events (event_id, time, event_type, exec_id, pid, name, inode, source, collector_id)
+      VALUES (1099511627777, 5, 'start', '0123abcd-7-70', 7, 'old', 42, 'ebpf', 'procmond');
+    INSERT INTO processes (process_id, exec_id, pid, name, status, kernel_thread, collection_time, collector_id)
+      VALUES ('0123abcd-7-70', '0123abcd-7-70', 7, 'old', 'running', 0, 5, 'procmond');
+    INSERT INTO gaps VALUES (1099511627778, 'ebpf', 'exec', 1, 2, 3, 'ring', 'procmond');
+    INSERT INTO sources VALUES ('procmond', 'ebpf', 'active', 'all', '[]', 5);
+    INSERT INTO alerts (alert_id, time, rule_id, title, severity, event_id, exec_id, pid, name)
+      VALUES ('r@procmond:e1:1', 5, 'r', 't', 'high', 1099511627777, '0123abcd-7-70', 7, 'old');
+    INSERT INTO alert_deliveries (alert_id, sink, state) VALUES ('r@procmond:e1:1', 'file', 'pending');
+    ${change}`);
+}
+
+Deno.test("a store of schema version 1 is brought up to date with all that is in it, once", () => {
+  using dir = new TempDir();
+  const path = `${dir.path}/events.db`;
+  storeOfVersion1(path);
+  {
+    const store = new Store(path, ["file"]);
+    assert.equal(store.upgradedFrom, 1);
+    assert.equal(store.owedDeliveries, 1);
+    const stream = openTestStream(store);
+    commitEvents(store, stream, [start(8)]);
+    store.close();
+  }
+  using db = new DatabaseSync(path);
+  const rows = (sql: string) => [...db.prepare(sql).iterate()].map((row) => ({ ...row }));
+  assert.deepEqual(rows("PRAGMA user_version"), [{ user_version: SCHEMA_VERSION }]);
+  assert.deepEqual(rows("SELECT name, inode, container_id, pod_id FROM process_events WHERE pid = 7"), [
+    { name: "old", inode: 42, container_id: null, pod_id: null },
+  ]);
+  assert.deepEqual(rows("SELECT pid, name, cwd, threads FROM processes WHERE pid = 7"), [
+    { pid: 7, name: "old", cwd: null, threads: null },
+  ]);
+  assert.deepEqual(rows("SELECT count, reason FROM gaps"), [{ count: 3, reason: "ring" }]);
+  assert.deepEqual(rows("SELECT detail, unknown_columns FROM sources"), [{ detail: "all", unknown_columns: null }]);
+  assert.equal(rows("SELECT * FROM process_events").length, 2);
+  const again = new Store(path, ["file"]);
+  assert.equal(again.upgradedFrom, null);
+  again.close();
+});
+
+Deno.test("a new row of an upgraded store has its values in the columns of their names", () => {
+  using dir = new TempDir();
+  const old = `${dir.path}/old.db`, fresh = `${dir.path}/fresh.db`;
+  storeOfVersion1(old, "DELETE FROM collectors; DELETE FROM process_events; DELETE FROM processes");
+  const all = [old, fresh].map((path) => {
+    const store = new Store(path), stream = openTestStream(store);
+    const context = { ...FULL_CONTEXT, containerId: "c0ffee" };
+    commitEvents(store, stream, [{ ...start(9), context, executableKind: "memfd", namespacePid: 3, inode: 99 }]);
+    store.close();
+    using db = new DatabaseSync(path);
+    return ["process_events", "processes"].map((table) =>
+      Object.entries(db.prepare(`SELECT * FROM ${table}`).get()!).sort(([a], [b]) => a < b ? -1 : 1)
+    );
+  });
+  assert.deepEqual(all[0], all[1]);
+  assert.ok(all[0]!.every((row) => row.some(([name, value]) => name === "container_id" && value === "c0ffee")));
+});
+
+Deno.test("a store of schema version 1 that lacks a table, or has one more, is refused and not touched", () => {
+  for (const change of ["DROP TABLE gaps", "CREATE TABLE extra (a)", "ALTER TABLE processes ADD COLUMN cwd TEXT"]) {
+    using dir = new TempDir();
+    const path = `${dir.path}/events.db`;
+    storeOfVersion1(path, `${change}; PRAGMA wal_checkpoint(TRUNCATE)`);
+    refuses(path, /does not have the tables of its version|duplicate column/);
+    using db = new DatabaseSync(path);
+    assert.equal(db.prepare("PRAGMA user_version").get()!["user_version"], 1);
+  }
 });
 
 Deno.test("a store without one of its tables, or with one more, is refused", () => {

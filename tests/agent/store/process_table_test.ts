@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
 import { joinArgv } from "../../../proto/argv.ts";
+import { tableNamed } from "../../../proto/catalog.ts";
 import type { SqlValue } from "../../../proto/event_row.ts";
+import { BLANK_CONTEXT, type ProcessContext, type ProcessEvent } from "../../../proto/process_event.ts";
 import { Store } from "../../../agent/store/store.ts";
 import type { SnapshotPart } from "../../../agent/store/process_table.ts";
 import { commitEvents, execIdOf, openTestStream, rows, start, state, stop, TempDir } from "../support.ts";
+import { FULL_CONTEXT } from "../../support/wire_samples.ts";
 
 /** A store with one stream, and what its table of processes says. */
 class World implements Disposable {
@@ -70,6 +73,116 @@ Deno.test("another execution of a process replaces the image as a whole, in one 
     assert.equal(row["argv"], null);
     assert.equal(row["user_id"], 1_000);
   }
+});
+
+/** Circumstances with everything known, and what the table then shows of them. */
+const CONTEXT = {
+  ...FULL_CONTEXT,
+  cgroupPath: "/docker/aa",
+  containerId: "aa",
+  containerRuntime: "docker",
+  podId: "p",
+};
+const CIRCUMSTANCES = tableNamed("processes").columns.map((column) => column.name).filter((name) =>
+  name in contextRow(CONTEXT)
+);
+
+/** Circumstances by the names of their columns. */
+function contextRow(context: ProcessContext): Record<string, SqlValue> {
+  return Object.fromEntries(
+    Object.entries(context).map(([name, value]) => [name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`), value]),
+  );
+}
+
+function circumstances(row: Record<string, SqlValue>): Record<string, SqlValue> {
+  return Object.fromEntries(CIRCUMSTANCES.map((name) => [name, row[name]!]));
+}
+
+/** Commits the events in one batch, and in one batch each: what the table says must be the same. */
+function bothWays(events: readonly ProcessEvent[], check: (row: Record<string, SqlValue>) => void): void {
+  for (const batches of [[events], events.map((event) => [event])]) {
+    using world = new World();
+    for (const batch of batches) commitEvents(world.store, world.stream, batch);
+    check(world.process(events[0]!.pid)!);
+  }
+}
+
+Deno.test("a start brings every circumstance, and neither a stop nor a change erases one", () => {
+  assert.equal(CIRCUMSTANCES.length, Object.keys(CONTEXT).length);
+  const begin = start(7, { context: CONTEXT, executableKind: "memfd", namespacePid: 2 });
+  const blank = start(7, { kind: "modify", context: BLANK_CONTEXT, argv: null, namespacePid: null });
+  bothWays([begin, blank, stop(7, { context: null, executableKind: null })], (row) => {
+    assert.deepEqual(circumstances(row), contextRow(CONTEXT));
+    assert.deepEqual([row["executable_kind"], row["namespace_pid"], row["status"]], ["memfd", 2, "ended"]);
+  });
+});
+
+Deno.test("a snapshot brings circumstances, and one that knows none erases none, nor the image", () => {
+  using world = new World();
+  commitEvents(world.store, world.stream, [start(7)]);
+  const known = state(7, { context: CONTEXT, threads: 4, executableKind: "foreign" });
+  world.snapshot({ time: T + 1_000, part: 0, last: true, processes: [known] });
+  const blank = {
+    name: "prog",
+    argv: null,
+    argvLength: null,
+    executablePath: null,
+    executableKind: null,
+    threads: null,
+  };
+  for (const [at, context] of [null, BLANK_CONTEXT].entries()) {
+    world.snapshot({ time: T + 2_000 + at, part: 0, last: true, processes: [state(7, { ...blank, context })] });
+    const row = world.process(7)!;
+    assert.deepEqual(circumstances(row), contextRow(CONTEXT));
+    assert.deepEqual(
+      [row["threads"], row["executable_kind"], row["executable_path"], row["command_line"], row["argv_length"]],
+      [4, "foreign", "/usr/bin/prog", "prog arg-7", 20],
+    );
+    assert.equal(row["collection_time"], T + 2_000 + at);
+  }
+});
+
+Deno.test("another execution has none of the old one's script and environment, and keeps where it runs", () => {
+  const events = [
+    start(7, { context: CONTEXT, executableKind: "memfd" }),
+    start(7, { execId: `${execIdOf(7)}-5000`, context: { ...BLANK_CONTEXT, cwd: "/new" }, executablePath: "/bin/new" }),
+  ];
+  bothWays(events, (row) => {
+    const image = { interpreter_path: null, script_path: null, environment: null };
+    assert.deepEqual(circumstances(row), { ...contextRow(CONTEXT), ...image, cwd: "/new" });
+    assert.equal(row["executable_kind"], null);
+  });
+});
+
+Deno.test("the end of an execution whose start was missed does not go on with the image before it", () => {
+  const missed = stop(7, { execId: `${execIdOf(7)}-5000`, executablePath: null, argv: null, argvLength: null });
+  bothWays([start(7, { context: CONTEXT }), missed], (row) => {
+    assert.deepEqual([row["exec_id"], row["executable_path"], row["command_line"], row["script_path"]], [
+      `${execIdOf(7)}-5000`,
+      null,
+      null,
+      null,
+    ]);
+    assert.equal(row["cwd"], CONTEXT.cwd);
+  });
+});
+
+Deno.test("a name goes with its number, and a container with its control group", () => {
+  const begin = start(7, { context: CONTEXT, userName: "me", groupId: 5, effectiveUserId: 5 });
+  const context = { ...BLANK_CONTEXT, cgroupPath: "/user.slice" };
+  const moved = { kind: "modify", context, userName: null, groupId: 60_000, effectiveUserId: 60_000 } as const;
+  const names = (row: Record<string, SqlValue>) =>
+    ["user_name", "effective_user_name", "group_name", "container_id", "container_runtime", "pod_id"]
+      .map((name) => row[name]);
+  bothWays([begin, start(7, { ...moved, userId: 60_000 })], (row) => {
+    assert.deepEqual(names(row), [null, null, null, null, null, null]);
+    assert.equal(row["cgroup_path"], "/user.slice");
+  });
+  // The same numbers, and no control group said: nothing is news.
+  const same = { ...moved, context: BLANK_CONTEXT, groupId: 5, effectiveUserId: null };
+  bothWays([begin, start(7, same)], (row) => {
+    assert.deepEqual(names(row), ["me", CONTEXT.effectiveUserName, CONTEXT.groupName, "aa", "docker", "p"]);
+  });
 });
 
 Deno.test("a modify event changes what it names and leaves the rest", () => {

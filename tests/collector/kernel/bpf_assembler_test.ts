@@ -17,6 +17,7 @@ const ENCODINGS: readonly [string, (a: BpfAssembler) => unknown, string][] = [
   ["r2 -= r1", (a) => a.subtract(R2, R1), "1f12000000000000"],
   ["r1 |= 4", (a) => a.orConstant(R1, 4), "4701000004000000"],
   ["r1 &= 255", (a) => a.andConstant(R1, 255), "57010000ff000000"],
+  ["r1 *= 16", (a) => a.multiplyConstant(R1, 16), "2701000010000000"],
   ["r0 >>= 32", (a) => a.shiftRight(R0, 32), "7700000020000000"],
   ["r1 = *(u8 *)(r2 + 1)", (a) => a.load(1, R1, R2, 1), "7121010000000000"],
   ["r1 = *(u16 *)(r2 + 2)", (a) => a.load(2, R1, R2, 2), "6921020000000000"],

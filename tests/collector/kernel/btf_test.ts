@@ -1,58 +1,8 @@
 import { deepStrictEqual as equal, ok, throws } from "node:assert/strict";
 import { Btf, BtfError, readKernelBtf } from "../../../collector/kernel/btf.ts";
 import { readKernelLayout } from "../../../collector/kernel/kernel_layout.ts";
+import { BtfBuilder, VOID } from "../../support/btf_builder.ts";
 import { needs } from "../../support/needs.ts";
-
-const VOID = 0;
-
-/** Builds BTF by hand: each call adds a type and gives its id. */
-class BtfBuilder {
-  readonly words: number[] = [];
-  readonly #strings: number[] = [0];
-  #types = 0;
-
-  name(text: string): number {
-    if (text === "") return 0;
-    const at = this.#strings.length;
-    this.#strings.push(...new TextEncoder().encode(text), 0);
-    return at;
-  }
-
-  type(kind: number, name: string, third: number, extra: readonly number[] = [], count = 0, flag = 0): number {
-    this.words.push(this.name(name), (flag << 31 | kind << 24 | count) >>> 0, third, ...extra);
-    return ++this.#types;
-  }
-
-  integer = (name: string): number => this.type(1, name, 4, [0x0100_0020]);
-  pointer = (to: number): number => this.type(2, "", to);
-  array = (of: number, length: number): number => this.type(3, "", 0, [of, VOID, length]);
-  typedef = (name: string, to: number): number => this.type(8, name, to);
-  function = (name: string, prototype: number): number => this.type(12, name, prototype);
-  prototype = (parameters: readonly number[]): number =>
-    this.type(13, "", VOID, parameters.flatMap((type) => [0, type]), parameters.length);
-
-  struct(name: string, bytes: number, members: readonly [string, number, number][], flag = 0, kind = 4): number {
-    const extra = members.flatMap(([member, type, bits]) => [this.name(member), type, bits]);
-    return this.type(kind, name, bytes, extra, members.length, flag);
-  }
-
-  bytes(change: (header: Uint32Array) => void = () => {}): Uint8Array<ArrayBuffer> {
-    const header = Uint32Array.of(
-      0x0001_eb9f,
-      24,
-      0,
-      this.words.length * 4,
-      this.words.length * 4,
-      this.#strings.length,
-    );
-    change(header);
-    const bytes = new Uint8Array(24 + this.words.length * 4 + this.#strings.length);
-    bytes.set(new Uint8Array(header.buffer));
-    bytes.set(new Uint8Array(Uint32Array.from(this.words).buffer), 24);
-    bytes.set(this.#strings, 24 + this.words.length * 4);
-    return bytes;
-  }
-}
 
 Deno.test("Btf finds members, also in inner, anonymous and qualified structures", () => {
   const b = new BtfBuilder();
@@ -96,6 +46,15 @@ Deno.test("Btf names functions by id and counts a tracepoint's arguments", () =>
   throws(() => btf.tracepointArguments("odd"), /btf_trace_odd is not a pointer/);
 });
 
+Deno.test("Btf gives the numbers of an enumeration's names", () => {
+  const b = new BtfBuilder();
+  b.struct("colour", 4, [["red", b.integer("int"), 0]]);
+  b.type(6, "colour", 4, [b.name("red"), 3, b.name("green"), 7], 2);
+  const btf = new Btf(b.bytes());
+  equal([btf.enumValue("colour", "red"), btf.enumValue("colour", "green")], [3, 7]);
+  equal([btf.enumValue("colour", "blue"), btf.enumValue("shape", "red")], [null, null]);
+});
+
 Deno.test("Btf says what is wrong with its bytes", () => {
   const b = new BtfBuilder();
   b.struct("s", 8, [["a", b.integer("int"), 0]]);
@@ -126,18 +85,42 @@ Deno.test("Btf ends chains of types that have no end", () => {
   throws(() => new Btf(stray.bytes()).offsetOf("stray.b"), /type 7, which it does not have/);
 });
 
+Deno.test("Btf gives up on structures that hold each other so often that the search would not end", () => {
+  const b = new BtfBuilder();
+  let inner = b.struct("", 8, [["a", b.integer("int"), 0]]);
+  for (let level = 0; level < 30; level++) inner = b.struct("", 8, [["", inner, 0], ["", inner, 64]]);
+  b.struct("doubled", 8, [["", inner, 0]]);
+  throws(() => new Btf(b.bytes()).offsetOf("doubled.b"), /hold each other too often/);
+  equal(new Btf(b.bytes()).offsetOf("doubled.a"), 0);
+});
+
+Deno.test("Btf refuses an offset that is not of whole bytes, also of a structure without a name", () => {
+  const b = new BtfBuilder();
+  const inner = b.struct("", 8, [["x", b.integer("int"), 32]]);
+  b.struct("odd", 8, [["", inner, 3]]);
+  throws(() => new Btf(b.bytes()).offsetOf("odd.x"), /x lies in a structure that starts within a byte/);
+});
+
+Deno.test("Btf refuses a tracepoint that takes nothing", () => {
+  const b = new BtfBuilder();
+  b.typedef("btf_trace_empty", b.pointer(b.prototype([])));
+  throws(() => new Btf(b.bytes()).tracepointArguments("empty"), /btf_trace_empty takes nothing/);
+});
+
 Deno.test("Btf survives any byte changed, and any length", () => {
   const b = new BtfBuilder();
   const int = b.integer("int");
   const inner = b.struct("", 8, [["x", int, 0]]);
   b.struct("s", 8, [["a", int, 0], ["", inner, 32]]);
   b.typedef("btf_trace_t", b.pointer(b.prototype([int])));
+  b.type(6, "e", 4, [b.name("one"), 1], 1);
   const whole = b.bytes();
   const use = (bytes: Uint8Array<ArrayBuffer>): void => {
     try {
       const btf = new Btf(bytes);
       btf.has("s.x");
       btf.functionId("f");
+      btf.enumValue("e", "one");
       btf.tracepointArguments("t");
     } catch (error) {
       ok(error instanceof BtfError, `${error}`);

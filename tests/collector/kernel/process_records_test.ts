@@ -1,40 +1,19 @@
 import { deepStrictEqual as equal, ok } from "node:assert/strict";
+import { CWD_CUT, CWD_KNOWN, GROUP_CUT } from "../../../collector/kernel/context_records.ts";
+import { EnvironmentFilter } from "../../../collector/kernel/environment.ts";
 import {
   ARGV_UNREAD,
-  EXEC,
+  ENVIRONMENT_UNREAD,
   EXIT,
   FORK,
+  MODE_KNOWN,
   PATH_CUT,
   RecordDecoder,
+  SCRIPT_UNREAD,
+  SETS_USER_ID,
   UNLINKED,
 } from "../../../collector/kernel/process_records.ts";
-
-const text = (value: string): Uint8Array => new TextEncoder().encode(value);
-
-interface ExecParts {
-  path?: Uint8Array;
-  argv?: Uint8Array;
-  argvLength?: bigint;
-  flags?: number;
-  inode?: bigint;
-}
-
-function execBytes(
-  { path = text("sh\0bin\0"), argv = text("sh\0"), argvLength, flags = 0, inode = 7n }: ExecParts,
-): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(EXEC.bytes + path.length + argv.length), view = new DataView(bytes.buffer);
-  const u32 = (at: number, value: number): void => view.setUint32(at, value, true);
-  const u64 = (at: number, value: bigint): void => view.setBigUint64(at, value, true);
-  u32(EXEC.kind, 0), u32(EXEC.pid, 11), u32(EXEC.ppid, 12);
-  u64(EXEC.time, 5_000_000_001n), u64(EXEC.startTime, 4_999_999_999n);
-  u32(EXEC.userId, 1000), u32(EXEC.groupId, 1001), u32(EXEC.effectiveUserId, 0xffff_ffff);
-  u64(EXEC.inode, inode), u64(EXEC.cgroupId, 99n), u32(EXEC.device, 0x0800_0001), u32(EXEC.flags, flags);
-  bytes.set(text("sh\0junk"), EXEC.name);
-  u32(EXEC.pathBytes, path.length), u32(EXEC.argvBytes, argv.length);
-  u64(EXEC.argvLength, argvLength ?? BigInt(argv.length));
-  bytes.set(path, EXEC.bytes), bytes.set(argv, EXEC.bytes + path.length);
-  return bytes;
-}
+import { execBytes, type ExecParts, text } from "../../support/record_bytes.ts";
 
 function decodeOne(
   decoder: RecordDecoder,
@@ -54,7 +33,9 @@ function decodeExec(parts: ExecParts, decoder = new RecordDecoder()) {
 }
 
 Deno.test("exec record comes out as it went in", () => {
-  equal(decodeExec({}), {
+  const { context, ...rest } = decodeExec({});
+  equal([context?.cwd, context?.scriptPath, context?.environment], ["/home", null, null]);
+  equal(rest, {
     kind: "exec",
     time: 5_000_000_001,
     pid: 11,
@@ -69,9 +50,14 @@ Deno.test("exec record comes out as it went in", () => {
     argvLength: 3,
     inode: 7,
     device: 0x0800_0001,
-    namespacePid: null,
-    context: null,
+    namespacePid: 3,
   });
+});
+
+Deno.test("exec record says whether its file sets the user, where the kernel told", () => {
+  equal(decodeExec({}).setsUserId, undefined);
+  equal(decodeExec({ flags: MODE_KNOWN }).setsUserId, false);
+  equal(decodeExec({ flags: MODE_KNOWN | SETS_USER_ID }).setsUserId, true);
 });
 
 Deno.test("exec record keeps argv byte for byte, in a copy", () => {
@@ -94,7 +80,43 @@ Deno.test("exec record says null for what could not be read, and is counted as d
   equal(decodeExec({ flags: PATH_CUT }, decoder).executablePath, null);
   const unread = decodeExec({ flags: ARGV_UNREAD, argv: text(""), argvLength: 5n }, decoder);
   equal([unread.argv, unread.argvLength, unread.executablePath], [null, 5, "/bin/sh"]);
-  equal([decoder.damaged, decoder.received.exec], [2, 2]);
+  const script = { script: text("./x\0"), interpreter: text("/bin/sh\0") };
+  const unnamed = decodeExec({ ...script, flags: SCRIPT_UNREAD }, decoder).context!;
+  equal([unnamed.scriptPath, unnamed.interpreterPath], [null, null]);
+  equal(decodeExec({ context: { cwd: "a\0", flags: CWD_KNOWN | CWD_CUT } }, decoder).context!.cwd, null);
+  equal(decodeExec({ context: { group: "a\0", flags: CWD_KNOWN | GROUP_CUT } }, decoder).context!.cgroupPath, null);
+  equal(decodeExec({ path: text("x".repeat(4_096) + "\0") }, decoder).executablePath, null);
+  equal([decoder.damaged, decoder.received.exec], [6, 6]);
+  const filtered = new RecordDecoder(new EnvironmentFilter(["A"]));
+  equal(decodeExec({ environment: text("A=1\0"), flags: ENVIRONMENT_UNREAD }, filtered).context!.environment, null);
+  equal(filtered.damaged, 1);
+});
+
+Deno.test("exec record names a script by the directory that it was started in", () => {
+  const scriptOf = (name: string, cwd: string, flags = CWD_KNOWN): unknown[] => {
+    const parts = { script: text(name + "\0"), interpreter: text("/bin/sh -\0") };
+    const { scriptPath, interpreterPath } = decodeExec({ ...parts, context: { cwd, flags } }).context!;
+    return [scriptPath, interpreterPath];
+  };
+  equal(scriptOf("/x/run", "b\0a\0"), ["/x/run", "/bin/sh -"]);
+  equal(scriptOf("./run", "b\0a\0")[0], "/a/b/run");
+  equal(scriptOf("././/run", "")[0], "/run");
+  equal(scriptOf("../c/.run", "b\0a\0")[0], "/a/b/../c/.run");
+  equal(scriptOf("/dev/fd/3", "b\0a\0")[0], "/dev/fd/3");
+  equal(scriptOf("../run", "b\0", CWD_KNOWN | 2)[0], "../run");
+  equal(scriptOf("run", "b\0", CWD_KNOWN | CWD_CUT)[0], "run");
+  equal(scriptOf("run", "", 0)[0], "run");
+});
+
+Deno.test("exec record keeps of the environment what is wanted, and says whether there was more", () => {
+  const decoder = new RecordDecoder(new EnvironmentFilter(["LD_*"]));
+  const environment = text("HOME=/\0LD_PRELOAD=x\0LD_CUT");
+  const whole = decodeExec({ environment }, decoder).context!;
+  equal([whole.environment, whole.environmentCut], [["LD_PRELOAD=x"], false]);
+  const cut = decodeExec({ environment, environmentLength: 10_000 }, decoder).context!;
+  equal([cut.environment, cut.environmentCut], [["LD_PRELOAD=x"], true]);
+  equal(decodeExec({ environment: text("") }, decoder).context!.environment, []);
+  equal(decodeExec({ environment }).context!.environment, null);
 });
 
 Deno.test("exec record says null for numbers that a double cannot hold", () => {
@@ -116,8 +138,17 @@ Deno.test("fork and exit records come out as they went in", () => {
   forkView.setUint32(FORK.kind, 1, true),
     forkView.setUint32(FORK.pid, 20, true),
     forkView.setUint32(FORK.ppid, 10, true);
+  forkView.setUint32(FORK.namespacePid, 4, true), forkView.setUint32(FORK.pidNamespace, 5, true);
   forkView.setBigUint64(FORK.time, 2n ** 40n, true), forkView.setBigUint64(FORK.startTime, 2n ** 40n - 1n, true);
-  equal(decodeOne(decoder, fork), { kind: "fork", time: 2 ** 40, pid: 20, ppid: 10, startTime: 2 ** 40 - 1 });
+  equal(decodeOne(decoder, fork), {
+    kind: "fork",
+    time: 2 ** 40,
+    pid: 20,
+    ppid: 10,
+    startTime: 2 ** 40 - 1,
+    namespacePid: 4,
+    pidNamespace: 5,
+  });
   const exit = new Uint8Array(EXIT.bytes), exitView = new DataView(exit.buffer);
   exitView.setUint32(EXIT.kind, 2, true),
     exitView.setUint32(EXIT.pid, 20, true),

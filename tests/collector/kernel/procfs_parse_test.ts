@@ -38,6 +38,7 @@ Deno.test("parseStat() reads a recorded line", () => {
     nameTo: 12,
     state: "S".charCodeAt(0),
     ppid: 17718,
+    terminal: 0,
     flags: 4194304,
     userTicks: 12,
     systemTicks: 34,
@@ -137,4 +138,31 @@ Deno.test("stateName() has a word for every letter", () => {
     "idle",
     "unknown",
   ]);
+});
+
+Deno.test("parseStat() refuses numbers that the kernel does not write", () => {
+  const line = new TextDecoder().decode(statLine("sleep"));
+  const refuses = (from: string, to: string): void => {
+    const bytes = encoder.encode(line.replace(from, to));
+    assert.equal(parseStat(inBuffer(bytes), bytes.length), null, to);
+  };
+  refuses(" 560295 ", " -560295 ");
+  refuses(" 560295 ", " 560295-2838528 ");
+  refuses(" 560295 ", " --560295 ");
+  refuses(" 560295 ", ` ${"9".repeat(400)} `);
+});
+
+Deno.test("parseIds() refuses numbers that are no ids", () => {
+  const bytes = encoder.encode(`Name:\tx\nUid:\t${"9".repeat(400)}\t0\t0\t0\nGid:\t0\t0\t0\t0\n`);
+  assert.equal(parseIds(inBuffer(bytes), bytes.length, new Float64Array(4)), false);
+});
+
+Deno.test("parseCredentials() refuses what is no number", () => {
+  const status = (uid: string, groups: string, seccomp: string): string =>
+    `Uid:\t${uid}\nGid:\t0\t0\t0\t0\nGroups:\t${groups}\nCapEff:\t0\nCapPrm:\t0\nNoNewPrivs:\t1\nSeccomp:\t${seccomp}\n`;
+  assert.equal(parseCredentials(7, status("1\t1\t1\t1", "", "2")).seccomp, 2);
+  assert.throws(() => parseCredentials(7, status("1\t1\tx\t1", "", "2")), /thread 7 says Uid x/);
+  assert.throws(() => parseCredentials(7, status("1\t1e309\t1\t1", "", "2")), SyntaxError);
+  assert.throws(() => parseCredentials(7, status("1\t1\t1\t1", "0 \x1a", "2")), SyntaxError);
+  assert.throws(() => parseCredentials(7, status("1\t1\t1\t1", "", "")), SyntaxError);
 });

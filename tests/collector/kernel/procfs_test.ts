@@ -4,6 +4,7 @@ import { TICK_NS } from "../../../proto/identity.ts";
 import { MAX_ARGV_BYTES } from "../../../proto/process_event.ts";
 import { bootTimeNs } from "../../../collector/kernel/libc.ts";
 import {
+  PLAIN,
   readArguments,
   readBootId,
   readForkCount,
@@ -13,7 +14,7 @@ import {
   readThreadCredentials,
   readWholeFile,
 } from "../../../collector/kernel/procfs.ts";
-import { compileC } from "../../support/compile_c.ts";
+import type { TableEntry } from "../../../collector/sources/source.ts";
 import { needs } from "../../support/needs.ts";
 
 /** A process that sleeps while the test looks at it; gone when it is disposed of. */
@@ -82,18 +83,16 @@ Deno.test("the process table holds what single looks show", async () => {
   assert.ok(own.cpuTime! > 0 && own.memoryUsage! > 10 << 20);
 });
 
-Deno.test("a table that knows an earlier one reads no settled process whole again", async () => {
+Deno.test("of a process that is known and has settled only what moves is read", async () => {
   await using sleeper = new Sleeper("sleep", ["62"]);
   await sleeper.untilAsleep();
-  const marked = new Map(readProcessTable().map((entry) => [entry.pid, { ...entry, executablePath: "/marked" }]));
-  const of = (settledBefore: number): string | null =>
-    readProcessTable(marked, settledBefore).find((entry) => entry.pid === sleeper.pid)!.executablePath;
-  assert.equal(of(Infinity), "/marked");
-  assert.notEqual(of(0), "/marked");
-  marked.set(sleeper.pid, { ...marked.get(sleeper.pid)!, name: "other" });
-  assert.notEqual(of(Infinity), "/marked", "another name is another program");
-  marked.set(sleeper.pid, { ...marked.get(sleeper.pid)!, name: "sleep", startTime: 0 });
-  assert.notEqual(of(Infinity), "/marked", "another start is another process");
+  const marked = { ...readProcess(sleeper.pid)!, executablePath: "/marked" };
+  const of = (known: TableEntry, settledBefore: number): string | null =>
+    readProcess(sleeper.pid, PLAIN, known, settledBefore)!.executablePath;
+  assert.equal(of(marked, Infinity), "/marked");
+  assert.notEqual(of(marked, 0), "/marked");
+  assert.notEqual(of({ ...marked, name: "other" }, Infinity), "/marked", "another name is another program");
+  assert.notEqual(of({ ...marked, startTime: 0 }, Infinity), "/marked", "another start is another process");
 });
 
 Deno.test({
@@ -109,29 +108,6 @@ Deno.test({
     const program = splitArgv(argv)[0]!;
     assert.equal(length, [program, "-c", "while :; do sleep 1; done", ...args].join("\0").length + 1);
     assert.ok(new TextDecoder().decode(argv).startsWith(`${program}\0-c\0while :; do sleep 1; done\x000xxx`));
-  },
-});
-
-Deno.test({
-  name: "arguments on a file system that never answers hold nobody up",
-  ...needs({ mount: true, programs: ["gcc"] }),
-  async fn() {
-    const source = await Deno.readTextFile(new URL("../../support/c/stuck_arguments.c", import.meta.url));
-    await using program = await compileC(source);
-    const file = await Deno.makeTempFile();
-    const child = new Deno.Command(program.path, { args: [file], stdin: "piped", stdout: "piped" }).spawn();
-    const output = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-    try {
-      const stuck = Number((await output.read()).value);
-      const entry = readProcessTable().find(({ pid }) => pid === stuck)!;
-      assert.ok(entry.argv!.length > 0, "up to the page that is not answered for");
-      assert.equal(entry.executablePath, Deno.realPathSync(program.path));
-    } finally {
-      await child.stdin.close();
-      await output.cancel();
-      await child.status;
-      await Deno.remove(file);
-    }
   },
 });
 

@@ -1,54 +1,6 @@
-import { deepStrictEqual as equal, ok, throws } from "node:assert/strict";
-import { type RingMemory, RingReader } from "../../../collector/kernel/ring_buffer.ts";
-
-const BUSY = 0x8000_0000, DISCARDED = 0x4000_0000;
-
-/** A ring in plain memory, written as the kernel writes. */
-class FakeRing implements RingMemory {
-  readonly memory: Uint8Array;
-  produced = 0;
-  consumed = 0;
-  /** Runs in the middle of every copy, which goes from the end to the start as a real one may. */
-  duringCopy: () => void = () => {};
-
-  constructor(readonly bytes: number) {
-    this.memory = new Uint8Array(bytes);
-  }
-
-  producerPosition(): number {
-    return this.produced;
-  }
-
-  setConsumerPosition(position: number): void {
-    this.consumed = position;
-  }
-
-  copy(offset: number, length: number, into: Uint8Array): void {
-    const half = length >> 1;
-    for (let index = length - 1; index >= 0; index--) {
-      if (index === half) this.duringCopy();
-      into[index] = this.memory[(offset + index) % this.bytes]!;
-    }
-  }
-
-  /** Appends a record and gives the position of its header. */
-  append(body: string, flags = 0): number {
-    const at = this.produced;
-    this.produced += (body.length + 8 + 7) & ~7;
-    ok(this.produced - this.consumed <= this.bytes, "the fake ring is full");
-    this.header(at, body.length | flags);
-    this.write(at + 8, new TextEncoder().encode(body));
-    return at;
-  }
-
-  header(at: number, value: number): void {
-    this.write(at, new Uint8Array(Uint32Array.of(value >>> 0).buffer));
-  }
-
-  write(at: number, bytes: Uint8Array): void {
-    bytes.forEach((byte, index) => this.memory[(at + index) % this.bytes] = byte);
-  }
-}
+import { deepStrictEqual as equal, throws } from "node:assert/strict";
+import { RingReader } from "../../../collector/kernel/ring_buffer.ts";
+import { BUSY, DISCARDED, FakeRing } from "../../support/fake_ring.ts";
 
 function readAll(reader: RingReader): string[] {
   const bodies: string[] = [];
@@ -152,4 +104,13 @@ Deno.test("ring names a length that no writer of ours gives, instead of waiting 
   ring.produced = 1 << 19;
   ring.header(0, 1 << 19);
   throws(() => readAll(reader), /The ring holds a record of 524296 bytes/);
+});
+
+Deno.test("ring names a record that reaches beyond what was written, instead of waiting for it", () => {
+  const ring = new FakeRing(64), reader = new RingReader(ring);
+  ring.append("whole");
+  const at = ring.append("cut");
+  ring.header(at, 9);
+  throws(() => readAll(reader), /The ring holds a record of 24 bytes, where it may hold 16/);
+  equal(ring.consumed, at);
 });

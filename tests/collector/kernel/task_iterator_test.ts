@@ -1,13 +1,16 @@
 import { deepStrictEqual as equal, ok } from "node:assert/strict";
 import { readKernelBtf } from "../../../collector/kernel/btf.ts";
+import { EnvironmentFilter } from "../../../collector/kernel/environment.ts";
 import { readKernelLayout } from "../../../collector/kernel/kernel_layout.ts";
 import { TaskIterator } from "../../../collector/kernel/task_iterator.ts";
 import { taskStatus } from "../../../collector/kernel/task_records.ts";
 import type { TableEntry } from "../../../collector/sources/source.ts";
 import { TICK_NS } from "../../../proto/identity.ts";
-import { MAX_ARGV_BYTES } from "../../../proto/process_event.ts";
 import { compileC } from "../../support/compile_c.ts";
 import { needs } from "../../support/needs.ts";
+import { procFacts, tableFacts } from "../../support/proc_facts.ts";
+
+const ARRANGE = new URL("../../support/c/arrange.c", import.meta.url);
 
 /** What a kernel has: all, or only what Linux 6.1 has. */
 const FORMS = { full: {}, quick: { without: "bpf_rcu_read_lock" } };
@@ -15,61 +18,15 @@ const FORMS = { full: {}, quick: { without: "bpf_rcu_read_lock" } };
 interface IteratorOptions {
   readonly deadlineMs?: number;
   readonly without?: string;
+  readonly environment?: EnvironmentFilter;
 }
 
-function openIterator({ deadlineMs, without }: IteratorOptions = {}): TaskIterator & Disposable {
+function openIterator({ deadlineMs, without, environment }: IteratorOptions = {}): TaskIterator & Disposable {
   const btf = readKernelBtf(), functionId = btf.functionId.bind(btf);
   btf.functionId = (name) => name === without ? null : functionId(name);
-  const iterator = new TaskIterator(btf, readKernelLayout(btf), deadlineMs);
+  const iterator = new TaskIterator(btf, readKernelLayout(btf), { deadlineMs, environment: environment ?? null });
   btf.release();
   return Object.assign(iterator, { [Symbol.dispose]: () => iterator.close() });
-}
-
-const latin1 = (bytes: Uint8Array): string => new TextDecoder("latin1").decode(bytes);
-
-/** What `/proc` says of a process that does not change meanwhile; null when it is gone or hidden from root. */
-function fromProc(pid: number): Record<string, unknown> | null {
-  try {
-    const read = (file: string): string => Deno.readTextFileSync(`/proc/${pid}/${file}`);
-    const stat = read("stat");
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    const status = read("status");
-    const ids = (key: string): number[] =>
-      (new RegExp(`^${key}:\\t(.*)$`, "m").exec(status)?.[1] ?? "").split("\t").map(Number);
-    const kernelThread = (Number(fields[6]) & 0x20_0000) !== 0;
-    return {
-      ppid: Number(fields[1]),
-      startTicks: Number(fields[19]),
-      // Workers of the kernel show what they work on here.
-      name: kernelThread ? null : /^Name:\t(.*)$/m.exec(status)?.[1],
-      // A host can run a process with more arguments than are kept; as text, because their difference is shown fast.
-      argv: latin1(Deno.readFileSync(`/proc/${pid}/cmdline`).subarray(0, MAX_ARGV_BYTES)),
-      executablePath: kernelThread || fields[0] === "Z" ? null : Deno.readLinkSync(`/proc/${pid}/exe`),
-      userId: ids("Uid")[0],
-      effectiveUserId: ids("Uid")[1],
-      groupId: ids("Gid")[0],
-      kernelThread,
-    };
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.PermissionDenied) return null;
-    // A process can go between the open and the read.
-    if (error instanceof Error && error.message.includes("os error 3")) return null;
-    throw error;
-  }
-}
-
-function comparable(entry: TableEntry): Record<string, unknown> {
-  return {
-    ppid: entry.ppid,
-    startTicks: Math.floor(entry.startTime / TICK_NS),
-    name: entry.kernelThread ? null : entry.name,
-    argv: entry.argv && latin1(entry.argv),
-    executablePath: entry.executablePath,
-    userId: entry.userId,
-    effectiveUserId: entry.effectiveUserId,
-    groupId: entry.groupId,
-    kernelThread: entry.kernelThread,
-  };
 }
 
 function* procPids(): Generator<number> {
@@ -81,10 +38,16 @@ function sleeper(
   command: string,
   args: string[],
   options: Partial<Deno.CommandOptions> = {},
-): { pid: number } & AsyncDisposable {
+): { pid: number; firstLine: () => Promise<string | undefined> } & AsyncDisposable {
   const child = new Deno.Command(command, { args, stdin: "null", stdout: "null", stderr: "null", ...options }).spawn();
   return {
     pid: child.pid,
+    async firstLine() {
+      const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+      const { value } = await lines.read();
+      await lines.cancel();
+      return value;
+    },
     async [Symbol.asyncDispose]() {
       if (options.stdin === "piped") await child.stdin.close();
       child.kill("SIGKILL");
@@ -115,35 +78,72 @@ Deno.test("taskStatus() gives the words of the letters that /proc shows", () => 
   equal(taskStatus(0x2 | 0x1000, 0), "disk_sleep");
 });
 
+/** Fails unless a table equals `/proc`. What differs may have changed between the two; three times in a row it has not. */
+async function compare(read: () => Promise<TableEntry[]>, names: string[], withEnvironment: boolean): Promise<void> {
+  let unequal = [...procPids()], compared = 0;
+  const faults = new Map<number, unknown>();
+  for (let round = 0; round < 3 && unequal.length > 0; round++) {
+    const table = new Map((await read()).map((entry) => [entry.pid, entry]));
+    faults.clear();
+    for (const pid of unequal) {
+      const expected = procFacts(pid, names), entry = table.get(pid);
+      if (expected === null) continue;
+      try {
+        equal(entry && tableFacts(entry, expected, withEnvironment), expected, `process ${pid}`);
+        compared++;
+      } catch (error) {
+        faults.set(pid, error);
+      }
+    }
+    unequal = [...faults.keys()];
+  }
+  for (const error of faults.values()) throw error;
+  ok(compared > 10, `${compared} processes compared`);
+}
+
 for (const [form, options] of Object.entries(FORMS)) {
   Deno.test({
-    name: `task iterator equals /proc for every process (${form})`,
-    ...needs({ bpf: true }),
+    name: `task iterator equals /proc for every process, whatever its circumstances (${form})`,
+    ...needs({ bpf: true, root: true, mount: true, programs: ["gcc", "unshare"] }),
     async fn() {
-      using iterator = openIterator(options);
-      await using _other = sleeper("/bin/sleep", ["300"], { uid: 65534, gid: 65533 });
+      const names = ["*"];
+      using iterator = openIterator({ ...options, environment: new EnvironmentFilter(names) });
+      await using program = await compileC(await Deno.readTextFile(ARRANGE), ["-pthread"]);
+      await using _other = sleeper("/bin/sleep", ["300"], { uid: 65534, gid: 65533, cwd: "/usr", env: { A: "b c" } });
       await using odd = sleeper("/bin/sh", ["-c", "read x", "new\nline", "", "\x1b[31mred", "ünï"], { stdin: "piped" });
       await until(() => iterator.readOne(odd.pid)?.name === "sh");
-      // What differs may have changed between two readings; what differs three times in a row does not agree.
-      let unequal = [...procPids()], compared = 0;
-      const faults = new Map<number, unknown>();
-      for (let round = 0; round < 3 && unequal.length > 0; round++) {
-        const table = new Map((await iterator.read()).map((entry) => [entry.pid, entry]));
-        faults.clear();
-        for (const pid of unequal) {
-          const expected = fromProc(pid), entry = table.get(pid);
-          if (expected === null) continue;
-          try {
-            equal(entry && comparable(entry), expected, `process ${pid}`);
-            compared++;
-          } catch (error) {
-            faults.set(pid, error);
-          }
-        }
-        unequal = [...faults.keys()];
+      await using inside = sleeper(
+        "unshare",
+        ["--mount", "--pid", "--net", "--user", "--map-root-user", "--fork", "/bin/sleep", "300"],
+      );
+      await until(() => iterator.readQuickly().some(({ ppid, name }) => ppid === inside.pid && name === "sleep"));
+      const arranged = ["ids", "login", "tty", "threads", "socket-stay"];
+      await using children = new AsyncDisposableStack();
+      const pids = new Map<string, number>();
+      for (const way of arranged) {
+        const child = children.use(sleeper(program.path, [way], { stdout: "piped" }));
+        equal(await child.firstLine(), "ready\n", way);
+        pids.set(way, child.pid);
       }
-      for (const error of faults.values()) throw error;
-      ok(compared > 10, `${compared} processes compared`);
+      const table = () => iterator.read({ environments: true });
+      await compare(table, names, form === "full");
+
+      // That the odd ones were odd.
+      const of = (way: string): TableEntry => iterator.readOne(pids.get(way)!)!;
+      const { savedUserId, effectiveGroupId, savedGroupId, effectiveCapabilities } = of("ids").context!;
+      equal([of("ids").userId, savedUserId, effectiveGroupId, savedGroupId], [21, 23, 12, 13]);
+      equal(effectiveCapabilities, 0);
+      equal(of("login").context!.loginUserId, 4321);
+      ok(of("login").context!.sessionId !== null);
+      ok(/^pts\/\d+$/.test(of("tty").context!.tty!), of("tty").context!.tty!);
+      equal([of("tty").context!.stdinKind, of("socket-stay").context!.stdinKind], ["tty", "socket"]);
+      equal(of("threads").threads, 4);
+      const init = iterator.readQuickly().find(({ ppid, name }) => ppid === inside.pid && name === "sleep")!;
+      equal(init.namespacePid, 1);
+      const own = iterator.readOne(Deno.pid)!.context!;
+      for (const name of ["userNamespace", "pidNamespace", "mountNamespace", "networkNamespace"] as const) {
+        ok(init.context![name] !== null && init.context![name] !== own[name], name);
+      }
     },
   });
 
@@ -214,6 +214,31 @@ Deno.test({
 });
 
 Deno.test({
+  name: "task iterator gives environments when it is asked to, and says what it left out",
+  ...needs({ bpf: true }),
+  async fn() {
+    using iterator = openIterator({ environment: new EnvironmentFilter(["WANTED"]) });
+    const env = { WANTED: "x".repeat(100), OTHER: "y" };
+    await using small = sleeper("/bin/sleep", ["300"], { env, clearEnv: true });
+    const padding = Object.fromEntries(Array.from({ length: 10 }, (_, n) => [`A${n}`, "z".repeat(10_000)]));
+    await using large = sleeper("/bin/sleep", ["301"], { env: { ...padding, WANTED: "behind" }, clearEnv: true });
+    await until(() => [small, large].every(({ pid }) => iterator.readOne(pid)?.name === "sleep"));
+    const contextOf = async (pid: number, environments: boolean) =>
+      (await iterator.read({ environments })).find((entry) => entry.pid === pid)!.context!;
+    const asked = await contextOf(small.pid, true);
+    equal([asked.environment, asked.environmentCut], [["WANTED=" + "x".repeat(100)], false]);
+    equal((await contextOf(large.pid, true)).environmentCut, true);
+    for (const pid of [small.pid, large.pid]) {
+      const { environment, environmentCut } = await contextOf(pid, false);
+      equal([environment, environmentCut], [null, false]);
+    }
+    using without = openIterator();
+    const table = await without.read({ environments: true });
+    equal(table.filter(({ context }) => context!.environment !== null), []);
+  },
+});
+
+Deno.test({
   name: "task iterator shows stopped processes, zombies and deleted executables for what they are",
   ...needs({ bpf: true }),
   async fn() {
@@ -233,6 +258,56 @@ Deno.test({
     await until(() => iterator.readOne(gone.pid)?.executablePath === `${directory}/gone`);
     await Deno.remove(directory, { recursive: true });
     equal(iterator.readOne(gone.pid)?.executablePath, `${directory}/gone (deleted)`);
+  },
+});
+
+/** CPU time in nanoseconds and resident bytes by pid, as `/proc` has them. */
+function procUsage(): Map<number, { cpu: number; memory: number }> {
+  const usage = new Map<number, { cpu: number; memory: number }>();
+  for (const pid of procPids()) {
+    try {
+      const stat = Deno.readTextFileSync(`/proc/${pid}/stat`),
+        fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      const resident = Number(Deno.readTextFileSync(`/proc/${pid}/statm`).split(" ")[1]);
+      usage.set(pid, { cpu: (Number(fields[11]) + Number(fields[12])) * TICK_NS, memory: resident * 4096 });
+    } catch {
+      // It is gone.
+    }
+  }
+  return usage;
+}
+
+/** `/proc` counts CPU time in ticks, user and system time apart. */
+const CPU_TOLERANCE = 2 * TICK_NS;
+/** Three counters, of which each processor keeps up to max(32, 2 * processors) pages to itself for a while. */
+const MEMORY_TOLERANCE = 3 * Math.max(32, 2 * navigator.hardwareConcurrency) * navigator.hardwareConcurrency * 4096;
+
+Deno.test({
+  name:
+    "task iterator agrees with /proc on every process' CPU time and memory, within what the kernel's counters allow",
+  ...needs({ bpf: true, root: true }),
+  async fn() {
+    using iterator = openIterator();
+    // Both move all the time: the table is read between two readings of /proc, and lies between them, unless a process
+    // grew and shrank meanwhile, which none does in every round.
+    let compared = 0, faults: Map<number, string> | null = null;
+    for (let round = 0; round < 3 && faults?.size !== 0; round++) {
+      const found = new Map<number, string>();
+      const before = procUsage(), table = await iterator.read(), after = procUsage();
+      for (const { pid, cpuTime, memoryUsage, kernelThread } of table) {
+        const least = before.get(pid), most = after.get(pid);
+        if (least === undefined || most === undefined || kernelThread || faults?.has(pid) === false) continue;
+        const [low, high] = [Math.min(least.memory, most.memory), Math.max(least.memory, most.memory)];
+        if (cpuTime! < least.cpu - CPU_TOLERANCE || cpuTime! > most.cpu + CPU_TOLERANCE) {
+          found.set(pid, `process ${pid}: ${cpuTime} ns of CPU time, and not between ${least.cpu} and ${most.cpu}`);
+        } else if (memoryUsage! < low - MEMORY_TOLERANCE || memoryUsage! > high + MEMORY_TOLERANCE) {
+          found.set(pid, `process ${pid}: ${memoryUsage} bytes, and not between ${low} and ${high}`);
+        } else compared++;
+      }
+      faults = found;
+    }
+    equal([...faults!.values()], []);
+    ok(compared > 3, `${compared} processes compared`);
   },
 });
 
@@ -281,7 +356,9 @@ Deno.test({
     await until(() => procFields()[0] === "S" && iterator.readOne(child.pid)?.status === "sleeping");
     const entry = (await iterator.read()).find((entry) => entry.pid === child.pid)!, fields = procFields();
     const procCpu = (Number(fields[11]) + Number(fields[12])) * TICK_NS;
-    ok(Math.abs(entry.cpuTime! - procCpu) <= 2 * TICK_NS, `${entry.cpuTime} against ${procCpu}`);
-    ok(entry.memoryUsage! > 38 << 20 && entry.memoryUsage! < 60 << 20, `${entry.memoryUsage}`);
+    ok(Math.abs(entry.cpuTime! - procCpu) <= CPU_TOLERANCE, `${entry.cpuTime} against ${procCpu}`);
+    const resident = Number(Deno.readTextFileSync(`/proc/${child.pid}/statm`).split(" ")[1]) * 4096;
+    ok(Math.abs(entry.memoryUsage! - resident) <= MEMORY_TOLERANCE, `${entry.memoryUsage} against ${resident}`);
+    equal([entry.threads, entry.memoryUsage! > 38 << 20], [3, true]);
   },
 });

@@ -1,5 +1,5 @@
 /**
- * Run by `ebpf_test.ts` under a grant of libc alone: opens the source, gives up every privilege, says so, and when its
+ * Run by `ebpf_open_test.ts` under a grant of libc alone: opens the source, gives up every privilege, says so, and when its
  * standard input ends prints what it saw.
  *
  * @module
@@ -14,7 +14,7 @@ const NOBODY = 65534;
 async function main(): Promise<void> {
   let source: ProcessSource;
   try {
-    source = openEbpfSource();
+    source = openEbpfSource({ ringBytes: 8 << 20, environment: ["LD_PRELOAD"] });
   } catch (error) {
     if (!(error instanceof SourceUnavailableError)) throw error;
     return console.log(`unavailable: ${error.source}: ${error.reason}`);

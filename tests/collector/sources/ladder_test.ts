@@ -7,8 +7,9 @@ import { Lifecycle } from "../../../collector/lifecycle.ts";
 import { type LadderOptions, openBestSource, sourceStatuses } from "../../../collector/sources/ladder.ts";
 import type { ProcessSource } from "../../../collector/sources/source.ts";
 import { SourceUnavailableError } from "../../../collector/sources/unavailable.ts";
+import { gather, recordOf } from "../../support/processes.ts";
 
-const RUNGS = ["ebpf", "netlink", "proc"] as const;
+const RUNGS = ["ebpf", "tracepoint", "netlink", "proc"] as const;
 
 function options(choice: LadderOptions["choice"]): LadderOptions {
   return { choice, ringBytes: 1 << 20, pollIntervalMs: 20, environment: [] };
@@ -150,4 +151,26 @@ Deno.test("all rungs name a process alike", async () => {
     await child.status;
   }
   assert.equal(new Set(names.values()).size, 1, JSON.stringify([...names]));
+});
+
+Deno.test({
+  name: "the ladder passes on which variables are wanted (ebpf)",
+  ignore: isMissing("ebpf"),
+  async fn() {
+    const { source } = openBestSource({ ...options("ebpf"), environment: ["DAEMONEYE_TEST_*"] });
+    try {
+      const env = { DAEMONEYE_TEST_MARK: "1" };
+      const child = new Deno.Command("/bin/sleep", { args: ["300"], env, stdin: "null" }).spawn();
+      try {
+        const records = await gather(source, (records) => recordOf(records, "exec", child.pid) !== undefined);
+        const expected = ["DAEMONEYE_TEST_MARK=1"];
+        assert.deepEqual(recordOf(records, "exec", child.pid)!.context!.environment, expected);
+      } finally {
+        child.kill("SIGKILL");
+        await child.status;
+      }
+    } finally {
+      source.close();
+    }
+  },
 });

@@ -3,7 +3,7 @@ import { joinArgv } from "../../../proto/argv.ts";
 import { TICK_NS } from "../../../proto/identity.ts";
 import { bootTimeNs } from "../../../collector/kernel/libc.ts";
 import { readProcess } from "../../../collector/kernel/procfs.ts";
-import { openProcSource } from "../../../collector/sources/proc.ts";
+import { openProcSource, type TableReader } from "../../../collector/sources/proc.ts";
 import type { SourceRecord, TableEntry } from "../../../collector/sources/source.ts";
 import { SourceUnavailableError } from "../../../collector/sources/unavailable.ts";
 import { argumentsOf, gather, recordOf } from "../../support/processes.ts";
@@ -33,36 +33,51 @@ function entry(pid: number, more: Partial<TableEntry> = {}): TableEntry {
   };
 }
 
-/** Records of readings of these tables, one after the other, the first being what was there. */
-function differences(...tables: TableEntry[][]): string[] {
+/** Readings of these tables, one after the other, and then of empty ones. */
+function tablesOf(...tables: TableEntry[][]): TableReader {
   const tableAt = tables.values();
-  const source = openProcSource({ intervalMs: 0, read: () => tableAt.next().value ?? [] });
+  return {
+    misses: [],
+    table: () => Promise.resolve(tableAt.next().value ?? []),
+    look: () => entry(1),
+    close: () => {},
+  };
+}
+
+/** Records of readings of these tables, the first being what was there. */
+async function differences(...tables: TableEntry[][]): Promise<string[]> {
+  const source = openProcSource({ intervalMs: 0, processes: tablesOf(...tables) });
   const records: SourceRecord[] = [];
-  for (let i = 1; i < tables.length; i++) source.drain((record) => records.push(record));
+  for (const _ of tables) {
+    await source.snapshot();
+    source.drain((record) => records.push(record));
+  }
+  source.close();
   return records.map((r) =>
     r.kind === "exec" ? `exec ${r.pid} ${r.name}` : r.kind === "loss" ? "loss" : `${r.kind} ${r.pid}`
   );
 }
 
-Deno.test("differences of two tables become records", () => {
+Deno.test("differences of two tables become records", async () => {
   const one = entry(1), two = entry(2), reused = { ...two, startTime: two.startTime + TICK_NS, name: "new" };
-  assert.deepEqual(differences([one, two], [one, two]), []);
-  assert.deepEqual(differences([one], [one, two]), ["exec 2 p2"]);
-  assert.deepEqual(differences([one, two], [one]), ["exit 2"]);
-  assert.deepEqual(differences([one, two], [one, reused]), ["exit 2", "exec 2 new"]);
-  assert.deepEqual(differences([one, two], [one, { ...two, executablePath: "/bin/other" }]), ["exec 2 p2"]);
-  assert.deepEqual(differences([one, two], [one, { ...two, executablePath: null }]), [], "not readable now");
-  assert.deepEqual(differences([one], [one, entry(3, { status: "zombie" })]), [], "its program is gone already");
+  assert.deepEqual(await differences([one, two], [one, two]), []);
+  assert.deepEqual(await differences([one], [one, two]), ["exec 2 p2"]);
+  assert.deepEqual(await differences([one, two], [one]), ["exit 2"]);
+  assert.deepEqual(await differences([one, two], [one, reused]), ["exit 2", "exec 2 new"]);
+  assert.deepEqual(await differences([one, two], [one, { ...two, executablePath: "/bin/other" }]), ["exec 2 p2"]);
+  assert.deepEqual(await differences([one, two], [one, { ...two, executablePath: null }]), [], "not readable now");
+  assert.deepEqual(await differences([one], [one, entry(3, { status: "zombie" })]), [], "its program is gone already");
 });
 
-Deno.test("new arguments are a new program's in a young process only", () => {
+Deno.test("new arguments are a new program's in a young process only", async () => {
   const old = entry(2), young = entry(3, { startTime: bootTimeNs() });
   const argv = joinArgv(["changed"]);
-  assert.deepEqual(differences([old, young], [{ ...old, argv }, { ...young, argv }]), ["exec 3 p3"]);
+  assert.deepEqual(await differences([old, young], [{ ...old, argv }, { ...young, argv }]), ["exec 3 p3"]);
 });
 
 Deno.test("the proc source sees start, arguments and end of a process", async () => {
   const source = openProcSource({ intervalMs: 20 });
+  await source.snapshot();
   const child = new Deno.Command("sleep", { args: ["60", "1", "0.5"] }).spawn();
   try {
     const started = await gather(
@@ -72,6 +87,7 @@ Deno.test("the proc source sees start, arguments and end of a process", async ()
     const exec = started.findLast((record) => record.kind === "exec" && record.pid === child.pid)!;
     assert.ok(exec.kind === "exec");
     assert.deepEqual(argumentsOf(exec)!.slice(1), ["60", "1", "0.5"]);
+    assert.equal(exec.context!.cwd, Deno.cwd());
     assert.equal(exec.startTime, readProcess(child.pid)!.startTime);
     assert.deepEqual([exec.ppid, exec.userId], [Deno.pid, Deno.uid()]);
   } finally {
@@ -89,6 +105,7 @@ Deno.test("the proc source sees start, arguments and end of a process", async ()
 
 Deno.test("the proc source waits until its next reading is due", async () => {
   const source = openProcSource({ intervalMs: 60 });
+  await source.snapshot();
   source.drain(() => {});
   const start = performance.now();
   await source.wait(10_000);
@@ -98,9 +115,10 @@ Deno.test("the proc source waits until its next reading is due", async () => {
   source.close();
 });
 
-Deno.test("a receiver that throws costs the proc source no record", () => {
-  const tables = [[entry(1)], [entry(2), entry(3)]].values();
-  const source = openProcSource({ intervalMs: 0, read: () => tables.next().value ?? [] });
+Deno.test("a receiver that throws costs the proc source no record", async () => {
+  const source = openProcSource({ intervalMs: 0, processes: tablesOf([entry(1)], [entry(2), entry(3)]) });
+  await source.snapshot();
+  await source.wait(5_000);
   const seen: string[] = [];
   assert.throws(() =>
     source.drain((record) => {
@@ -108,18 +126,37 @@ Deno.test("a receiver that throws costs the proc source no record", () => {
       throw new Error("no");
     }), /^Error: no$/);
   assert.deepEqual(seen, ["exec", "exec", "exit"]);
+  source.close();
 });
 
-Deno.test("a table without processes is no source", () => {
-  assert.throws(() => openProcSource({ intervalMs: 100, read: () => [] }), SourceUnavailableError);
+Deno.test("a table without even this process is no source", () => {
+  const gone = { ...tablesOf(), look: () => null };
+  assert.throws(() => openProcSource({ intervalMs: 100, processes: gone }), SourceUnavailableError);
+  const broken = {
+    ...tablesOf(),
+    look: () => {
+      throw new Error("no /proc");
+    },
+  };
   assert.throws(
-    () =>
-      openProcSource({
-        intervalMs: 100,
-        read: () => {
-          throw new Error("no /proc");
-        },
-      }),
+    () => openProcSource({ intervalMs: 100, processes: broken }),
     (error) => error instanceof SourceUnavailableError && error.reason === "no /proc",
   );
+});
+
+Deno.test("a reading that fails is the next drain's error, and the one after it is a reading again", async () => {
+  let readings = 0;
+  const processes = {
+    ...tablesOf(),
+    table: () => ++readings === 2 ? Promise.reject(new Error("gone")) : Promise.resolve([entry(readings)]),
+  };
+  const source = openProcSource({ intervalMs: 0, processes });
+  await source.snapshot();
+  await source.wait(5_000);
+  assert.throws(() => source.drain(() => {}), /^Error: gone$/);
+  await source.wait(5_000);
+  const records: SourceRecord[] = [];
+  source.drain((record) => records.push(record));
+  assert.deepEqual(records.map(({ kind }) => kind), ["exec", "exit"]);
+  source.close();
 });

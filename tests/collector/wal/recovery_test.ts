@@ -3,7 +3,7 @@ import { setLogAside } from "../../../collector/wal/aside.ts";
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, WAL_VERSION } from "../../../collector/wal/format.ts";
 import { WalRefusedError } from "../../../collector/wal/recovery.ts";
 import { crc32c } from "../../../proto/crc32c.ts";
-import { Random } from "../../support/random.ts";
+import { Random } from "../../fuzz/random.ts";
 import { SimStorage } from "../../support/sim_storage.ts";
 import { open, outline, readAll, record, write } from "./support.ts";
 

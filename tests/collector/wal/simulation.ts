@@ -10,7 +10,7 @@
 import { type NewRecord, WriteAheadLog } from "../../../collector/wal/log.ts";
 import { ITEM_CLASSES } from "../../../collector/wal/shedding.ts";
 import { StorageError } from "../../../collector/wal/storage.ts";
-import { Random } from "../../support/random.ts";
+import { Random } from "../../fuzz/random.ts";
 import { NO_FAULTS, SimStorage, SimulatedCrash } from "../../support/sim_storage.ts";
 import { EVENTS, gapCount, gapRecord, lastOf, readAll, smallLog } from "./support.ts";
 

@@ -7,7 +7,7 @@ import { type NewRecord, type WalOptions, WriteAheadLog } from "../../../collect
 import type { LogItem } from "../../../collector/wal/log_reader.ts";
 import { ITEM_CLASSES, type ItemClass, type Tally } from "../../../collector/wal/shedding.ts";
 import type { Storage } from "../../../collector/wal/storage.ts";
-import { Random } from "../../support/random.ts";
+import { Random } from "../../fuzz/random.ts";
 
 /** Kinds of the records that tests write. */
 export const EVENTS = 1, GAP = 2;

@@ -187,6 +187,28 @@ Deno.test("runGuarded() gives rows in order, names, large integers and SQLite's 
   ]);
   assert.throws(() => run("SELECT json_array_length(name) FROM processes"), /malformed JSON/);
   assert.throws(() => run("SELECT abs(-9223372036854775807 - 1) FROM gaps"), /overflow/);
+  // Rows that are equal to ORDER BY: which comes first is not the same under every LIMIT.
+  assert.throws(
+    () =>
+      run(
+        "SELECT (t1.source <> NULL) AS o2, json_array_length(hex(t1.source)), (NOT 'it''s') FROM gaps t1 ORDER BY 1 DESC",
+      ),
+    /malformed JSON/,
+  );
+  // Of this CTE no row is asked for, but the look at the deadline computes its column.
+  assert.throws(
+    () => run("WITH c AS (SELECT json_array_length('x') AS x FROM processes ORDER BY 1) SELECT x FROM c WHERE NULL"),
+    /malformed JSON/,
+  );
+  // The deadline is looked at with a value that the query computes.
+  assert.deepEqual(
+    run("SELECT count(*) FROM gaps a JOIN (SELECT 9007199254740993 + gap_id AS n FROM gaps) b ON a.gap_id < 2").rows,
+    [[10]],
+  );
+  assert.throws(
+    () => run("SELECT 1, json_array_length(name) AS n FROM processes ORDER BY 1 LIMIT 4"),
+    /malformed JSON/,
+  );
   assert.deepEqual(run("SELECT pid FROM processes WHERE pid < 0").rows, []);
 });
 

@@ -4,10 +4,13 @@
  * Its second thread changes the address space all the time, so that whoever reads its memory and waits for the page makes
  * every later reader wait behind that thread, also those that would not ask for the page (/proc/PID/cmdline).
  *
- * usage: stuck_arguments FILE; FILE is an empty file to mount on
+ * usage: stuck_arguments FILE [locked]; FILE is an empty file to mount on
+ * With "locked" the process itself reads that page, by /proc/self/mem, and waits for it: nobody else need have begun, and
+ * every reader waits behind it from the start.
  * Prints the pid of the process, and ends with everything it made when its input ends.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
@@ -66,21 +69,52 @@ static void *change_address_space(void *unused) {
   return unused;
 }
 
+static void *wait_for_page(void *page) {
+  char byte;
+  int memory = open("/proc/self/mem", O_RDONLY);
+  return (void *)pread(memory, &byte, 1, (off_t)(unsigned long)page); /* fails when it is let go */
+}
+
+/*
+ * How many threads of a process wait and cannot be interrupted, once its first one has done its part and sleeps: one for
+ * the page, one for the other. On a busy machine both may also wait a while for one that holds the lock and does not run.
+ */
+static int count_stuck(pid_t pid) {
+  char path[512], state;
+  int stuck = 0;
+  snprintf(path, sizeof path, "/proc/%d/task", pid);
+  DIR *threads = opendir(path);
+  if (!threads) return 0;
+  for (struct dirent *entry; (entry = readdir(threads));) {
+    snprintf(path, sizeof path, "/proc/%d/task/%s/stat", pid, entry->d_name);
+    FILE *file = fopen(path, "r");
+    if (!file) continue;
+    if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1) state = 'R';
+    if (state == 'D') stuck++;
+    else if (atoi(entry->d_name) == pid && state != 'S') stuck = -9;
+    fclose(file);
+  }
+  closedir(threads);
+  return stuck;
+}
+
 static int fail(const char *what) {
   perror(what);
   return 1;
 }
 
 int main(int count, char **arguments) {
-  if (count == 3) { /* the process itself: its second argument fills pages of its own */
+  if (count == 4) { /* the process itself: its second argument fills pages of its own */
     int file = open(arguments[1], O_RDONLY);
     char *page = (char *)(((unsigned long)arguments[2] + 4095) & ~4095ul);
     struct stat size; /* asked for, so that the kernel knows that the file is not empty */
     if (file < 0 || fstat(file, &size) || size.st_size == 0) return fail("open");
     if (mmap(page, 4096, PROT_READ, MAP_PRIVATE | MAP_FIXED, file, 0) == MAP_FAILED) return fail("mmap");
     pthread_t thread;
+    if (arguments[3][0] && pthread_create(&thread, NULL, wait_for_page, page)) return fail("thread");
+    if (arguments[3][0]) usleep(50000); /* let it take the lock before others wait for it */
     if (pthread_create(&thread, NULL, change_address_space, NULL)) return fail("thread");
-    printf("%d\n", getpid());
+    if (!arguments[3][0]) printf("%d\n", getpid());
     fflush(stdout);
     for (;;) pause();
   }
@@ -101,8 +135,13 @@ int main(int count, char **arguments) {
     static char filling[3 * 4096];
     memset(filling, 'f', sizeof filling - 1);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    execl("/proc/self/exe", "stuck", arguments[1], filling, NULL);
+    execl("/proc/self/exe", "stuck", arguments[1], filling, count > 2 ? arguments[2] : "", NULL);
     _exit(127);
+  }
+  if (count > 2) {
+    for (int times = 0; times < 50; times = count_stuck(child) < 2 ? 0 : times + 1) usleep(1000);
+    printf("%d\n", child);
+    fflush(stdout);
   }
   char byte;
   while (read(0, &byte, 1) > 0) {}

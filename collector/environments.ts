@@ -1,0 +1,84 @@
+/**
+ * Environments as the JSON objects that are stored: secrets masked, lengths bounded.
+ *
+ * An object's key is a variable's name, its value the text of it. Bytes that are not UTF-8 are lone surrogates, as in
+ * `argv`; JSON writes them as escapes, so the text itself is UTF-8. Where a name is there again, the first one counts for
+ * `getenv()` and the last one for the dynamic linker: none may hide the other, so the further ones are `NAME=2`,
+ * `NAME=3`, which no variable can be called. `=cut` is `true` when variables or ends of values are missing.
+ *
+ * @module
+ */
+import { Buffer } from "node:buffer";
+import { decodeBytes } from "../proto/argv.ts";
+import { MAX_VARIABLE_BYTES } from "./kernel/environment.ts";
+import type { RedactedVariable } from "./redaction.ts";
+
+/** Longest text of an environment, in characters. Variables that do not fit are left out and said to be. */
+export const MAX_ENVIRONMENT_TEXT = 16_384;
+/** Variables, and characters of them, that are looked at. */
+const MAX_VARIABLES = 1_024;
+const MAX_CHARACTERS = 2 * MAX_ENVIRONMENT_TEXT;
+const CUT = `"=cut":true`;
+
+export interface EnvironmentText {
+  readonly text: string;
+  readonly masked: number;
+}
+
+/** Masks one variable, `NAME=value` in Latin-1. */
+export type VariableMask = (variable: string, isCut: boolean) => RedactedVariable;
+
+/** Makes texts, and keeps them for as long as the lists live: sources give the same list for equal environments. */
+export class Environments {
+  readonly #newMask: () => VariableMask;
+  readonly #whole = new WeakMap<readonly string[], EnvironmentText>();
+  readonly #cut = new WeakMap<readonly string[], EnvironmentText>();
+
+  /** `newMask` is asked once for each environment that is converted. */
+  constructor(newMask: () => VariableMask) {
+    this.#newMask = newMask;
+  }
+
+  textOf(variables: readonly string[], isCut: boolean): EnvironmentText {
+    const known = isCut ? this.#cut : this.#whole;
+    let environment = known.get(variables);
+    if (environment === undefined) {
+      environment = environmentText(variables, isCut, this.#newMask());
+      known.set(variables, environment);
+    }
+    return environment;
+  }
+}
+
+function environmentText(variables: readonly string[], isCut: boolean, mask: VariableMask): EnvironmentText {
+  const counts = new Map<string, number>();
+  const parts: string[] = [];
+  let length = "{}".length + CUT.length, seen = 0, masked = 0;
+  let isShort = isCut || variables.length > MAX_VARIABLES;
+  for (const variable of variables.slice(0, MAX_VARIABLES)) {
+    seen += variable.length;
+    if (seen > MAX_CHARACTERS) {
+      isShort = true;
+      break;
+    }
+    const isLong = variable.length >= MAX_VARIABLE_BYTES;
+    const redacted = mask(variable, isLong);
+    const equals = redacted.text.indexOf("=");
+    if (equals <= 0) continue;
+    const name = redacted.text.slice(0, equals);
+    const count = (counts.get(name) ?? 0) + 1;
+    counts.set(name, count);
+    const part = `${json(count === 1 ? name : `${name}=${count}`)}:${json(redacted.text.slice(equals + 1))},`;
+    if (isLong || length + part.length > MAX_ENVIRONMENT_TEXT) isShort = true;
+    if (length + part.length > MAX_ENVIRONMENT_TEXT) continue;
+    length += part.length;
+    masked += redacted.masked;
+    parts.push(part);
+  }
+  const all = parts.join("");
+  return { text: isShort ? `{${all}${CUT}}` : `{${all.slice(0, -1)}}`, masked };
+}
+
+function json(latin1: string): string {
+  return JSON.stringify(decodeBytes(Buffer.from(latin1, "latin1")));
+}
