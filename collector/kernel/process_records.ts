@@ -209,7 +209,8 @@ export class RecordDecoder {
 /** As `statx` and `nanoseconds()` of the hasher make it: the two are compared. */
 function changeTime(seconds: bigint, nanoseconds: number): number | null {
   const rest = (nanoseconds & ~CHANGE_TIME_QUERIED) >>> 0;
-  return seconds === 0n && rest === 0 ? null : Number(seconds) * 1e9 + rest;
+  if (seconds < 0n || (seconds === 0n && rest === 0)) return null; // a file of before 1970, or none at all
+  return Number(seconds) * 1e9 + rest;
 }
 /** Since Linux 6.13 the kernel marks so that a time was looked at (`I_CTIME_QUERIED`). */
 const CHANGE_TIME_QUERIED = 0x8000_0000;
