@@ -55,7 +55,8 @@ export function confine(settings: ConfinementSettings): Confinement {
   //    thread, and threads made from here on have both.
   if (syscallFilter !== "off") installFilter({ refused: syscallFilter, processes: startsProcesses });
   const userId = effectiveUser();
-  const proof = proveUnprivileged(target?.userId ?? userId, target?.groupId ?? null, syscallFilter !== "off", isSecond);
+  const isFiltered = syscallFilter !== "off", isBornConfined = isSecond;
+  const proof = proveUnprivileged(target?.userId ?? userId, target?.groupId ?? null, isFiltered, { isBornConfined });
   if (!isSecond) return { userId, proof };
   if (!hasLandlock) return { userId, proof: `${proof}, NOT UNDER LANDLOCK: the kernel has none` };
   if (!refusesStrangers()) throw new PrivilegeError("What no Landlock rule allows can be opened all the same");

@@ -12,6 +12,7 @@
 import type { Gap, ProcessEvent, ProcessState, Severity } from "../proto/process_event.ts";
 import type { Names } from "./contexts.ts";
 import { hostMounts } from "./event_maker.ts";
+import type { HashBook } from "./hash_book.ts";
 import { GapBook } from "./gap_book.ts";
 import { HostWatch } from "./host_watch.ts";
 import { type Clock, kernelClock } from "./kernel/clock.ts";
@@ -41,6 +42,7 @@ export interface LifecycleOptions {
   readonly watchingSince?: number;
   readonly skipsKernelThreads?: boolean;
   readonly thresholds?: ChangeThresholds;
+  readonly hashes?: HashBook | null;
 }
 
 export interface Flushed {
@@ -58,6 +60,7 @@ export class Lifecycle {
   readonly #host: HostWatch;
   readonly #gaps = new GapBook();
   readonly #watchingSince: number;
+  readonly #hashes: HashBook | null;
   #takeover: Takeover | null = null;
   #forgottenTold = 0;
 
@@ -71,7 +74,9 @@ export class Lifecycle {
       limits: options.limits ?? TABLE_LIMITS,
       redaction: options.redaction ?? { kind: "unkeyed", reason: "none was given" },
       skipsKernelThreads: options.skipsKernelThreads ?? false,
+      hashes: options.hashes ?? null,
     });
+    this.#hashes = options.hashes ?? null;
     this.#records = new Records(this.#book);
     this.#snapshots = new Snapshots(this.#book, options.thresholds ?? NO_THRESHOLDS);
     this.#host = new HostWatch(this.#clock);
@@ -188,7 +193,14 @@ export class Lifecycle {
     const known = ended.length + begun.length === 0
       ? NO_STATES
       : [...ended.map((process) => maker.known(process, ENDED)), ...begun.map((process) => this.#known(process))];
-    return { events: this.#book.takeEvents(), gaps: this.#gaps.take(this.#host.looked, isLast), known };
+    const events = this.#book.takeEvents();
+    // After the starts that they are about.
+    const hashed = this.#hashes?.takeEvents() ?? [];
+    return {
+      events: hashed.length === 0 ? events : [...events, ...hashed],
+      gaps: this.#gaps.take(this.#host.looked, isLast),
+      known,
+    };
   }
 
   /** Every living process that was reported, as the file of the last known table keeps it. */

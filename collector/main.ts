@@ -12,8 +12,12 @@ import { confine } from "./confinement.ts";
 import { readFileIfThere, readToken } from "./files.ts";
 import { endInheritance, told } from "./kernel/inheritance.ts";
 import { bootTimeNs } from "./kernel/libc.ts";
+import { confineHasher } from "./hasher/confinement.ts";
+import { runHasher } from "./hasher/main.ts";
+import { hasherSelftest } from "./hasher/selftest.ts";
 import { readBootId, readForkCount } from "./kernel/procfs.ts";
 import { KnownFile } from "./known_table.ts";
+import { openHashing } from "./hashing.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { Observation } from "./observation.ts";
 import { Outbox } from "./outbox.ts";
@@ -36,6 +40,8 @@ const STOP_DEADLINE_MS = 2_000;
 const USAGE = `daemoneye-collector ${VERSION}: sees every process and reports it to the agent
 
   selftest           says, by trying, what this process can do once it is confined; exits with 1 if that is too much
+  hasher             hashes executables for the collector, with one capability and fewer system calls
+  hasher-selftest    the selftest of that
   --state DIR        state directory
   --config FILE      configuration file (YAML, JSON or TOML)
   --set KEY=VALUE    one setting; may be given again
@@ -46,13 +52,18 @@ ${describeSettings()}`;
 
 async function main(): Promise<void> {
   const { args, ...origin } = takeInheritance(Deno.args);
-  const flags = parseDaemonFlags(args, ["selftest"]);
+  const flags = parseDaemonFlags(args, ["selftest", "hasher", "hasher-selftest"]);
   if (flags.help || flags.version) return console.log(flags.help ? USAGE : VERSION);
 
   // 1. Settle everything that can be wrong.
   const env = settingsEnvironment((name) => Deno.env.get(name));
   const settings = told("the settings", () => loadSettings({ flags, env, readFile: readFileIfThere }));
   const layout = stateLayout(settings.stateDir);
+  if (flags.command === "hasher") return await runHasher(settings, layout);
+  if (flags.command === "hasher-selftest") {
+    const findings = await hasherSelftest(confineHasher(settings.collector.syscallFilter), console.log);
+    Deno.exit(findings === 0 ? 0 : 1);
+  }
   const token = told("the token", () => readToken(layout.token));
   const redaction = openRedaction(settings, layout.redactionKey);
   const bootId = readBootId();
@@ -93,10 +104,16 @@ async function main(): Promise<void> {
   for (const gap of recovered.gaps) outbox.addGap(gap);
 
   // 5. The pipeline, in the order data moves.
+  const hashing = openHashing(settings, {
+    socket: layout.hasherSocket,
+    changed: () => observation.poke(),
+    notice: (text) => observation.notice(text),
+  });
   const lifecycle = new Lifecycle({
     bootId,
     source,
     redaction,
+    hashes: hashing.book,
     watchingSince,
     limits: limitsFor(settings.collector.maxTrackedProcesses),
     skipsKernelThreads: settings.collector.skipsKernelThreads,
@@ -132,7 +149,8 @@ async function main(): Promise<void> {
     completeness,
     // Elsewhere the table is read from /proc itself.
     tables: source.description.name === "ebpf" && seesAllPids() ? new TableCheck({ source }) : null,
-    sources: () => sourceStatuses(opened),
+    sources: () => [...sourceStatuses(opened), hashing.status()],
+    hashCounters: () => hashing.counters(),
     statusFile: layout.collectorStatus,
     knownFile: new KnownFile(layout.knownTable),
     snapshotIntervalMs: settings.collector.snapshotIntervalMs,
@@ -156,7 +174,9 @@ async function main(): Promise<void> {
     });
   }
   const publishing = publisher.run();
+  void hashing.run();
   await observation.run();
+  hashing.stop();
   await publisher.stop(STOP_DEADLINE_MS, "the collector stops");
   await publishing;
   observation.sayStopped();

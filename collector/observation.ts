@@ -33,6 +33,9 @@ const MAX_WAIT_MS = STATUS_INTERVAL_MS;
 /** The least time between two snapshots that losses ask for: under constant loss a snapshot each loop helps nobody. */
 const LOSS_SNAPSHOT_MS = 1_000;
 
+/** How long hashes gather before they are sent on. */
+const POKE_MS = 50;
+
 export interface ObservationOptions {
   readonly collectorId: string;
   readonly epoch: string;
@@ -49,6 +52,8 @@ export interface ObservationOptions {
   /** Closed by {@linkcode Observation.sayStopped}. */
   readonly knownFile: KnownFile;
   readonly snapshotIntervalMs: number;
+  /** What became of the hashes of executables, by name. */
+  readonly hashCounters: () => Record<string, number>;
 }
 
 export class Observation {
@@ -65,6 +70,7 @@ export class Observation {
   #reading = false;
   #sourcesSaid = "";
   #knownFault = "";
+  #poked: ReturnType<typeof setTimeout> | null = null;
   readonly #began = performance.now();
 
   constructor(
@@ -119,6 +125,14 @@ export class Observation {
 
   stop(): void {
     this.#stopping = true;
+  }
+
+  /** Says that there are events that came of no record. */
+  poke(): void {
+    this.#poked ??= setTimeout(() => {
+      this.#poked = null;
+      if (!this.#stopping) this.#drain();
+    }, POKE_MS);
   }
 
   /** The last word, for the reader and for the next run. */
@@ -311,6 +325,7 @@ export class Observation {
         cut_texts: this.outbox.cutTexts,
         masked_secrets: this.lifecycle.masked,
         connections: this.publisher.connections,
+        ...this.options.hashCounters(),
       },
     };
   }

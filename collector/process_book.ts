@@ -10,6 +10,7 @@
 import { bootTag, processId } from "../proto/identity.ts";
 import type { ProcessEvent, Severity } from "../proto/process_event.ts";
 import { Contexts, type Names } from "./contexts.ts";
+import type { HashBook } from "./hash_book.ts";
 import { EventMaker, nullIfZero, type Usage } from "./event_maker.ts";
 import { type Execution, EXECUTION_CHECKS } from "./executions.ts";
 import { type Ids, Redactor } from "./images.ts";
@@ -31,6 +32,8 @@ export interface BookOptions {
   readonly redaction: RedactionMode;
   /** Threads of the kernel are known and not told of. */
   readonly skipsKernelThreads: boolean;
+  /** Completes starts by the hashes of their executables; `null` where none are wanted. */
+  readonly hashes: Pick<HashBook, "started"> | null;
 }
 
 export class ProcessBook {
@@ -136,7 +139,9 @@ export class ProcessBook {
     process.reported = "event";
     this.#changed(process);
     if (this.isLeftOut(process)) return;
-    this.#events.push(this.maker.start(process, time, reason, changed));
+    const start = this.maker.start(process, time, reason, changed);
+    this.#options.hashes?.started(start, process.image.changeTime);
+    this.#events.push(start);
     this.#suspect(process, time, this.#impossibleStart(process));
     this.#suspect(process, time, disguise(process));
   }

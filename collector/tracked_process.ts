@@ -33,6 +33,8 @@ export class Image {
     readonly argvLength: number | null,
     readonly inode: number | null,
     readonly device: number | null,
+    /** See `ExecRecord.changeTime`. */
+    readonly changeTime: number | null = null,
   ) {}
 
   /** Roughly what it takes in memory, in bytes. */
@@ -57,7 +59,7 @@ export class Image {
 
   with(changes: Partial<Pick<Image, "name" | "executablePath" | "onDiskMismatch" | "argv" | "argvLength">>): Image {
     const { name, executablePath, onDiskMismatch, argv, argvLength } = { ...plain(this), ...changes };
-    return new Image(name, executablePath, onDiskMismatch, argv, argvLength, this.inode, this.device);
+    return new Image(name, executablePath, onDiskMismatch, argv, argvLength, this.inode, this.device, this.changeTime);
   }
 }
 

@@ -163,6 +163,41 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
     default: "on",
     text: "masking of secrets; off only in a file that root alone can write",
   },
+  "collector.hashing": {
+    kind: "choice",
+    values: ["on", "off"],
+    default: "on",
+    text: "hashes of executables, by a process of its own",
+  },
+  "collector.hash_max_bytes": {
+    kind: "integer",
+    min: 4_096,
+    max: 1_099_511_627_776,
+    unit: "bytes",
+    default: 536_870_912,
+    text: "largest executable that is hashed",
+  },
+  "collector.fuzzy_max_bytes": {
+    kind: "integer",
+    min: 0,
+    max: 1_073_741_824,
+    unit: "bytes, 0 for none",
+    default: 33_554_432,
+    text: "largest executable that gets a fuzzy hash too",
+  },
+  "collector.hash_timeout_ms": {
+    kind: "integer",
+    min: 100,
+    max: 600_000,
+    unit: "ms",
+    default: 10_000,
+    text: "time that the hash of one executable may take",
+  },
+  "collector.hasher_user": {
+    kind: "name",
+    default: "",
+    text: "user that the hasher must run as; unchecked when empty",
+  },
   "collector.user": { kind: "name", default: "", text: "user (name or number) that the collector becomes" },
   "collector.group": { kind: "name", default: "", text: "group (name or number) that the collector becomes" },
   "collector.confinement": {
@@ -230,6 +265,11 @@ export interface Settings {
     readonly cpuChangePercent: number;
     readonly environment: readonly string[];
     readonly redaction: "on" | "off";
+    readonly hashing: boolean;
+    readonly hashMaxBytes: number;
+    readonly fuzzyMaxBytes: number;
+    readonly hashTimeoutMs: number;
+    readonly hasherUser: string;
     readonly user: string;
     readonly group: string;
     readonly confinement: "in-process" | "re-exec";
@@ -561,6 +601,11 @@ function shape(values: ReadonlyMap<string, Value>, origins: ReadonlyMap<string, 
       cpuChangePercent: number("collector.cpu_change_percent"),
       environment: values.get("collector.environment") as readonly string[],
       redaction: redaction(text("collector.redaction"), origins.get("collector.redaction")!),
+      hashing: text("collector.hashing") === "on",
+      hashMaxBytes: number("collector.hash_max_bytes"),
+      fuzzyMaxBytes: number("collector.fuzzy_max_bytes"),
+      hashTimeoutMs: number("collector.hash_timeout_ms"),
+      hasherUser: text("collector.hasher_user"),
       user: text("collector.user"),
       group: text("collector.group"),
       confinement: text("collector.confinement") as Settings["collector"]["confinement"],

@@ -71,6 +71,7 @@ const KERNEL_THREAD = PLACE.get("kernel_thread")!;
 const COLLECTION_TIME = PLACE.get("collection_time")!;
 const EVENT_TIME = EVENT_PLACE.get("time")!;
 const EVENT_TYPE = EVENT_PLACE.get("event_type")!;
+const EVENT_MODIFIED = EVENT_PLACE.get("modified_fields")!;
 const EVENT_EXEC_ID = EVENT_PLACE.get("exec_id")!;
 /** For each column of `processes` the place of its namesake in an event's row, -1 where there is none. */
 const FROM_EVENT = COLUMNS.map((name) => EVENT_PLACE.get(name) ?? -1);
@@ -110,6 +111,7 @@ export class ProcessTable {
   applyEvents(rows: readonly SqlValue[][]): void {
     const merged = new Map<SqlValue, SqlValue[]>(), ends = new Set<SqlValue[]>();
     for (const event of rows) {
+      if (tellsNothing(event)) continue;
       const row = processRowOfEvent(event), earlier = merged.get(row[PROCESS_ID]!);
       if (earlier === undefined) {
         merged.set(row[PROCESS_ID]!, row);
@@ -143,6 +145,17 @@ export class ProcessTable {
       this.#scan.run(scanId, part.time, count, origin.collectorId);
     }
   }
+}
+
+/**
+ * Whether an event is of a change that this table does not show, such as the hash of an executable: it may come late, and
+ * what else it says of its execution may be old.
+ */
+function tellsNothing(event: readonly SqlValue[]): boolean {
+  const fields = event[EVENT_MODIFIED], type = event[EVENT_TYPE];
+  if (typeof fields !== "string" || type === "start" || type === "stop") return false;
+  const names = JSON.parse(fields) as string[];
+  return names.length > 0 && !names.some((name) => PLACE.has(name));
 }
 
 function processRowOfEvent(event: readonly SqlValue[]): SqlValue[] {

@@ -102,6 +102,11 @@ function appendExecutable(a: BpfAssembler, layout: KernelLayout): void {
   readThrough(a, R10, POINTER, 8, BINPRM, layout.binprmFile);
   readThrough(a, R10, NEXT, 8, POINTER, file.inode);
   readThrough(a, R9, EXEC.inode, 8, NEXT, inode.number);
+  a.storeConstant(8, R9, EXEC.changeSeconds, 0).storeConstant(8, R9, EXEC.changeNanoseconds, 0);
+  if (inode.changeTime !== null) {
+    readThrough(a, R9, EXEC.changeSeconds, 8, NEXT, inode.changeTime.seconds);
+    readThrough(a, R9, EXEC.changeNanoseconds, 4, NEXT, inode.changeTime.nanoseconds);
+  }
   if (layout.context.executable !== null) {
     readThrough(a, R10, MODE, 2, NEXT, layout.context.executable.mode);
     flag(a, MODE_KNOWN);

@@ -107,6 +107,7 @@ const NUMBERS = {
   timerfd_settime: [286, 86],
   pipe2: [293, 59],
   socketpair: [53, 199],
+  accept4: [288, 242],
   connect: [42, 203],
   getsockopt: [55, 209],
   setsockopt: [54, 208],

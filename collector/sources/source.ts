@@ -86,6 +86,11 @@ export interface ExecRecord {
   readonly argvLength: number | null;
   readonly inode: number | null;
   readonly device: number | null;
+  /**
+   * When the inode of the executable last changed, as it was executed: nanoseconds of the file system's clock, as near as
+   * a double holds them. With device and inode it names a version of the file. Only where the rung can tell.
+   */
+  readonly changeTime?: number | null;
   /** Whether the executable has the set-user-id bit; absent when that is not known. */
   readonly setsUserId?: boolean;
   readonly namespacePid: number | null;

@@ -50,8 +50,17 @@ Deno.test("exec record comes out as it went in", () => {
     argvLength: 3,
     inode: 7,
     device: 0x0800_0001,
+    changeTime: 1_700_000_000 * 1e9 + 999_999_999,
     namespacePid: 3,
   });
+});
+
+Deno.test("exec record says when its file changed, without the kernel's mark, and nothing where the kernel does not", () => {
+  const changeTime = (seconds: bigint, nanoseconds: number): number | null | undefined =>
+    decodeExec({ changed: [seconds, nanoseconds] }).changeTime;
+  equal(changeTime(5n, 0x8000_0000 | 7), 5 * 1e9 + 7);
+  equal(changeTime(-5n, 7), -5 * 1e9 + 7);
+  equal(changeTime(0n, 0), null);
 });
 
 Deno.test("exec record says whether its file sets the user, where the kernel told", () => {

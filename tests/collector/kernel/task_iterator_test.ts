@@ -111,7 +111,10 @@ for (const [form, options] of Object.entries(FORMS)) {
       await using program = await compileC(await Deno.readTextFile(ARRANGE), ["-pthread"]);
       await using _other = sleeper("/bin/sleep", ["300"], { uid: 65534, gid: 65533, cwd: "/usr", env: { A: "b c" } });
       await using odd = sleeper("/bin/sh", ["-c", "read x", "new\nline", "", "\x1b[31mred", "ünï"], { stdin: "piped" });
-      await until(() => iterator.readOne(odd.pid)?.name === "sh");
+      await until(() => {
+        const entry = iterator.readOne(odd.pid);
+        return entry?.name === "sh" && entry.argvLength! > 20 && entry.status === "sleeping";
+      });
       await using inside = sleeper(
         "unshare",
         ["--mount", "--pid", "--net", "--user", "--map-root-user", "--fork", "/bin/sleep", "300"],
@@ -167,7 +170,8 @@ for (const [form, options] of Object.entries(FORMS)) {
       using iterator = openIterator(options);
       const args = ["-c", "read x", ...Array.from({ length: 16 }, (_, index) => `${index}`.padEnd(65_535, "x"))];
       await using child = sleeper("/bin/sh", args, { stdin: "piped" });
-      await until(() => iterator.readOne(child.pid)?.name === "sh");
+      // An execve names the process first, and lays out its arguments later.
+      await until(() => (iterator.readOne(child.pid)?.argvLength ?? 0) > 1_000_000);
       const entry = (await iterator.read()).find(({ pid }) => pid === child.pid)!;
       const whole = new TextEncoder().encode(["/bin/sh", ...args].map((arg) => arg + "\0").join(""));
       equal(entry.argvLength, whole.length);
