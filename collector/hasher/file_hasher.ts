@@ -12,7 +12,7 @@ import { createHash } from "node:crypto";
 import { isSameFile, whyUnnamed } from "./file_faults.ts";
 import type { FileCalls, FileFacts } from "./file_calls.ts";
 import { FuzzyHasher } from "./fuzzy_hash.ts";
-import { type FileHash, type HashCache, isSameVersion, isSettled } from "./hash_cache.ts";
+import { type FileHash, type HashCache, isSameVersion, isSettled, TICK_MS } from "./hash_cache.ts";
 import type { HashAnswer, HashRequest, HashState } from "./protocol.ts";
 
 export interface HashLimits {
@@ -63,6 +63,8 @@ async function hashRegular(
   { cache, maxBytes, maxFuzzyBytes, now = Date.now }: FileHasherOptions,
   isGivenUp: () => boolean,
 ): Promise<HashAnswer> {
+  // A program that was made this moment: a tick later what is read of it can be told from any later version.
+  if (!isSettled(facts, now())) await new Promise((resolve) => setTimeout(resolve, TICK_MS + 5));
   const lookedAt = now();
   if (facts.size > maxBytes) return { ...failed(request, "too_large"), isSettled: isSettled(facts, lookedAt) };
   const known = cache.get(facts);

@@ -12,7 +12,7 @@ import type { FileFacts } from "./file_calls.ts";
 /** Of some 250 bytes each. */
 const MAX_ENTRIES = 16_384;
 /** Kernels before 6.13 have such times in ticks of at most 10 ms. */
-const TICK_MS = 20;
+export const TICK_MS = 20;
 
 export interface FileHash {
   readonly hash: string;
