@@ -30,7 +30,10 @@ Deno.test({
       assert.match(text, /^ {2}ok {3}make a Unix socket: refused$/m);
       if (Deno.uid() === 0) {
         assert.match(text, /^ {2}ok {3}read a file of root's, to hash it: possible$/m);
-        assert.match(text, /^ {2}ok {3}thread \d+: user 64175, group 64175, capabilities 4, bounding set 4, no_new_privs on/m);
+        assert.match(
+          text,
+          /^ {2}ok {3}thread \d+: user 64175, group 64175, capabilities 4, bounding set 4, no_new_privs on/m,
+        );
       }
       assert.ok([...text.matchAll(/^ {2}ok {3}thread \d+: .*system calls filtered$/gm)].length > 2, text);
       assert.doesNotMatch(text, /FAIL/);
