@@ -76,11 +76,17 @@ export function createMap({ name, type, keyBytes, valueBytes, entries, flags = 0
     return attributes.call(COMMAND.mapCreate, `map ${name}`);
   };
   // struct bpf_map_info: type, id, key, value, entries, flags, name.
-  return opening(`map ${name}`, create, (map) => {
-    const info = objectInfo(map, "bpf-map"), [isType = 0, , ...rest] = info?.numbers ?? [];
-    return info !== null && [isType, ...rest.slice(0, 4)].every((value, at) => value === shape[at]) &&
-      info.text(24) === name.slice(0, NAME_BYTES - 1);
-  });
+  return opening(
+    `map ${name}`,
+    create,
+    (map) =>
+      isObject(
+        map,
+        "bpf-map",
+        ({ numbers: [isType, , ...rest], text }) =>
+          [isType, ...rest].every((value, at) => value === shape[at]) && text(24) === name.slice(0, NAME_BYTES - 1),
+      ),
+  );
 }
 
 /** Reads the element of an array map into `value`. @throws {BpfError} */
@@ -113,10 +119,16 @@ export interface ProgramOptions {
 /** @throws {BpfError} with the verifier's log */
 export function loadProgram(options: ProgramOptions): number {
   // struct bpf_prog_info: type first, the name at 64.
-  return opening(`program ${options.name}`, () => loadNewProgram(options), (program) => {
-    const info = objectInfo(program, "bpf-prog");
-    return info?.numbers[0] === options.type && info.text(64) === options.name.slice(0, NAME_BYTES - 1);
-  });
+  return opening(
+    `program ${options.name}`,
+    () => loadNewProgram(options),
+    (program) =>
+      isObject(
+        program,
+        "bpf-prog",
+        ({ numbers, text }) => numbers[0] === options.type && text(64) === options.name.slice(0, NAME_BYTES - 1),
+      ),
+  );
 }
 
 function loadNewProgram(options: ProgramOptions): number {
@@ -192,9 +204,9 @@ const LINK_RAW_TRACEPOINT = 1, LINK_ITERATOR = 4;
 function isLinkOf(link: number, type: number, program: number): boolean {
   // Before Linux 5.8 an attachment is no link of which anything can be asked.
   if (objectOf(link) === "anon_inode:bpf-raw-tracepoint") return type === LINK_RAW_TRACEPOINT;
-  const info = objectInfo(link, "bpf_link") ?? objectInfo(link, "bpf-link");
-  // struct bpf_prog_info: type, id.
-  return info?.numbers[0] === type && info.numbers[2] === objectInfo(program, "bpf-prog")?.numbers[1];
+  return isObject(link, "bpf_link", (info) =>
+    // struct bpf_prog_info: type, id.
+    info.numbers[0] === type && isObject(program, "bpf-prog", ({ numbers }) => numbers[1] === info.numbers[2]));
 }
 
 /** A link that iterators are made of; with `pid`, ones that visit the threads of that process only (Linux 6.1). @throws {BpfError} */
@@ -267,14 +279,23 @@ interface ObjectInfo {
   text(at: number): string;
 }
 
-/** What the kernel says of an object, `null` when the descriptor is of none of that kind. @throws {BpfError} */
-function objectInfo(descriptor: number, kind: string): ObjectInfo | null {
-  if (objectOf(descriptor) !== `anon_inode:${kind}`) return null;
-  const info = readInfo(descriptor);
-  return {
+/**
+ * Whether a descriptor is of an object of that kind of which `holds`. Kernels before 5.19 answer nobody who has no
+ * capability, where eBPF is for the privileged only: there the kind has to do. @throws {BpfError}
+ */
+function isObject(descriptor: number, kind: string, holds: (info: ObjectInfo) => boolean): boolean {
+  if (objectOf(descriptor) !== `anon_inode:${kind}`) return false;
+  let info: Uint8Array<ArrayBuffer>;
+  try {
+    info = readInfo(descriptor);
+  } catch (error) {
+    if (error instanceof BpfError && error.errno === EPERM) return true;
+    throw error;
+  }
+  return holds({
     numbers: [...new Uint32Array(info.buffer, 0, 6)],
     text: (at) => new TextDecoder().decode(info.subarray(at, at + NAME_BYTES)).split("\0")[0]!,
-  };
+  });
 }
 
 class Attributes {
