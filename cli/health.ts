@@ -134,6 +134,8 @@ function showCollector(call: Call, reading: StatusReading<CollectorStatus>): voi
   if (reading.kind === "read") {
     const { status } = reading;
     lines.push(["confinement", status.confinement]);
+    const { state, detail } = status.completeness;
+    lines.push(["completeness", detail, state === "proven" ? "good" : "warning"]);
     for (const source of status.sources) {
       const active = source.state === "active";
       lines.push([`source ${source.name}`, `${source.state}: ${source.detail}`, active ? "good" : "warning"]);

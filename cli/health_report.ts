@@ -119,6 +119,7 @@ function collectorFindings(status: CollectorStatus): Finding[] {
     for (const missed of source.misses) add(`not all is seen by source ${source.name}: ${missed}`);
   }
   if (status.redaction !== REDACTION_ON) add(`redaction is ${status.redaction || "not spoken of by the collector"}`);
+  if (status.completeness.state === "differs") add(`a second source saw other things: ${status.completeness.detail}`);
   if (!status.connected) add("the collector is not connected to the agent");
   if (status.queuedEvents > LONG_QUEUE) add(`${counted(status.queuedEvents, "event")} wait for the agent`);
   return findings;

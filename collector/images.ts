@@ -49,8 +49,8 @@ export class Redactor {
   imageOfExec(record: ExecRecord): Image {
     const { path, mismatch } = splitPath(record.executablePath);
     const argv = this.#redact(record.argv);
-    const { name, argvLength, inode, device } = record;
-    return new Image(name, path, mismatch, argv, argvLength, inode, device);
+    const { name, argvLength, inode, device, changeTime = null } = record;
+    return new Image(name, path, mismatch, argv, argvLength, inode, device, changeTime);
   }
 
   imageOfEntry(entry: TableEntry): Image {

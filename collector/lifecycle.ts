@@ -9,9 +9,10 @@
  * @module
  */
 
-import type { Gap, ProcessEvent, ProcessState } from "../proto/process_event.ts";
+import type { Gap, ProcessEvent, ProcessState, Severity } from "../proto/process_event.ts";
 import type { Names } from "./contexts.ts";
 import { hostMounts } from "./event_maker.ts";
+import type { HashBook } from "./hash_book.ts";
 import { GapBook } from "./gap_book.ts";
 import { HostWatch } from "./host_watch.ts";
 import { type Clock, kernelClock } from "./kernel/clock.ts";
@@ -21,7 +22,7 @@ import { TABLE_LIMITS, type TableLimits } from "./process_table.ts";
 import { FORK_PATIENCE_MS, Records } from "./records.ts";
 import type { RedactionMode } from "./redaction_mode.ts";
 import { type ChangeThresholds, NO_THRESHOLDS, Snapshots } from "./snapshots.ts";
-import type { ProcessSource, SourceRecord, TableEntry } from "./sources/source.ts";
+import type { LossRecord, ProcessSource, SourceRecord, TableEntry } from "./sources/source.ts";
 import { SUSPECTED as BITS } from "./suspicions.ts";
 import { Takeover } from "./takeover.ts";
 import type { TrackedProcess } from "./tracked_process.ts";
@@ -41,6 +42,7 @@ export interface LifecycleOptions {
   readonly watchingSince?: number;
   readonly skipsKernelThreads?: boolean;
   readonly thresholds?: ChangeThresholds;
+  readonly hashes?: HashBook | null;
 }
 
 export interface Flushed {
@@ -58,6 +60,7 @@ export class Lifecycle {
   readonly #host: HostWatch;
   readonly #gaps = new GapBook();
   readonly #watchingSince: number;
+  readonly #hashes: HashBook | null;
   #takeover: Takeover | null = null;
   #forgottenTold = 0;
 
@@ -71,7 +74,9 @@ export class Lifecycle {
       limits: options.limits ?? TABLE_LIMITS,
       redaction: options.redaction ?? { kind: "unkeyed", reason: "none was given" },
       skipsKernelThreads: options.skipsKernelThreads ?? false,
+      hashes: options.hashes ?? null,
     });
+    this.#hashes = options.hashes ?? null;
     this.#records = new Records(this.#book);
     this.#snapshots = new Snapshots(this.#book, options.thresholds ?? NO_THRESHOLDS);
     this.#host = new HostWatch(this.#clock);
@@ -92,6 +97,11 @@ export class Lifecycle {
   /** Bytes of arguments, paths and circumstances in the table. */
   get retainedBytes(): number {
     return this.#book.table.bytes;
+  }
+
+  /** Suspicious executions that were so many of one program that they were only counted. */
+  get repeated(): number {
+    return this.#book.repeated;
   }
 
   /** Secrets masked since the start. */
@@ -160,6 +170,16 @@ export class Lifecycle {
     return this.#snapshots.states(entries);
   }
 
+  /** Marks the process that had a pid at a time (nanoseconds since boot), for a reason that lies outside of it. */
+  accuse(pid: number, time: number, severity: Severity, reason: string): void {
+    this.#book.accuse(pid, time, severity, reason);
+  }
+
+  /** Takes a loss of another source than the one that records come from. */
+  miss(source: string, record: LossRecord): void {
+    this.#gaps.add({ ...this.#book.maker.gap(record), source });
+  }
+
   /**
    * Hands out what came of the records so far. `nowMs` is the Unix time, which says which forks waited long enough. Gaps
    * of one cause come once a second at most; `isLast` has all come.
@@ -173,7 +193,14 @@ export class Lifecycle {
     const known = ended.length + begun.length === 0
       ? NO_STATES
       : [...ended.map((process) => maker.known(process, ENDED)), ...begun.map((process) => this.#known(process))];
-    return { events: this.#book.takeEvents(), gaps: this.#gaps.take(this.#host.looked, isLast), known };
+    const events = this.#book.takeEvents();
+    // After the starts that they are about.
+    const hashed = this.#hashes?.takeEvents() ?? [];
+    return {
+      events: hashed.length === 0 ? events : [...events, ...hashed],
+      gaps: this.#gaps.take(this.#host.looked, isLast),
+      known,
+    };
   }
 
   /** Every living process that was reported, as the file of the last known table keeps it. */

@@ -7,11 +7,17 @@
 import { describeSettings, loadSettings, parseDaemonFlags, settingsEnvironment } from "../proto/config.ts";
 import { stateLayout } from "../proto/state_layout.ts";
 import { VERSION } from "../proto/version.ts";
+import { Completeness } from "./completeness.ts";
 import { confine } from "./confinement.ts";
 import { readFileIfThere, readToken } from "./files.ts";
+import { endInheritance, told } from "./kernel/inheritance.ts";
 import { bootTimeNs } from "./kernel/libc.ts";
+import { confineHasher } from "./hasher/confinement.ts";
+import { runHasher } from "./hasher/main.ts";
+import { hasherSelftest } from "./hasher/selftest.ts";
 import { readBootId, readForkCount } from "./kernel/procfs.ts";
 import { KnownFile } from "./known_table.ts";
+import { openHashing } from "./hashing.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { Observation } from "./observation.ts";
 import { Outbox } from "./outbox.ts";
@@ -21,8 +27,12 @@ import { Publisher } from "./publisher.ts";
 import { recover } from "./recovery.ts";
 import { answerRequest } from "./requests.ts";
 import { describeRedaction, openRedaction } from "./redaction_mode.ts";
+import { takeInheritance } from "./reexec.ts";
 import { selftest } from "./selftest.ts";
 import { openBestSource, sourceStatuses } from "./sources/ladder.ts";
+import { PS_PATHS } from "./sources/ps_command.ts";
+import { seesAllPids, TableCheck } from "./table_check.ts";
+import { openWitness } from "./witness.ts";
 
 /** How long the last events may take to reach the agent when the collector stops. */
 const STOP_DEADLINE_MS = 2_000;
@@ -30,6 +40,8 @@ const STOP_DEADLINE_MS = 2_000;
 const USAGE = `daemoneye-collector ${VERSION}: sees every process and reports it to the agent
 
   selftest           says, by trying, what this process can do once it is confined; exits with 1 if that is too much
+  hasher             hashes executables for the collector, with one capability and fewer system calls
+  hasher-selftest    the selftest of that
   --state DIR        state directory
   --config FILE      configuration file (YAML, JSON or TOML)
   --set KEY=VALUE    one setting; may be given again
@@ -39,14 +51,20 @@ Settings:
 ${describeSettings()}`;
 
 async function main(): Promise<void> {
-  const flags = parseDaemonFlags(Deno.args, ["selftest"]);
+  const { args, ...origin } = takeInheritance(Deno.args);
+  const flags = parseDaemonFlags(args, ["selftest", "hasher", "hasher-selftest"]);
   if (flags.help || flags.version) return console.log(flags.help ? USAGE : VERSION);
 
   // 1. Settle everything that can be wrong.
   const env = settingsEnvironment((name) => Deno.env.get(name));
-  const settings = loadSettings({ flags, env, readFile: readFileIfThere });
+  const settings = told("the settings", () => loadSettings({ flags, env, readFile: readFileIfThere }));
   const layout = stateLayout(settings.stateDir);
-  const token = readToken(layout.token);
+  if (flags.command === "hasher") return await runHasher(settings, layout);
+  if (flags.command === "hasher-selftest") {
+    const findings = await hasherSelftest(confineHasher(settings.collector.syscallFilter), console.log);
+    Deno.exit(findings === 0 ? 0 : 1);
+  }
+  const token = told("the token", () => readToken(layout.token));
   const redaction = openRedaction(settings, layout.redactionKey);
   const bootId = readBootId();
 
@@ -57,14 +75,20 @@ async function main(): Promise<void> {
     pollIntervalMs: settings.collector.pollIntervalMs,
     environment: settings.collector.environment,
   });
-  const { source } = opened, watchingSince = bootTimeNs();
+  const { source } = opened, witness = openWitness(source);
+  const begun = told("the start of the program", () => bootTimeNs() - performance.now() * 1e6);
+  const watchingSince = told("the start of watching", bootTimeNs);
+  if (origin.isSecond || settings.collector.confinement === "in-process") endInheritance();
 
   // 3. Give it up; from here on only the collector's own directory can be written.
-  const confinement = confine({ ...settings.collector, startsProcesses: source.description.name === "ps" });
+  const startsProcesses = source.description.name === "ps";
+  const runnable = (startsProcesses ? PS_PATHS : []).map((path) => ({ path, access: "execute" as const }));
+  const mayOpen = [{ path: layout.collector, access: "own" as const }, ...runnable];
+  const confinement = confine({ ...settings.collector, ...origin, startsProcesses, mayOpen });
 
   if (flags.command === "selftest") {
-    const startsProcesses = source.description.name === "ps";
-    const findings = await selftest(source, { userId: confinement.userId, startsProcesses }, console.log);
+    const options = { ...origin, userId: confinement.userId, startsProcesses };
+    const findings = await selftest(source, options, console.log);
     Deno.exit(findings === 0 ? 0 : 1);
   }
 
@@ -80,10 +104,16 @@ async function main(): Promise<void> {
   for (const gap of recovered.gaps) outbox.addGap(gap);
 
   // 5. The pipeline, in the order data moves.
+  const hashing = openHashing(settings, {
+    socket: layout.hasherSocket,
+    changed: () => observation.poke(),
+    notice: (text) => observation.notice(text),
+  });
   const lifecycle = new Lifecycle({
     bootId,
     source,
     redaction,
+    hashes: hashing.book,
     watchingSince,
     limits: limitsFor(settings.collector.maxTrackedProcesses),
     skipsKernelThreads: settings.collector.skipsKernelThreads,
@@ -91,6 +121,12 @@ async function main(): Promise<void> {
       memoryPercent: settings.collector.memoryChangePercent,
       cpuPercent: settings.collector.cpuChangePercent,
     },
+  });
+  const completeness = new Completeness({
+    source,
+    opened: witness,
+    intervalMs: settings.collector.reconcileIntervalMs,
+    readForkCount,
   });
   const publisher = new Publisher(outbox, {
     socket: settings.brokerSocket,
@@ -110,16 +146,21 @@ async function main(): Promise<void> {
     userId: confinement.userId,
     confinement: confinement.proof,
     redaction: describeRedaction(redaction),
-    sources: () => sourceStatuses(opened),
+    completeness,
+    // Elsewhere the table is read from /proc itself.
+    tables: source.description.name === "ebpf" && seesAllPids() ? new TableCheck({ source }) : null,
+    sources: () => [...sourceStatuses(opened), hashing.status()],
+    hashCounters: () => hashing.counters(),
     statusFile: layout.collectorStatus,
     knownFile: new KnownFile(layout.knownTable),
     snapshotIntervalMs: settings.collector.snapshotIntervalMs,
   });
   if (redaction.kind !== "keyed") observation.notice(`redaction is ${describeRedaction(redaction)}`);
   for (const { name, reason } of opened.unavailable) console.error(`collector: no ${name} source: ${reason}`);
+  if (witness.witness === null) console.error(`collector: completeness is not proven: ${witness.reason}`);
   for (const notice of recovered.notices) observation.notice(notice);
   const processes = await observation.begin(recovered.known);
-  const seconds = performance.now() / 1000;
+  const seconds = (bootTimeNs() - begun) / 1e9;
   console.error(`collector: ${source.description.name}: ${source.description.sees}; ${processes} processes now`);
   for (const missed of source.description.misses) console.error(`collector: missed: ${missed}`);
   console.error(`collector: ${confinement.proof}; ready after ${seconds.toFixed(2)} s`);
@@ -133,10 +174,13 @@ async function main(): Promise<void> {
     });
   }
   const publishing = publisher.run();
+  void hashing.run();
   await observation.run();
+  hashing.stop();
   await publisher.stop(STOP_DEADLINE_MS, "the collector stops");
   await publishing;
   observation.sayStopped();
+  completeness.close();
   source.close();
   // A system call of the source may still wait on a thread of the pool; it would hold a natural end.
   Deno.exit(0);

@@ -14,12 +14,14 @@ import { type CollectorStatus, type SourceStatus, STATUS_INTERVAL_MS } from "../
 import { VERSION } from "../proto/version.ts";
 import { bootTimeNs } from "./kernel/libc.ts";
 import { readForkCount } from "./kernel/procfs.ts";
+import type { Completeness } from "./completeness.ts";
 import type { KnownFile, KnownTable } from "./known_table.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Publisher } from "./publisher.ts";
-import type { ProcessSource, SourceRecord } from "./sources/source.ts";
+import type { ProcessSource, SourceRecord, TableEntry } from "./sources/source.ts";
 import { writeStatus } from "./status_file.ts";
+import type { TableCheck } from "./table_check.ts";
 
 /** Pause after a drain of few, many and very many records: latency while quiet, cheapness in a storm. */
 const PAUSES: readonly { below: number; ms: number }[] = [{ below: 32, ms: 4 }, { below: 512, ms: 15 }, {
@@ -31,6 +33,9 @@ const MAX_WAIT_MS = STATUS_INTERVAL_MS;
 /** The least time between two snapshots that losses ask for: under constant loss a snapshot each loop helps nobody. */
 const LOSS_SNAPSHOT_MS = 1_000;
 
+/** How long hashes gather before they are sent on. */
+const POKE_MS = 50;
+
 export interface ObservationOptions {
   readonly collectorId: string;
   readonly epoch: string;
@@ -40,10 +45,15 @@ export interface ObservationOptions {
   readonly redaction: string;
   /** What was opened, what was not, and what cannot be seen: asked again all the time, as a source may learn it late. */
   readonly sources: () => SourceStatus[];
+  readonly completeness: Completeness;
+  /** `null` where there are no two process tables to compare. */
+  readonly tables: TableCheck | null;
   readonly statusFile: string;
   /** Closed by {@linkcode Observation.sayStopped}. */
   readonly knownFile: KnownFile;
   readonly snapshotIntervalMs: number;
+  /** What became of the hashes of executables, by name. */
+  readonly hashCounters: () => Record<string, number>;
 }
 
 export class Observation {
@@ -52,6 +62,7 @@ export class Observation {
   #events = 0;
   #gaps = 0;
   #faults = 0;
+  #hidden = 0;
   #nextSnapshot = 0;
   #nextStatus = 0;
   #lastSnapshot = 0;
@@ -59,6 +70,7 @@ export class Observation {
   #reading = false;
   #sourcesSaid = "";
   #knownFault = "";
+  #poked: ReturnType<typeof setTimeout> | null = null;
   readonly #began = performance.now();
 
   constructor(
@@ -83,6 +95,7 @@ export class Observation {
     const entries = await this.source.snapshot();
     this.lifecycle.baseline(entries, bootTimeNs(), last);
     this.source.drain(this.#receive);
+    this.options.completeness.learnThreads(entries);
     const states = this.lifecycle.settle(entries);
     const { events, gaps } = this.lifecycle.flush(Date.now());
     this.#replaceKnown();
@@ -114,6 +127,14 @@ export class Observation {
     this.#stopping = true;
   }
 
+  /** Says that there are events that came of no record. */
+  poke(): void {
+    this.#poked ??= setTimeout(() => {
+      this.#poked = null;
+      if (!this.#stopping) this.#drain();
+    }, POKE_MS);
+  }
+
   /** The last word, for the reader and for the next run. */
   sayStopped(): void {
     this.#replaceKnown();
@@ -123,6 +144,7 @@ export class Observation {
 
   readonly #receive = (record: SourceRecord): void => {
     if (record.kind === "loss") this.#lossSeen = true;
+    this.options.completeness.first(record);
     try {
       this.lifecycle.receive(record);
     } catch (error) {
@@ -138,10 +160,40 @@ export class Observation {
 
   #drain(isLast = false): number {
     const count = this.source.drain(this.#receive);
+    this.#compare();
     const { events, gaps, known } = this.lifecycle.flush(Date.now(), isLast);
     this.#keepKnown(() => this.options.knownFile.append(known, Math.floor(bootTimeNs() / 1e6)));
     this.#offer(events, gaps);
     return count;
+  }
+
+  /** Has the second source's word, and tells of what only one of them saw. */
+  #compare(): void {
+    const findings = this.options.completeness.advance(performance.now(), bootTimeNs());
+    if (findings === null) return;
+    for (const { pid, time, kinds, seenBy, missedBy } of findings.differences) {
+      const severity = missedBy === this.source.description.name ? "high" : "medium";
+      this.lifecycle.accuse(pid, time, severity, `its ${kinds.join(" and ")} seen by ${seenBy}, not by ${missedBy}`);
+    }
+    for (const { source, loss } of findings.gaps) this.lifecycle.miss(source, loss);
+    for (const notice of findings.notices) this.notice(notice);
+    // The table shows who lives of those that were missed.
+    if (findings.differences.length > 0) this.#lossSeen = true;
+  }
+
+  /** Reads the process table, and tells of who is hidden from it or from another way to list processes. */
+  async #readTable(): Promise<TableEntry[]> {
+    const { tables } = this.options;
+    const before = tables?.before() ?? null;
+    const entries = await this.source.snapshot();
+    if (tables === null || before === null) return entries;
+    for (const { pid, seenBy, missedBy } of tables.after(before, entries)) {
+      this.#hidden++;
+      // Nobody is misled about the first one: sandboxes keep it from being looked at.
+      const severity = pid === 1 ? "low" : "high";
+      this.lifecycle.accuse(pid, bootTimeNs(), severity, `it is hidden: seen by ${seenBy}, not by ${missedBy}`);
+    }
+    return entries;
   }
 
   #offer(events: readonly ProcessEvent[], gaps: readonly Gap[]): void {
@@ -181,12 +233,13 @@ export class Observation {
     this.#nextSnapshot = this.#lastSnapshot + this.options.snapshotIntervalMs;
     try {
       const takenAt = bootTimeNs();
-      const entries = await this.source.snapshot();
+      const entries = await this.#readTable();
       await this.#gather(0);
       if (this.#stopping) return;
       // What happened up to the snapshot can be drained now: with that done first, whatever the snapshot shows and the
       // lifecycle does not know was truly missed.
       this.#drain();
+      if (this.options.completeness.wantsThreads) this.options.completeness.learnThreads(entries);
       const states: ProcessState[] = this.lifecycle.reconcile(entries, takenAt);
       this.#drain();
       if (this.options.knownFile.isDue) this.#replaceKnown();
@@ -244,6 +297,7 @@ export class Observation {
       sources: this.options.sources(),
       confinement: this.options.confinement,
       redaction: this.options.redaction,
+      completeness: this.options.completeness.status(performance.now()),
       connected: this.publisher.connected,
       lastSequence: this.outbox.lastSequence,
       acknowledgedSequence: this.outbox.acknowledged,
@@ -258,6 +312,9 @@ export class Observation {
         exec_lost: lost.exec,
         fork_lost: lost.fork,
         exit_lost: lost.exit,
+        ...this.options.completeness.counters(),
+        hidden_processes: this.#hidden,
+        suspicious_repeated: this.lifecycle.repeated,
         overruns,
         damaged_records: damaged,
         record_faults: this.#faults,
@@ -268,6 +325,7 @@ export class Observation {
         cut_texts: this.outbox.cutTexts,
         masked_secrets: this.lifecycle.masked,
         connections: this.publisher.connections,
+        ...this.options.hashCounters(),
       },
     };
   }

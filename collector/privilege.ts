@@ -43,27 +43,60 @@ export function dropPrivileges(target: Identity): void {
 }
 
 /**
- * Reads back the credentials of every thread, and whether a system-call filter holds it where one was installed.
+ * Reads back the credentials of every thread, and whether a system-call filter holds it where one was installed. Of a
+ * process that executed itself again, every set of capabilities is empty, the bounding set too where root was given up.
  *
  * @throws {PrivilegeError} naming the first thread that holds anything.
  */
-export function proveUnprivileged(userId: number, groupId: number | null, isFiltered: boolean): string {
+export function proveUnprivileged(
+  userId: number,
+  groupId: number | null,
+  isFiltered: boolean,
+  { kept = NOTHING, isBornConfined = false }: Proof = {},
+): string {
   const threads = readThreadCredentials();
   if (threads.length === 0) throw new PrivilegeError("No thread's credentials could be read from /proc/self/task");
   for (const thread of threads) {
-    const fault = faultOf(thread, userId, groupId) ?? (isFiltered ? filterFaultOf(thread) : null);
+    const fault = faultOf(thread, userId, groupId, kept) ??
+      (isFiltered ? filterFaultOf(thread) : null) ?? (isBornConfined ? birthFaultOf(thread, groupId !== null) : null);
     if (fault !== null) throw new PrivilegeError(`Thread ${thread.tid} ${fault}`);
   }
   const filter = isFiltered ? ", under a filter of system calls" : "; NO FILTER OF SYSTEM CALLS: it is set off";
-  return `all ${threads.length} threads run as user ${userId} without any capability${filter}`;
+  return `all ${threads.length} threads run as user ${userId} ${kept.words}${filter}`;
 }
+
+/** What is to be proven beside the ids and the filter. */
+export interface Proof {
+  readonly kept?: Kept;
+  /** Whether the process executed itself again, without a capability that it could get. */
+  readonly isBornConfined?: boolean;
+}
+
+/** Capabilities that every thread is to have, and no others. */
+export interface Kept {
+  readonly capabilities: bigint;
+  readonly words: string;
+}
+const NOTHING: Kept = { capabilities: 0n, words: "without any capability" };
 
 function filterFaultOf({ seccomp, noNewPrivileges }: ThreadCredentials): string | null {
   if (seccomp !== SECCOMP_FILTER) return "is under no system-call filter";
   return noNewPrivileges ? null : "could gain privileges by executing a program";
 }
 
-function faultOf(thread: ThreadCredentials, userId: number, groupId: number | null): string | null {
+function birthFaultOf(thread: ThreadCredentials, wasRoot: boolean): string | null {
+  const { inheritableCapabilities, ambientCapabilities, boundingCapabilities, noNewPrivileges } = thread;
+  const left = inheritableCapabilities | ambientCapabilities | (wasRoot ? boundingCapabilities : 0n);
+  if (left !== 0n) return `could get capabilities ${left.toString(16)}`;
+  return noNewPrivileges ? null : "could gain privileges by executing a program";
+}
+
+function faultOf(
+  thread: ThreadCredentials,
+  userId: number,
+  groupId: number | null,
+  { capabilities }: Kept,
+): string | null {
   if (thread.userIds.some((id) => id !== userId)) return `runs as user ${thread.userIds.join("/")}, not ${userId}`;
   if (groupId !== null && thread.groupIds.some((id) => id !== groupId)) {
     return `runs as group ${thread.groupIds.join("/")}, not ${groupId}`;
@@ -71,7 +104,7 @@ function faultOf(thread: ThreadCredentials, userId: number, groupId: number | nu
   if (groupId !== null && thread.supplementaryGroups.length > 0) {
     return `is still in groups ${thread.supplementaryGroups.join(", ")}`;
   }
-  if (thread.effectiveCapabilities !== 0n || thread.permittedCapabilities !== 0n) {
+  if (thread.effectiveCapabilities !== capabilities || thread.permittedCapabilities !== capabilities) {
     return `holds capabilities ${(thread.effectiveCapabilities | thread.permittedCapabilities).toString(16)}`;
   }
   return null;

@@ -8,17 +8,20 @@
  */
 
 import { bootTag, processId } from "../proto/identity.ts";
-import type { ProcessEvent } from "../proto/process_event.ts";
+import type { ProcessEvent, Severity } from "../proto/process_event.ts";
 import { Contexts, type Names } from "./contexts.ts";
+import type { HashBook } from "./hash_book.ts";
 import { EventMaker, nullIfZero, type Usage } from "./event_maker.ts";
+import { type Execution, EXECUTION_CHECKS } from "./executions.ts";
 import { type Ids, Redactor } from "./images.ts";
 import type { Clock } from "./kernel/clock.ts";
 import { KnownChanges } from "./known_changes.ts";
 import { ProcessTable, type TableLimits } from "./process_table.ts";
 import type { RedactionMode } from "./redaction_mode.ts";
+import { Repetitions } from "./repetitions.ts";
 import type { ExitRecord, ProcessSource, TableEntry } from "./sources/source.ts";
 import { disguise, impossibleStart, type Suspicion } from "./suspicions.ts";
-import { type TrackedProcess, UNKNOWN_IMAGE } from "./tracked_process.ts";
+import { SAME_START_NS, TrackedProcess, UNKNOWN_IMAGE } from "./tracked_process.ts";
 
 export interface BookOptions {
   readonly bootId: string;
@@ -29,6 +32,8 @@ export interface BookOptions {
   readonly redaction: RedactionMode;
   /** Threads of the kernel are known and not told of. */
   readonly skipsKernelThreads: boolean;
+  /** Completes starts by the hashes of their executables; `null` where none are wanted. */
+  readonly hashes: Pick<HashBook, "started"> | null;
 }
 
 export class ProcessBook {
@@ -39,6 +44,7 @@ export class ProcessBook {
   readonly contexts: Contexts;
   readonly changes: KnownChanges = new KnownChanges();
   readonly #options: BookOptions;
+  readonly #repetitions = new Repetitions();
   #events: ProcessEvent[] = [];
   /** A time that has passed, so that most starts need no look at the clock. */
   #passed = 0;
@@ -59,9 +65,19 @@ export class ProcessBook {
     return events;
   }
 
+  /** Suspicious executions that were counted and not told: see {@linkcode Repetitions}. */
+  get repeated(): number {
+    return this.#repetitions.omitted;
+  }
+
   /** Has events wait that were taken, in another order. */
   putBack(events: ProcessEvent[]): void {
     this.#events = events;
+  }
+
+  /** Nanoseconds since boot. */
+  get now(): number {
+    return this.#options.clock.bootTimeNs();
   }
 
   /** Whether a process is one that the operator does not want to hear of. */
@@ -123,7 +139,9 @@ export class ProcessBook {
     process.reported = "event";
     this.#changed(process);
     if (this.isLeftOut(process)) return;
-    this.#events.push(this.maker.start(process, time, reason, changed));
+    const start = this.maker.start(process, time, reason, changed);
+    this.#options.hashes?.started(start, process.image.changeTime);
+    this.#events.push(start);
     this.#suspect(process, time, this.#impossibleStart(process));
     this.#suspect(process, time, disguise(process));
   }
@@ -152,6 +170,42 @@ export class ProcessBook {
     if (process.reported === "no") this.pushStart(process, process.startTime, "fork", []);
     this.pushStop(process, before, reason, null);
     this.table.end(process, before);
+  }
+
+  /** Marks what is suspicious in the start of a program that was just reported. */
+  suspectExecution(execution: Execution, time: number): void {
+    const { process } = execution;
+    if (this.isLeftOut(process)) return;
+    for (const check of EXECUTION_CHECKS) {
+      const judgement = check(execution);
+      if (judgement === null) continue;
+      const reason = this.#repetitions.judge(judgement, process.image.executablePath ?? "", time);
+      if (reason !== null) {
+        this.#events.push(this.maker.suspicious(process, time, { bit: 0, severity: judgement.severity, reason }));
+      }
+    }
+  }
+
+  /**
+   * Marks the process that had a pid at a time, for something that is not read from it: also one that no record told of,
+   * or that has ended.
+   */
+  accuse(pid: number, time: number, severity: Severity, reason: string): void {
+    const process = this.#whoWas(pid, time);
+    this.name(process);
+    this.#events.push(this.maker.suspicious(process, time, { bit: 0, severity, reason }));
+  }
+
+  #whoWas(pid: number, time: number): TrackedProcess {
+    const live = this.table.get(pid), ended = this.table.ended(pid);
+    if (live !== undefined && live.startTime - SAME_START_NS <= time) return live;
+    if (ended !== undefined && ended.startTime - SAME_START_NS <= time && ended.endTime! >= time) return ended;
+    const found = this.look(pid), entry = found !== null && found.startTime <= time ? found : null;
+    const image = entry === null ? UNKNOWN_IMAGE : this.redactor.imageOfEntry(entry);
+    const process = new TrackedProcess(pid, entry?.startTime ?? time, entry === null ? "unknown" : "exact", image);
+    if (entry !== null) this.takeFacts(process, entry);
+    this.adopt(process, process.ppid);
+    return process;
   }
 
   #changed(process: TrackedProcess): void {

@@ -13,6 +13,7 @@
  */
 
 import { execId, TICK_NS } from "../proto/identity.ts";
+import { type Execution, type Rights, rightsOf } from "./executions.ts";
 import { changesOf } from "./images.ts";
 import { type ProcessBook, takeIds } from "./process_book.ts";
 import type { ExecRecord, ExitRecord, ForkRecord } from "./sources/source.ts";
@@ -52,6 +53,7 @@ export class Records {
     const parent = book.adopt(process, record.ppid);
     if (parent !== null) {
       takeIds(process, parent);
+      if (time <= parent.idsUntil) process.idsUntil = Infinity;
       process.context = book.contexts.ofChild(parent.context, record.pidNamespace);
       process.kernelThread = parent.kernelThread;
       book.table.replaceImage(process, parent.image);
@@ -85,6 +87,8 @@ export class Records {
     const isFirst = process.reported === "no";
     const isInBaseline = process.reported === "baseline" && time <= process.imageSince;
     const changed = isFirst ? [] : changesOf(process, process.image, image, record);
+    const before = time > process.idsUntil ? rightsOf(process) : null;
+    process.idsUntil = 0;
     process.image = image;
     takeIds(process, record);
     process.context = book.contexts.of(record.context, record);
@@ -99,6 +103,7 @@ export class Records {
     }
     const isNew = isFirst || (isInBaseline && time - process.startTime < FORK_PATIENCE_MS * 1e6);
     book.pushStart(process, time, isNew ? null : "exec", changed);
+    book.suspectExecution(executionOf(process, record, before), time);
     // After the event, which has all of it: the table may keep less.
     book.table.weigh(process);
   }
@@ -139,6 +144,7 @@ export class Records {
     process.context = book.contexts.of(record.context, record);
     process.namespacePid = record.namespacePid;
     book.pushStart(process, record.time, "late", []);
+    book.suspectExecution(executionOf(process, record, null), record.time);
   }
 
   #stop(process: TrackedProcess, record: ExitRecord): void {
@@ -169,6 +175,16 @@ export class Records {
     book.pushStop(process, record.time, "unseen start", record);
     book.table.end(process, record.time);
   }
+}
+
+function executionOf(process: TrackedProcess, record: ExecRecord, before: Rights | null): Execution {
+  return {
+    process,
+    before,
+    setsUserId: record.setsUserId ?? null,
+    stdinFamily: record.context?.stdinFamily ?? null,
+    isLate: false,
+  };
 }
 
 /** Whether a fork record without a start time is of this living process, which a snapshot or its exec showed first. */

@@ -10,6 +10,7 @@ import { ConfigError, type Settings, SYSTEM_FILES } from "../proto/config.ts";
 import { REDACTION_ON } from "../proto/status.ts";
 import { readRedactionKey } from "./files.ts";
 import { faultOfRootFile } from "./kernel/file_owner.ts";
+import { told } from "./kernel/inheritance.ts";
 import { keyedDigest, type SecretDigest } from "./redaction/marks.ts";
 
 export type RedactionMode =
@@ -35,7 +36,7 @@ export function openRedaction(settings: Settings, keyPath: string): RedactionMod
     return { kind: "off", file };
   }
   try {
-    return { kind: "keyed", digest: keyedDigest(readRedactionKey(keyPath)) };
+    return { kind: "keyed", digest: keyedDigest(told("the redaction key", () => readRedactionKey(keyPath))) };
   } catch (error) {
     return { kind: "unkeyed", reason: error instanceof Error ? error.message : String(error) };
   }

@@ -26,6 +26,8 @@ export class Snapshots {
   #count = 0;
   /** Nanoseconds since boot of the snapshot before. */
   #before = 0;
+  /** Nanoseconds since boot by when the snapshot was read whole. */
+  #readAt = 0;
 
   constructor(book: ProcessBook, thresholds: ChangeThresholds) {
     this.#book = book;
@@ -36,6 +38,7 @@ export class Snapshots {
   add(entries: readonly TableEntry[], takenAt: number): TrackedProcess[] {
     const { table } = this.#book;
     this.#before = takenAt;
+    this.#readAt = this.#book.now;
     return entries.filter((entry) => table.get(entry.pid) === undefined).sort(byStart)
       .map((entry) => this.#addEntry(entry, takenAt, "baseline"));
   }
@@ -43,6 +46,7 @@ export class Snapshots {
   /** See `Lifecycle.reconcile()`. */
   reconcile(entries: readonly TableEntry[], takenAt: number): void {
     const book = this.#book, snapshot = ++this.#count;
+    this.#readAt = book.now;
     const added: TrackedProcess[] = [];
     for (const entry of [...entries].sort(byStart)) {
       const process = this.#matching(entry, takenAt);
@@ -55,6 +59,7 @@ export class Snapshots {
     for (const process of added) {
       book.adopt(process, process.ppid);
       book.pushStart(process, takenAt, "snapshot", []);
+      book.suspectExecution({ process, before: null, setsUserId: null, stdinFamily: null, isLate: true }, takenAt);
     }
     for (const entry of entries) {
       const process = book.table.get(entry.pid);
@@ -84,6 +89,7 @@ export class Snapshots {
     const book = this.#book;
     const process = new TrackedProcess(entry.pid, entry.startTime, "exact", book.redactor.imageOfEntry(entry));
     book.takeFacts(process, entry);
+    process.idsUntil = this.#readAt;
     process.reported = reported;
     process.imageSince = takenAt;
     process.imageFromTable = true;
@@ -134,6 +140,7 @@ export class Snapshots {
     const changed = [...changesOf(process, before, after, entry), ...contextChanges(contextBefore, context)];
     process.context = context;
     process.namespacePid = entry.namespacePid ?? process.namespacePid;
+    process.idsUntil = this.#readAt;
     process.userId = entry.userId ?? process.userId;
     process.effectiveUserId = entry.effectiveUserId ?? process.effectiveUserId;
     process.groupId = entry.groupId ?? process.groupId;

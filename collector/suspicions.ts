@@ -47,10 +47,22 @@ export function impossibleStart(
   return null;
 }
 
-/** Whether a process that runs a file shows arguments as `ps` shows the threads of the kernel, which run none. */
+/** Names that no program of a distribution has; malware does (`kdevtmpfsi`). */
+const KERNEL_NAMES_ONLY =
+  /^(?:kworker|ksoftirqd|kthreadd|migration\/|kswapd|kcompactd|kauditd|khugepaged|kblockd|kdevtmpfs|khungtaskd)/;
+
+/**
+ * Whether a process that runs a file shows arguments as `ps` shows the threads of the kernel, which run none, or has the
+ * name of one.
+ */
 export function disguise(process: TrackedProcess): Suspicion | null {
-  const { argv, executablePath } = process.image;
-  if (argv === null || argv[0] !== BRACKET || executablePath === null || process.kernelThread) return null;
+  const { name, argv, executablePath } = process.image;
+  if (executablePath === null || process.kernelThread) return null;
+  if (KERNEL_NAMES_ONLY.test(name)) {
+    const reason = `its name is that of a kernel thread (${name}), but it runs ${executablePath}`;
+    return { bit: SUSPECTED.disguise, severity: "high", reason };
+  }
+  if (argv === null || argv[0] !== BRACKET) return null;
   const shown = bracketed(argv);
   if (shown === null) return null;
   return {

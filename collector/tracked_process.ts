@@ -33,6 +33,8 @@ export class Image {
     readonly argvLength: number | null,
     readonly inode: number | null,
     readonly device: number | null,
+    /** See `ExecRecord.changeTime`. */
+    readonly changeTime: number | null = null,
   ) {}
 
   /** Roughly what it takes in memory, in bytes. */
@@ -57,7 +59,7 @@ export class Image {
 
   with(changes: Partial<Pick<Image, "name" | "executablePath" | "onDiskMismatch" | "argv" | "argvLength">>): Image {
     const { name, executablePath, onDiskMismatch, argv, argvLength } = { ...plain(this), ...changes };
-    return new Image(name, executablePath, onDiskMismatch, argv, argvLength, this.inode, this.device);
+    return new Image(name, executablePath, onDiskMismatch, argv, argvLength, this.inode, this.device, this.changeTime);
   }
 }
 
@@ -98,6 +100,11 @@ export class TrackedProcess {
   reported: Reported = "no";
   /** Since when the image is known to be this: the time of its fork or exec, or of the table that showed it. */
   imageSince = 0;
+  /**
+   * Up to when its ids may be later ones than those of records: a table that took them from it, or from its parent before
+   * the fork, was read whole by then.
+   */
+  idsUntil = 0;
   /** Whether a snapshot showed the image, and not a record. */
   imageFromTable = false;
   /** Tick in the name of the last execution, so that two in one tick get two names. */

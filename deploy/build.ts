@@ -1,5 +1,5 @@
 /**
- * `deno task build`: the three executables, each with the grants of its tier compiled in, or launchers with the same.
+ * `deno task build`: the executables, each with the grants of its tier compiled in, or launchers with the same.
  *
  * What was built is opened again and compared with the grants before anything is said to be done.
  *
@@ -85,7 +85,8 @@ type Bundles = Readonly<Record<Tier, string>>;
 async function bundleTiers(directory: string): Promise<Bundles> {
   // The name is what a stack trace shows.
   const output = (tier: Tier): string => `${directory}/daemoneye-${tier}.js`;
-  await makeBundles(TIERS.map((tier) => ({ entry: PROGRAMS[tier], output: output(tier) })), Deno.execPath());
+  const entry = (tier: Tier): string => PROGRAMS[tier === "hasher" ? "collector" : tier];
+  await makeBundles(TIERS.map((tier) => ({ entry: entry(tier), output: output(tier) })), Deno.execPath());
   return Object.fromEntries(TIERS.map((tier) => [tier, output(tier)])) as Bundles;
 }
 
@@ -100,7 +101,7 @@ async function buildExecutables(bundles: Bundles, { paths, args, out }: BuildOpt
       args: [
         ...["compile", "--quiet", "--no-config", "--no-lock", "--no-npm", "--no-code-cache", MEMORY_FLAG],
         ...grantFlags(grants),
-        ...["--output", output, bundles[tier], ...args],
+        ...["--output", output, bundles[tier], ...argumentsOf(tier, args)],
       ],
       cwd: CHECKOUT,
       env: { NO_COLOR: "1", RUST_BACKTRACE: "0" },
@@ -120,11 +121,22 @@ async function buildExecutables(bundles: Bundles, { paths, args, out }: BuildOpt
   return differences;
 }
 
+/** The hasher is the collector's program in another role, and with other grants. */
+function argumentsOf(tier: Tier, args: readonly string[]): readonly string[] {
+  return tier === "hasher" ? ["hasher", ...args] : args;
+}
+
 async function buildLaunchers(bundles: Bundles, { paths, args, out }: BuildOptions, deno: string): Promise<string[]> {
   const differences: string[] = [], denoDir = `${out}/deno_dir`;
   for (const tier of TIERS) {
     const grants = tierGrants(tier, paths), output = `${out}/daemoneye-${tier}`;
-    const text = launcherText(Deno.readTextFileSync(bundles[tier]), { tier, grants, deno, denoDir, args });
+    const text = launcherText(Deno.readTextFileSync(bundles[tier]), {
+      tier,
+      grants,
+      deno,
+      denoDir,
+      args: argumentsOf(tier, args),
+    });
     Deno.writeTextFileSync(output, text);
     Deno.chmodSync(output, 0o755);
     differences.push(...await launcherDifferences(output, grants));

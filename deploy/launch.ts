@@ -28,8 +28,12 @@ import {
   asLimitedRoot,
   asSelf,
   asUser,
+  asUserWith,
   COLLECTOR_CAPABILITIES,
+  HASHER_CAPABILITY,
+  HASHER_CAPABILITY_BIT,
   inMountedView,
+  REEXEC_CAPABILITIES,
   runBundle,
   tierEnvironment,
 } from "./tier_command.ts";
@@ -52,7 +56,7 @@ export interface Launch {
   /** The whole environment of every process that is started. */
   readonly env: Readonly<Record<string, string>>;
   /** The command that starts a tier, or the viewer with arguments of its own. */
-  command(program: "collector" | "agent"): string[];
+  command(program: "collector" | "hasher" | "agent"): string[];
   viewerCommand(args: readonly string[]): string[];
 }
 
@@ -108,8 +112,10 @@ export async function prepareLaunch(flags: LaunchFlags, tiers: readonly ("collec
   const identity = asRoot
     ? ["--set", `collector.user=${principals.collector}`, "--set", `collector.group=${principals.busGroup}`]
     : [];
+  const peers = ["agent", "hasher"] as const;
   const args = {
-    collector: [...identity, "--set", `collector.agent_user=${principals.agent}`, ...own],
+    collector: [...identity, ...peers.flatMap((p) => ["--set", `collector.${p}_user=${principals[p]}`]), ...own],
+    hasher: [...identity, ...own, "hasher"],
     agent: [...placed.rulesSetting, ...own],
   };
   const run = (program: "collector" | "agent" | "viewer", tier: Tier, more: readonly string[]): string[] =>
@@ -126,19 +132,41 @@ export async function prepareLaunch(flags: LaunchFlags, tiers: readonly ("collec
     locks,
     env: tierEnvironment(Deno.env.toObject(), place.denoDir),
     command(program) {
-      const command = run(program, program, [...tierFlags, ...args[program]]);
+      // The hasher is the collector's program in another role.
+      const bundle = program === "hasher" ? "collector" : program;
+      const command = run(bundle, program, [...tierFlags, ...args[program]]);
       if (!asRoot) return asSelf(command);
-      return seen(
-        program === "collector"
-          ? asLimitedRoot(COLLECTOR_CAPABILITIES, command)
-          : asUser(principals.agent, principals.busGroup, command),
-      );
+      switch (program) {
+        case "collector": {
+          const again = settings.collector.confinement === "re-exec";
+          return seen(asLimitedRoot(again ? REEXEC_CAPABILITIES : COLLECTOR_CAPABILITIES, command));
+        }
+        case "agent":
+          return seen(asUser(principals.agent, principals.busGroup, command));
+        case "hasher": {
+          const hasher = asHasher(principals, command);
+          // What is mounted later has executables too.
+          return place.view === null ? hasher : inMountedView(place.view, hasher, "slave");
+        }
+      }
     },
     viewerCommand(more) {
       const command = run("viewer", "cli", ["--state", place.state, ...more]);
       return asRoot ? seen(asUser(principals.viewer, principals.readerGroup, command)) : asSelf(command);
     },
   };
+}
+
+/** With the capability where this root has it, which one of a container may lack: then as a user who may only look. */
+function asHasher({ hasher, hasherGroup, busGroup }: Principals, command: readonly string[]): string[] {
+  return holdsCapability(HASHER_CAPABILITY_BIT)
+    ? asUserWith(HASHER_CAPABILITY, hasher, hasherGroup, command)
+    : asUser(hasher, hasherGroup, command, [busGroup]); // the run directory is the bus's to pass
+}
+
+function holdsCapability(bit: bigint): boolean {
+  const permitted = /^CapPrm:\s*([0-9a-f]+)$/m.exec(Deno.readTextFileSync("/proc/self/status"))?.[1];
+  return permitted !== undefined && (BigInt(`0x${permitted}`) >> bit & 1n) === 1n;
 }
 
 function requirePrograms(asRoot: boolean): void {

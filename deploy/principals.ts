@@ -9,7 +9,14 @@
 import type { Principals } from "./privileges.ts";
 
 /** Numbers for a machine that does not know the names. */
-export const FIXED_IDS = { bus: 64170, collector: 64171, agent: 64172, reader: 64173, admin: 64174 } as const;
+export const FIXED_IDS = {
+  bus: 64170,
+  collector: 64171,
+  agent: 64172,
+  reader: 64173,
+  admin: 64174,
+  hasher: 64175,
+} as const;
 
 /** A user or group cannot be had. The text says why and what to do. */
 export class PrincipalError extends Error {
@@ -29,9 +36,11 @@ export function principalsOf(passwd: string, group: string): Principals {
   return {
     supervisor: 0,
     collector: users.idOf("daemoneye-collector", FIXED_IDS.collector),
+    hasher: users.idOf("daemoneye-hasher", FIXED_IDS.hasher),
     agent: users.idOf("daemoneye-agent", FIXED_IDS.agent),
     viewer: users.idOf("daemoneye-viewer", FIXED_IDS.reader),
     busGroup: groups.idOf("daemoneye-bus", FIXED_IDS.bus),
+    hasherGroup: groups.idOf("daemoneye-hasher", FIXED_IDS.hasher),
     readerGroup,
     adminGroup: groups.idOf("daemoneye-admin", FIXED_IDS.admin),
   };
@@ -42,9 +51,11 @@ export function ordinaryPrincipals(user: number, group: number): Principals {
   return {
     supervisor: user,
     collector: user,
+    hasher: user,
     agent: user,
     viewer: user,
     busGroup: group,
+    hasherGroup: group,
     readerGroup: group,
     adminGroup: group,
   };

@@ -9,7 +9,8 @@
 import { SYSTEM_FILES } from "../proto/config.ts";
 import { INSTALLED_STATE, type StateLayout, stateLayout } from "../proto/state_layout.ts";
 
-export const TIERS = ["collector", "agent", "cli"] as const;
+/** The hasher is a role of the collector's program, with rights of its own. */
+export const TIERS = ["collector", "hasher", "agent", "cli"] as const;
 export type Tier = typeof TIERS[number];
 
 /** A path or host cannot stand in a grant. */
@@ -97,13 +98,26 @@ export function tierGrants(tier: Tier, paths: TierPaths): TierGrants {
           checkedPath(layout.token),
           layout.redactionKey,
           socket,
+          layout.hasherSocket,
           ...configuration,
         ]),
-        write: unique([layout.collector, socket]),
-        net: [`unix:${socket}`],
+        write: unique([layout.collector, socket, layout.hasherSocket]),
+        net: [`unix:${socket}`, `unix:${layout.hasherSocket}`],
         env: [SETTINGS_VARIABLES],
         sys: [],
         run: typeof paths.ps === "string" ? [checkedPs(paths.ps)] : [],
+        ffi: [checkedPath(paths.libc)],
+        import: import_,
+      };
+    case "hasher":
+      return {
+        // What it hashes it opens through the C library.
+        read: unique([checkedPath(layout.hasherSocket), ...configuration]),
+        write: [layout.hasherSocket],
+        net: [`unix:${layout.hasherSocket}`],
+        env: [SETTINGS_VARIABLES],
+        sys: [],
+        run: [],
         ffi: [checkedPath(paths.libc)],
         import: import_,
       };
@@ -185,10 +199,13 @@ export const RUNTIME_VARIABLES: Readonly<Record<string, string>> = {
 export interface Principals {
   readonly supervisor: number;
   readonly collector: number;
+  readonly hasher: number;
   readonly agent: number;
   /** A user for readers that the supervisor starts; it owns nothing. */
   readonly viewer: number;
   readonly busGroup: number;
+  /** The hasher's alone. */
+  readonly hasherGroup: number;
   readonly readerGroup: number;
   readonly adminGroup: number;
 }
@@ -214,6 +231,8 @@ export function ownership(layout: StateLayout, who: Principals): OwnedDirectory[
     // Sticky: the agent may make its socket here, but not replace the token or the requests directory.
     { path: layout.run, owner: who.supervisor, group: who.busGroup, mode: 0o1770 },
     { path: layout.requests, owner: who.supervisor, group: who.adminGroup, mode: 0o1730 },
+    // The collector passes as its owner, the hasher as its group, and makes its socket there; nobody else.
+    { path: layout.hasher, owner: who.collector, group: who.hasherGroup, mode: 0o730 },
     // Setgid: what a daemon creates belongs to the readers, not to the bus.
     { path: layout.collector, owner: who.collector, group: who.readerGroup, mode: 0o2750 },
     { path: layout.agent, owner: who.agent, group: who.readerGroup, mode: 0o2750 },

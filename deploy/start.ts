@@ -28,6 +28,11 @@ deno task collector selftest says, by trying, what a confined collector can do.`
 const SECOND_SIGNAL_MS = 1_000;
 
 type RunningTier = "collector" | "agent";
+/** What is run for each of them. The hasher is there before the collector asks. */
+const PROCESSES: Readonly<Record<RunningTier, readonly ("collector" | "hasher" | "agent")[]>> = {
+  collector: ["hasher", "collector"],
+  agent: ["agent"],
+};
 
 async function main(): Promise<number> {
   const flags = parseFlags();
@@ -39,7 +44,7 @@ async function main(): Promise<number> {
   const launch = await prepareLaunch(flags, tiers);
   introduce(screen, launch);
 
-  if (flags.selftest) return await runOnce([...launch.command("collector"), "selftest"], launch.env);
+  if (flags.selftest) return await runSelftests(launch);
 
   const guard = new Guard();
   const started = new Map<string, Supervised>();
@@ -61,7 +66,10 @@ async function main(): Promise<number> {
     Deno.exit(1);
   };
   stop.listen();
-  for (const tier of tiers) begin(tier, launch.command(tier), (line) => screen.data(line));
+  for (const name of tiers.flatMap((tier) => PROCESSES[tier])) {
+    if (name === "hasher" && !launch.settings.collector.hashing) continue;
+    begin(name, launch.command(name), (line) => screen.data(line));
+  }
   if (flags.only === null) {
     const events = flags.events ? ["--events"] : [];
     begin("viewer", launch.viewerCommand(["--since", String(began), ...events]), (line) => showView(screen, line));
@@ -71,11 +79,21 @@ async function main(): Promise<number> {
   screen.status("");
   screen.say("stopping");
   await Promise.all([started.get("viewer")?.stop(), started.get("collector")?.stop()]);
+  await started.get("hasher")?.stop();
   await started.get("agent")?.stop();
   await guard.close();
   for (const lock of launch.locks) lock.release();
   screen.say("stopped");
   return 0;
+}
+
+/** What each role of the collector's program can do once it is confined. */
+async function runSelftests(launch: Launch): Promise<number> {
+  const collector = await runOnce([...launch.command("collector"), "selftest"], launch.env);
+  if (!launch.settings.collector.hashing) return collector;
+  console.log("The hasher:");
+  const command = launch.command("hasher").slice(0, -1); // its last word is the role
+  return Math.max(collector, await runOnce([...command, "hasher-selftest"], launch.env));
 }
 
 /** Runs a command in this terminal, and returns its exit code. */

@@ -29,19 +29,57 @@ export const COLLECTOR_CAPABILITIES: readonly string[] = [
   "setgid",
 ];
 
+/** All that the hasher may: read every file. */
+export const HASHER_CAPABILITY = "dac_read_search";
+/** Its number in `linux/capability.h`. */
+export const HASHER_CAPABILITY_BIT = 2n;
+/** What a collector needs beside them that executes itself again: to empty its bounding set. */
+export const REEXEC_CAPABILITIES: readonly string[] = [...COLLECTOR_CAPABILITIES, "setpcap"];
+
 const SETPRIV = "/usr/bin/setpriv";
 
-/** `command` as another user in one group, without capabilities and without a way to get any. */
-export function asUser(user: number, group: number, command: readonly string[]): string[] {
+/** `command` as another user in one group, or some more, without capabilities and without a way to get any. */
+export function asUser(
+  user: number,
+  group: number,
+  command: readonly string[],
+  moreGroups: readonly number[] = [],
+): string[] {
+  return [
+    SETPRIV,
+    `--reuid=${user}`,
+    `--regid=${group}`,
+    moreGroups.length === 0 ? "--clear-groups" : `--groups=${moreGroups.join(",")}`,
+    "--no-new-privs",
+    "--inh-caps=-all",
+    "--bounding-set=-all",
+    // After the change of user, which clears it: the tier ends with the supervisor's thread that started it.
+    "--pdeathsig=TERM",
+    "--",
+    ...command,
+  ];
+}
+
+/**
+ * `command` as another user in one group, with one capability in every thread from its first instruction, and no other to
+ * be had.
+ */
+export function asUserWith(
+  capability: string,
+  user: number,
+  group: number,
+  command: readonly string[],
+): string[] {
   return [
     SETPRIV,
     `--reuid=${user}`,
     `--regid=${group}`,
     "--clear-groups",
     "--no-new-privs",
-    "--inh-caps=-all",
-    "--bounding-set=-all",
-    // After the change of user, which clears it: the tier ends with the supervisor's thread that started it.
+    `--inh-caps=-all,+${capability}`,
+    // Ambient: a program that is not root's keeps no other capability over its start.
+    `--ambient-caps=-all,+${capability}`,
+    `--bounding-set=-all,+${capability}`,
     "--pdeathsig=TERM",
     "--",
     ...command,
@@ -67,13 +105,20 @@ export function asSelf(command: readonly string[]): string[] {
   return [SETPRIV, "--no-new-privs", "--pdeathsig=TERM", "--", ...command];
 }
 
-/** `command` in a mount namespace of its own, in which `view` is mounted. */
-export function inMountedView(view: MountedView, command: readonly string[]): string[] {
+/**
+ * `command` in a mount namespace of its own, in which `view` is mounted. What the host mounts from then on is seen there
+ * only with `propagation` `slave`.
+ */
+export function inMountedView(
+  view: MountedView,
+  command: readonly string[],
+  propagation: "private" | "slave" = "private",
+): string[] {
   const mount = 'mount --bind -o nosuid,nodev,noexec "$1" "$2" && shift 2 && exec "$@"';
   return [
     "/usr/bin/unshare",
     "--mount",
-    "--propagation=private",
+    `--propagation=${propagation}`,
     "--",
     "/bin/sh",
     "-c",

@@ -34,7 +34,7 @@ function column(name: string, type: ColumnType, description: string): Column {
 }
 
 /** The circumstances of a process; in events only of a start, a change or an oddity. */
-const CONTEXT_COLUMNS: readonly Column[] = [
+export const CONTEXT_COLUMNS: readonly Column[] = [
   column("cwd", "TEXT", "working directory"),
   column("effective_user_name", "TEXT", "name of the effective user"),
   column("group_name", "TEXT", "name of the real group"),

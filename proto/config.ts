@@ -106,6 +106,14 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
     default: 30_000,
     text: "interval at which the process table is read whole",
   },
+  "collector.reconcile_interval_ms": {
+    kind: "integer",
+    min: 1_000,
+    max: 3_600_000,
+    unit: "ms",
+    default: 10_000,
+    text: "interval within which what one source misses of what a second one sees is told",
+  },
   "collector.max_queued_events": {
     kind: "integer",
     min: 1_000,
@@ -155,8 +163,49 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
     default: "on",
     text: "masking of secrets; off only in a file that root alone can write",
   },
+  "collector.hashing": {
+    kind: "choice",
+    values: ["on", "off"],
+    default: "on",
+    text: "hashes of executables, by a process of its own",
+  },
+  "collector.hash_max_bytes": {
+    kind: "integer",
+    min: 4_096,
+    max: 1_099_511_627_776,
+    unit: "bytes",
+    default: 536_870_912,
+    text: "largest executable that is hashed",
+  },
+  "collector.fuzzy_max_bytes": {
+    kind: "integer",
+    min: 0,
+    max: 1_073_741_824,
+    unit: "bytes, 0 for none",
+    default: 33_554_432,
+    text: "largest executable that gets a fuzzy hash too",
+  },
+  "collector.hash_timeout_ms": {
+    kind: "integer",
+    min: 100,
+    max: 600_000,
+    unit: "ms",
+    default: 10_000,
+    text: "time that the hash of one executable may take",
+  },
+  "collector.hasher_user": {
+    kind: "name",
+    default: "",
+    text: "user that the hasher must run as; unchecked when empty",
+  },
   "collector.user": { kind: "name", default: "", text: "user (name or number) that the collector becomes" },
   "collector.group": { kind: "name", default: "", text: "group (name or number) that the collector becomes" },
+  "collector.confinement": {
+    kind: "choice",
+    values: ["in-process", "re-exec"],
+    default: "in-process",
+    text: "how the collector gives its privileges up: as it runs, or by executing itself again, with Landlock",
+  },
   "collector.syscall_filter": {
     kind: "choice",
     values: ["errno", "kill", "off"],
@@ -208,6 +257,7 @@ export interface Settings {
     readonly ringBytes: number;
     readonly pollIntervalMs: number;
     readonly snapshotIntervalMs: number;
+    readonly reconcileIntervalMs: number;
     readonly maxQueuedEvents: number;
     readonly maxTrackedProcesses: number;
     readonly skipsKernelThreads: boolean;
@@ -215,8 +265,14 @@ export interface Settings {
     readonly cpuChangePercent: number;
     readonly environment: readonly string[];
     readonly redaction: "on" | "off";
+    readonly hashing: boolean;
+    readonly hashMaxBytes: number;
+    readonly fuzzyMaxBytes: number;
+    readonly hashTimeoutMs: number;
+    readonly hasherUser: string;
     readonly user: string;
     readonly group: string;
+    readonly confinement: "in-process" | "re-exec";
     readonly syscallFilter: "errno" | "kill" | "off";
     readonly agentUser: string;
   };
@@ -537,6 +593,7 @@ function shape(values: ReadonlyMap<string, Value>, origins: ReadonlyMap<string, 
       ringBytes: number("collector.ring_bytes"),
       pollIntervalMs: number("collector.poll_interval_ms"),
       snapshotIntervalMs: number("collector.snapshot_interval_ms"),
+      reconcileIntervalMs: number("collector.reconcile_interval_ms"),
       maxQueuedEvents: number("collector.max_queued_events"),
       maxTrackedProcesses: number("collector.max_tracked_processes"),
       skipsKernelThreads: text("collector.skip_kernel_threads") === "yes",
@@ -544,8 +601,14 @@ function shape(values: ReadonlyMap<string, Value>, origins: ReadonlyMap<string, 
       cpuChangePercent: number("collector.cpu_change_percent"),
       environment: values.get("collector.environment") as readonly string[],
       redaction: redaction(text("collector.redaction"), origins.get("collector.redaction")!),
+      hashing: text("collector.hashing") === "on",
+      hashMaxBytes: number("collector.hash_max_bytes"),
+      fuzzyMaxBytes: number("collector.fuzzy_max_bytes"),
+      hashTimeoutMs: number("collector.hash_timeout_ms"),
+      hasherUser: text("collector.hasher_user"),
       user: text("collector.user"),
       group: text("collector.group"),
+      confinement: text("collector.confinement") as Settings["collector"]["confinement"],
       syscallFilter: text("collector.syscall_filter") as Settings["collector"]["syscallFilter"],
       agentUser: text("collector.agent_user"),
     },

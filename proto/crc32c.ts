@@ -13,7 +13,7 @@ const POLYNOMIAL = 0x82f63b78;
 const TABLES: readonly Int32Array[] = makeTables();
 
 /**
- * The checksum of `bytes` as an unsigned 32-bit number.
+ * The checksum of `bytes` as an unsigned 32-bit number; with the checksum of bytes `before`, of both together.
  *
  * @example
  * ```ts
@@ -22,10 +22,10 @@ const TABLES: readonly Int32Array[] = makeTables();
  * assert.equal(crc32c(new TextEncoder().encode("123456789")), 0xe3069283);
  * ```
  */
-export function crc32c(bytes: Uint8Array): number {
+export function crc32c(bytes: Uint8Array, before: number = 0): number {
   const [t0, t1, t2, t3, t4, t5, t6, t7] = TABLES as unknown as Eight;
   const length = bytes.length, whole = length - (length % 8);
-  let crc = -1, at = 0;
+  let crc = ~before, at = 0;
   for (; at < whole; at += 8) {
     crc ^= bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
     crc = t7[crc & 0xff]! ^ t6[(crc >>> 8) & 0xff]! ^ t5[(crc >>> 16) & 0xff]! ^ t4[crc >>> 24]! ^

@@ -13,6 +13,9 @@ export interface StateLayout {
   readonly state: string;
   readonly run: string;
   readonly brokerSocket: string;
+  /** The directory that only collector and hasher get into. */
+  readonly hasher: string;
+  readonly hasherSocket: string;
   readonly token: string;
   /** Secrets of the installation that outlive a boot, unlike the token. */
   readonly keys: string;
@@ -37,6 +40,8 @@ export function stateLayout(state: string): StateLayout {
     state,
     run,
     brokerSocket: `${run}/broker.sock`,
+    hasher: `${run}/hasher`,
+    hasherSocket: `${run}/hasher/hasher.sock`,
     token: `${run}/collector.token`,
     keys: `${state}/keys`,
     redactionKey: `${state}/keys/redaction.key`,

@@ -50,6 +50,13 @@ export interface SourceStatus {
   readonly unknownColumns: readonly string[];
 }
 
+/** Whether a second source proves that the first one misses nothing. */
+export interface CompletenessStatus {
+  /** `proven`: both saw the same in the last hour; `differs`; `unproven`: there is nothing to compare, or not always. */
+  readonly state: string;
+  readonly detail: string;
+}
+
 export interface CollectorStatus extends TierStatus {
   readonly collectorId: string;
   readonly epoch: string;
@@ -58,6 +65,7 @@ export interface CollectorStatus extends TierStatus {
   readonly confinement: string;
   /** Whether secrets are masked: {@linkcode REDACTION_ON}, or in words what is not as it should be. */
   readonly redaction: string;
+  readonly completeness: CompletenessStatus;
   readonly connected: boolean;
   readonly lastSequence: number;
   readonly acknowledgedSequence: number;

@@ -29,6 +29,7 @@ export function encodeCollectorStatus(status: CollectorStatus): Uint8Array<Array
     sources: status.sources.map(writableSource),
     confinement: status.confinement,
     redaction: status.redaction,
+    completeness: status.completeness,
     connected: status.connected,
     lastSequence: fromU53(status.lastSequence, "lastSequence"),
     acknowledgedSequence: fromU53(status.acknowledgedSequence, "acknowledgedSequence"),
@@ -49,6 +50,10 @@ export function decodeCollectorStatus(bytes: Uint8Array): CollectorStatus {
     sources: message.sources.map(readSource),
     confinement: message.confinement,
     redaction: message.redaction,
+    completeness: {
+      state: message.completeness?.state ?? "unproven",
+      detail: message.completeness?.detail ?? "the collector does not speak of it",
+    },
     connected: message.connected,
     lastSequence: toU53(message.lastSequence, "lastSequence"),
     acknowledgedSequence: toU53(message.acknowledgedSequence, "acknowledgedSequence"),

@@ -59,12 +59,19 @@ const HOLDS_FOR: ReadonlyMap<string, string> = new Map([
 const ALWAYS = new Set(["status", "end_time", "collection_time", "collector_id"]);
 
 const PROCESS_ID = PLACE.get("process_id")!;
+const EXEC_ID = PLACE.get("exec_id")!;
+/** What an end alone tells, beside the status. */
+const END_COLUMNS = [
+  ...["end_time", "exit_code", "exit_signal", "cpu_time_ms", "memory_usage", "collection_time", "collector_id"],
+];
+const END_PLACES = END_COLUMNS.map((name) => PLACE.get(name)!);
 const END_TIME = PLACE.get("end_time")!;
 const STATUS = PLACE.get("status")!;
 const KERNEL_THREAD = PLACE.get("kernel_thread")!;
 const COLLECTION_TIME = PLACE.get("collection_time")!;
 const EVENT_TIME = EVENT_PLACE.get("time")!;
 const EVENT_TYPE = EVENT_PLACE.get("event_type")!;
+const EVENT_MODIFIED = EVENT_PLACE.get("modified_fields")!;
 const EVENT_EXEC_ID = EVENT_PLACE.get("exec_id")!;
 /** For each column of `processes` the place of its namesake in an event's row, -1 where there is none. */
 const FROM_EVENT = COLUMNS.map((name) => EVENT_PLACE.get(name) ?? -1);
@@ -73,6 +80,7 @@ const HELD = [...HOLDS_FOR].map(([name, by]) => [PLACE.get(name)!, PLACE.get(by)
 
 export class ProcessTable {
   readonly #update: StatementSync;
+  readonly #end: StatementSync;
   readonly #snapshot: StatementSync;
   readonly #lose: StatementSync;
   readonly #readProgress: StatementSync;
@@ -83,6 +91,10 @@ export class ProcessTable {
   constructor(db: DatabaseSync) {
     const better = "processes.end_time IS NULL OR processes.status = 'lost'";
     this.#update = db.prepare(upsert(`${better} OR excluded.end_time IS NOT NULL`));
+    // What most ends need: all else of that execution is known already.
+    this.#end = db.prepare(`
+      UPDATE processes SET status = 'ended', ${END_COLUMNS.map((name) => `${name} = coalesce(?, ${name})`).join(", ")}
+      WHERE process_id = ? AND exec_id = ? AND (${better})`);
     this.#snapshot = db.prepare(upsert(`(${better}) AND excluded.collection_time >= processes.collection_time`));
     // Alive in the store, not in the table: its end was missed. What was reported after the table was read is newer.
     this.#lose = db.prepare(`
@@ -97,14 +109,25 @@ export class ProcessTable {
 
   /** Takes over what rows of `process_events` say, in order: one write for each process. */
   applyEvents(rows: readonly SqlValue[][]): void {
-    const merged = new Map<SqlValue, SqlValue[]>();
+    const merged = new Map<SqlValue, SqlValue[]>(), ends = new Set<SqlValue[]>();
     for (const event of rows) {
+      if (tellsNothing(event)) continue;
       const row = processRowOfEvent(event), earlier = merged.get(row[PROCESS_ID]!);
-      if (earlier === undefined) merged.set(row[PROCESS_ID]!, row);
-      else if (earlier[END_TIME] !== null && event[EVENT_TYPE] === "start") continue; // an end is the last word
+      if (earlier === undefined) {
+        merged.set(row[PROCESS_ID]!, row);
+        if (event[EVENT_TYPE] === "stop") ends.add(row);
+      } else if (earlier[END_TIME] !== null && event[EVENT_TYPE] === "start") continue; // an end is the last word
       else mergeInto(earlier, row);
     }
-    for (const row of merged.values()) this.#update.run(...row);
+    for (const row of merged.values()) {
+      if (!ends.has(row) || !this.#endKnown(row)) this.#update.run(...row);
+    }
+  }
+
+  /** Ends a process whose execution is known; false when it is not. */
+  #endKnown(row: readonly SqlValue[]): boolean {
+    const values = END_PLACES.map((place) => row[place]!);
+    return this.#end.run(...values, row[PROCESS_ID]!, row[EXEC_ID]!).changes !== 0;
   }
 
   /** Takes over one part of a snapshot, and with the last one marks what was not in it as lost. */
@@ -122,6 +145,17 @@ export class ProcessTable {
       this.#scan.run(scanId, part.time, count, origin.collectorId);
     }
   }
+}
+
+/**
+ * Whether an event is of a change that this table does not show, such as the hash of an executable: it may come late, and
+ * what else it says of its execution may be old.
+ */
+function tellsNothing(event: readonly SqlValue[]): boolean {
+  const fields = event[EVENT_MODIFIED], type = event[EVENT_TYPE];
+  if (typeof fields !== "string" || type === "start" || type === "stop") return false;
+  const names = JSON.parse(fields) as string[];
+  return names.length > 0 && !names.some((name) => PLACE.has(name));
 }
 
 function processRowOfEvent(event: readonly SqlValue[]): SqlValue[] {

@@ -9,7 +9,7 @@
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Alert } from "../../proto/alert.ts";
-import { tableNamed } from "../../proto/catalog.ts";
+import { CONTEXT_COLUMNS, tableNamed } from "../../proto/catalog.ts";
 import type { SqlValue } from "../../proto/event_row.ts";
 import type { Gap } from "../../proto/process_event.ts";
 import type { RuleStatus, SourceStatus } from "../../proto/status.ts";
@@ -159,7 +159,10 @@ export class Store {
     const { stream } = batch, s = this.#statements;
     const base = stream.number * SEQUENCES_PER_STREAM;
     const owed = this.#transaction("The store did not take a batch", () => {
-      for (const row of batch.events) s.insertEvent.run(...row);
+      for (const row of batch.events) {
+        if (hasContext(row)) s.insertEvent.run(...row);
+        else s.insertBareEvent.run(...row.slice(0, CONTEXT_AT), ...row.slice(CONTEXT_AT + CONTEXT_COLUMNS.length));
+      }
       this.#processes.applyEvents(batch.events);
       for (const part of batch.snapshots) {
         const origin = { stream: stream.number, collectorId: stream.collectorId, bootId: stream.bootId };
@@ -282,9 +285,18 @@ export class Store {
 }
 
 /** An insert of whole rows, in the order of the catalog's columns. */
-function insertInto(table: string): string {
-  const names = tableNamed(table).columns.map((column) => column.name);
+function insertInto(table: string, names = tableNamed(table).columns.map((column) => column.name)): string {
   return `INSERT INTO ${table} (${names.join(", ")}) VALUES (${names.map(() => "?").join(", ")})`;
+}
+
+const EVENT_COLUMNS = tableNamed("process_events").columns.map((column) => column.name);
+/** Where the columns of the circumstances begin, which most ends leave NULL: binding each NULL would cost. */
+const CONTEXT_AT = EVENT_COLUMNS.indexOf(CONTEXT_COLUMNS[0]!.name);
+const BARE_EVENT = EVENT_COLUMNS.filter((name) => !CONTEXT_COLUMNS.some((column) => column.name === name));
+
+function hasContext(row: readonly SqlValue[]): boolean {
+  for (let at = CONTEXT_AT; at < CONTEXT_AT + CONTEXT_COLUMNS.length; at++) if (row[at] !== null) return true;
+  return false;
 }
 
 // The type is spelt out by the object: every statement once, by name.
@@ -293,6 +305,7 @@ function prepare(db: DatabaseSync) {
   const columns = tableNamed("alerts").columns.map((column) => `a.${column.name}`).join(", ");
   return {
     insertEvent: db.prepare(insertInto("process_events")),
+    insertBareEvent: db.prepare(insertInto("process_events", BARE_EVENT)),
     insertGap: db.prepare(insertInto("gaps")),
     insertAlert: db.prepare(insertInto("alerts") + " ON CONFLICT (alert_id) DO NOTHING"),
     insertRule: db.prepare(insertInto("detection_rules") + " ON CONFLICT (rule_id) DO NOTHING"),

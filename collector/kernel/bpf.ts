@@ -8,8 +8,12 @@
  * @module
  */
 import { INSTRUCTION_BYTES } from "./bpf_assembler.ts";
-import { copyFrom, cString, describeErrno, EAGAIN, EPERM, errno, libc, NativeArena } from "./libc.ts";
+import { BpfError } from "./bpf_error.ts";
+import { objectOf, opening } from "./inheritance.ts";
+import { copyFrom, cString, EAGAIN, EPERM, errno, libc, NativeArena } from "./libc.ts";
 import { SYSCALL } from "./syscalls.ts";
+
+export { BpfError };
 
 const COMMAND = {
   mapCreate: 0,
@@ -53,21 +57,6 @@ const LOG_BYTES = 1 << 20;
 const ATTRIBUTE_BYTES = 152;
 const NAME_BYTES = 16;
 
-/** The kernel refused a `bpf` command. */
-export class BpfError extends Error {
-  override name = "BpfError";
-  constructor(readonly what: string, readonly errno: number, readonly verifierLog: string = "") {
-    const verdict = lastLine(verifierLog);
-    super(`${what}: ${describeErrno(errno)}${verdict === "" ? "" : ` (${verdict})`}`);
-  }
-}
-
-/** The verifier ends its log with statistics; the line before them says what was wrong. */
-function lastLine(log: string): string {
-  const lines = log.split("\n").map((line) => line.trim()).filter((line) => line !== "");
-  return lines.findLast((line) => !/^(processed \d+ insns|verification time|stack depth|max_states)/.test(line)) ?? "";
-}
-
 export interface MapOptions {
   readonly name: string;
   readonly type: number;
@@ -79,10 +68,25 @@ export interface MapOptions {
 
 /** @throws {BpfError} */
 export function createMap({ name, type, keyBytes, valueBytes, entries, flags = 0 }: MapOptions): number {
-  const attributes = new Attributes();
-  [type, keyBytes, valueBytes, entries, flags].forEach((value, index) => attributes.u32(index * 4, value));
-  attributes.text(28, name);
-  return attributes.call(COMMAND.mapCreate, `map ${name}`);
+  const shape = [type, keyBytes, valueBytes, entries, flags];
+  const create = (): number => {
+    const attributes = new Attributes();
+    shape.forEach((value, index) => attributes.u32(index * 4, value));
+    attributes.text(28, name);
+    return attributes.call(COMMAND.mapCreate, `map ${name}`);
+  };
+  // struct bpf_map_info: type, id, key, value, entries, flags, name.
+  return opening(
+    `map ${name}`,
+    create,
+    (map) =>
+      isObject(
+        map,
+        "bpf-map",
+        ({ numbers: [isType, , ...rest], text }) =>
+          [isType, ...rest].every((value, at) => value === shape[at]) && text(24) === name.slice(0, NAME_BYTES - 1),
+      ),
+  );
 }
 
 /** Reads the element of an array map into `value`. @throws {BpfError} */
@@ -114,6 +118,20 @@ export interface ProgramOptions {
 
 /** @throws {BpfError} with the verifier's log */
 export function loadProgram(options: ProgramOptions): number {
+  // struct bpf_prog_info: type first, the name at 64.
+  return opening(
+    `program ${options.name}`,
+    () => loadNewProgram(options),
+    (program) =>
+      isObject(
+        program,
+        "bpf-prog",
+        ({ numbers, text }) => numbers[0] === options.type && text(64) === options.name.slice(0, NAME_BYTES - 1),
+      ),
+  );
+}
+
+function loadNewProgram(options: ProgramOptions): number {
   const { name, type, instructions, flags = 0, attachType = 0, attachTo = 0 } = options;
   const arena = new NativeArena(LOG_BYTES + instructions.length + 4096);
   try {
@@ -164,19 +182,44 @@ const MAX_LOAD_ATTEMPTS = 10;
 
 /** @throws {BpfError} */
 export function attachRawTracepoint(tracepoint: string, program: number): number {
-  const arena = new NativeArena(4096);
-  try {
-    const attributes = new Attributes();
-    attributes.u64(0, arena.place(cString(tracepoint)));
-    attributes.u32(8, program);
-    return attributes.call(COMMAND.rawTracepointOpen, `tracepoint ${tracepoint}`);
-  } finally {
-    arena.release();
-  }
+  const what = `tracepoint ${tracepoint}`;
+  const attach = (): number => {
+    const arena = new NativeArena(4096);
+    try {
+      const attributes = new Attributes();
+      attributes.u64(0, arena.place(cString(tracepoint)));
+      attributes.u32(8, program);
+      return attributes.call(COMMAND.rawTracepointOpen, what);
+    } finally {
+      arena.release();
+    }
+  };
+  return opening(what, attach, (link) => isLinkOf(link, LINK_RAW_TRACEPOINT, program));
+}
+
+/** `enum bpf_link_type`. */
+const LINK_RAW_TRACEPOINT = 1, LINK_ITERATOR = 4;
+
+/** Whether a descriptor is a link of that kind to that program. `struct bpf_link_info`: type, id, the program's id. */
+function isLinkOf(link: number, type: number, program: number): boolean {
+  // Before Linux 5.8 an attachment is no link of which anything can be asked.
+  if (objectOf(link) === "anon_inode:bpf-raw-tracepoint") return type === LINK_RAW_TRACEPOINT;
+  return isObject(link, "bpf_link", (info) =>
+    // struct bpf_prog_info: type, id.
+    info.numbers[0] === type && isObject(program, "bpf-prog", ({ numbers }) => numbers[1] === info.numbers[2]));
 }
 
 /** A link that iterators are made of; with `pid`, ones that visit the threads of that process only (Linux 6.1). @throws {BpfError} */
 export function linkTaskIterator(program: number, pid: number | null = null): number {
+  if (pid !== null) return newTaskIterator(program, pid); // of one look; nothing to hand over
+  return opening(
+    "task iterator",
+    () => newTaskIterator(program, null),
+    (link) => isLinkOf(link, LINK_ITERATOR, program),
+  );
+}
+
+function newTaskIterator(program: number, pid: number | null): number {
   const arena = new NativeArena(4096);
   try {
     const attributes = new Attributes();
@@ -206,24 +249,54 @@ export function createIterator(link: number): number {
  * @throws {BpfError}
  */
 export function programMisses(program: number): number {
+  return Number(new DataView(readInfo(program).buffer).getBigUint64(RECURSION_MISSES, true));
+}
+/** Room for the longest answer, that of a program. */
+const INFO_BYTES = 224;
+/** `struct bpf_prog_info`, since Linux 5.12; zero before. */
+const RECURSION_MISSES = 208;
+
+function readInfo(object: number): Uint8Array<ArrayBuffer> {
   const arena = new NativeArena(4096);
   try {
-    const info = new Uint8Array(PROGRAM_INFO_BYTES);
+    const info = new Uint8Array(INFO_BYTES);
     const address = arena.reserve(info.length);
     const attributes = new Attributes();
-    attributes.u32(0, program);
+    attributes.u32(0, object);
     attributes.u32(4, info.length);
     attributes.u64(8, address);
-    attributes.call(COMMAND.objectInfo, "program info");
+    attributes.call(COMMAND.objectInfo, "object info");
     copyFrom(address, info);
-    return Number(new DataView(info.buffer).getBigUint64(RECURSION_MISSES, true));
+    return info;
   } finally {
     arena.release();
   }
 }
-const PROGRAM_INFO_BYTES = 224;
-/** `struct bpf_prog_info`, since Linux 5.12; zero before. */
-const RECURSION_MISSES = 208;
+
+interface ObjectInfo {
+  /** The first words, which are plain numbers for every kind of object. */
+  readonly numbers: readonly number[];
+  text(at: number): string;
+}
+
+/**
+ * Whether a descriptor is of an object of that kind of which `holds`. Kernels before 5.19 answer nobody who has no
+ * capability, where eBPF is for the privileged only: there the kind has to do. @throws {BpfError}
+ */
+function isObject(descriptor: number, kind: string, holds: (info: ObjectInfo) => boolean): boolean {
+  if (objectOf(descriptor) !== `anon_inode:${kind}`) return false;
+  let info: Uint8Array<ArrayBuffer>;
+  try {
+    info = readInfo(descriptor);
+  } catch (error) {
+    if (error instanceof BpfError && error.errno === EPERM) return true;
+    throw error;
+  }
+  return holds({
+    numbers: [...new Uint32Array(info.buffer, 0, 6)],
+    text: (at) => new TextDecoder().decode(info.subarray(at, at + NAME_BYTES)).split("\0")[0]!,
+  });
+}
 
 class Attributes {
   readonly #bytes = new Uint8Array(ATTRIBUTE_BYTES);

@@ -49,6 +49,8 @@ const COLUMNS = {
   group: ["cgroup_path", "cgroup_id", "container_id", "container_runtime", "pod_id"],
   tty: ["tty"],
   streams: ["stdin_kind", "stdout_kind"],
+  socket: [],
+  executable: [],
   script: ["interpreter_path", "script_path"],
   environment: ["environment"],
 } as const satisfies Record<keyof ContextLayout, readonly string[]>;
@@ -88,6 +90,10 @@ export interface ContextLayout extends Readonly<Record<FactName, Fact | null>> {
     readonly device: number;
     readonly flags: number;
   } | null;
+  /** From an open file to the family of the socket that it is. */
+  readonly socket: { readonly socket: number; readonly sock: number; readonly family: number } | null;
+  /** A member of `struct inode`. */
+  readonly executable: { readonly mode: number } | null;
   /** Members of `struct linux_binprm`. */
   readonly script: { readonly fileName: number; readonly interpreter: number } | null;
   /** Members of `struct mm_struct`. */
@@ -145,6 +151,8 @@ export function readContextLayout(btf: Btf): ContextLayout {
       device: "inode.i_rdev",
       flags: "inode.i_flags",
     }),
+    socket: places({ socket: "file.private_data", sock: "socket.sk", family: "sock.__sk_common.skc_family" }),
+    executable: places({ mode: "inode.i_mode" }),
     script: places({ fileName: "linux_binprm.filename", interpreter: "linux_binprm.interp" }),
     environment: places({ start: "mm_struct.env_start", end: "mm_struct.env_end" }),
   };

@@ -16,8 +16,10 @@ import {
   CWD_KNOWN,
   CWD_LIMIT,
   CWD_UNLINKED,
+  FORMAT,
   GROUP_CUT,
   GROUP_LIMIT,
+  SOCKET_FORMAT,
   STREAM,
   TTY_BYTES,
 } from "./context_records.ts";
@@ -57,7 +59,7 @@ export function appendContext(a: BpfAssembler, layout: KernelLayout, place: Cont
   );
   a.storeConstant(4, R9, place.namespacePid, 0);
   if (context.pid !== null) copyPid(a, context.pid, R9, place.namespacePid, at(CONTEXT.pidNamespace));
-  if (context.streams !== null) copyStreams(a, context.streams, place, reader);
+  if (context.streams !== null) copyStreams(a, context.streams, context.socket, place, reader);
 
   a.moveConstant(R7, 0);
   if (context.cwd !== null) appendDirectory(a, layout, context.cwd, place, reader);
@@ -92,6 +94,7 @@ export function copyPid(
 function copyStreams(
   a: BpfAssembler,
   { files, table, descriptors, inode, mode, device, flags }: NonNullable<ContextLayout["streams"]>,
+  socket: ContextLayout["socket"],
   place: ContextPlace,
   reader: Reader,
 ): void {
@@ -107,6 +110,12 @@ function copyStreams(
     a.load(2, R1, R10, format!).store(4, R9, at + STREAM.mode, R1);
     a.load(4, R1, R10, number!).store(4, R9, at + STREAM.device, R1);
     a.load(4, R1, R10, bits!).store(4, R9, at + STREAM.flags, R1);
+    if (socket !== null && slot === SECOND) {
+      a.load(2, R1, R10, format!).andConstant(R1, FORMAT).jumpIf(R1, "ne", SOCKET_FORMAT, done);
+      readThrough(a, R10, NEXT, 8, slot, socket.socket);
+      readThrough(a, R10, NEXT, 8, NEXT, socket.sock);
+      readThrough(a, R9, place.context + CONTEXT.inputFamily, 2, NEXT, socket.family);
+    }
     a.label(done);
   }
   a.label("streams done");

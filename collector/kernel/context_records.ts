@@ -36,8 +36,12 @@ export const CONTEXT = {
   pidNamespace: 64,
   standardInput: 68,
   standardOutput: 80,
+  /** Address family of the socket that standard input is, or 0. */
+  inputFamily: 92,
   bytes: 96,
 } satisfies Record<FactName, number> & Record<string, number>;
+/** `S_IFMT` and `S_IFSOCK` (`include/uapi/linux/stat.h`). */
+export const FORMAT = 0o170000, SOCKET_FORMAT = 0o140000;
 /** A standard stream: the mode, device and flags of its inode. */
 export const STREAM = { mode: 0, device: 4, flags: 8, bytes: 12 };
 /** Bits of `CONTEXT.flags`. */
@@ -69,6 +73,7 @@ export class ContextDecoder {
     if (known !== null) return known;
     const flags = view.getUint32(at + CONTEXT.flags, true);
     const groupId = readU64(view, at + CONTEXT.groupId);
+    const stdinFamily = view.getUint32(at + CONTEXT.inputFamily, true);
     return this.#cache.keep(bytes, {
       cwd: (flags & (CWD_KNOWN | CWD_CUT)) !== CWD_KNOWN
         ? null
@@ -92,6 +97,7 @@ export class ContextDecoder {
       scriptPath: null,
       stdinKind: streamKind(view, at + CONTEXT.standardInput),
       stdoutKind: streamKind(view, at + CONTEXT.standardOutput),
+      ...(stdinFamily === 0 ? {} : { stdinFamily }),
       environment: null,
       environmentCut: false,
     });
@@ -126,15 +132,14 @@ function exactOrNull(value: number): number | null {
   return value <= Number.MAX_SAFE_INTEGER ? value : null;
 }
 
-/** Formats of `i_mode` (`include/uapi/linux/stat.h`). */
-const FORMAT = 0o170000;
+/** Formats of `i_mode`. */
 const KINDS: Readonly<Record<number, StdioKind>> = {
   0o010000: "pipe",
   0o020000: "device",
   0o040000: "directory",
   0o060000: "device",
   0o100000: "file",
-  0o140000: "socket",
+  [SOCKET_FORMAT]: "socket",
 };
 /** `S_ANON_INODE`: since Linux 6.16 such inodes have the format of a file, which they hide from `stat`. */
 const ANONYMOUS = 1 << 19;

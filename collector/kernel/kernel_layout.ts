@@ -51,7 +51,12 @@ export interface KernelLayout {
     readonly pathDentry: number;
     readonly inode: number;
   };
-  readonly inode: { readonly number: number; readonly superBlock: number };
+  readonly inode: {
+    readonly number: number;
+    readonly superBlock: number;
+    /** When the inode last changed; `null` where this kernel keeps it in another way. */
+    readonly changeTime: { readonly seconds: number; readonly nanoseconds: number } | null;
+  };
   readonly superBlockDevice: number;
   readonly dentry: { readonly name: number; readonly parent: number; readonly hashLink: number };
   /** `struct mount` surrounds the `struct vfsmount` that files point to. */
@@ -115,7 +120,7 @@ export function readKernelLayout(btf: Btf): KernelLayout {
       pathDentry: at("file.f_path.dentry"),
       inode: at("file.f_inode"),
     },
-    inode: { number: at("inode.i_ino"), superBlock: at("inode.i_sb") },
+    inode: { number: at("inode.i_ino"), superBlock: at("inode.i_sb"), changeTime: changeTime(btf) },
     superBlockDevice: at("super_block.s_dev"),
     dentry: { name: at("dentry.d_name.name"), parent: at("dentry.d_parent"), hashLink: at("dentry.d_hash.pprev") },
     mount: {
@@ -136,6 +141,17 @@ export function withoutContext(layout: KernelLayout): KernelLayout {
 }
 
 /** Since Linux 6.2 an array of per-CPU counters, before a structure with an array of words. */
+/** One number each since Linux 6.11, a structure before, which was renamed in 6.6. */
+function changeTime(btf: Btf): KernelLayout["inode"]["changeTime"] {
+  const forms = [
+    ["inode.i_ctime_sec", "inode.i_ctime_nsec"],
+    ["inode.__i_ctime.tv_sec", "inode.__i_ctime.tv_nsec"],
+    ["inode.i_ctime.tv_sec", "inode.i_ctime.tv_nsec"],
+  ] as const;
+  const form = forms.find((names) => names.every((name) => btf.has(name)));
+  return form === undefined ? null : { seconds: btf.offsetOf(form[0]), nanoseconds: btf.offsetOf(form[1]) };
+}
+
 function residentPages(btf: Btf): number[] {
   const start = btf.offsetOf("mm_struct.rss_stat");
   return btf.isArray("mm_struct.rss_stat")

@@ -42,6 +42,10 @@ const SYMBOLS = {
   /** Null in C libraries of before 2019 (glibc 2.28, musl 1.2.5). */
   statx: { parameters: ["i32", "buffer", "i32", "u32", "buffer"], result: "i32", optional: true },
 
+  pipe2: { parameters: ["buffer", "i32"], result: "i32" },
+  /** Replaces this process; the vectors hold addresses, so they and what they name stand in a {@linkcode NativeArena}. */
+  execve: { parameters: ["buffer", "usize", "usize"], result: "i32" },
+
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   send: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
@@ -50,6 +54,7 @@ const SYMBOLS = {
   setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
   getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
   getpeername: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+  getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
 
   poll: { parameters: ["buffer", "u32", "i32"], result: "i32" },
   /** On a thread of the pool; `errno` cannot be had from it. */

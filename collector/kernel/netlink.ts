@@ -10,6 +10,7 @@
  */
 
 import { sleptNs } from "./clock.ts";
+import { opening } from "./inheritance.ts";
 import {
   bootTimeNs,
   checked,
@@ -91,6 +92,44 @@ export function parseConnectorEvent(view: DataView, at: number, length: number, 
   }
 }
 
+/** Whether a descriptor is a netlink socket of the connector's. */
+function isConnector(fd: number): boolean {
+  const option = (name: number): number => {
+    const value = new Int32Array(1), length = Uint32Array.of(4);
+    const bytes = new Uint8Array(value.buffer);
+    return libc.getsockopt(fd, SOL_SOCKET, name, bytes, new Uint8Array(length.buffer)) < 0 ? -1 : value[0]!;
+  };
+  return option(SO_DOMAIN) === AF_NETLINK && option(SO_PROTOCOL) === NETLINK_CONNECTOR;
+}
+const SO_PROTOCOL = 38, SO_DOMAIN = 39;
+
+/** Takes what messages say without an object for each. All of threads; see {@linkcode ConnectorEvent}. */
+export interface ConnectorVisitor {
+  fork(time: number, pid: number, tgid: number): void;
+  exec(time: number, tgid: number): void;
+  exit(time: number, pid: number, tgid: number): void;
+}
+
+/** As {@linkcode parseConnectorEvent}, for a visitor. */
+export function visitConnectorEvent(
+  view: DataView,
+  at: number,
+  length: number,
+  slept: number,
+  visitor: ConnectorVisitor,
+): void {
+  if (length < DATA + 8 || view.getUint32(at, true) > length) return;
+  if (view.getUint32(at + 16, true) !== CN_IDX_PROC || view.getUint32(at + 20, true) !== CN_VAL_PROC) return;
+  const time = view.getUint32(at + TIMESTAMP, true) + view.getUint32(at + TIMESTAMP + 4, true) * 0x1_0000_0000 + slept;
+  const data = at + DATA, pid = view.getUint32(data, true), tgid = view.getUint32(data + 4, true);
+  const what = view.getUint32(at + EVENT, true);
+  if (what === PROC_EVENT_EXEC) visitor.exec(time, tgid);
+  else if (what === PROC_EVENT_EXIT) visitor.exit(time, pid, tgid);
+  else if (what === PROC_EVENT_FORK && length >= DATA + 16) {
+    visitor.fork(time, view.getUint32(data + 8, true), view.getUint32(data + 12, true));
+  }
+}
+
 export interface Reading {
   readonly messages: number;
   /** Times that the kernel said that it had lost messages. */
@@ -99,7 +138,7 @@ export interface Reading {
 
 /** An open subscription. */
 export class ProcessConnector {
-  readonly #fd: number;
+  #fd = -1;
   // Addresses of this memory stand in the message headers, so it must not be V8's: see libc.ts.
   readonly #arena: NativeArena;
   readonly #headersAt: bigint;
@@ -116,51 +155,45 @@ export class ProcessConnector {
 
   /** @throws {SystemCallError} when the kernel has no connector or lets this user not listen to it */
   constructor(bufferBytes: number = RECEIVE_BUFFER_BYTES) {
-    this.#fd = checked(
-      libc.socket(AF_NETLINK, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_CONNECTOR),
-      "socket of the process connector",
-    );
     this.#arena = new NativeArena(BATCH * (MMSGHDR_BYTES + 16 + SLOT_BYTES + IOVEC_BYTES) + 64);
     this.#headersAt = this.#arena.reserve(BATCH * MMSGHDR_BYTES);
     this.#namesAt = this.#arena.reserve(BATCH * 16);
     this.#slotsAt = this.#arena.reserve(BATCH * SLOT_BYTES);
     this.#layOut(this.#arena.reserve(BATCH * IOVEC_BYTES));
-    new DataView(this.#pollRequest.buffer).setInt32(0, this.#fd, true);
-    new DataView(this.#pollRequest.buffer).setInt16(4, POLLIN, true);
     try {
-      this.#subscribe(bufferBytes);
+      this.#use(opening("process connector", () => this.#open(bufferBytes), isConnector));
     } catch (error) {
       this.close();
       throw error;
     }
   }
 
+  #use(fd: number): void {
+    this.#fd = fd;
+    new DataView(this.#pollRequest.buffer).setInt32(0, fd, true);
+    new DataView(this.#pollRequest.buffer).setInt16(4, POLLIN, true);
+  }
+
+  #open(bufferBytes: number): number {
+    const type = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+    this.#use(checked(libc.socket(AF_NETLINK, type, NETLINK_CONNECTOR), "socket of the process connector"));
+    this.#subscribe(bufferBytes);
+    return this.#fd;
+  }
+
   /** Hands the events that wait to `receive`, oldest first, or so many of them that `limit` is reached. */
   read(receive: (event: ConnectorEvent) => void, limit: number = MAX_MESSAGES): Reading {
-    if (this.#closed) return { messages: 0, overruns: 0 };
     const slept = sleptNs();
-    let messages = 0, overruns = 0;
-    while (messages < limit) {
-      const count = libc.recvmmsg(this.#fd, this.#headersAt, BATCH, MSG_DONTWAIT, 0n);
-      if (count < 0) {
-        const number = errno();
-        if (number === EAGAIN) break;
-        if (number === EINTR) continue;
-        if (number !== ENOBUFS) throw new SystemCallError("recvmmsg of the process connector", number);
-        overruns++;
-        continue;
-      }
-      copyFrom(this.#headersAt, this.#headers);
-      copyFrom(this.#namesAt, this.#names);
-      copyFrom(this.#slotsAt, this.#slots);
-      messages += count;
-      for (let i = 0; i < count; i++) {
-        const event = this.#message(i, slept);
-        if (event !== null) receive(event);
-      }
-      if (count < BATCH) break;
-    }
-    return { messages, overruns };
+    return this.#take(limit, (at, length) => {
+      const event = parseConnectorEvent(this.#slotView, at, length, slept);
+      if (event !== null) receive(event);
+    });
+  }
+
+  /** As {@linkcode read}, cheaper where there are many. */
+  visit(visitor: ConnectorVisitor, limit: number = MAX_MESSAGES): Reading {
+    const slept = sleptNs();
+    return this.#take(limit, (at, length) => visitConnectorEvent(this.#slotView, at, length, slept, visitor));
   }
 
   /** Whether messages wait. */
@@ -181,13 +214,33 @@ export class ProcessConnector {
     this.#arena.release();
   }
 
-  #message(index: number, slept: number): ConnectorEvent | null {
-    const header = index * MMSGHDR_BYTES;
-    const isWhole = (this.#headerView.getInt32(header + 48, true) & MSG_TRUNC) === 0;
-    const sender = this.#nameView.getUint32(index * 16 + 4, true);
-    if (!isWhole || sender !== 0) return null;
-    const length = Math.min(this.#headerView.getUint32(header + 56, true), SLOT_BYTES);
-    return parseConnectorEvent(this.#slotView, index * SLOT_BYTES, length, slept);
+  /** Hands the place and the length of each message of the kernel's to `each`. */
+  #take(limit: number, each: (at: number, length: number) => void): Reading {
+    let messages = 0, overruns = 0;
+    while (!this.#closed && messages < limit) {
+      const count = libc.recvmmsg(this.#fd, this.#headersAt, BATCH, MSG_DONTWAIT, 0n);
+      if (count < 0) {
+        const number = errno();
+        if (number === EAGAIN) break;
+        if (number === EINTR) continue;
+        if (number !== ENOBUFS) throw new SystemCallError("recvmmsg of the process connector", number);
+        overruns++;
+        continue;
+      }
+      copyFrom(this.#headersAt, this.#headers);
+      copyFrom(this.#namesAt, this.#names);
+      copyFrom(this.#slotsAt, this.#slots);
+      messages += count;
+      for (let i = 0; i < count; i++) {
+        const header = i * MMSGHDR_BYTES;
+        const isWhole = (this.#headerView.getInt32(header + 48, true) & MSG_TRUNC) === 0;
+        const sender = this.#nameView.getUint32(i * 16 + 4, true);
+        if (!isWhole || sender !== 0) continue;
+        each(i * SLOT_BYTES, Math.min(this.#headerView.getUint32(header + 56, true), SLOT_BYTES));
+      }
+      if (count < BATCH) break;
+    }
+    return { messages, overruns };
   }
 
   /** Writes the headers for `recvmmsg`: each names one slot and the place for one sender. */

@@ -1,8 +1,9 @@
 /**
- * Who listens at the other end of a Unix socket of this process.
+ * Who is at the other end of a Unix socket of this process.
  *
- * A `Deno.Conn` does not tell its file descriptor, so the descriptors are walked for the one socket whose peer has the
- * path. The kernel fixed the credentials when the listener began to listen (unix(7), SO_PEERCRED).
+ * A `Deno.Conn` does not tell its file descriptor, so the descriptors are walked for the sockets whose peer, or which
+ * themselves, have the path. The kernel fixed the credentials of a listener when it began to listen, and those of whoever
+ * connects when it did (unix(7), SO_PEERCRED).
  *
  * @module
  */
@@ -30,13 +31,25 @@ const call = {
 call.lengthBytes = new Uint8Array(call.length.buffer);
 call.credentialBytes = new Uint8Array(call.credentials.buffer);
 
-/** Credentials of the peer of every connection to `path`; normally one. */
+/** Credentials of the listener of every connection of this process to `path`; normally one. */
 export function peersOf(path: string): PeerCredentials[] {
+  return sockets((fd) => libc.getpeername(fd, call.address, call.lengthBytes) >= 0 && addressPath() === path);
+}
+
+/** Credentials of whoever is connected to the socket at `path` that this process listens on. */
+export function connectedTo(path: string): PeerCredentials[] {
+  return sockets((fd) => {
+    if (libc.getsockname(fd, call.address, call.lengthBytes) < 0 || addressPath() !== path) return false;
+    call.length[0] = call.address.length;
+    return libc.getpeername(fd, call.address, call.lengthBytes) >= 0; // not the one that listens
+  });
+}
+
+function sockets(isWanted: (fd: number) => boolean): PeerCredentials[] {
   const found: PeerCredentials[] = [];
   for (let fd = 3; fd < MAX_FD; fd++) {
     call.length[0] = call.address.length;
-    if (libc.getpeername(fd, call.address, call.lengthBytes) < 0) continue;
-    if (peerPath() !== path) continue;
+    if (!isWanted(fd)) continue;
     call.length[0] = call.credentialBytes.length;
     if (libc.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, call.credentialBytes, call.lengthBytes) < 0) continue;
     found.push({ pid: call.credentials[0]!, userId: call.credentials[1]!, groupId: call.credentials[2]! });
@@ -44,7 +57,7 @@ export function peersOf(path: string): PeerCredentials[] {
   return found;
 }
 
-function peerPath(): string | null {
+function addressPath(): string | null {
   // The kernel writes only as much as it says: behind that stand the bytes of the call before.
   const length = Math.min(call.length[0]!, call.address.length);
   const family = call.address[0]! | call.address[1]! << 8;

@@ -4,6 +4,7 @@
  * @module
  */
 import { BpfError } from "./bpf.ts";
+import { objectOf, opening } from "./inheritance.ts";
 import { errno, libc, NativeArena } from "./libc.ts";
 import { SYSCALL } from "./syscalls.ts";
 
@@ -27,6 +28,11 @@ const NO_PROCESS = 0xffff_ffff_ffff_ffffn, NO_GROUP = NO_PROCESS;
  * @throws {BpfError}
  */
 export function attachTracepoint(id: number, program: number, what: string): number {
+  const attach = (): number => newAttachment(id, program, what);
+  return opening(`tracepoint ${what}`, attach, (event) => objectOf(event) === "anon_inode:[perf_event]");
+}
+
+function newAttachment(id: number, program: number, what: string): number {
   const event = openEvent(id, what);
   const call = (request: bigint, argument: bigint): number =>
     libc.syscall(BigInt(SYSCALL.ioctl), BigInt(event), request, argument, 0n, 0n, 0n);

@@ -26,12 +26,14 @@ import {
   FORK,
   MAX_INTERPRETER_BYTES,
   MAX_PATH_BYTES,
+  MODE_KNOWN,
   NAME_BYTES,
   PATH_CUT,
   PATH_LIMIT,
   RECORD_KINDS,
   type RecordKind,
   SCRIPT_UNREAD,
+  SETS_USER_ID,
   UNLINKED,
 } from "./process_records.ts";
 
@@ -89,15 +91,29 @@ function execProgram(layout: KernelLayout, maps: ProgramMaps): Uint8Array<ArrayB
   submit(a, maps, "exec");
   return a.assemble();
 }
+/** `S_ISUID` (`include/uapi/linux/stat.h`). */
+const SET_USER_ID = 0o4000;
 /** The slot of the stack that keeps the address of the `struct linux_binprm`. */
 const BINPRM = -72;
 
 function appendExecutable(a: BpfAssembler, layout: KernelLayout): void {
   const { file, inode, dentry } = layout;
-  const POINTER = -16, NEXT = -48;
+  const POINTER = -16, MODE = -24, NEXT = -48;
   readThrough(a, R10, POINTER, 8, BINPRM, layout.binprmFile);
   readThrough(a, R10, NEXT, 8, POINTER, file.inode);
   readThrough(a, R9, EXEC.inode, 8, NEXT, inode.number);
+  a.storeConstant(8, R9, EXEC.changeSeconds, 0).storeConstant(8, R9, EXEC.changeNanoseconds, 0);
+  if (inode.changeTime !== null) {
+    readThrough(a, R9, EXEC.changeSeconds, 8, NEXT, inode.changeTime.seconds);
+    readThrough(a, R9, EXEC.changeNanoseconds, 4, NEXT, inode.changeTime.nanoseconds);
+  }
+  if (layout.context.executable !== null) {
+    readThrough(a, R10, MODE, 2, NEXT, layout.context.executable.mode);
+    flag(a, MODE_KNOWN);
+    a.load(2, R1, R10, MODE).andConstant(R1, SET_USER_ID).jumpIf(R1, "eq", 0, "user kept");
+    flag(a, SETS_USER_ID);
+    a.label("user kept");
+  }
   readThrough(a, R10, NEXT, 8, NEXT, inode.superBlock);
   readThrough(a, R9, EXEC.device, 4, NEXT, layout.superBlockDevice);
 

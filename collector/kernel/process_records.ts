@@ -42,11 +42,16 @@ export const EXEC = {
   environmentEnd: 92,
   argvLength: 96,
   environmentLength: 104,
-  context: 112,
-  bytes: 112 + CONTEXT.bytes,
+  /** Seconds and nanoseconds; both zero where the kernel does not say. */
+  changeSeconds: 112,
+  changeNanoseconds: 120,
+  padding: 124,
+  context: 128,
+  bytes: 128 + CONTEXT.bytes,
 };
 /** Bits of `EXEC.flags`. */
 export const PATH_CUT = 1, UNLINKED = 2, ARGV_UNREAD = 4, SCRIPT_UNREAD = 8, ENVIRONMENT_UNREAD = 16;
+export const MODE_KNOWN = 32, SETS_USER_ID = 64;
 const UNREAD = PATH_CUT | ARGV_UNREAD | SCRIPT_UNREAD | ENVIRONMENT_UNREAD;
 
 export const NAME_BYTES = 16;
@@ -146,6 +151,11 @@ export class RecordDecoder {
       argvLength: exactOrNull(readU64(view, at + EXEC.argvLength)),
       inode: exactOrNull(readU64(view, at + EXEC.inode)),
       device: view.getUint32(at + EXEC.device, true),
+      changeTime: changeTime(
+        view.getBigInt64(at + EXEC.changeSeconds, true),
+        view.getUint32(at + EXEC.changeNanoseconds, true),
+      ),
+      ...((flags & MODE_KNOWN) === 0 ? {} : { setsUserId: (flags & SETS_USER_ID) !== 0 }),
       namespacePid: numberOrNull(view.getUint32(at + EXEC.namespacePid, true)),
       context,
     };
@@ -195,6 +205,15 @@ export class RecordDecoder {
     return this.#names.text(bytes, start, end - 1);
   }
 }
+
+/** As `statx` and `nanoseconds()` of the hasher make it: the two are compared. */
+function changeTime(seconds: bigint, nanoseconds: number): number | null {
+  const rest = (nanoseconds & ~CHANGE_TIME_QUERIED) >>> 0;
+  if (seconds < 0n || (seconds === 0n && rest === 0)) return null; // a file of before 1970, or none at all
+  return Number(seconds) * 1e9 + rest;
+}
+/** Since Linux 6.13 the kernel marks so that a time was looked at (`I_CTIME_QUERIED`). */
+const CHANGE_TIME_QUERIED = 0x8000_0000;
 
 /** A script as it was named to `execve`, made absolute. In a directory that is gone there is nothing to name it by. */
 function scriptPath(name: string, cwd: string | null): string {

@@ -111,6 +111,10 @@ export interface ThreadCredentials {
   readonly supplementaryGroups: readonly number[];
   readonly effectiveCapabilities: bigint;
   readonly permittedCapabilities: bigint;
+  readonly inheritableCapabilities: bigint;
+  readonly ambientCapabilities: bigint;
+  /** What an `execve` could give at most. */
+  readonly boundingCapabilities: bigint;
   readonly noNewPrivileges: boolean;
   /** 0 off, 1 strict, 2 filter. */
   readonly seccomp: number;
@@ -130,13 +134,17 @@ export function parseCredentials(tid: number, text: string): ThreadCredentials {
     if (!/^\d{1,10}$/.test(text)) throw new SyntaxError(`The status of thread ${tid} says ${name} ${text}`);
     return Number(text);
   };
+  const capabilities = (name: string): bigint => BigInt(`0x${line(name).trim()}`);
   return {
     tid,
     userIds: numbers("Uid"),
     groupIds: numbers("Gid"),
     supplementaryGroups: numbers("Groups"),
-    effectiveCapabilities: BigInt(`0x${line("CapEff").trim()}`),
-    permittedCapabilities: BigInt(`0x${line("CapPrm").trim()}`),
+    effectiveCapabilities: capabilities("CapEff"),
+    permittedCapabilities: capabilities("CapPrm"),
+    inheritableCapabilities: capabilities("CapInh"),
+    ambientCapabilities: capabilities("CapAmb"),
+    boundingCapabilities: capabilities("CapBnd"),
     noNewPrivileges: line("NoNewPrivs").trim() === "1",
     seccomp: number("Seccomp", line("Seccomp").trim()),
   };

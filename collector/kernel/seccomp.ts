@@ -13,7 +13,10 @@
 import { checked, ENOSYS, EPERM, errno, libc, NativeArena, SystemCallError } from "./libc.ts";
 import { ARCHITECTURE, type Architecture, SYSCALL, type SyscallName, syscallNumber } from "./syscalls.ts";
 
-/** Calls that are harmless whatever their arguments: they act on what is open, or on what the user may open anyway. */
+/**
+ * Calls that are harmless whatever their arguments: they act on what is open, or on what the user may open anyway.
+ * `docs/privileges.md` lists them; a test holds the two equal.
+ */
 const ALLOWED: readonly SyscallName[] = [
   // memory
   ...["mmap", "mprotect", "munmap", "mremap", "brk", "madvise", "pkey_mprotect", "pkey_alloc", "pkey_free"] as const,
@@ -52,8 +55,32 @@ const PRCTL = [15, 16, 3, 0x53564d41];
 /** `bpf` commands on what is open: look an element up or set it, ask what a thing is, link and make an iterator. */
 const BPF = [1, 2, 15, 28, 33];
 
+/**
+ * All that the hasher does besides looking at files: it makes no socket and connects to none, writes to what is open and
+ * opens nothing for writing, changes no name and no file.
+ */
+const HASHER: readonly SyscallName[] = [
+  ...["mmap", "mprotect", "munmap", "mremap", "brk", "madvise", "pkey_mprotect", "pkey_alloc", "pkey_free"] as const,
+  ...["close", "read", "write", "readv", "writev", "pread64", "lseek", "fcntl", "ioctl", "getcwd"] as const,
+  ...["stat", "lstat", "fstat", "newfstatat", "statx", "faccessat2", "readlink", "readlinkat", "getdents64"] as const,
+  ...["epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll"] as const,
+  ...["eventfd2", "timerfd_create", "timerfd_settime", "pipe2", "futex", "futex_waitv"] as const,
+  ...["nanosleep", "clock_nanosleep", "sched_yield", "membarrier"] as const,
+  ...["accept4", "getsockopt", "setsockopt", "getsockname", "getpeername", "shutdown"] as const,
+  ...["sendto", "sendmsg", "recvfrom", "recvmsg"] as const,
+  ...["exit", "exit_group", "set_tid_address", "set_robust_list", "get_robust_list", "rseq"] as const,
+  ...["rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall", "arch_prctl"] as const,
+  ...["getpid", "gettid", "getuid", "geteuid", "getgid", "getegid", "getresuid", "getrusage", "getcpu"] as const,
+  ...["sched_getaffinity", "sched_getparam", "sched_getscheduler", "clock_gettime", "clock_getres"] as const,
+  ...["gettimeofday", "time", "uname", "sysinfo", "getrandom"] as const,
+];
+/** `O_WRONLY`, `O_RDWR`, `O_CREAT`, `O_TRUNC`, `O_APPEND`, and the bit of `O_TMPFILE`: whoever opens so means to write. */
+const OPEN_FOR_WRITING = 0o1 | 0o2 | 0o100 | 0o1000 | 0o2000 | 0o20000000;
+
 /** What may be asked of a filter. */
 export interface FilterOptions {
+  /** Whose calls are let through; the collector's by default. */
+  readonly role?: "collector" | "hasher";
   /** What befalls a call that is not on the list: an error for the caller, or the end of the process. */
   readonly refused: "errno" | "kill";
   /** Allows to start processes: the `ps` rung of the source ladder lives from it. */
@@ -73,7 +100,7 @@ const INSTRUCTION_BYTES = 8;
 
 /** The filter as instructions of `struct sock_filter`. */
 export function filterProgram(
-  { refused, processes }: FilterOptions,
+  { refused, processes, role = "collector" }: FilterOptions,
   pid: number,
   architecture: Architecture = ARCHITECTURE,
 ): Uint8Array<ArrayBuffer> {
@@ -106,9 +133,26 @@ export function filterProgram(
     }
     emit(RETURN, deny);
   };
-  for (const name of ALLOWED) answer(name, RETURN_ALLOW);
-  allowIf("socket", 0, [AF_UNIX]);
-  allowIf("bpf", 0, BPF);
+  /** Allows a call unless the low half of an argument has one of these bits. */
+  const allowWithout = (name: SyscallName, argument: number, bits: number): void => {
+    const number = syscallNumber(name, architecture);
+    if (number === null) return;
+    emit(JUMP_EQUAL, number, 0, 4);
+    emit(LOAD_WORD, ARGUMENTS_AT + argument * 8);
+    emit(JUMP_SET, bits, 1, 0);
+    emit(RETURN, RETURN_ALLOW);
+    emit(RETURN, deny);
+  };
+  if (role === "hasher") {
+    for (const name of HASHER) answer(name, RETURN_ALLOW);
+    allowIf("socketpair", 0, [AF_UNIX]); // the runtime's, for its signals: both ends are in this process
+    allowWithout("open", 1, OPEN_FOR_WRITING);
+    allowWithout("openat", 2, OPEN_FOR_WRITING);
+  } else {
+    for (const name of ALLOWED) answer(name, RETURN_ALLOW);
+    allowIf("socket", 0, [AF_UNIX]);
+    allowIf("bpf", 0, BPF);
+  }
   allowIf("prctl", 0, PRCTL);
   allowIf("tgkill", 0, [pid]); // abort(), and the runtime's signals to its own threads
   allowIf("prlimit64", 0, [0]);

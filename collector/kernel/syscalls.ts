@@ -107,6 +107,7 @@ const NUMBERS = {
   timerfd_settime: [286, 86],
   pipe2: [293, 59],
   socketpair: [53, 199],
+  accept4: [288, 242],
   connect: [42, 203],
   getsockopt: [55, 209],
   setsockopt: [54, 208],
@@ -157,6 +158,11 @@ const NUMBERS = {
   getpgrp: [111, null],
   capset: [126, 91],
   ptrace: [101, 117],
+  process_vm_readv: [310, 270],
+  process_vm_writev: [311, 271],
+  landlock_create_ruleset: [444, 444],
+  landlock_add_rule: [445, 445],
+  landlock_restrict_self: [446, 446],
   setrlimit: [160, 164],
   perf_event_open: [298, 241],
   fsopen: [430, 430],
@@ -170,6 +176,9 @@ export type Architecture = "x86_64" | "aarch64";
 /** This machine's. */
 export const ARCHITECTURE: Architecture = Deno.build.arch === "aarch64" ? "aarch64" : "x86_64";
 
+/** The names of all calls that are numbered here. */
+export const SYSCALL_NAMES = Object.keys(NUMBERS) as readonly SyscallName[];
+
 /** The number of a call, `null` where the processor has none. */
 export function syscallNumber(name: SyscallName, architecture: Architecture = ARCHITECTURE): number | null {
   return NUMBERS[name][architecture === "x86_64" ? 0 : 1];
@@ -178,11 +187,17 @@ export function syscallNumber(name: SyscallName, architecture: Architecture = AR
 const CALLED = [
   ...[
     "bpf",
+    "capset",
+    "close_range",
+    "fcntl",
     "fsconfig",
     "fsmount",
     "fsopen",
     "gettid",
     "ioctl",
+    "landlock_add_rule",
+    "landlock_create_ruleset",
+    "landlock_restrict_self",
     "perf_event_open",
     "prctl",
     "seccomp",

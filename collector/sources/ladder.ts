@@ -8,13 +8,14 @@
  */
 import type { SourceName } from "../../proto/process_event.ts";
 import type { SourceStatus } from "../../proto/status.ts";
+import { forgetOpenings, isTakenOver, told } from "../kernel/inheritance.ts";
 import { ProcfsReader } from "../kernel/procfs_reader.ts";
 import { openEbpfSource } from "./ebpf.ts";
 import { openNetlinkSource } from "./netlink.ts";
 import { openProcSource } from "./proc.ts";
 import { openPsSource } from "./ps.ts";
 import type { ProcessSource } from "./source.ts";
-import { openTracepointSource } from "./tracepoint.ts";
+import { openTracepointSource, readTracepointKernel } from "./tracepoint.ts";
 import { SourceUnavailableError } from "./unavailable.ts";
 
 export interface LadderOptions {
@@ -37,17 +38,38 @@ export function openBestSource(options: LadderOptions): OpenedSource {
   const { ringBytes, environment } = options;
   const rungs: Readonly<Record<SourceName, () => ProcessSource>> = {
     ebpf: () => openEbpfSource({ ringBytes, environment, fallback: () => new ProcfsReader({ environment }) }),
-    tracepoint: () => openTracepointSource({ ringBytes, environment }),
+    tracepoint: () =>
+      openTracepointSource({
+        ringBytes,
+        environment,
+        readKernel: () => told("the kernel's tracepoints", () => readTracepointKernel()),
+      }),
     netlink: () => openNetlinkSource({ environment }),
     proc: () => openProcSource({ intervalMs: options.pollIntervalMs, environment }),
     ps: () => openPsSource({ intervalMs: options.pollIntervalMs }),
   };
-  if (options.choice !== "auto") {
-    return { source: rungs[options.choice](), unavailable: [] };
+  if (isTakenOver()) {
+    const { name, unavailable } = told<Chosen>(CHOSEN, () => ({ name: "proc", unavailable: [] }));
+    return { source: rungs[name](), unavailable };
   }
+  const opened = choose(options.choice, rungs);
+  told<Chosen>(CHOSEN, () => ({ name: opened.source.description.name, unavailable: opened.unavailable }));
+  return opened;
+}
+
+/** What is handed to the next execution of the collector, which does not choose again. */
+type Chosen = { readonly name: SourceName; readonly unavailable: OpenedSource["unavailable"] };
+const CHOSEN = "the chosen source";
+
+function choose(
+  choice: LadderOptions["choice"],
+  rungs: Readonly<Record<SourceName, () => ProcessSource>>,
+): OpenedSource {
+  if (choice !== "auto") return { source: rungs[choice](), unavailable: [] };
   const unavailable: { name: string; reason: string }[] = [];
   for (const [name, open] of Object.entries(rungs)) {
     try {
+      forgetOpenings();
       return { source: open(), unavailable };
     } catch (error) {
       if (!(error instanceof SourceUnavailableError)) throw error;

@@ -32,6 +32,8 @@ export interface RawContext {
   readonly scriptPath: string | null;
   readonly stdinKind: StdioKind | null;
   readonly stdoutKind: StdioKind | null;
+  /** Address family of the socket that standard input is (`AF_INET`: 2); absent when it is none, or not known. */
+  readonly stdinFamily?: number;
   /** The variables of the allow-list, `NAME=value` each, as bytes in `latin1`: not redacted yet. */
   readonly environment: readonly string[] | null;
   /** Whether there was more environment than could be read. */
@@ -84,6 +86,13 @@ export interface ExecRecord {
   readonly argvLength: number | null;
   readonly inode: number | null;
   readonly device: number | null;
+  /**
+   * When the inode of the executable last changed, as it was executed: nanoseconds of the file system's clock, as near as
+   * a double holds them. With device and inode it names a version of the file. Only where the rung can tell.
+   */
+  readonly changeTime?: number | null;
+  /** Whether the executable has the set-user-id bit; absent when that is not known. */
+  readonly setsUserId?: boolean;
   readonly namespacePid: number | null;
   /** `null` when nothing of it is known. */
   readonly context: RawContext | null;

@@ -69,6 +69,8 @@ Deno.test("assess() names what is not seen, not kept, not judged", () => {
     /no event source/,
   );
   finds({ collector: { redaction: "off by /etc/x: secrets are stored" } }, "degraded", /redaction is off by \/etc\/x/);
+  const completeness = { state: "differs", detail: "99.9 % of 1000 records" };
+  finds({ collector: { completeness } }, "degraded", /a second source saw other things: 99\.9 % of 1000 records/);
   finds({ collector: { redaction: "" } }, "degraded", /redaction is not spoken of by the collector/);
   finds({ collector: { queuedEvents: 20_000 } }, "degraded", /20,000 events wait/);
   finds({ agent: { state: "starting" } }, "degraded", /agent is starting/);

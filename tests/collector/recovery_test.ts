@@ -25,6 +25,7 @@ const STATUS: CollectorStatus = {
   ],
   confinement: "",
   redaction: "on",
+  completeness: { state: "unproven", detail: "" },
   connected: true,
   lastSequence: 9,
   acknowledgedSequence: 7,

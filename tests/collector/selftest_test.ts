@@ -23,10 +23,35 @@ Deno.test({
   ...needs({ programs: ["setpriv"] }),
   async fn() {
     for (const source of ["auto", "proc"]) {
-      const { code, text, said } = await selftest(`collector.source=${source}`);
+      const { code, text, said } = await selftest(`collector.source=${source}`, "collector.confinement=in-process");
       assert.equal(code, 0, text + said);
-      assert.match(text, /nothing but what is declared\n$/);
+      assert.match(text, /nothing but what is declared\nThe hasher:\n[^]*\nnothing but what is declared\n$/);
+      assert.match(text, /^ {2}ok {3}create a file in \/tmp: refused$/m);
+      assert.match(text, /^ {2}ok {3}make a Unix socket: refused$/m);
+      if (Deno.uid() === 0) {
+        assert.match(text, /^ {2}ok {3}read a file of root's, to hash it: possible$/m);
+        assert.match(
+          text,
+          /^ {2}ok {3}thread \d+: user 64175, group 64175, capabilities 4, bounding set 4, no_new_privs on/m,
+        );
+      }
       assert.ok([...text.matchAll(/^ {2}ok {3}thread \d+: .*system calls filtered$/gm)].length > 2, text);
+      assert.doesNotMatch(text, /FAIL/);
+    }
+  },
+});
+
+Deno.test({
+  name: "selftest finds still less after another execution, from every source that can be had",
+  ...needs({ root: true, landlock: true, programs: ["setpriv", "ps"] }),
+  async fn() {
+    for (const source of ["auto", "tracepoint", "netlink", "proc", "ps"]) {
+      const { code, text, said } = await selftest("collector.confinement=re-exec", `collector.source=${source}`);
+      // Every host has these three; the others may be refused, in words.
+      if (!["auto", "proc", "ps"].includes(source) && /Source \w+ is unavailable: /.test(said)) continue;
+      assert.equal(code, 0, text + said);
+      assert.match(text, /^ {2}ok {3}thread \d+: .*capabilities 0, bounding set 0, .*system calls filtered$/m);
+      assert.match(text, /^ {2}ok {3}read the program sh, as everybody may: refused$/m);
       assert.doesNotMatch(text, /FAIL/);
     }
   },

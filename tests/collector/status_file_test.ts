@@ -19,6 +19,7 @@ const STATUS: CollectorStatus = {
   sources: [],
   confinement: "",
   redaction: "on",
+  completeness: { state: "unproven", detail: "" },
   connected: true,
   lastSequence: 9,
   acknowledgedSequence: 7,

@@ -115,12 +115,12 @@ Deno.test("what a record of the source tells needs no guess", () => {
   const world = nextRun(
     last,
     200 * S,
-    entry(10, 5 * S, { executablePath: "/tmp/other" }),
+    entry(10, 5 * S, { executablePath: "/opt/other" }),
     entry(20, 200 * S + 20 * MS, { ppid: 10 }),
   );
   world.receive(
     exit(11, 200 * S + 5 * MS, 6 * S, 3 << 8),
-    exec(10, 1, 200 * S + 10 * MS, { startTime: 5 * S, executablePath: "/tmp/other" }),
+    exec(10, 1, 200 * S + 10 * MS, { startTime: 5 * S, executablePath: "/opt/other" }),
     fork(20, 10, 200 * S + 20 * MS),
     exec(20, 10, 200 * S + 21 * MS, { startTime: 200 * S + 20 * MS }),
   );

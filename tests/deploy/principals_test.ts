@@ -8,9 +8,11 @@ Deno.test("principalsOf() takes the fixed numbers where the names do not exist",
   assert.deepEqual(principalsOf(PASSWD, GROUP), {
     supervisor: 0,
     collector: FIXED_IDS.collector,
+    hasher: FIXED_IDS.hasher,
     agent: FIXED_IDS.agent,
     viewer: FIXED_IDS.reader,
     busGroup: FIXED_IDS.bus,
+    hasherGroup: FIXED_IDS.hasher,
     readerGroup: FIXED_IDS.reader,
     adminGroup: FIXED_IDS.admin,
   });

@@ -34,10 +34,21 @@ Deno.test("tierGrants() grants exactly what the table says", () => {
       "/s/run/collector.token",
       "/s/keys/redaction.key",
       "/s/run/broker.sock",
+      "/s/run/hasher/hasher.sock",
       "/s/config.yaml",
     ],
-    write: ["/s/collector", "/s/run/broker.sock"],
-    net: ["unix:/s/run/broker.sock"],
+    write: ["/s/collector", "/s/run/broker.sock", "/s/run/hasher/hasher.sock"],
+    net: ["unix:/s/run/broker.sock", "unix:/s/run/hasher/hasher.sock"],
+    env: ["DAEMONEYE_*"],
+    sys: [],
+    run: [],
+    ffi: ["/lib/x86_64-linux-gnu/libc.so.6"],
+    import: ["none.invalid:443"],
+  });
+  assert.deepEqual(tierGrants("hasher", paths), {
+    read: ["/s/run/hasher/hasher.sock", "/s/config.yaml"],
+    write: ["/s/run/hasher/hasher.sock"],
+    net: ["unix:/s/run/hasher/hasher.sock"],
     env: ["DAEMONEYE_*"],
     sys: [],
     run: [],
@@ -69,7 +80,7 @@ Deno.test("tierGrants() grants exactly what the table says", () => {
 Deno.test("tierGrants() follows a configured socket and alert file", () => {
   const moved = { ...paths, brokerSocket: "/run/other.sock", alertFile: "/var/log/alerts.jsonl" };
   assert.deepEqual(tierGrants("agent", moved).write, ["/s/agent", "/var/log/alerts.jsonl", "/run/other.sock"]);
-  assert.deepEqual(tierGrants("collector", moved).net, ["unix:/run/other.sock"]);
+  assert.deepEqual(tierGrants("collector", moved).net, ["unix:/run/other.sock", "unix:/s/run/hasher/hasher.sock"]);
   assert.deepEqual(tierGrants("cli", moved).read.slice(0, 2), ["/s/agent", "/var/log/alerts.jsonl"]);
 });
 
@@ -133,7 +144,8 @@ Deno.test("paths that the tiers and the supervisor must agree on are the same", 
 });
 
 Deno.test("ownership() gives a daemon its own directory and nothing beside it", () => {
-  const who = { supervisor: 0, collector: 1, agent: 2, viewer: 3, busGroup: 10, readerGroup: 11, adminGroup: 12 };
+  const groups = { busGroup: 10, hasherGroup: 13, readerGroup: 11, adminGroup: 12 };
+  const who = { supervisor: 0, collector: 1, hasher: 4, agent: 2, viewer: 3, ...groups };
   const table = ownership(stateLayout("/s"), who).map(({ path, owner, group, mode }) =>
     `${path} ${owner}:${group} ${mode.toString(8)}`
   );
@@ -141,6 +153,7 @@ Deno.test("ownership() gives a daemon its own directory and nothing beside it", 
     "/s 0:11 755",
     "/s/run 0:10 1770",
     "/s/run/requests 0:12 1730",
+    "/s/run/hasher 1:13 730",
     "/s/collector 1:11 2750",
     "/s/agent 2:11 2750",
     "/s/rules 0:11 755",

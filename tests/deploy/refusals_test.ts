@@ -30,6 +30,11 @@ const MAY: Readonly<Record<Tier, readonly string[]>> = {
     "read a setting's variable",
     "open the C library",
   ],
+  hasher: [
+    "read configuration",
+    "read a setting's variable",
+    "open the C library",
+  ],
   agent: [
     "read agent's directory",
     "read token",

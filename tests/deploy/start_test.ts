@@ -271,6 +271,20 @@ Deno.test({
         /^start: Started as root, which may not become user 64172 .*\(setpriv: .*\); in a container/,
       );
     });
+    await t.step("no right to read every file: the hasher goes on without it and says so", async () => {
+      await Deno.chmod(checkout.directory, 0o755);
+      await using start = new Start({ checkout: checkout.path, prefix: without("dac_read_search") });
+      await start.connected();
+      await start.until(
+        "the collector knows it",
+        () =>
+          start.collectorStatus()!.sources.some(({ name, misses }) =>
+            name === "hasher" && /the hasher runs without CAP_DAC_READ_SEARCH$/.test(misses.join())
+          ),
+      );
+      assert.match(start.stderr, /^hasher: all \d+ threads run as user 64175 without any capability/m);
+      assert.equal(await start.end("SIGINT"), 0);
+    });
     await t.step("no eBPF: it takes the next source and says so", async () => {
       await Deno.chmod(checkout.directory, 0o755);
       await using start = new Start({ checkout: checkout.path, prefix: without("bpf,-perfmon,-sys_admin") });

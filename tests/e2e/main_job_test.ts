@@ -15,38 +15,40 @@ async function run(command: string, args: string[], env: Record<string, string> 
   return code;
 }
 
-Deno.test({
-  name: "a storm of 20,000 short processes is in the store completely",
-  ignore: kernel.ignore,
-  async fn() {
-    await using world = await World.start();
-    const each = 10_000, tag = `storm${Deno.pid}`;
-    const loop = `i=0; while [ $i -lt ${each} ]; do /bin/true ${tag}-$1-$i; i=$((i+1)); done`;
-    await Promise.all(["a", "b"].map((half) => run("/bin/sh", ["-c", loop, "sh", half])));
-    const starts =
-      `SELECT count(*) FROM process_events WHERE event_type = 'start' AND command_line LIKE '/bin/true ${tag}-%'`;
-    const stops = starts.replace("'start'", "'stop'");
-    await world.until("every stop is stored", () => world.count(stops) >= 2 * each);
-    const expected = new Set(
-      ["a", "b"].flatMap((half) => Array.from({ length: each }, (_, i) => `${tag}-${half}-${i}`)),
-    );
-    for (const kind of ["start", "stop"]) {
-      const seen = world.query(
-        `SELECT argv, exit_code FROM process_events WHERE event_type = ? AND command_line LIKE '/bin/true ${tag}-%'`,
-        kind,
+for (const confinement of ["in-process", "re-exec"]) {
+  Deno.test({
+    name: `a storm of 20,000 short processes is in the store completely, collector confined ${confinement}`,
+    ignore: kernel.ignore,
+    async fn() {
+      await using world = await World.start({ config: `collector:\n  confinement: ${confinement}\n` });
+      const each = 10_000, tag = `storm${Deno.pid}`;
+      const loop = `i=0; while [ $i -lt ${each} ]; do /bin/true ${tag}-$1-$i; i=$((i+1)); done`;
+      await Promise.all(["a", "b"].map((half) => run("/bin/sh", ["-c", loop, "sh", half])));
+      const starts =
+        `SELECT count(*) FROM process_events WHERE event_type = 'start' AND command_line LIKE '/bin/true ${tag}-%'`;
+      const stops = starts.replace("'start'", "'stop'");
+      await world.until("every stop is stored", () => world.count(stops) >= 2 * each);
+      const expected = new Set(
+        ["a", "b"].flatMap((half) => Array.from({ length: each }, (_, i) => `${tag}-${half}-${i}`)),
       );
-      assert.equal(seen.length, 2 * each, `${kind}s`);
-      const args = new Set(seen.map((row) => (JSON.parse(String(row["argv"])) as string[])[1]!));
-      assert.deepEqual(args.symmetricDifference(expected).size, 0, `arguments of the ${kind}s`);
-      if (kind === "stop") assert.ok(seen.every((row) => row["exit_code"] === 0));
-    }
-    assert.deepEqual(world.query("SELECT * FROM gaps"), []);
-    assert.equal(
-      world.count("SELECT count(*) FROM (SELECT 1 FROM process_events GROUP BY event_id HAVING count(*) > 1)"),
-      0,
-    );
-  },
-});
+      for (const kind of ["start", "stop"]) {
+        const seen = world.query(
+          `SELECT argv, exit_code FROM process_events WHERE event_type = ? AND command_line LIKE '/bin/true ${tag}-%'`,
+          kind,
+        );
+        assert.equal(seen.length, 2 * each, `${kind}s`);
+        const args = new Set(seen.map((row) => (JSON.parse(String(row["argv"])) as string[])[1]!));
+        assert.deepEqual(args.symmetricDifference(expected).size, 0, `arguments of the ${kind}s`);
+        if (kind === "stop") assert.ok(seen.every((row) => row["exit_code"] === 0));
+      }
+      assert.deepEqual(world.query("SELECT * FROM gaps"), []);
+      assert.equal(
+        world.count("SELECT count(*) FROM (SELECT 1 FROM process_events GROUP BY event_id HAVING count(*) > 1)"),
+        0,
+      );
+    },
+  });
+}
 
 Deno.test({
   name: "arguments come through whole: newlines, invalid UTF-8, escapes, a mebibyte",

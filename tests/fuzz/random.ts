@@ -42,6 +42,11 @@ export class Random {
     return this.below(times) === 0;
   }
 
+  /** Whether a thing happens that happens with this probability. */
+  chance(probability: number): boolean {
+    return this.u32() < probability * 0x1_0000_0000;
+  }
+
   pick<T>(values: readonly T[]): T {
     return values[this.below(values.length)]!;
   }

@@ -12,6 +12,7 @@ import { processRecords } from "./targets/records.ts";
 import { hostileRing, soundRing } from "./targets/ring.ts";
 import { ps } from "./targets/ps.ts";
 import { tracepointRecords } from "./targets/tracepoint.ts";
+import { wal } from "./targets/wal.ts";
 import { taskRecords } from "./targets/table.ts";
 
 export const targets: readonly FuzzTarget[] = [
@@ -25,6 +26,7 @@ export const targets: readonly FuzzTarget[] = [
   ...procfs,
   ...ps,
   lifecycle,
+  ...wal,
 ];
 
 /** The targets of a group; all without a name. */

@@ -37,6 +37,7 @@ const COLLECTOR: CollectorStatus = {
   }],
   confinement: "all threads",
   redaction: "on",
+  completeness: { state: "proven", detail: "100 % of 900 records of the last hour seen by ebpf and by netlink" },
   connected: true,
   lastSequence: 2 ** 40 - 1,
   acknowledgedSequence: 12,

@@ -7,6 +7,8 @@
  * @module
  */
 
+import { landlockVersion } from "../../collector/kernel/landlock.ts";
+
 export interface Needs {
   /** Effective user 0. */
   readonly root?: boolean;
@@ -16,6 +18,8 @@ export interface Needs {
   readonly netlink?: boolean;
   /** May start programs as other users. */
   readonly setpriv?: boolean;
+  /** The kernel has Landlock, turned on. */
+  readonly landlock?: boolean;
   /** May make a mount namespace and mount in it. */
   readonly mount?: boolean;
   /** May make control groups, in a hierarchy that it mounts itself, and namespaces of every kind. */
@@ -50,6 +54,7 @@ export function needs(wanted: Needs): Verdict {
     else if (!inPath("setpriv")) faults.push("setpriv: the program setpriv (util-linux) is not installed");
   }
   if (wanted.mount && !capable(CAP_SYS_ADMIN)) faults.push("mount: the tests run without CAP_SYS_ADMIN");
+  if (wanted.landlock && landlockVersion() === 0) faults.push("landlock: the kernel has none, or it is turned off");
   if (wanted.containers) {
     const refusal = refusedContainer();
     if (refusal !== null) faults.push(`containers: ${refusal}`);

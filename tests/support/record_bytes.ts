@@ -17,7 +17,7 @@ interface Stream {
 
 export interface ContextParts {
   readonly flags?: number;
-  readonly numbers?: Partial<Record<FactName | "pidNamespace", number>>;
+  readonly numbers?: Partial<Record<FactName | "pidNamespace" | "inputFamily", number>>;
   readonly groupId?: number;
   /** Texts as they stand in the record: names from the lowest up, each ended by NUL. */
   readonly cwd?: string;
@@ -37,7 +37,7 @@ export function contextBytes(
   view.setUint32(CONTEXT.flags, flags, true);
   view.setBigUint64(CONTEXT.groupId, BigInt(groupId), true);
   for (const [name, value] of Object.entries(numbers)) {
-    const at = CONTEXT[name as FactName];
+    const at = CONTEXT[name as FactName | "inputFamily"];
     if (name === "effectiveCapabilities") view.setBigUint64(at, BigInt(value), true);
     else view.setUint32(at, value, true);
   }
@@ -67,6 +67,8 @@ export interface ExecParts {
   readonly environmentLength?: number;
   readonly flags?: number;
   readonly inode?: bigint;
+  /** Seconds and nanoseconds. */
+  readonly changed?: readonly [bigint, number];
   readonly namespacePid?: number;
 }
 
@@ -83,6 +85,7 @@ export function execBytes(
     environmentLength,
     flags = 0,
     inode = 7n,
+    changed = [1_700_000_000n, 999_999_999],
     namespacePid = 3,
   }: ExecParts,
 ): Uint8Array<ArrayBuffer> {
@@ -95,6 +98,7 @@ export function execBytes(
   u64(EXEC.time, 5_000_000_001n), u64(EXEC.startTime, 4_999_999_999n);
   u32(EXEC.userId, 1000), u32(EXEC.groupId, 1001), u32(EXEC.effectiveUserId, 0xffff_ffff);
   u64(EXEC.inode, inode), u32(EXEC.device, 0x0800_0001), u32(EXEC.flags, flags);
+  view.setBigInt64(EXEC.changeSeconds, changed[0], true), u32(EXEC.changeNanoseconds, changed[1]);
   bytes.set(text("sh\0junk"), EXEC.name);
   u64(EXEC.argvLength, argvLength ?? BigInt(argv.length));
   u64(EXEC.environmentLength, BigInt(environmentLength ?? environment.length));

@@ -19,6 +19,11 @@ export class StuckProcess implements AsyncDisposable {
     return Deno.realPathSync(this.program.path);
   }
 
+  /** A file of 64 KiB that can be opened, and whose reads do not end, as it is reached from outside. */
+  get hangingFile(): string {
+    return `/proc/${this.pid}/root${this.file}`;
+  }
+
   static async start(): Promise<StuckProcess> {
     const program = await compileC(await Deno.readTextFile(new URL("./c/stuck_arguments.c", import.meta.url)));
     const file = await Deno.makeTempFile();

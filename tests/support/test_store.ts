@@ -214,6 +214,7 @@ export const COLLECTOR: CollectorStatus = {
   }],
   confinement: "no capabilities, user 997, seccomp on",
   redaction: "on",
+  completeness: { state: "proven", detail: "100 % of 900 records of the last hour seen by ebpf and by netlink" },
   connected: true,
   lastSequence: 500,
   acknowledgedSequence: 500,

@@ -185,6 +185,15 @@ Deno.test("a name goes with its number, and a container with its control group",
   });
 });
 
+Deno.test("an event of what the table does not show changes nothing in it, however late it comes", () => {
+  using world = new World();
+  const hashed = { kind: "modify", modifiedFields: ["executable_hash", "file_exists"], name: "old" } as const;
+  commitEvents(world.store, world.stream, [start(7), stop(7), start(8), start(7, hashed), start(8, hashed)]);
+  commitEvents(world.store, world.stream, [start(8, { ...hashed, kind: "suspicious" })]);
+  assert.deepEqual([world.process(7)!["status"], world.process(7)!["end_time"]], ["ended", T + 12]);
+  assert.equal(world.process(8)!["name"], start(8).name);
+});
+
 Deno.test("a modify event changes what it names and leaves the rest", () => {
   using world = new World();
   commitEvents(world.store, world.stream, [start(7)]);

@@ -57,6 +57,11 @@ Deno.test("ContextDecoder gives every part as it stands in the block", () => {
   );
 });
 
+Deno.test("ContextDecoder gives the family of the socket that standard input is", () => {
+  equal(decode({ standardInput: { mode: 0o140777 } })!.stdinFamily, undefined);
+  equal(decode({ standardInput: { mode: 0o140777 }, numbers: { inputFamily: 10 } })!.stdinFamily, 10);
+});
+
 Deno.test("ContextDecoder says null for what nobody has and for what is not known", () => {
   const context = decode({
     flags: 0,

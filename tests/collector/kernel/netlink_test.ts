@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { parseConnectorEvent } from "../../../collector/kernel/netlink.ts";
+import { parseConnectorEvent, visitConnectorEvent } from "../../../collector/kernel/netlink.ts";
 
 /** A message of the process connector, as `drivers/connector/cn_proc.c` builds it. */
 function message(what: number, data: readonly number[], change: (view: DataView) => void = () => {}): DataView {
@@ -58,5 +58,33 @@ Deno.test("parseConnectorEvent() passes over what is none of it", () => {
   for (let length = 0; length < 60; length++) assert.equal(parseConnectorEvent(message(2, [1, 1]), 0, length, 0), null);
   fc.assert(fc.property(fc.uint8Array({ minLength: 128, maxLength: 128 }), fc.integer({ min: 0, max: 128 }), (b, n) => {
     parseConnectorEvent(new DataView(b.buffer, b.byteOffset, b.length), 0, n, 0);
+  }));
+});
+
+Deno.test("visitConnectorEvent() tells what parseConnectorEvent() does, of any bytes", () => {
+  const said = (view: DataView, length: number): unknown[] => {
+    const calls: unknown[] = [];
+    visitConnectorEvent(view, 0, length, 7_000, {
+      fork: (time, pid, tgid) => calls.push({ kind: "fork", time, pid, tgid }),
+      exec: (time, tgid) => calls.push({ kind: "exec", time, tgid }),
+      exit: (time, pid, tgid) => calls.push({ kind: "exit", time, pid, tgid }),
+    });
+    return calls;
+  };
+  const expected = (view: DataView, length: number): unknown[] => {
+    const event = parseConnectorEvent(view, 0, length, 7_000);
+    if (event === null || event.kind === "answer") return [];
+    const { kind, time, pid, tgid } = event;
+    return [kind === "exec" ? { kind, time, tgid } : { kind, time, pid, tgid }];
+  };
+  for (const what of [0, 1, 2, 4, 0x8000_0000]) {
+    const view = message(what, [10, 10, 20, 21]);
+    for (let length = 0; length <= 76; length++) assert.deepEqual(said(view, length), expected(view, length));
+  }
+  assert.deepEqual(said(message(1, [10, 10, 20, 21]), 76), [{ kind: "fork", time: 5_000_007_123, pid: 20, tgid: 21 }]);
+  fc.assert(fc.property(fc.uint8Array({ minLength: 76, maxLength: 76 }), fc.nat(75), (bytes, at) => {
+    const view = message(2, [20, 20]);
+    view.setUint8(at, bytes[at]!);
+    assert.deepEqual(said(view, 76), expected(view, 76));
   }));
 });

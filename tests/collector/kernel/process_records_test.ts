@@ -6,9 +6,11 @@ import {
   ENVIRONMENT_UNREAD,
   EXIT,
   FORK,
+  MODE_KNOWN,
   PATH_CUT,
   RecordDecoder,
   SCRIPT_UNREAD,
+  SETS_USER_ID,
   UNLINKED,
 } from "../../../collector/kernel/process_records.ts";
 import { execBytes, type ExecParts, text } from "../../support/record_bytes.ts";
@@ -48,8 +50,23 @@ Deno.test("exec record comes out as it went in", () => {
     argvLength: 3,
     inode: 7,
     device: 0x0800_0001,
+    changeTime: 1_700_000_000 * 1e9 + 999_999_999,
     namespacePid: 3,
   });
+});
+
+Deno.test("exec record says when its file changed, without the kernel's mark, and nothing where the kernel does not", () => {
+  const changeTime = (seconds: bigint, nanoseconds: number): number | null | undefined =>
+    decodeExec({ changed: [seconds, nanoseconds] }).changeTime;
+  equal(changeTime(5n, 0x8000_0000 | 7), 5 * 1e9 + 7);
+  equal(changeTime(-5n, 7), null);
+  equal(changeTime(0n, 0), null);
+});
+
+Deno.test("exec record says whether its file sets the user, where the kernel told", () => {
+  equal(decodeExec({}).setsUserId, undefined);
+  equal(decodeExec({ flags: MODE_KNOWN }).setsUserId, false);
+  equal(decodeExec({ flags: MODE_KNOWN | SETS_USER_ID }).setsUserId, true);
 });
 
 Deno.test("exec record keeps argv byte for byte, in a copy", () => {

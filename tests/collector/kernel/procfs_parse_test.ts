@@ -101,8 +101,9 @@ Deno.test("parseIds() reads real and effective ids", () => {
 });
 
 Deno.test("parseCredentials() reads what must hold of a thread, and proves nothing from half a file", () => {
-  const text = "Name:\tdeno\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nGroups:\t9 10 \nCapInh:\t0000000000000000\n" +
-    "CapPrm:\t000001ffffffffff\nCapEff:\t0000000000000001\nNoNewPrivs:\t1\nSeccomp:\t2\n";
+  const text = "Name:\tdeno\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nGroups:\t9 10 \nCapInh:\t0000000000000010\n" +
+    "CapPrm:\t000001ffffffffff\nCapEff:\t0000000000000001\nCapBnd:\t0000000000000006\nCapAmb:\t0000000000000008\n" +
+    "NoNewPrivs:\t1\nSeccomp:\t2\n";
   assert.deepEqual(parseCredentials(7, text), {
     tid: 7,
     userIds: [1, 2, 3, 4],
@@ -110,11 +111,16 @@ Deno.test("parseCredentials() reads what must hold of a thread, and proves nothi
     supplementaryGroups: [9, 10],
     effectiveCapabilities: 1n,
     permittedCapabilities: 0x1ffffffffffn,
+    inheritableCapabilities: 16n,
+    ambientCapabilities: 8n,
+    boundingCapabilities: 6n,
     noNewPrivileges: true,
     seccomp: 2,
   });
   assert.deepEqual(parseCredentials(7, text.replace("9 10 ", "")).supplementaryGroups, []);
-  for (const line of ["Uid", "Gid", "Groups", "CapPrm", "CapEff", "NoNewPrivs", "Seccomp"]) {
+  for (
+    const line of ["Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp"]
+  ) {
     assert.throws(() => parseCredentials(7, text.replace(`${line}:`, "Other:")), SyntaxError);
   }
 });
@@ -159,7 +165,8 @@ Deno.test("parseIds() refuses numbers that are no ids", () => {
 
 Deno.test("parseCredentials() refuses what is no number", () => {
   const status = (uid: string, groups: string, seccomp: string): string =>
-    `Uid:\t${uid}\nGid:\t0\t0\t0\t0\nGroups:\t${groups}\nCapEff:\t0\nCapPrm:\t0\nNoNewPrivs:\t1\nSeccomp:\t${seccomp}\n`;
+    `Uid:\t${uid}\nGid:\t0\t0\t0\t0\nGroups:\t${groups}\nCapEff:\t0\nCapPrm:\t0\n` +
+    `CapInh:\t0\nCapBnd:\t0\nCapAmb:\t0\nNoNewPrivs:\t1\nSeccomp:\t${seccomp}\n`;
   assert.equal(parseCredentials(7, status("1\t1\t1\t1", "", "2")).seccomp, 2);
   assert.throws(() => parseCredentials(7, status("1\t1\tx\t1", "", "2")), /thread 7 says Uid x/);
   assert.throws(() => parseCredentials(7, status("1\t1e309\t1\t1", "", "2")), SyntaxError);

@@ -21,8 +21,8 @@ const PRELUDE = `
 
 Deno.test("filterProgram() ends within the kernel's limit and every jump stays in it", () => {
   for (const architecture of ["x86_64", "aarch64"] as const) {
-    for (const processes of [false, true]) {
-      const program = filterProgram({ refused: "errno", processes }, 77, architecture);
+    for (const [role, processes] of [["collector", false], ["collector", true], ["hasher", false]] as const) {
+      const program = filterProgram({ refused: "errno", processes, role }, 77, architecture);
       const view = new DataView(program.buffer), count = program.length / 8;
       assert.ok(count < 4096);
       for (let i = 0; i < count; i++) {
@@ -88,6 +88,54 @@ Deno.test({
       "netlink: errno 1",
       "kill: errno 1",
     ], stderr);
+  },
+});
+
+Deno.test({
+  name: "a filtered hasher reads and serves, and can open nothing for writing, make no socket and change no name",
+  ...needs({}),
+  async fn() {
+    const { stdout, stderr } = await inProcess(`${PRELUDE}
+      const directory = await Deno.makeTempDir();
+      const listener = Deno.listen({ transport: "unix", path: directory + "/sock" });
+      const client = await Deno.connect({ transport: "unix", path: directory + "/sock" });
+      await Deno.writeTextFile(directory + "/a", "x");
+      installFilter({ refused: "errno", processes: false, role: "hasher" });
+      await attempt("read", () => Deno.readTextFile(directory + "/a"));
+      await attempt("serve", async () => {
+        const server = await listener.accept();
+        await client.write(new Uint8Array(3));
+        return server.read(new Uint8Array(9));
+      });
+      await attempt("worker threads", () => Promise.all(Array.from({ length: 50 }, () => Deno.readTextFile("/etc/hostname"))).then(() => "done"));
+      const raw = (name, ...args) => {
+        const a = [0n, 0n, 0n, 0n, 0n, 0n].map((zero, i) => BigInt.asUintN(64, BigInt(args[i] ?? 0)));
+        return libc.syscall(BigInt(syscallNumber(name)), ...a) < 0 ? "errno " + errno() : "WENT THROUGH";
+      };
+      const file = cString(directory + "/a"), path = addressOf(file);
+      for (const [name, flags] of Object.entries({ O_WRONLY: 1, O_RDWR: 2, O_CREAT: 64, O_TRUNC: 512, O_APPEND: 1024, O_TMPFILE: 0o20200000 })) {
+        await attempt(name, () => raw("openat", -100, path, flags, 384));
+      }
+      for (const name of ["unlinkat", "renameat2", "mkdirat", "fchmod", "ftruncate", "pwrite64", "socket", "connect", "socketpair", "bpf", "execve", "kill", "ptrace"]) {
+        await attempt(name, () => raw(name, -1, path));
+      }
+      await attempt("read again", () => Deno.readTextFile(directory + "/a"));
+      if (file.length === 0) throw 0;
+      Deno.exit(0);
+    `);
+    assert.deepEqual(
+      stdout.trim().split("\n"),
+      [
+        "read: x",
+        "serve: 3",
+        "worker threads: done",
+        ...["O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC", "O_APPEND", "O_TMPFILE"].map((name) => `${name}: errno 1`),
+        ...["unlinkat", "renameat2", "mkdirat", "fchmod", "ftruncate", "pwrite64", "socket", "connect", "socketpair"],
+        ...["bpf", "execve", "kill", "ptrace"],
+        "read again: x",
+      ].map((line) => line.includes(": ") ? line : `${line}: errno 1`),
+      stderr,
+    );
   },
 });
 

@@ -111,7 +111,10 @@ for (const [form, options] of Object.entries(FORMS)) {
       await using program = await compileC(await Deno.readTextFile(ARRANGE), ["-pthread"]);
       await using _other = sleeper("/bin/sleep", ["300"], { uid: 65534, gid: 65533, cwd: "/usr", env: { A: "b c" } });
       await using odd = sleeper("/bin/sh", ["-c", "read x", "new\nline", "", "\x1b[31mred", "ünï"], { stdin: "piped" });
-      await until(() => iterator.readOne(odd.pid)?.name === "sh");
+      await until(() => {
+        const entry = iterator.readOne(odd.pid);
+        return entry?.name === "sh" && entry.argvLength! > 20 && entry.status === "sleeping";
+      });
       await using inside = sleeper(
         "unshare",
         ["--mount", "--pid", "--net", "--user", "--map-root-user", "--fork", "/bin/sleep", "300"],
@@ -167,7 +170,8 @@ for (const [form, options] of Object.entries(FORMS)) {
       using iterator = openIterator(options);
       const args = ["-c", "read x", ...Array.from({ length: 16 }, (_, index) => `${index}`.padEnd(65_535, "x"))];
       await using child = sleeper("/bin/sh", args, { stdin: "piped" });
-      await until(() => iterator.readOne(child.pid)?.name === "sh");
+      // An execve names the process first, and lays out its arguments later.
+      await until(() => (iterator.readOne(child.pid)?.argvLength ?? 0) > 1_000_000);
       const entry = (await iterator.read()).find(({ pid }) => pid === child.pid)!;
       const whole = new TextEncoder().encode(["/bin/sh", ...args].map((arg) => arg + "\0").join(""));
       equal(entry.argvLength, whole.length);
@@ -261,6 +265,56 @@ Deno.test({
   },
 });
 
+/** CPU time in nanoseconds and resident bytes by pid, as `/proc` has them. */
+function procUsage(): Map<number, { cpu: number; memory: number }> {
+  const usage = new Map<number, { cpu: number; memory: number }>();
+  for (const pid of procPids()) {
+    try {
+      const stat = Deno.readTextFileSync(`/proc/${pid}/stat`),
+        fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      const resident = Number(Deno.readTextFileSync(`/proc/${pid}/statm`).split(" ")[1]);
+      usage.set(pid, { cpu: (Number(fields[11]) + Number(fields[12])) * TICK_NS, memory: resident * 4096 });
+    } catch {
+      // It is gone.
+    }
+  }
+  return usage;
+}
+
+/** `/proc` counts CPU time in ticks, user and system time apart. */
+const CPU_TOLERANCE = 2 * TICK_NS;
+/** Three counters, of which each processor keeps up to max(32, 2 * processors) pages to itself for a while. */
+const MEMORY_TOLERANCE = 3 * Math.max(32, 2 * navigator.hardwareConcurrency) * navigator.hardwareConcurrency * 4096;
+
+Deno.test({
+  name:
+    "task iterator agrees with /proc on every process' CPU time and memory, within what the kernel's counters allow",
+  ...needs({ bpf: true, root: true }),
+  async fn() {
+    using iterator = openIterator();
+    // Both move all the time: the table is read between two readings of /proc, and lies between them, unless a process
+    // grew and shrank meanwhile, which none does in every round.
+    let compared = 0, faults: Map<number, string> | null = null;
+    for (let round = 0; round < 3 && faults?.size !== 0; round++) {
+      const found = new Map<number, string>();
+      const before = procUsage(), table = await iterator.read(), after = procUsage();
+      for (const { pid, cpuTime, memoryUsage, kernelThread } of table) {
+        const least = before.get(pid), most = after.get(pid);
+        if (least === undefined || most === undefined || kernelThread || faults?.has(pid) === false) continue;
+        const [low, high] = [Math.min(least.memory, most.memory), Math.max(least.memory, most.memory)];
+        if (cpuTime! < least.cpu - CPU_TOLERANCE || cpuTime! > most.cpu + CPU_TOLERANCE) {
+          found.set(pid, `process ${pid}: ${cpuTime} ns of CPU time, and not between ${least.cpu} and ${most.cpu}`);
+        } else if (memoryUsage! < low - MEMORY_TOLERANCE || memoryUsage! > high + MEMORY_TOLERANCE) {
+          found.set(pid, `process ${pid}: ${memoryUsage} bytes, and not between ${low} and ${high}`);
+        } else compared++;
+      }
+      faults = found;
+    }
+    equal([...faults!.values()], []);
+    ok(compared > 3, `${compared} processes compared`);
+  },
+});
+
 Deno.test({
   name: "task iterator adds up the CPU time of all threads, and gives memory and state as /proc does",
   ...needs({ bpf: true, programs: ["gcc"] }),
@@ -303,15 +357,12 @@ Deno.test({
       const stat = Deno.readTextFileSync(`/proc/${child.pid}/stat`);
       return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     };
-    // Three counters, of which each processor keeps up to max(32, 2 * processors) pages to itself for a while.
-    const processors = navigator.hardwareConcurrency;
-    const TOLERANCE = 3 * Math.max(32, 2 * processors) * processors * 4096;
     await until(() => procFields()[0] === "S" && iterator.readOne(child.pid)?.status === "sleeping");
     const entry = (await iterator.read()).find((entry) => entry.pid === child.pid)!, fields = procFields();
     const procCpu = (Number(fields[11]) + Number(fields[12])) * TICK_NS;
-    ok(Math.abs(entry.cpuTime! - procCpu) <= 2 * TICK_NS, `${entry.cpuTime} against ${procCpu}`);
+    ok(Math.abs(entry.cpuTime! - procCpu) <= CPU_TOLERANCE, `${entry.cpuTime} against ${procCpu}`);
     const resident = Number(Deno.readTextFileSync(`/proc/${child.pid}/statm`).split(" ")[1]) * 4096;
-    ok(Math.abs(entry.memoryUsage! - resident) <= TOLERANCE, `${entry.memoryUsage} against ${resident}`);
+    ok(Math.abs(entry.memoryUsage! - resident) <= MEMORY_TOLERANCE, `${entry.memoryUsage} against ${resident}`);
     equal([entry.threads, entry.memoryUsage! > 38 << 20], [3, true]);
   },
 });

@@ -16,7 +16,7 @@ Deno.test({
     const { pid, forks, execs, exits } = await watch.run("/bin/sh", ["-c", "exit 3"], { uid: 65534, gid: 65533 });
     const fork: ForkRecord = one(forks), exec: ExecRecord = one(execs), exit: ExitRecord = one(exits);
     equal(
-      { ...exec, time: 0, startTime: 0, inode: 0, device: 0, context: null },
+      { ...exec, time: 0, startTime: 0, inode: 0, device: 0, changeTime: 0, context: null },
       {
         kind: "exec",
         time: 0,
@@ -32,11 +32,14 @@ Deno.test({
         argvLength: argvOf("/bin/sh", "-c", "exit 3").length,
         inode: 0,
         device: 0,
+        changeTime: 0,
+        setsUserId: false,
         namespacePid: pid,
         context: null,
       },
     );
     const file = Deno.statSync("/bin/sh");
+    equal(Math.floor(exec.changeTime! / 1e6), file.ctime!.getTime());
     equal(exec.inode, file.ino);
     // The kernel's dev_t against the one of stat(2).
     equal([exec.device! >>> 20, exec.device! & 0xfffff], [

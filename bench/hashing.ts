@@ -1,0 +1,165 @@
+/**
+ * What the hashes of executables cost: 3,000 distinct ones, run within a minute, and run again.
+ *
+ * | executables | bytes each |
+ * | --- | --- |
+ * | 1,000 | 16,384 |
+ * | 1,000 | 131,072 |
+ * | 900 | 524,288 |
+ * | 100 | 4,194,304 |
+ *
+ * The first time each is hashed, which is compared with `sha256sum` and `ssdeep` over the same files; the second time the
+ * collector knows them. CPU is that of collector and hasher together, over any 5 s.
+ */
+import { World } from "../tests/support/world.ts";
+import { processesWith } from "../tests/support/checkout.ts";
+import { installed, output } from "./support/commands.ts";
+import { report } from "./support/report.ts";
+
+const SIZES: readonly (readonly [count: number, bytes: number])[] = [
+  [1_000, 16_384],
+  [1_000, 131_072],
+  [900, 524_288],
+  [100, 4_194_304],
+];
+const SECONDS = Number(Deno.args[0] ?? 60), WINDOW_S = 5, TICKS_PER_SECOND = 100;
+
+/** User and system time of a process and of those it has waited for, in ticks. */
+function ticks(pid: number): number {
+  const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return Number(fields[11]) + Number(fields[12]);
+}
+
+if (!await installed("gcc") || Deno.uid() !== 0) {
+  console.log("hashing: not measured: it needs root, and gcc to compile the programs");
+  Deno.exit(0);
+}
+const directory = await Deno.makeTempDir({ prefix: "daemoneye-bench-" });
+try {
+  const programs = await makePrograms();
+  await using world = await World.start();
+  const hasher = processesWith(world.layout.state).find((pid) =>
+    Deno.readTextFileSync(`/proc/${pid}/cmdline`).endsWith("\0hasher\0")
+  )!;
+  const pids = [world.collectorStatus()!.pid, hasher];
+
+  const first = await runAll(programs, pids);
+  await world.until("all are hashed", () => hashed(world) >= programs.length, 120_000);
+  const afterFirst = pids.map(ticks);
+  const second = await runAll(programs, pids);
+  const status = world.collectorStatus()!;
+  const starts =
+    `SELECT count(*) FROM process_events WHERE event_type = 'start' AND executable_path LIKE '${directory}/%'`;
+  await world.until("the second round is stored", () => world.count(starts) === 2 * programs.length);
+  const withHash = world.count(`${starts} AND executable_hash IS NOT NULL`);
+  const modifies = world.count(
+    `SELECT count(*) FROM process_events WHERE event_type = 'modify' AND executable_path LIKE '${directory}/%'`,
+  );
+  const firstMs = (afterFirst[0]! - first.before[0]! + afterFirst[1]! - first.before[1]!) * 1000 / TICKS_PER_SECOND;
+
+  report(`${programs.length} distinct executables in ${SECONDS} s, twice`, [
+    {
+      what: "first run of each: CPU of both, all",
+      ours: firstMs,
+      unit: "ms",
+      peer: await peer(programs),
+      target: null,
+    },
+    { what: "first run of each: most in any 5 s", ours: first.most, unit: "% of a core", peer: null, target: null },
+    { what: "run again: most in any 5 s", ours: second.most, unit: "% of a core", peer: null, target: { most: 25 } },
+    { what: "of it the hasher", ours: second.mostOfHasher, unit: "%", peer: null, target: null },
+    {
+      what: "starts of the second round that carry the hash",
+      ours: 100 * withHash / programs.length,
+      unit: "%",
+      peer: null,
+      target: { least: 100 },
+    },
+    {
+      what: "rows for hashes that came later",
+      ours: modifies,
+      unit: "rows",
+      peer: null,
+      target: { most: programs.length },
+    },
+    { what: "dropped", ours: status.counters["hash_dropped"]!, unit: "hashes", peer: null, target: { most: 0 } },
+    { what: "hasher memory", ours: rss(hasher) / 1e6, unit: "MB", peer: null, target: null },
+  ]);
+} finally {
+  await Deno.remove(directory, { recursive: true });
+}
+
+function hashed(world: World): number {
+  return world.count(
+    `SELECT count(*) FROM process_events WHERE event_type = 'modify' AND executable_hash IS NOT NULL
+     AND executable_path LIKE '${directory}/%'`,
+  );
+}
+
+async function makePrograms(): Promise<string[]> {
+  const tiny = `${directory}/tiny`;
+  const source = new URL("support/tiny.c", import.meta.url).pathname;
+  await output("gcc", ["-O2", "-static", "-nostdlib", "-o", tiny, source]);
+  const program = await Deno.readFile(tiny), paths: string[] = [];
+  await Deno.remove(tiny);
+  for (const [count, bytes] of SIZES) {
+    const whole = new Uint8Array(bytes);
+    for (let at = 0; at < bytes; at += 65_536) crypto.getRandomValues(whole.subarray(at, at + 65_536));
+    whole.set(program);
+    for (let i = 0; i < count; i++) {
+      new DataView(whole.buffer).setUint32(bytes - 4, i);
+      const path = `${directory}/${bytes}-${i}`;
+      await Deno.writeFile(path, whole, { mode: 0o755 });
+      paths.push(path);
+    }
+  }
+  return paths;
+}
+
+/** Runs each once, evenly over the time. */
+async function runAll(programs: readonly string[], pids: readonly number[]): Promise<{
+  before: number[];
+  most: number;
+  mostOfHasher: number;
+}> {
+  const before = pids.map(ticks), samples: number[][] = [before];
+  const began = performance.now(), stepMs = SECONDS * 1000 / programs.length;
+  let nextSample = began + 1_000;
+  for (const [i, path] of programs.entries()) {
+    await new Deno.Command(path).output();
+    const now = performance.now();
+    if (now >= nextSample) {
+      samples.push(pids.map(ticks));
+      nextSample += 1_000;
+    }
+    const wait = began + (i + 1) * stepMs - now;
+    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+  }
+  const most = (of: (sample: number[]) => number): number => {
+    let most = 0;
+    for (let i = WINDOW_S; i < samples.length; i++) {
+      most = Math.max(most, (of(samples[i]!) - of(samples[i - WINDOW_S]!)) / WINDOW_S);
+    }
+    return most; // of 100 ticks a second
+  };
+  return { before, most: most(([a, b]) => a! + b!), mostOfHasher: most(([, b]) => b!) };
+}
+
+/** CPU of the usual programs over the same files. */
+async function peer(programs: readonly string[]): Promise<{ name: string; value: number } | { missing: string }> {
+  if (!await installed("ssdeep")) return { missing: "ssdeep is not installed" };
+  const list = `${directory}/list`;
+  await Deno.writeTextFile(list, programs.join("\0"));
+  const script = `xargs -0 sha256sum < ${list} > /dev/null; xargs -0 ssdeep -s < ${list} > /dev/null; times`;
+  const text = await output("bash", ["-c", script]);
+  const times = [...text.trim().split("\n").at(-1)!.matchAll(/(\d+)m([\d.]+)s/g)];
+  return {
+    name: "sha256sum and ssdeep",
+    value: times.reduce((sum, [, minutes, seconds]) => sum + (Number(minutes) * 60 + Number(seconds)) * 1000, 0),
+  };
+}
+
+function rss(pid: number): number {
+  return Number(/^VmRSS:\s*(\d+)/m.exec(Deno.readTextFileSync(`/proc/${pid}/status`))![1]) * 1024;
+}

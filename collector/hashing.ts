@@ -1,0 +1,82 @@
+/**
+ * Hashes of executables, or their absence: the book, the way to the hasher, and what `health` says of both.
+ *
+ * @module
+ */
+import type { Settings } from "../proto/config.ts";
+import type { SourceStatus } from "../proto/status.ts";
+import { HashBook } from "./hash_book.ts";
+import { HashClient } from "./hash_client.ts";
+import { peerCheck } from "./peer_check.ts";
+
+/** The name under which the hasher stands among the sources. */
+const NAME = "hasher";
+/** Beyond the time of a file the hasher may take this to say that it gave it up. */
+const GRACE_MS = 20_000;
+const COLUMNS = ["executable_hash", "hash_algorithm", "fuzzy_hash", "file_exists"] as const;
+
+export interface Hashing {
+  /** `null` where it is off. */
+  readonly book: HashBook | null;
+  status(): SourceStatus;
+  counters(): Record<string, number>;
+  /** Runs until {@linkcode stop}. */
+  run(): Promise<void>;
+  stop(): void;
+}
+
+export interface HashingOptions {
+  readonly socket: string;
+  /** Called when there are events. */
+  readonly changed: () => void;
+  readonly notice: (text: string) => void;
+}
+
+export function openHashing({ collector }: Settings, { socket, changed, notice }: HashingOptions): Hashing {
+  if (!collector.hashing) return OFF;
+  const book = new HashBook({ ask: (request) => client.ask(request) });
+  const client = new HashClient({
+    socket,
+    checkPeer: peerCheck(socket, collector.hasherUser),
+    patienceMs: collector.hashTimeoutMs + GRACE_MS,
+    answered: (answer) => {
+      book.answered(answer);
+      changed();
+    },
+    dropped: (id) => book.dropped(id),
+    notice,
+  });
+  return {
+    book,
+    status: () => statusOf(client),
+    counters: () => ({ ...book.counters(), hasher_connections: client.connections }),
+    run: () => client.run(),
+    stop: () => client.stop(),
+  };
+}
+
+function statusOf(client: HashClient): SourceStatus {
+  const greeting = client.greeting;
+  if (greeting === null) {
+    const misses = client.isStarting
+      ? []
+      : [`executables are not hashed: the hasher cannot be reached (${client.fault})`];
+    return { name: NAME, state: "active", detail: "the hasher is not connected", misses, unknownColumns: [] };
+  }
+  const misses = greeting.misses === "" ? [] : [greeting.misses];
+  return { name: NAME, state: "active", detail: `hashes executables: ${greeting.sees}`, misses, unknownColumns: [] };
+}
+
+const OFF: Hashing = {
+  book: null,
+  status: () => ({
+    name: NAME,
+    state: "unavailable",
+    detail: "executables are not hashed: collector.hashing is off",
+    misses: [],
+    unknownColumns: COLUMNS,
+  }),
+  counters: () => ({}),
+  run: () => Promise.resolve(),
+  stop: () => {},
+};

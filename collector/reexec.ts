@@ -1,0 +1,182 @@
+/**
+ * The other way to give up privileges: what holds from the first instruction on, of every thread.
+ *
+ * Bounding set, ambient set and Landlock are a thread's own and cannot be changed for the others of a process. So the
+ * collector, once it has opened its sources, gives everything up on its main thread and executes itself again: the
+ * kernel ends the other threads, and whatever the new execution makes is born confined. It takes the descriptors over (see
+ * `kernel/inheritance.ts`), proves what it is, and puts the filter of system calls on itself.
+ *
+ * The process stays the same one, with its id, its supervisor and its streams. Between the two executions the kernel writes
+ * into the ring or the socket as ever.
+ *
+ * @module
+ */
+import { handOver, InheritanceError, linkOf, record, takeOver, told } from "./kernel/inheritance.ts";
+import { type LandlockRule, makeRuleset, restrictSelf } from "./kernel/landlock.ts";
+import {
+  AT_FDCWD,
+  checked,
+  cString,
+  EACCES,
+  errno,
+  libc,
+  NativeArena,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_RDONLY,
+  SystemCallError,
+} from "./kernel/libc.ts";
+import { readWholeFile } from "./kernel/procfs.ts";
+import { SYSCALL } from "./kernel/syscalls.ts";
+import { dropPrivileges, effectiveUser, type Identity, PrivilegeError } from "./privilege.ts";
+
+const INHERITED = /^--inherited=(\d{1,6})$/;
+const MAX_ARGUMENT_BYTES = 1 << 20;
+const PR_CAPBSET_READ = 23n, PR_CAPBSET_DROP = 24n, PR_SET_NO_NEW_PRIVS = 38n, PR_CAP_AMBIENT = 47n;
+const AMBIENT_CLEAR_ALL = 4n;
+/** `_LINUX_CAPABILITY_VERSION_3`. */
+const CAPABILITY_VERSION = 0x2008_0522;
+const MAX_CAPABILITIES = 64;
+
+/** How this execution came to be. */
+export interface Origin {
+  /** Whether the collector has executed itself again. */
+  readonly isSecond: boolean;
+  /** Whether it is, or was the first time, root. */
+  readonly beganAsRoot: boolean;
+}
+
+const BEGAN_AS_ROOT = "whether the collector began as root";
+
+/**
+ * Arguments without the one that a collector gives itself. With it, what it names is taken over; without it, what is opened
+ * and found from here on is recorded, for the case that it is to be handed over.
+ *
+ * @throws {InheritanceError}
+ */
+export function takeInheritance(args: readonly string[]): Origin & { readonly args: readonly string[] } {
+  const pipe = INHERITED.exec(args.at(-1) ?? "")?.[1];
+  if (pipe === undefined) {
+    record();
+    return { args, isSecond: false, beganAsRoot: told(BEGAN_AS_ROOT, () => effectiveUser() === 0) };
+  }
+  if (effectiveUser() === 0) throw new InheritanceError("--inherited is what a collector without root gives itself");
+  takeOver(Number(pipe));
+  return { args: args.slice(0, -1), isSecond: true, beganAsRoot: told(BEGAN_AS_ROOT, () => false) };
+}
+
+/** What the runtime and the readers of names need wherever the collector runs. */
+const SYSTEM_RULES: readonly LandlockRule[] = [
+  // Libraries that are loaded when they are wanted only.
+  ...["/lib", "/lib64", "/usr/lib", "/usr/lib64"].map((path) => ({ path, access: "read" as const })),
+  // Not the two files of names alone: a rule is of a file as it is, and each new account puts another in its place.
+  { path: "/etc", access: "read" },
+  { path: "/usr/share/zoneinfo", access: "read" },
+  { path: "/proc", access: "read" },
+  ...["/sys/kernel/btf", "/sys/devices/system/cpu", "/sys/fs/cgroup"].map((path) => ({
+    path,
+    access: "read" as const,
+  })),
+  { path: "/dev/null", access: "device" },
+  { path: "/dev/urandom", access: "read" },
+];
+
+/** All that may be opened: the above, the program, what is mapped of files now, and what `own` says. */
+export function landlockRules(denoDir: string | undefined, own: readonly LandlockRule[]): LandlockRule[] {
+  const program = import.meta.url.startsWith("file:") ? decodeURIComponent(new URL(import.meta.url).pathname) : null;
+  return [
+    ...SYSTEM_RULES,
+    // The executable, its libraries and what loads them, wherever this system has them; nothing else can be executed.
+    ...mappedFiles().map((path) => ({ path, access: "execute" as const })),
+    ...(program === null ? [] : [{ path: program, access: "read" as const }]),
+    ...(denoDir === undefined ? [] : [{ path: denoDir, access: "read" as const }]),
+    ...own,
+  ];
+}
+
+/** Files with code of which this process has mapped some. */
+function mappedFiles(): string[] {
+  const bytes = readWholeFile("/proc/self/maps", MAX_ARGUMENT_BYTES);
+  if (bytes === null) throw new PrivilegeError("/proc/self/maps cannot be read; mount /proc");
+  const lines = new TextDecoder().decode(bytes).matchAll(/^\S+ ..x. \S+ \S+ \d+ +(\/.*)$/gm);
+  return [...new Set(Array.from(lines, ([, path]) => path!))];
+}
+
+/**
+ * Gives everything up and executes this program again, with the same arguments and environment. Does not return. Without
+ * an identity to take it stays who it is, which is for an ordinary user, who has no bounding set to drop.
+ *
+ * @throws {PrivilegeError | SystemCallError | InheritanceError} and the collector must end then: it is half confined.
+ */
+export function executeAgain(identity: Identity | null, own: readonly LandlockRule[]): never {
+  // 1. All that must be read as root: who we are, the rules' paths, what is handed over.
+  const executable = linkOf("/proc/self/exe");
+  if (!executable.startsWith("/") || executable.endsWith(" (deleted)")) {
+    throw new PrivilegeError(`The executable ${executable} is not there any more; start it anew`);
+  }
+  const environment = vectorOf("/proc/self/environ");
+  const denoDir = environment.find((entry) => entry.startsWith("DENO_DIR="))?.slice("DENO_DIR=".length);
+  const ruleset = makeRuleset(landlockRules(denoDir, own));
+  const args = [...vectorOf("/proc/self/cmdline"), `--inherited=${handOver()}`];
+  // 2. The bounding set, while there is the capability that it takes: none can come back by an execve.
+  if (identity !== null) dropBoundingSet();
+  // 3. The identity, and with root's id every capability. Then those of this thread that a change of id leaves: the
+  //    inheritable and the ambient ones.
+  if (identity !== null) dropPrivileges(identity);
+  clearCapabilities();
+  // 4. Nothing may be gained from here on. Landlock wants that first, and is last, as the steps before open files.
+  checked(prctl(PR_SET_NO_NEW_PRIVS, 1n), "prctl PR_SET_NO_NEW_PRIVS");
+  if (ruleset !== null) restrictSelf(ruleset);
+  // 5. The new execution: of this thread alone, which is all that has been confined.
+  const bytes = [...args, ...environment].reduce((sum, text) => sum + 3 * text.length + 32, 4096);
+  const arena = new NativeArena(bytes);
+  const vector = (texts: readonly string[]): bigint => {
+    const addresses = texts.map((text) => arena.place(cString(text)));
+    return arena.place(new Uint8Array(new BigUint64Array([...addresses, 0n]).buffer));
+  };
+  libc.execve(cString(executable), vector(args), vector(environment));
+  throw new SystemCallError(`execve of ${executable}`, errno());
+}
+
+/** Whether opening something that nothing allows is refused: of Landlock the kernel tells in no file. */
+export function refusesStrangers(): boolean {
+  const fd = libc.openat(AT_FDCWD, cString("/"), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+  if (fd >= 0) libc.close(fd);
+  return fd < 0 && errno() === EACCES;
+}
+
+/** A vector of strings as the kernel shows it; what is not UTF-8 would not come through as it is, and is refused. */
+function vectorOf(path: string): string[] {
+  const bytes = readWholeFile(path, MAX_ARGUMENT_BYTES);
+  if (bytes === null) throw new PrivilegeError(`${path} cannot be read; mount /proc`);
+  const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  return text === "" ? [] : text.replace(/\0$/, "").split("\0");
+}
+
+function dropBoundingSet(): void {
+  for (let capability = 0n; capability < MAX_CAPABILITIES; capability++) {
+    const isThere = prctl(PR_CAPBSET_READ, capability);
+    if (isThere < 0) return; // the kernel knows no more
+    if (isThere === 1 && prctl(PR_CAPBSET_DROP, capability) < 0) {
+      throw new PrivilegeError(
+        "The bounding set cannot be dropped without CAP_SETPCAP; start the collector with it, or set " +
+          "collector.confinement to in-process",
+      );
+    }
+  }
+}
+
+function clearCapabilities(): void {
+  // Before Linux 4.3 there are no ambient ones, and this is refused.
+  prctl(PR_CAP_AMBIENT, AMBIENT_CLEAR_ALL);
+  const arena = new NativeArena(4096);
+  const header = new Uint8Array(8);
+  new DataView(header.buffer).setUint32(0, CAPABILITY_VERSION, true);
+  const none = arena.reserve(24);
+  checked(libc.syscall(BigInt(SYSCALL.capset), arena.place(header), none, 0n, 0n, 0n, 0n), "capset");
+  arena.release();
+}
+
+function prctl(operation: bigint, value: bigint): number {
+  return libc.syscall(BigInt(SYSCALL.prctl), operation, value, 0n, 0n, 0n, 0n);
+}

@@ -1,0 +1,162 @@
+/**
+ * A directory of the real file system as the log's {@linkcode Storage}.
+ *
+ * Needs read and write permission of that directory and nothing else. Deno has no `O_NOFOLLOW` (2.9.6 drops it from the
+ * flags of `node:fs` without a word), so a file is looked at without following links before it is opened, and compared
+ * with what was opened: a link that is planted in between leads to an error before anything is read or written.
+ *
+ * @module
+ */
+import { type Storage, type StorageEntry, StorageError, type StorageFault, type StorageFile } from "./storage.ts";
+
+/** Modes of the directory and of every file in it. */
+const DIRECTORY_MODE = 0o700, FILE_MODE = 0o600;
+
+export class DiskStorage implements Storage {
+  /** @throws StorageError when `directory` is not one and cannot be made, or is a link. */
+  constructor(private readonly directory: string) {
+    tried(directory, () => {
+      try {
+        Deno.mkdirSync(directory, { mode: DIRECTORY_MODE });
+      } catch (error) {
+        if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+      }
+      const found = Deno.lstatSync(directory);
+      if (!found.isDirectory) {
+        throw new StorageError("not-a-file", `${directory} is not a directory; move it away and start again`);
+      }
+      const others = (found.mode ?? 0) & 0o077;
+      if (others !== 0) Deno.chmodSync(directory, DIRECTORY_MODE);
+    });
+  }
+
+  list(): StorageEntry[] {
+    return tried(this.directory, () => {
+      const entries: StorageEntry[] = [];
+      for (const { name } of Deno.readDirSync(this.directory)) {
+        const found = lstat(this.#path(name));
+        if (found === null) continue;
+        entries.push({ name, kind: found.isFile ? "file" : "other", size: found.isFile ? found.size : 0 });
+      }
+      return entries.sort((a, b) => (a.name < b.name ? -1 : 1));
+    });
+  }
+
+  create(name: string): StorageFile {
+    // createNew is O_EXCL, which does not follow a link in the last place.
+    return tried(name, () =>
+      new DiskFile(
+        name,
+        Deno.openSync(this.#path(name), { read: true, write: true, createNew: true, mode: FILE_MODE }),
+      ));
+  }
+
+  open(name: string): StorageFile {
+    return tried(name, () => {
+      const before = Deno.lstatSync(this.#path(name));
+      if (!before.isFile) throw new StorageError("not-a-file", `${name} is not a regular file, so it is not opened`);
+      const file = Deno.openSync(this.#path(name), { read: true, write: true });
+      const opened = file.statSync();
+      if (opened.dev !== before.dev || opened.ino !== before.ino) {
+        file.close();
+        throw new StorageError("not-a-file", `${name} was replaced while it was opened`);
+      }
+      return new DiskFile(name, file);
+    });
+  }
+
+  remove(name: string): void {
+    tried(name, () => Deno.removeSync(this.#path(name)));
+  }
+
+  rename(from: string, to: string): void {
+    tried(from, () => Deno.renameSync(this.#path(from), this.#path(to)));
+  }
+
+  syncDirectory(): void {
+    tried(this.directory, () => {
+      using directory = Deno.openSync(this.directory, { read: true });
+      directory.syncSync();
+    });
+  }
+
+  #path(name: string): string {
+    return `${this.directory}/${name}`;
+  }
+}
+
+class DiskFile implements StorageFile {
+  #position = 0;
+
+  constructor(private readonly name: string, private readonly file: Deno.FsFile) {}
+
+  size(): number {
+    return tried(this.name, () => this.file.statSync().size);
+  }
+
+  readAt(position: number, into: Uint8Array): number {
+    return tried(this.name, () => {
+      this.#seek(position);
+      const count = this.file.readSync(into) ?? 0;
+      this.#position += count;
+      return count;
+    });
+  }
+
+  writeAt(position: number, bytes: Uint8Array): number {
+    return tried(this.name, () => {
+      this.#seek(position);
+      const count = this.file.writeSync(bytes);
+      this.#position += count;
+      return count;
+    });
+  }
+
+  syncData(): void {
+    tried(this.name, () => this.file.syncDataSync());
+  }
+
+  truncate(size: number): void {
+    tried(this.name, () => this.file.truncateSync(size));
+  }
+
+  close(): void {
+    this.file.close();
+  }
+
+  #seek(position: number): void {
+    if (position === this.#position) return;
+    this.#position = -1; // unknown while the call is under way
+    this.file.seekSync(position, Deno.SeekMode.Start);
+    this.#position = position;
+  }
+}
+
+function lstat(path: string): Deno.FileInfo | null {
+  try {
+    return Deno.lstatSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}
+
+function tried<T>(what: string, call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    if (error instanceof StorageError) throw error;
+    throw new StorageError(faultOf(error), `${what}: ${error instanceof Error ? error.message : error}`, {
+      cause: error,
+    });
+  }
+}
+
+function faultOf(error: unknown): StorageFault {
+  const code = (error as { code?: unknown }).code;
+  // A quota is full to the one who has it.
+  if (code === "ENOSPC" || code === "EDQUOT") return "no-space";
+  if (code === "EEXIST") return "exists";
+  if (code === "ENOENT") return "missing";
+  return code === "EIO" ? "io" : "other";
+}

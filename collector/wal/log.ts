@@ -1,0 +1,409 @@
+/**
+ * The write-ahead log: what the collector has seen is on disk before it is offered, and stays until it is acknowledged.
+ *
+ * Records go into memory with {@linkcode WriteAheadLog.append}; one {@linkcode WriteAheadLog.flush} writes and syncs all
+ * of them at once. A number up to {@linkcode WriteAheadLog.durable} survives a crash. A sync that failed is never tried
+ * again on the same file: what it may have lost is written into a new segment from memory. A full disk stops nothing but
+ * the writing: items wait in memory, then are refused by their value, and each refusal is counted in a file whose blocks
+ * are there already. Faults of the disk never throw; they are told, and the log goes on by itself when the disk does.
+ *
+ * The directory is trusted: who can write it can replace what the collector has seen.
+ *
+ * @module
+ */
+import { Batch } from "./batch.ts";
+import {
+  MAX_COUNT,
+  MAX_PAYLOAD_BYTES,
+  recordBytes,
+  SECRET_BYTES,
+  SEGMENT_HEADER_BYTES,
+  type WalIdentity,
+} from "./format.ts";
+import { type LogItem, LogReader } from "./log_reader.ts";
+import { type Segment, type Survey, survey } from "./recovery.ts";
+import { Segments } from "./segments.ts";
+import { ITEM_CLASSES, type ItemClass, Shedding, type Tally } from "./shedding.ts";
+import { STATE_NAME, StateFile, type WalState } from "./state_file.ts";
+import { type Storage, StorageError, type StorageFault } from "./storage.ts";
+
+export interface WalOptions {
+  readonly storage: Storage;
+  readonly host: string;
+  readonly collectorId: string;
+  /** A segment that is longer is followed by a new one. */
+  readonly segmentBytes: number;
+  /** Everything together, on disk and in memory. */
+  readonly totalBytes: number;
+  /** What waits in memory while the disk takes nothing. */
+  readonly maxPendingBytes: number;
+  /** An acknowledged segment stays at least this long, unless its room is needed. */
+  readonly keepMs: number;
+  /** Milliseconds that never go back. */
+  readonly clock: () => number;
+  /** The record that tells of refused items, to be given the number `sequence`. */
+  readonly gapRecord: (sequence: number, tally: Tally) => { readonly kind: number; readonly payload: Uint8Array };
+  /** Called with what an operator should know. */
+  readonly notice: (text: string) => void;
+  /** Random bytes, of the runtime unless a test brings its own. */
+  readonly random?: (length: number) => Uint8Array;
+}
+
+export interface NewRecord {
+  readonly kind: number;
+  readonly itemClass: ItemClass;
+  /** Numbers that it carries, from {@linkcode WriteAheadLog.nextSequence} on. */
+  readonly count: number;
+  /** Unix milliseconds of its oldest item, and of its newest. */
+  readonly time: number;
+  readonly lastTime: number;
+  readonly payload: Uint8Array;
+}
+
+export interface WalStatus {
+  readonly bytes: number;
+  readonly pendingBytes: number;
+  readonly segments: number;
+  /** Items that found no room, since start. */
+  readonly refused: number;
+  /** Numbers and places of damage that reading has found, since start. */
+  readonly missing: number;
+  readonly damaged: number;
+  readonly faults: number;
+  /** Segments that were deleted before their time, because their room was needed. */
+  readonly hastened: number;
+  /** Why nothing is written now, or empty. */
+  readonly fault: string;
+}
+
+/** Waiting bytes at which {@linkcode WriteAheadLog.append} flushes by itself. */
+const FLUSH_BYTES = 4_194_304;
+const FIRST_RETRY_MS = 100, LAST_RETRY_MS = 30_000;
+/** A hint of how far the log has come is given when one of these has passed; a restart writes the rest again. */
+const HINT_MS = 1_000, HINT_BYTES = 2_097_152;
+/** Used share of the space above which acknowledged segments go before their time; below what is refused first. */
+const HASTE = 0.6;
+
+export class WriteAheadLog {
+  /** What was found wrong when the log was opened. */
+  readonly findings: readonly string[];
+  readonly identity: WalIdentity;
+  readonly #options: WalOptions;
+  readonly #secret: Uint8Array;
+  readonly #segments: Segments;
+  readonly #shedding: Shedding;
+  readonly #reader: LogReader;
+  readonly #batch = new Batch();
+  #state: StateFile;
+  #last: number;
+  #durable: number;
+  #acknowledged: number;
+  #fault = "";
+  #retryAt = 0;
+  #retryMs = FIRST_RETRY_MS;
+  #stateRetryAt = 0;
+  #talliesChanged = false;
+  #hint = { time: -Infinity, bytes: 0, news: 0 };
+  #faults = 0;
+  #hastened = 0;
+
+  /**
+   * Opens the log in a directory, or makes one.
+   *
+   * @throws {WalRefusedError} when a log of another host, collector, epoch or version is there; nothing was changed.
+   * @throws {StorageError} when the directory cannot be read.
+   */
+  constructor(options: WalOptions) {
+    this.#options = options;
+    const { storage, host, collectorId, notice } = options;
+    const random = options.random ?? ((length) => crypto.getRandomValues(new Uint8Array(length)));
+    const found = survey(storage, { host, collectorId });
+    this.findings = found.findings;
+    this.identity = found.identity ?? { host, collectorId, epoch: uuid(random(16)) };
+    this.#secret = found.secret ?? random(SECRET_BYTES);
+    const { identity } = this, { segmentBytes } = options;
+    this.#segments = new Segments(
+      { storage, identity, secret: this.#secret, segmentBytes },
+      found.segments,
+      found.highestIndex,
+    );
+    this.#durable = found.durable;
+    this.#acknowledged = Math.min(found.state?.acknowledged ?? 0, found.durable);
+    this.#last = found.durable;
+    const { tallies = [], tallyGeneration = 0 } = found.state ?? {};
+    this.#shedding = new Shedding(tallies, found.settled, found.onTheWay, tallyGeneration);
+    this.#reader = new LogReader(notice);
+    this.#state = StateFile.absent(storage);
+    this.#openState(found);
+    // The end that nothing proves is written again by the first flush, in a segment that takes over from here.
+    for (const { payload, ...header } of found.unproven) {
+      this.#batch.add({ ...header, length: payload.length }, payload);
+    }
+    this.#last = found.last;
+    this.#segments.markAcknowledged(this.#acknowledged, this.#durable, this.#options.clock());
+    for (const finding of found.findings) notice(`write-ahead log: ${finding}`);
+  }
+
+  /** The number that the next record begins with. */
+  get nextSequence(): number {
+    return this.#last + 1;
+  }
+  /** Everything up to here is on disk, or known to be lost. */
+  get durable(): number {
+    return this.#durable;
+  }
+  get acknowledged(): number {
+    return this.#acknowledged;
+  }
+  /** Items that were refused and that no gap record on disk tells of. */
+  get outstanding(): Tally[] {
+    return this.#shedding.outstanding();
+  }
+  get status(): WalStatus {
+    return {
+      bytes: this.#segments.bytes,
+      pendingBytes: this.#batch.length,
+      segments: this.#segments.list.length,
+      refused: this.#shedding.refused,
+      missing: this.#reader.missing,
+      damaged: this.#reader.damaged,
+      faults: this.#faults,
+      hastened: this.#hastened,
+      fault: this.#fault,
+    };
+  }
+
+  /** Whether a record of this class would be taken now: asked before it is encoded. */
+  admits(itemClass: ItemClass, payloadBytes: number = 0): boolean {
+    const { totalBytes, maxPendingBytes } = this.#options, more = recordBytes(payloadBytes);
+    if (this.#segments.bytes + this.#batch.length + SEGMENT_HEADER_BYTES + more > totalBytes) return false;
+    if (this.#batch.length + more > maxPendingBytes) return false;
+    return this.#shedding.admits(itemClass, this.#share());
+  }
+
+  /** Counts items that are not taken. They become a gap record as soon as there is room for their class again. */
+  refuse(itemClass: ItemClass, count: number, from: number, to: number): void {
+    this.#shedding.refuse(itemClass, count, from, to);
+    this.#talliesChanged = true;
+  }
+
+  /**
+   * Takes a record whose payload was made for {@linkcode nextSequence}; it is on disk after the next flush that returns
+   * `true`. Returns whether there was room; if not, its items are counted as refused and no number is used.
+   *
+   * @throws RangeError for a record that the format cannot hold.
+   */
+  append(record: NewRecord): boolean {
+    const { kind, itemClass, count, time, lastTime, payload } = record;
+    if (payload.length === 0 || payload.length > MAX_PAYLOAD_BYTES || count < 1 || count > MAX_COUNT) {
+      throw new RangeError(`A record holds 1 to ${MAX_PAYLOAD_BYTES} bytes and 1 to ${MAX_COUNT} items`);
+    }
+    if (this.#share() > HASTE) this.#expire(true);
+    if (!this.admits(itemClass, payload.length)) {
+      this.refuse(itemClass, count, time, lastTime);
+      return false;
+    }
+    this.#put(kind, count, time, 0, payload);
+    if (this.#batch.length >= FLUSH_BYTES && this.#fault === "") this.flush();
+    return true;
+  }
+
+  /** Puts everything on disk that was taken. Returns whether all of it is there now, refusals included. */
+  flush(): boolean {
+    for (const tally of this.#shedding.due(this.#share())) this.#settle(tally);
+    const now = this.#options.clock();
+    if (this.#batch.length > 0 && (this.#fault === "" || now >= this.#retryAt)) {
+      const fault = this.#write();
+      if (fault === null) this.#written();
+      else this.#failed(fault, now);
+    }
+    if (this.#talliesChanged && now >= this.#stateRetryAt) this.#saveState();
+    this.#expire(false);
+    this.#giveHint(now);
+    return this.#batch.length === 0 && !this.#talliesChanged;
+  }
+
+  /**
+   * Says that everything up to `sequence` is stored elsewhere.
+   *
+   * @throws RangeError when it was never on disk here, so never offered.
+   */
+  acknowledge(sequence: number): void {
+    if (sequence > this.#durable) {
+      throw new RangeError(`Number ${sequence} is acknowledged, but the last one on disk is ${this.#durable}`);
+    }
+    if (sequence <= this.#acknowledged) return;
+    this.#acknowledged = sequence;
+    this.#segments.markAcknowledged(this.#acknowledged, this.#durable, this.#options.clock());
+  }
+
+  /**
+   * What is on disk after number `after`, acknowledged or not, as far as it is kept: at least one item if there is any,
+   * until the payloads take `maxBytes`.
+   *
+   * @throws StorageError when a file cannot be read; the next call tries again.
+   */
+  read(after: number, maxBytes: number = MAX_PAYLOAD_BYTES): LogItem[] {
+    const { list: segments, active } = this.#segments, { storage } = this.#options;
+    return this.#reader.read({ storage, segments, active, durable: this.#durable }, after, maxBytes);
+  }
+
+  /** Flushes, remembers where the log ends, and closes every file. Returns what the flush returned. */
+  close(): boolean {
+    const flushed = this.flush();
+    this.#saveState();
+    this.#segments.close();
+    this.#state.close();
+    return flushed;
+  }
+
+  #put(kind: number, count: number, time: number, settles: number, payload: Uint8Array): void {
+    this.#batch.add({ length: payload.length, first: this.#last + 1, count, time, kind, settles }, payload);
+    this.#last += count;
+  }
+
+  #settle(tally: Tally): void {
+    const { kind, payload } = this.#options.gapRecord(this.nextSequence, tally);
+    if (!this.admits(tally.itemClass, payload.length)) return;
+    this.#shedding.settling(tally);
+    this.#put(kind, 1, tally.from, tally.generation * 8 + ITEM_CLASSES.indexOf(tally.itemClass), payload);
+  }
+
+  /** Used share of the space: of the disk's, and of memory while the disk takes nothing. */
+  #share(): number {
+    const { totalBytes, maxPendingBytes } = this.#options, pending = this.#batch.length;
+    const share = (this.#segments.bytes + pending) / totalBytes;
+    return this.#fault === "" ? share : Math.max(share, pending / maxPendingBytes);
+  }
+
+  /** Writes and syncs what waits; after a failure that leaves a file in doubt, once more into a new one. */
+  #write(): StorageError | null {
+    const once = (): StorageError | null => this.#segments.write(this.#batch, this.#durable, this.#shedding.settled);
+    const fault = once();
+    if (fault === null || fault.fault === "no-space") return fault;
+    this.#faults += 1;
+    this.#options.notice(`write-ahead log: ${fault.message}; what may be lost is written into a new segment`);
+    return once();
+  }
+
+  #written(): void {
+    this.#durable = this.#batch.last;
+    this.#batch.clear();
+    if (this.#shedding.flushed()) this.#talliesChanged = true;
+    if (this.#fault === "") return;
+    this.#fault = "";
+    this.#retryMs = FIRST_RETRY_MS;
+    this.#options.notice("write-ahead log: the disk takes records again");
+  }
+
+  #failed(error: StorageError, now: number): void {
+    this.#faults += 1;
+    const fault = `${WORDS[error.fault]}: ${error.message}`;
+    if (this.#fault === "") {
+      this.#options.notice(
+        `write-ahead log: ${fault}; events wait in memory, and what finds no room there is counted; ${
+          MEND[error.fault]
+        }`,
+      );
+    }
+    this.#fault = fault;
+    this.#retryAt = now + this.#retryMs;
+    this.#retryMs = Math.min(this.#retryMs * 2, LAST_RETRY_MS);
+  }
+
+  /** Deletes segments, oldest first, that were acknowledged long enough ago, or in `haste` all that were. */
+  #expire(haste: boolean): void {
+    const { list } = this.#segments, now = this.#options.clock();
+    const over = (segment: Segment | undefined): segment is Segment =>
+      segment !== undefined && !this.#segments.isOpen(segment) && segment.acknowledgedAt !== null &&
+      (haste || now - segment.acknowledgedAt >= this.#options.keepMs);
+    if (!over(list[0]) || now < this.#stateRetryAt) return;
+    // A crash may undo a removal and keep a later one: then the numbers between look lost, unless this is on disk.
+    if (!this.#saveState()) return;
+    try {
+      for (let segment = list[0]; over(segment); segment = list[0]) {
+        this.#segments.remove(segment);
+        if (now - segment.acknowledgedAt! < this.#options.keepMs) this.#hastened += 1;
+      }
+      this.#options.storage.syncDirectory();
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error;
+      this.#faults += 1; // what is still there, or comes back, is deleted the next time
+    }
+  }
+
+  /**
+   * Makes the state file anew, since what can be read of the old one may be in memory only, as with the log's end. On a
+   * disk that has no room for that the old one must do.
+   */
+  #openState(found: Survey): void {
+    const { storage } = this.#options;
+    if (this.#saveState()) return;
+    this.#talliesChanged = true;
+    if (found.state === null || this.#state.unsure) return;
+    try {
+      this.#state = StateFile.reuse(storage, storage.open(STATE_NAME), found.state.generations);
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error;
+    }
+  }
+
+  #saveState(): boolean {
+    try {
+      this.#state.save(this.#describe());
+      this.#talliesChanged = false;
+      return true;
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error;
+      this.#faults += 1;
+      this.#stateRetryAt = this.#options.clock() + FIRST_RETRY_MS;
+      return false;
+    }
+  }
+
+  /** Now and then: a write to a second file makes the next sync of the first wait for the file system's journal. */
+  #giveHint(now: number): void {
+    const due = now - this.#hint.time >= HINT_MS || this.#segments.bytes - this.#hint.bytes >= HINT_BYTES;
+    const news = this.#durable + this.#acknowledged;
+    if (!due || news === this.#hint.news) return;
+    this.#hint = { time: now, bytes: this.#segments.bytes, news };
+    this.#state.hint(this.#describe());
+  }
+
+  #describe(): WalState {
+    return {
+      ...this.identity,
+      secret: this.#secret,
+      durable: this.#durable,
+      acknowledged: this.#acknowledged,
+      tallies: this.#shedding.outstanding(),
+      tallyGeneration: this.#shedding.generation,
+    };
+  }
+}
+
+const WORDS: Readonly<Record<StorageFault, string>> = {
+  "no-space": "the disk is full",
+  "io": "the disk fails",
+  "exists": "a name is taken",
+  "missing": "a file has gone",
+  "not-a-file": "a file was replaced",
+  "other": "the log cannot be written",
+};
+
+const MEND: Readonly<Record<StorageFault, string>> = {
+  "no-space": "make room, and the log goes on by itself",
+  "io": "look into the kernel's log for errors of the device",
+  "exists": "look who writes into the log's directory",
+  "missing": "look who writes into the log's directory",
+  "not-a-file": "look who writes into the log's directory",
+  "other": "the log tries again by itself",
+};
+
+/** A random (version 4) UUID of 16 bytes. */
+function uuid(bytes: Uint8Array): string {
+  bytes[6] = (bytes[6]! & 0x0f) | 0x40;
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+}

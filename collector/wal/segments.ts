@@ -1,0 +1,160 @@
+/**
+ * The segments of a log: which there are, and the one that is written.
+ *
+ * A write goes to the open segment, or to a new one when that is full or has failed. Whatever a failed file holds behind
+ * what was on disk does not count: the next segment begins there and takes over.
+ *
+ * @module
+ */
+import type { Batch } from "./batch.ts";
+import { encodeSegmentHeader, recordSeed, SEGMENT_HEADER_BYTES, segmentName, type WalIdentity } from "./format.ts";
+import type { Segment } from "./recovery.ts";
+import { type Storage, StorageError, type StorageFile, writeAll } from "./storage.ts";
+
+/** Names that are tried for a new segment: what took one was planted, or could not be moved away. */
+const MAX_NAMES = 8;
+
+interface Active {
+  readonly segment: Segment;
+  readonly file: StorageFile;
+  /** Nothing in it is on disk yet, nor its name. */
+  fresh: boolean;
+}
+
+export interface SegmentsOptions {
+  readonly storage: Storage;
+  readonly identity: WalIdentity;
+  readonly secret: Uint8Array;
+  /** A segment that would be longer is followed by a new one. */
+  readonly segmentBytes: number;
+}
+
+export class Segments {
+  /** In the order in which they were written. */
+  readonly list: Segment[];
+  /** Bytes of all of them. */
+  bytes: number;
+  #active: Active | null = null;
+  #index: number;
+
+  /** Goes on after the segments that were found, of which none is written any more. */
+  constructor(private readonly options: SegmentsOptions, found: readonly Segment[], highestIndex: number) {
+    this.list = [...found];
+    this.bytes = found.reduce((sum, { size }) => sum + size, 0);
+    this.#index = highestIndex;
+  }
+
+  /** The segment that is written, once something in it is on disk. */
+  get active(): { readonly segment: Segment; readonly file: StorageFile } | null {
+    return this.#active?.fresh === false ? this.#active : null;
+  }
+
+  isOpen(segment: Segment): boolean {
+    return segment === this.#active?.segment;
+  }
+
+  /**
+   * Puts a batch on disk, which begins after number `durable`. Gives what went wrong, or `null`; after a failure nothing
+   * of the batch counts, and the file is used again only if what is in it is certain.
+   */
+  write(batch: Batch, durable: number, settled: readonly number[]): StorageError | null {
+    let syncing = false, active: Active | null = null;
+    try {
+      active = this.#forBatch(batch.length, durable, settled);
+      batch.seal(active.segment.seed);
+      const bytes = batch.bytes(), at = active.segment.size;
+      writeAll(active.file, at, bytes);
+      syncing = true;
+      active.file.syncData();
+      if (active.fresh) this.options.storage.syncDirectory();
+      active.fresh = false;
+      active.segment.size = at + bytes.length;
+      this.bytes += bytes.length;
+      return null;
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error;
+      if (active !== null) this.#leave(active, !syncing && error.fault === "no-space", batch.length);
+      return error;
+    }
+  }
+
+  /** Deletes a segment. @throws StorageError */
+  remove(segment: Segment): void {
+    try {
+      this.options.storage.remove(segment.name);
+    } catch (error) {
+      if (!(error instanceof StorageError) || error.fault !== "missing") throw error;
+    }
+    this.list.splice(this.list.indexOf(segment), 1);
+    this.bytes -= segment.size;
+  }
+
+  /** Notes of segments that are not written any more when they became acknowledged as a whole. */
+  markAcknowledged(acknowledged: number, durable: number, now: number): void {
+    for (const [at, segment] of this.list.entries()) {
+      const last = (this.list[at + 1]?.first ?? durable + 1) - 1;
+      if (last > acknowledged) return;
+      if (!this.isOpen(segment)) segment.acknowledgedAt ??= now;
+    }
+  }
+
+  close(): void {
+    this.#active?.file.close();
+    this.#active = null;
+  }
+
+  /** The open segment while there is room in it, else a new one with its header. */
+  #forBatch(length: number, durable: number, settled: readonly number[]): Active {
+    const open = this.#active;
+    if (open !== null) {
+      const used = open.segment.size;
+      if (used <= SEGMENT_HEADER_BYTES || used + length <= this.options.segmentBytes) return open;
+      this.close();
+    }
+    const { identity, secret } = this.options, first = durable + 1;
+    const file = this.#create(first), index = this.#index, seed = recordSeed(secret, index);
+    const name = segmentName(index, first);
+    const segment: Segment = { name, index, first, seed, settled, size: SEGMENT_HEADER_BYTES, acknowledgedAt: null };
+    const active: Active = { segment, file, fresh: true };
+    this.#active = active;
+    this.list.push(segment);
+    this.bytes += segment.size;
+    try {
+      writeAll(file, 0, encodeSegmentHeader({ ...identity, secret, index, first, settled }));
+    } catch (error) {
+      if (error instanceof StorageError) this.#leave(active, false, 0);
+      throw error;
+    }
+    return active;
+  }
+
+  #create(first: number): StorageFile {
+    for (let tries = 1;; tries++) {
+      try {
+        return this.options.storage.create(segmentName(++this.#index, first));
+      } catch (error) {
+        if (!(error instanceof StorageError) || error.fault !== "exists" || tries === MAX_NAMES) throw error;
+      }
+    }
+  }
+
+  /** After a failed write: back to what is on disk when that is `certain`, else away from the file for good. */
+  #leave(active: Active, certain: boolean, written: number): void {
+    if (certain && !active.fresh) {
+      try {
+        return active.file.truncate(active.segment.size);
+      } catch (error) {
+        if (!(error instanceof StorageError)) throw error;
+      }
+    }
+    this.close();
+    active.segment.size += written;
+    this.bytes += written;
+    if (!active.fresh) return;
+    try {
+      this.remove(active.segment);
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error; // it stays on the list, and goes with the others
+    }
+  }
+}
