@@ -7,7 +7,8 @@
  * @module
  */
 import { SCHEMA_VERSION } from "../proto/catalog.ts";
-import { describeSettings, loadSettings, parseDaemonFlags, settingsEnvironment } from "../proto/config.ts";
+import { loadSettings, parseDaemonFlags, settingsEnvironment } from "../proto/config.ts";
+import { describeSettings } from "../proto/setting_definitions.ts";
 import { stateLayout } from "../proto/state_layout.ts";
 import { VERSION } from "../proto/version.ts";
 import { Delivery } from "./alerts/delivery.ts";

@@ -16,7 +16,7 @@ import { PLAIN, readProcessTable } from "../collector/kernel/procfs.ts";
 import { ProcfsReader } from "../collector/kernel/procfs_reader.ts";
 import { TaskIterator } from "../collector/kernel/task_iterator.ts";
 import type { TableEntry } from "../collector/sources/source.ts";
-import { CAPTURED_VARIABLES } from "../proto/config.ts";
+import { CAPTURED_VARIABLES } from "../proto/setting_definitions.ts";
 import { installed, output } from "./support/commands.ts";
 import { type Figure, median, report } from "./support/report.ts";
 

@@ -4,7 +4,8 @@
  * @module
  */
 import { resolve } from "node:path";
-import { ConfigError, loadSettings } from "../proto/config.ts";
+import { loadSettings } from "../proto/config.ts";
+import { ConfigError } from "../proto/setting_values.ts";
 import { type StateLayout, stateLayout } from "../proto/state_layout.ts";
 import { type Call, CommandError, UsageError } from "./command.ts";
 import { fileProblem } from "./file_problem.ts";

@@ -71,6 +71,11 @@ export class HashClient {
     return this.connections === 0 && performance.now() - this.#began < START_MS;
   }
 
+  /** Whether it was told to stop: that none is connected is then as it should be. */
+  get isStopped(): boolean {
+    return this.#stopping;
+  }
+
   /** Why none is connected. */
   get fault(): string {
     return this.#fault;

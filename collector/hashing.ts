@@ -58,7 +58,7 @@ export function openHashing({ collector }: Settings, { socket, changed, notice }
 function statusOf(client: HashClient): SourceStatus {
   const greeting = client.greeting;
   if (greeting === null) {
-    const misses = client.isStarting
+    const misses = client.isStarting || client.isStopped
       ? []
       : [`executables are not hashed: the hasher cannot be reached (${client.fault})`];
     return { name: NAME, state: "active", detail: "the hasher is not connected", misses, unknownColumns: [] };

@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { describeSettings, loadSettings, parseDaemonFlags, settingsEnvironment } from "../proto/config.ts";
+import { loadSettings, parseDaemonFlags, settingsEnvironment } from "../proto/config.ts";
+import { describeSettings } from "../proto/setting_definitions.ts";
 import { stateLayout } from "../proto/state_layout.ts";
 import { VERSION } from "../proto/version.ts";
 import { Completeness } from "./completeness.ts";

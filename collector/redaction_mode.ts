@@ -6,7 +6,8 @@
  *
  * @module
  */
-import { ConfigError, type Settings, SYSTEM_FILES } from "../proto/config.ts";
+import { type Settings, SYSTEM_FILES } from "../proto/config.ts";
+import { ConfigError } from "../proto/setting_values.ts";
 import { REDACTION_ON } from "../proto/status.ts";
 import { readRedactionKey } from "./files.ts";
 import { faultOfRootFile } from "./kernel/file_owner.ts";

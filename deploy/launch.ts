@@ -7,7 +7,8 @@
  * @module
  */
 import { basename, dirname, resolve } from "node:path";
-import { ConfigError, type Settings } from "../proto/config.ts";
+import { type Settings } from "../proto/config.ts";
+import { ConfigError } from "../proto/setting_values.ts";
 import { stateLayout } from "../proto/state_layout.ts";
 import { bundle, BundleError, CHECKOUT } from "./bundle.ts";
 import { agentMayRead, cannotBecome, fillDenoDir, ordinaryPlace, type Place, rootPlace } from "./place.ts";

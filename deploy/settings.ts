@@ -6,7 +6,8 @@
  * @module
  */
 import { resolve } from "node:path";
-import { ConfigError, loadSettings, type Settings, SYSTEM_FILES, userFileCandidates } from "../proto/config.ts";
+import { loadSettings, type Settings, SYSTEM_FILES, userFileCandidates } from "../proto/config.ts";
+import { ConfigError } from "../proto/setting_values.ts";
 
 /** What a person may say on the command line about settings. */
 export interface SettingsFlags {

@@ -20,7 +20,7 @@ export interface Sleep {
   /** BTF ids of the functions that keep RCU's objects. */
   readonly lock: number;
   readonly unlock: number;
-  /** A map with one word that says whether environments are asked for now; null when they never are. */
+  /** A map with one word: whether this pass reads environments. Null when no pass does. */
   readonly asked: number | null;
 }
 

@@ -30,7 +30,7 @@ import {
   RecordDecoder,
   type RecordKind,
 } from "../kernel/process_records.ts";
-import { KernelCounters } from "../kernel/program_counters.ts";
+import { KernelCounters } from "../kernel/kernel_counters.ts";
 import { MappedRing, RingReader } from "../kernel/ring_buffer.ts";
 import { TaskIterator } from "../kernel/task_iterator.ts";
 import type { ProcessSource, SourceCounters, SourceDescription, SourceRecord, TableEntry } from "./source.ts";

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { ConfigError, loadSettings, type Settings } from "../../proto/config.ts";
+import { loadSettings, type Settings } from "../../proto/config.ts";
+import { ConfigError } from "../../proto/setting_values.ts";
 import { describeRedaction, openRedaction } from "../../collector/redaction_mode.ts";
 import { needs } from "../support/needs.ts";
 

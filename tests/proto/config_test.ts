@@ -1,11 +1,6 @@
 import assert from "node:assert/strict";
-import {
-  ConfigError,
-  loadSettings,
-  parseDaemonFlags,
-  settingsEnvironment,
-  type SettingsInput,
-} from "../../proto/config.ts";
+import { loadSettings, parseDaemonFlags, settingsEnvironment, type SettingsInput } from "../../proto/config.ts";
+import { ConfigError } from "../../proto/setting_values.ts";
 
 function settle(input: Partial<SettingsInput> & { files?: Record<string, string> }): ReturnType<typeof loadSettings> {
   const files = input.files ?? {};

@@ -1,0 +1,241 @@
+/**
+ * Every setting there is: its type, range, unit, default and what it is for.
+ *
+ * @module
+ */
+import { SOURCE_NAMES } from "./process_event.ts";
+import { INSTALLED_STATE } from "./state_layout.ts";
+
+type Definition =
+  | { kind: "integer"; min: number; max: number; unit: string; default: number; text: string }
+  | { kind: "choice"; values: readonly string[]; default: string; text: string }
+  | { kind: "path"; default: string; text: string }
+  | { kind: "paths"; default: readonly string[]; text: string }
+  | { kind: "names"; default: readonly string[]; text: string }
+  | { kind: "name"; default: string; text: string };
+
+/** Variables that say how a program was loaded, from where somebody came, and who they were before. */
+export const CAPTURED_VARIABLES: readonly string[] = [
+  "LD_*",
+  "GCONV_PATH",
+  "BASH_ENV",
+  "ENV",
+  "PROMPT_COMMAND",
+  "HISTFILE",
+  "HISTCONTROL",
+  "PYTHONPATH",
+  "PYTHONSTARTUP",
+  "PERL5LIB",
+  "PERL5OPT",
+  "RUBYOPT",
+  "NODE_OPTIONS",
+  "JAVA_TOOL_OPTIONS",
+  "SSH_CLIENT",
+  "SSH_CONNECTION",
+  "SSH_TTY",
+  "SSH_ORIGINAL_COMMAND",
+  "SUDO_USER",
+  "SUDO_COMMAND",
+  "HTTP_PROXY",
+  "HTTPS_PROXY",
+  "http_proxy",
+  "https_proxy",
+  "KUBERNETES_SERVICE_HOST",
+  "container",
+];
+
+/** Every setting there is. `""` as default of a path or name means: derived, or not used. */
+export const DEFINITIONS: Readonly<Record<string, Definition>> = {
+  "state_dir": { kind: "path", default: INSTALLED_STATE, text: "directory of everything that the daemons keep" },
+  "broker_socket": {
+    kind: "path",
+    default: "",
+    text: "socket of the agent's broker; broker.sock in the run directory",
+  },
+  "rules_dirs": {
+    kind: "paths",
+    default: [],
+    text: "directories of rule files; the state directory's rules by default",
+  },
+  "collector.id": { kind: "name", default: "procmond", text: "name of the collector" },
+  "collector.source": {
+    kind: "choice",
+    values: ["auto", ...SOURCE_NAMES],
+    default: "auto",
+    text: "event source: the best there is, or exactly this one",
+  },
+  "collector.ring_bytes": {
+    kind: "integer",
+    min: 4_096,
+    max: 1_073_741_824,
+    unit: "bytes, a power of two",
+    default: 8_388_608,
+    text: "ring buffer between kernel and collector",
+  },
+  "collector.poll_interval_ms": {
+    kind: "integer",
+    min: 100,
+    max: 3_600_000,
+    unit: "ms",
+    default: 1_000,
+    text: "interval of the polling source",
+  },
+  "collector.snapshot_interval_ms": {
+    kind: "integer",
+    min: 1_000,
+    max: 3_600_000,
+    unit: "ms",
+    default: 30_000,
+    text: "interval at which the process table is read whole",
+  },
+  "collector.reconcile_interval_ms": {
+    kind: "integer",
+    min: 1_000,
+    max: 3_600_000,
+    unit: "ms",
+    default: 10_000,
+    text: "interval within which what one source misses of what a second one sees is told",
+  },
+  "collector.max_queued_events": {
+    kind: "integer",
+    min: 1_000,
+    max: 1_000_000,
+    unit: "events",
+    default: 100_000,
+    text: "events kept for an agent that does not take them; more become a gap",
+  },
+  "collector.max_tracked_processes": {
+    kind: "integer",
+    min: 1_000,
+    max: 4_194_304,
+    unit: "processes",
+    default: 65_536,
+    text: "living processes that are remembered; past them the oldest are forgotten, which is a gap",
+  },
+  "collector.skip_kernel_threads": {
+    kind: "choice",
+    values: ["yes", "no"],
+    default: "no",
+    text: "leave threads of the kernel out of snapshots and events",
+  },
+  "collector.memory_change_percent": {
+    kind: "integer",
+    min: 0,
+    max: 1_000_000,
+    unit: "percent, 0 for never",
+    default: 0,
+    text: "change of a process' memory that is more than this is an event",
+  },
+  "collector.cpu_change_percent": {
+    kind: "integer",
+    min: 0,
+    max: 1_000_000,
+    unit: "percent, 0 for never",
+    default: 0,
+    text: "growth of a process' CPU time that is more than this is an event",
+  },
+  "collector.environment": {
+    kind: "names",
+    default: CAPTURED_VARIABLES,
+    text: "environment variables that are captured; a name may end with a star",
+  },
+  "collector.redaction": {
+    kind: "choice",
+    values: ["on", "off"],
+    default: "on",
+    text: "masking of secrets; off only in a file that root alone can write",
+  },
+  "collector.hashing": {
+    kind: "choice",
+    values: ["on", "off"],
+    default: "on",
+    text: "hashes of executables, by a process of its own",
+  },
+  "collector.hash_max_bytes": {
+    kind: "integer",
+    min: 4_096,
+    max: 1_099_511_627_776,
+    unit: "bytes",
+    default: 536_870_912,
+    text: "largest executable that is hashed",
+  },
+  "collector.fuzzy_max_bytes": {
+    kind: "integer",
+    min: 0,
+    max: 1_073_741_824,
+    unit: "bytes, 0 for none",
+    default: 33_554_432,
+    text: "largest executable that gets a fuzzy hash too",
+  },
+  "collector.hash_timeout_ms": {
+    kind: "integer",
+    min: 100,
+    max: 600_000,
+    unit: "ms",
+    default: 10_000,
+    text: "time that the hash of one executable may take",
+  },
+  "collector.hasher_user": {
+    kind: "name",
+    default: "",
+    text: "user that the hasher must run as; unchecked when empty",
+  },
+  "collector.user": { kind: "name", default: "", text: "user (name or number) that the collector becomes" },
+  "collector.group": { kind: "name", default: "", text: "group (name or number) that the collector becomes" },
+  "collector.confinement": {
+    kind: "choice",
+    values: ["in-process", "re-exec"],
+    default: "in-process",
+    text: "how the collector gives its privileges up: as it runs, or by executing itself again, with Landlock",
+  },
+  "collector.syscall_filter": {
+    kind: "choice",
+    values: ["errno", "kill", "off"],
+    default: "errno",
+    text: "what befalls a system call that the collector has no need of: an error, its end, or nothing",
+  },
+  "collector.agent_user": { kind: "name", default: "", text: "user that the agent must run as; unchecked when empty" },
+  "agent.alert_file": {
+    kind: "path",
+    default: "",
+    text: "file of alerts, a JSON object a line; alerts.jsonl by default",
+  },
+  "agent.stdout": { kind: "choice", values: ["human", "json", "none"], default: "human", text: "alerts on stdout" },
+  "agent.rule_deadline_ms": {
+    kind: "integer",
+    min: 10,
+    max: 10_000,
+    unit: "ms",
+    default: 100,
+    text: "time that a rule may take for one batch",
+  },
+  "agent.max_connections": {
+    kind: "integer",
+    min: 1,
+    max: 1_000,
+    unit: "connections",
+    default: 16,
+    text: "collectors connected at once",
+  },
+  "agent.idle_timeout_ms": {
+    kind: "integer",
+    min: 1_000,
+    max: 3_600_000,
+    unit: "ms",
+    default: 30_000,
+    text: "silence after which a collector's connection ends",
+  },
+};
+
+/** `name: value (unit), from layer: text` for each setting, for people. */
+export function describeSettings(): string {
+  return Object.entries(DEFINITIONS).map(([key, d]) => {
+    const range = d.kind === "integer"
+      ? ` (${d.min} to ${d.max} ${d.unit})`
+      : d.kind === "choice"
+      ? ` (${d.values.join(", ")})`
+      : "";
+    const initial = Array.isArray(d.default) ? "" : String(d.default);
+    return `  ${key.padEnd(32)} ${d.text}${range}${initial === "" ? "" : `, default ${initial}`}`;
+  }).join("\n");
+}
