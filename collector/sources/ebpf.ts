@@ -21,15 +21,9 @@ import { type Btf, BtfError, readKernelBtf } from "../kernel/btf.ts";
 import { unknownColumns } from "../kernel/context_layout.ts";
 import { EnvironmentFilter } from "../kernel/environment.ts";
 import { type KernelLayout, readKernelLayout, withoutContext } from "../kernel/kernel_layout.ts";
-import { bootTimeNs, EACCES, EPERM, libc, SystemCallError } from "../kernel/libc.ts";
+import { EACCES, EPERM, libc, SystemCallError } from "../kernel/libc.ts";
 import { PROCESS_PROGRAMS } from "../kernel/process_programs.ts";
-import {
-  COUNTER_BYTES,
-  MAX_EXEC_BYTES,
-  RECORD_KINDS,
-  RecordDecoder,
-  type RecordKind,
-} from "../kernel/process_records.ts";
+import { COUNTER_BYTES, MAX_EXEC_BYTES, RecordDecoder, type RecordKind } from "../kernel/process_records.ts";
 import { KernelCounters } from "../kernel/kernel_counters.ts";
 import { MappedRing, RingReader } from "../kernel/ring_buffer.ts";
 import { TaskIterator } from "../kernel/task_iterator.ts";
@@ -133,8 +127,6 @@ class EbpfSource implements ProcessSource {
   readonly #unknownColumns: readonly string[];
   readonly #misses: readonly string[] = [];
   readonly #counters: KernelCounters;
-  readonly #reported = { exec: 0, fork: 0, exit: 0 };
-  #lastDrain = bootTimeNs();
   #isFirstTable = true;
   #closed = false;
 
@@ -262,7 +254,7 @@ class EbpfSource implements ProcessSource {
         if (record !== null) hand(record);
       });
     } finally {
-      this.#reportLosses(hand);
+      this.#counters.report(hand);
     }
     return count;
   }
@@ -275,7 +267,7 @@ class EbpfSource implements ProcessSource {
   counters(): SourceCounters {
     return {
       received: this.#decoder.received,
-      lost: this.#closed ? { ...this.#reported } : this.#counters.lost(),
+      lost: this.#counters.lost(),
       overruns: 0,
       damaged: this.#decoder.damaged,
     };
@@ -283,9 +275,6 @@ class EbpfSource implements ProcessSource {
 
   close(): void {
     if (this.#closed) return;
-    // A record that the kernel writes from here on belongs to nobody: the source is closed, and whoever closes it says
-    // what time was not watched.
-    Object.assign(this.#reported, this.#counters.lost());
     this.#closed = true;
     this.#ring.close();
     this.#counters.close();
@@ -293,18 +282,6 @@ class EbpfSource implements ProcessSource {
     const { iterator, fallback } = this.#table;
     if (iterator === null) fallback.close();
     else iterator.close();
-  }
-
-  #reportLosses(receive: (record: SourceRecord) => void): void {
-    const from = this.#lastDrain, to = bootTimeNs();
-    this.#lastDrain = to;
-    const lost = this.#counters.lost();
-    for (const kind of RECORD_KINDS) {
-      const count = lost[kind] - this.#reported[kind];
-      if (count === 0) continue;
-      this.#reported[kind] = lost[kind];
-      receive({ kind: "loss", recordKind: kind, from, to, count, reason: "the ring buffer was full" });
-    }
   }
 }
 

@@ -7,31 +7,16 @@
  *
  * @module
  */
-import type { SourceName, StdioKind } from "../../proto/process_event.ts";
+import type { ProcessContext, SourceName } from "../../proto/process_event.ts";
+
+/** What is made of the raw facts later: names, the container, the environment without its secrets. */
+type Derived = "effectiveUserName" | "groupName" | "containerId" | "containerRuntime" | "podId" | "environment";
 
 /**
  * The circumstances of a process as a rung finds them: raw kernel facts, `null` where it cannot tell. What is set for
  * nobody (login user, session, terminal) is `null` too. See `ProcessContext` for the meaning of each.
  */
-export interface RawContext {
-  readonly cwd: string | null;
-  readonly savedUserId: number | null;
-  readonly effectiveGroupId: number | null;
-  readonly savedGroupId: number | null;
-  readonly loginUserId: number | null;
-  readonly sessionId: number | null;
-  readonly tty: string | null;
-  readonly effectiveCapabilities: number | null;
-  readonly userNamespace: number | null;
-  readonly pidNamespace: number | null;
-  readonly mountNamespace: number | null;
-  readonly networkNamespace: number | null;
-  readonly cgroupPath: string | null;
-  readonly cgroupId: number | null;
-  readonly interpreterPath: string | null;
-  readonly scriptPath: string | null;
-  readonly stdinKind: StdioKind | null;
-  readonly stdoutKind: StdioKind | null;
+export interface RawContext extends Omit<ProcessContext, Derived> {
   /** Address family of the socket that standard input is (`AF_INET`: 2); absent when it is none, or not known. */
   readonly stdinFamily?: number;
   /** The variables of the allow-list, `NAME=value` each, as bytes in `latin1`: not redacted yet. */

@@ -24,9 +24,9 @@ import {
 import { EnvironmentFilter } from "../kernel/environment.ts";
 import { KernelCounters } from "../kernel/kernel_counters.ts";
 import { type SearchedLayout, SearchError, searchKernel } from "../kernel/kernel_search.ts";
-import { bootTimeNs, EACCES, EPERM, libc } from "../kernel/libc.ts";
+import { EACCES, EPERM, libc } from "../kernel/libc.ts";
 import { attachTracepoint } from "../kernel/perf_event.ts";
-import { COUNTER_BYTES, RECORD_KINDS, type RecordKind } from "../kernel/process_records.ts";
+import { COUNTER_BYTES, type RecordKind } from "../kernel/process_records.ts";
 import { ProcfsReader } from "../kernel/procfs_reader.ts";
 import { MappedRing, RingReader } from "../kernel/ring_buffer.ts";
 import { openTracefs, readTracepointFormat, type TracepointFormat } from "../kernel/tracefs.ts";
@@ -97,8 +97,6 @@ class TracepointSource implements ProcessSource {
   readonly #processes: ProcfsReader;
   readonly #facts: TracepointFacts;
   readonly #counters: KernelCounters;
-  readonly #reported = { exec: 0, fork: 0, exit: 0 };
-  #lastDrain = bootTimeNs();
   #closed = false;
 
   /** Descriptors are added to `descriptors` as they come to be, so that a failure can close them. */
@@ -186,7 +184,7 @@ class TracepointSource implements ProcessSource {
       if (told !== null) batch.push(told);
     });
     for (const record of this.#facts.records(batch)) hand(record);
-    this.#reportLosses(hand);
+    this.#counters.report(hand);
     if (failure !== null) throw (failure as { error: unknown }).error;
     return count;
   }
@@ -199,7 +197,7 @@ class TracepointSource implements ProcessSource {
   counters(): SourceCounters {
     return {
       received: this.#decoder.received,
-      lost: this.#closed ? { ...this.#reported } : this.#counters.lost(),
+      lost: this.#counters.lost(),
       overruns: 0,
       damaged: this.#decoder.damaged + this.#facts.damaged,
     };
@@ -207,26 +205,11 @@ class TracepointSource implements ProcessSource {
 
   close(): void {
     if (this.#closed) return;
-    // A record that the kernel writes from here on belongs to nobody: the source is closed, and whoever closes it says
-    // what time was not watched.
-    Object.assign(this.#reported, this.#counters.lost());
     this.#closed = true;
     this.#processes.close();
     this.#ring.close();
     this.#counters.close();
     for (const descriptor of this.#descriptors.toReversed()) libc.close(descriptor);
-  }
-
-  #reportLosses(receive: (record: SourceRecord) => void): void {
-    const from = this.#lastDrain, to = bootTimeNs();
-    this.#lastDrain = to;
-    const lost = this.#counters.lost();
-    for (const kind of RECORD_KINDS) {
-      const count = lost[kind] - this.#reported[kind];
-      if (count === 0) continue;
-      this.#reported[kind] = lost[kind];
-      receive({ kind: "loss", recordKind: kind, from, to, count, reason: "the ring buffer was full" });
-    }
   }
 }
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import type { ProcessEvent } from "../../proto/process_event.ts";
 import { MOST_A_MINUTE } from "../../collector/repetitions.ts";
-import type { ExecRecord, RawContext } from "../../collector/sources/source.ts";
-import { entry, exec, fork, MS, RAW_CONTEXT, S, TestWorld } from "../support/lifecycle_world.ts";
+import { type ExecRecord, NOTHING_KNOWN, type RawContext } from "../../collector/sources/source.ts";
+import { entry, exec, fork, MS, S, TestWorld } from "../support/lifecycle_world.ts";
 
 type Mark = [number, string | null, string | null];
 
@@ -17,7 +17,7 @@ function judged(more: Partial<ExecRecord>, parent: Partial<ExecRecord> = {}): Ma
   return marks(world.receive(fork(50, 5, 20 * S), exec(50, 5, 20 * S + MS, { startTime: 20 * S, ...more })).events());
 }
 
-const context = (more: Partial<RawContext>): RawContext => ({ ...RAW_CONTEXT, ...more });
+const context = (more: Partial<RawContext>): RawContext => ({ ...NOTHING_KNOWN, ...more });
 
 Deno.test("a program from memory is marked, one of a container runtime as ordinary", () => {
   const reason = "it runs from memory (memfd:x), not from a file";
@@ -130,7 +130,7 @@ Deno.test("a name that only kernel threads have is marked on a process that runs
 
 Deno.test("ids of a table that was read after the record was made accuse nobody", () => {
   const user = { userId: 64_172, effectiveUserId: 64_172 };
-  const context = { ...RAW_CONTEXT, savedUserId: 64_172, effectiveCapabilities: 0 };
+  const context = { ...NOTHING_KNOWN, savedUserId: 64_172, effectiveCapabilities: 0 };
   const root = { userId: 0, effectiveUserId: 0, setsUserId: false };
   const world = new TestWorld();
   world.nowNs = 90 * S;

@@ -4,8 +4,8 @@ import { joinArgv, splitArgv } from "../../proto/argv.ts";
 import { TICK_NS } from "../../proto/identity.ts";
 import { MAX_ARGV_BYTES, type ProcessEvent } from "../../proto/process_event.ts";
 import { FORK_PATIENCE_MS } from "../../collector/lifecycle.ts";
-import type { SourceRecord } from "../../collector/sources/source.ts";
-import { BOOT_MS, brief, entry, exec, exit, fork, MS, RAW_CONTEXT, S, TestWorld } from "../support/lifecycle_world.ts";
+import { NOTHING_KNOWN, type SourceRecord } from "../../collector/sources/source.ts";
+import { BOOT_MS, brief, entry, exec, exit, fork, MS, S, TestWorld } from "../support/lifecycle_world.ts";
 
 Deno.test("a fork with its exec and exit makes one start and one stop", () => {
   const world = new TestWorld();
@@ -305,7 +305,12 @@ Deno.test("processes that the table forgot are a gap with their exact number, on
 Deno.test("circumstances count among the bytes of the table, and the environment goes first", () => {
   const limits = { maxTracked: 1_000, maxEnded: 10, maxBytes: 20_000 };
   const world = new TestWorld({ limits });
-  const context = { ...RAW_CONTEXT, cwd: `/${"d".repeat(499)}`, mountNamespace: 1, cgroupPath: `/${"c".repeat(499)}` };
+  const context = {
+    ...NOTHING_KNOWN,
+    cwd: `/${"d".repeat(499)}`,
+    mountNamespace: 1,
+    cgroupPath: `/${"c".repeat(499)}`,
+  };
   world.receive(exec(1_000, 1, 10 * S, { context }));
   assert.ok(world.lifecycle.retainedBytes >= 1_000);
   for (let i = 1; i < 300; i++) {

@@ -6,14 +6,7 @@
 import { joinArgv } from "../../proto/argv.ts";
 import type { ProcessEvent } from "../../proto/process_event.ts";
 import { Lifecycle, type LifecycleOptions } from "../../collector/lifecycle.ts";
-import type {
-  ExecRecord,
-  ExitRecord,
-  ForkRecord,
-  RawContext,
-  SourceRecord,
-  TableEntry,
-} from "../../collector/sources/source.ts";
+import type { ExecRecord, ExitRecord, ForkRecord, SourceRecord, TableEntry } from "../../collector/sources/source.ts";
 
 export const BOOT_ID = "0badcafe-1111-2222-3333-444444444444";
 /** Unix time of the boot of the tests' world. */
@@ -106,30 +99,6 @@ export function entry(pid: number, startTime: number, more: Partial<TableEntry> 
     ...more,
   };
 }
-
-/** Circumstances of which nothing is known. */
-export const RAW_CONTEXT: RawContext = {
-  cwd: null,
-  savedUserId: null,
-  effectiveGroupId: null,
-  savedGroupId: null,
-  loginUserId: null,
-  sessionId: null,
-  tty: null,
-  effectiveCapabilities: null,
-  userNamespace: null,
-  pidNamespace: null,
-  mountNamespace: null,
-  networkNamespace: null,
-  cgroupPath: null,
-  cgroupId: null,
-  interpreterPath: null,
-  scriptPath: null,
-  stdinKind: null,
-  stdoutKind: null,
-  environment: null,
-  environmentCut: false,
-};
 
 /** What tells events apart, for short comparisons. */
 export function brief(events: readonly ProcessEvent[]): string[] {

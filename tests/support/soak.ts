@@ -12,8 +12,8 @@
 import { MAX_WAITING_BYTES, Outbox } from "../../collector/outbox.ts";
 import { KnownFile } from "../../collector/known_table.ts";
 import { Lifecycle } from "../../collector/lifecycle.ts";
-import type { RawContext, TableEntry } from "../../collector/sources/source.ts";
-import { entry, exec, exit, fork, RAW_CONTEXT } from "./lifecycle_world.ts";
+import { NOTHING_KNOWN, type RawContext, type TableEntry } from "../../collector/sources/source.ts";
+import { entry, exec, exit, fork } from "./lifecycle_world.ts";
 
 const EVENTS = Number(Deno.args[0] ?? 2_000_000);
 const TRACKED = Number(Deno.args[1] ?? 20_000);
@@ -39,7 +39,7 @@ function random(below: number): number {
 function context(): RawContext | null {
   if (random(10) === 0) return null;
   return {
-    ...RAW_CONTEXT,
+    ...NOTHING_KNOWN,
     cwd: `/home/user${random(5_000)}/${"d".repeat(random(200))}`,
     mountNamespace: 4_026_531_840 + random(50),
     cgroupPath: `/kubepods/pod${random(100_000)}/${random(1_000_000)}`,
