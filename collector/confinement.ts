@@ -16,6 +16,8 @@ export interface ConfinementSettings extends Origin {
   readonly confinement: "in-process" | "re-exec";
   /** What befalls a system call that the collector has no need of; `off` lets it through. */
   readonly syscallFilter: "errno" | "kill" | "off";
+  /** The number that shows whether refusals are recorded: see `FilterOptions.canary`. */
+  readonly canary?: number | undefined;
   /** Whether the source that was opened lives from starting processes. */
   readonly startsProcesses: boolean;
   /** What may be opened beside what every collector needs, where the kernel looks at that. */
@@ -53,7 +55,9 @@ export function confine(settings: ConfinementSettings): Confinement {
   forbidDumps();
   // 3. The system calls: last, as the steps before it use calls that it refuses. With it comes no_new_privs, in every
   //    thread, and threads made from here on have both.
-  if (syscallFilter !== "off") installFilter({ refused: syscallFilter, processes: startsProcesses });
+  if (syscallFilter !== "off") {
+    installFilter({ refused: syscallFilter, processes: startsProcesses, canary: settings.canary });
+  }
   const userId = effectiveUser();
   const isFiltered = syscallFilter !== "off", isBornConfined = isSecond;
   const proof = proveUnprivileged(target?.userId ?? userId, target?.groupId ?? null, isFiltered, { isBornConfined });
