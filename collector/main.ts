@@ -98,7 +98,9 @@ async function main(): Promise<void> {
   });
 
   if (flags.command === "selftest") {
-    const options = { ...origin, userId: confinement.userId, startsProcesses };
+    const refusals = new Refusals({ opened: openedRefusals, hasherPid: () => null, hasherUser: confinement.userId });
+    const sources = sourceStatuses(opened);
+    const options = { ...origin, userId: confinement.userId, startsProcesses, sources, refusals };
     const findings = await selftest(source, options, console.log);
     Deno.exit(findings === 0 ? 0 : 1);
   }

@@ -147,7 +147,6 @@ export class Refusals {
   }
 
   status(): SourceStatus {
-    const { opened } = this.#options;
     const is = (state: "active" | "unavailable", detail: string, misses: readonly string[] = []): SourceStatus => ({
       name: NAME,
       state,
@@ -155,14 +154,28 @@ export class Refusals {
       misses,
       unknownColumns: [],
     });
-    if (opened.reader === null) return is("unavailable", opened.reason);
-    if (this.#fault !== null) return is("unavailable", `refused system calls are not counted: ${this.#fault}`);
-    if (this.#proof === "silent") {
-      return is("unavailable", `refused system calls are not counted: the kernel records none; ${silenceReason()}`);
-    }
+    if (!this.isListening) return is("unavailable", this.silence());
+    if (this.#proof === "silent") return is("unavailable", this.silence());
     const misses = this.#overruns === 0 ? [] : [OVERRUN];
     const detail = "counts the system calls that the kernel refuses the collector and its hasher";
     return is("active", this.#proof === "heard" ? detail : `${detail}; waits for the first record`, misses);
+  }
+
+  /** Whether there is anything to hear with. */
+  get isListening(): boolean {
+    return this.#options.opened.reader !== null && this.#fault === null;
+  }
+
+  /** Whether a record has come. */
+  get isProven(): boolean {
+    return this.isListening && this.#proof === "heard";
+  }
+
+  /** Why none has come, as far as it can be known. */
+  silence(): string {
+    const { opened } = this.#options;
+    if (opened.reader === null) return opened.reason;
+    return `refused system calls are not counted: ${this.#fault ?? `the kernel records none; ${silenceReason()}`}`;
   }
 
   /** Nothing where nothing is counted: a zero would say that nothing was refused. */

@@ -6,6 +6,8 @@
  * @module
  */
 import { NativeArena, O_DIRECTORY } from "./kernel/libc.ts";
+import type { SourceStatus } from "../proto/status.ts";
+import type { Refusals } from "./refusals.ts";
 import type { Origin } from "./reexec.ts";
 import type { ProcessSource, TableEntry } from "./sources/source.ts";
 import {
@@ -33,7 +35,14 @@ const O_DIRECTORY_RDONLY = BigInt(O_DIRECTORY);
 export interface SelftestOptions extends Origin {
   readonly userId: number;
   readonly startsProcesses: boolean;
+  /** What was opened and what not: all that `health` says of what is missed. */
+  readonly sources: readonly SourceStatus[];
+  /** Hears of what this process is refused. */
+  readonly refusals: Refusals;
 }
+
+/** How long records of refusals may take: they come from a thread of the kernel's. */
+const HEARING_MS = 2_000, HEARING_STEP_MS = 20;
 
 /** Runs it, hands every line to `print`, and returns how many findings there were. */
 export async function selftest(
@@ -42,7 +51,8 @@ export async function selftest(
   print: (line: string) => void,
 ): Promise<number> {
   const trial = new Trial(print);
-  const { userId, isSecond, beganAsRoot } = options;
+  const { userId, isSecond, beganAsRoot, refusals } = options;
+  refusals.begin(performance.now());
   trial.threads(userId, { gainable: !isSecond ? "any" : beganAsRoot ? "none" : "bounding" });
   const arena = new NativeArena(ARENA_BYTES);
   await trial.attempt(acts(arena, options));
@@ -53,7 +63,29 @@ export async function selftest(
   const table = await source.snapshot();
   trial.verdict(table.some(({ pid }) => pid === Deno.pid), `the process table: ${summary(table)}`);
   print(`  the source is ${name}: ${sees}`);
+  const refused = await countRefused(refusals), { isProven } = refusals;
+  // Where no record comes at all, as in another network namespace, the status says so; what can be done is the same.
+  const said = isProven ? `${refused} of these refusals were counted` : refusals.silence();
+  trial.verdict(!isProven || refused > 0, said);
+
+  print("What is missed:");
+  for (const { name, state, detail, misses } of options.sources) {
+    if (state !== "active") print(`  no ${name}: ${detail}`);
+    for (const missed of misses) print(`  ${missed}`);
+  }
   return trial.conclude();
+}
+
+/** Waits for the first records, as long as they may take: what was tried above was refused already. */
+async function countRefused(refusals: Refusals): Promise<number> {
+  const end = performance.now() + HEARING_MS;
+  for (;;) {
+    refusals.look(performance.now());
+    const count = refusals.counters()["refused_system_calls"] ?? 0;
+    const isOver = count > 0 || !refusals.isListening || performance.now() > end;
+    if (isOver) return count;
+    await new Promise((resolve) => setTimeout(resolve, HEARING_STEP_MS));
+  }
 }
 
 function summary(table: readonly TableEntry[]): string {
