@@ -30,6 +30,7 @@ import { recover } from "./recovery.ts";
 import { answerRequest } from "./requests.ts";
 import { openRefusals, Refusals } from "./refusals.ts";
 import { describeRedaction, openRedaction } from "./redaction_mode.ts";
+import { retain, wantsPtrace } from "./retained.ts";
 import { takeInheritance } from "./reexec.ts";
 import { selftest } from "./selftest.ts";
 import { openBestSource, sourceStatuses } from "./sources/ladder.ts";
@@ -70,7 +71,7 @@ async function main(): Promise<void> {
   }
   const token = told("the token", () => readToken(layout.token));
   const redaction = openRedaction(settings, layout.redactionKey);
-  const bootId = readBootId();
+  const bootId = readBootId(), keepsPtrace = wantsPtrace(settings);
 
   // 2. Open what needs privilege.
   const opened = openBestSource({
@@ -78,6 +79,7 @@ async function main(): Promise<void> {
     ringBytes: settings.collector.ringBytes,
     pollIntervalMs: settings.collector.pollIntervalMs,
     environment: settings.collector.environment,
+    readsOthers: keepsPtrace,
   });
   const { source } = opened, witness = openWitness(source);
   const openedRefusals = openRefusals(settings.collector.syscallFilter);
@@ -89,7 +91,9 @@ async function main(): Promise<void> {
   const startsProcesses = source.description.name === "ps";
   const runnable = (startsProcesses ? PS_PATHS : []).map((path) => ({ path, access: "execute" as const }));
   const mayOpen = [{ path: layout.collector, access: "own" as const }, ...runnable];
+  const { kept, notice: keptNotice } = retain(settings.collector.keepsPtrace, keepsPtrace, source.description.name);
   const confinement = confine({
+    kept,
     ...settings.collector,
     ...origin,
     startsProcesses,
@@ -100,7 +104,7 @@ async function main(): Promise<void> {
   if (flags.command === "selftest") {
     const refusals = new Refusals({ opened: openedRefusals, hasherPid: () => null, hasherUser: confinement.userId });
     const sources = sourceStatuses(opened);
-    const options = { ...origin, userId: confinement.userId, startsProcesses, sources, refusals };
+    const options = { ...origin, kept, userId: confinement.userId, startsProcesses, sources, refusals };
     const findings = await selftest(source, options, console.log);
     Deno.exit(findings === 0 ? 0 : 1);
   }
@@ -179,6 +183,7 @@ async function main(): Promise<void> {
   for (const { name, reason } of opened.unavailable) console.error(`collector: no ${name} source: ${reason}`);
   if (witness.witness === null) console.error(`collector: completeness is not proven: ${witness.reason}`);
   const lastEnd = describeLastEnd(Deno.env.get("DAEMONEYE_LAST_END"));
+  if (keptNotice !== "") observation.notice(keptNotice);
   if (lastEnd !== null) observation.notice(lastEnd);
   for (const notice of recovered.notices) observation.notice(notice);
   const processes = await observation.begin(recovered.known);

@@ -26,6 +26,8 @@ export interface LadderOptions {
   readonly pollIntervalMs: number;
   /** Names of the environment variables to capture: see `EnvironmentFilter`. */
   readonly environment: readonly string[];
+  /** Whether executables and directories of other users stay readable: see `retained.ts`. */
+  readonly readsOthers?: boolean;
 }
 
 export interface OpenedSource {
@@ -36,17 +38,18 @@ export interface OpenedSource {
 
 /** @throws {SourceUnavailableError} when the one that was asked for, or every one, cannot be opened. */
 export function openBestSource(options: LadderOptions): OpenedSource {
-  const { ringBytes, environment } = options;
+  const { ringBytes, environment, readsOthers = false } = options;
   const rungs: Readonly<Record<SourceName, () => ProcessSource>> = {
     ebpf: () => openEbpfSource({ ringBytes, environment, fallback: () => new ProcfsReader({ environment }) }),
     tracepoint: () =>
       openTracepointSource({
         ringBytes,
         environment,
+        readsOthers,
         readKernel: () => told("the kernel's tracepoints", () => readTracepointKernel()),
       }),
-    netlink: () => openNetlinkSource({ environment }),
-    proc: () => openProcSource({ intervalMs: options.pollIntervalMs, environment }),
+    netlink: () => openNetlinkSource({ environment, readsOthers }),
+    proc: () => openProcSource({ intervalMs: options.pollIntervalMs, environment, readsOthers }),
     ps: () => openPsSource({ intervalMs: options.pollIntervalMs }),
   };
   if (isTakenOver()) {

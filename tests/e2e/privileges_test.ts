@@ -124,6 +124,29 @@ for (const confinement of ["in-process", "re-exec"]) {
   });
 }
 
+Deno.test({
+  name: "a collector that keeps CAP_SYS_PTRACE by configuration keeps it in every thread, and nothing else",
+  ...needs({ root: true, setpriv: true, netlink: true, programs: ["setpriv"] }),
+  async fn() {
+    const config = "collector:\n  confinement: re-exec\n  source: netlink\n  keep_ptrace: yes\n";
+    await using world = await World.start({ config });
+    const { pid, confinement, sources } = world.collectorStatus()!;
+    compare(pid, "collector, `keep_ptrace`");
+    assert.match(
+      confinement,
+      /with CAP_SYS_PTRACE and no other capability \(collector\.keep_ptrace\), .*NOT UNDER LANDLOCK/,
+    );
+    const misses = sources.find(({ name }) => name === "netlink")!.misses.join("; ");
+    assert.doesNotMatch(misses, /executable, directory, namespaces, streams/);
+    const [row] = world.query(
+      "SELECT executable_path, cwd FROM processes WHERE pid = ? ORDER BY start_time DESC LIMIT 1",
+      world.supervisor.pid,
+    );
+    assert.equal(row?.["executable_path"], Deno.realPathSync(Deno.execPath()), JSON.stringify(row));
+    assert.equal(row?.["cwd"], Deno.cwd());
+  },
+});
+
 Deno.test("what Landlock lets be opened everywhere is what docs/privileges.md says", () => {
   const rules = landlockRules(undefined, []).filter(({ path }) => !path.endsWith("/collector/reexec.ts"));
   const said = column("The two confinements", "below");
