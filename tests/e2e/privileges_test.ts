@@ -101,15 +101,66 @@ function compare(pid: number, name: string): void {
   assert.ok(compared > 2, `${compared} threads of ${name} were compared`);
 }
 
+/** Processes of a storm, half of them from each of two shells. */
+const STORM = 2_000;
+
+function startStorm(): Promise<Deno.CommandStatus[]> {
+  const script = `i=0; while [ $i -lt ${STORM / 2} ]; do /bin/true "$0" $i; i=$((i+1)); done`;
+  return Promise.all(
+    ["storm-one", "storm-two"].map((tag) =>
+      new Deno.Command("/bin/sh", { args: ["-c", script, tag], stdin: "null" }).spawn().status
+    ),
+  );
+}
+
+/** How many of them are in the store once each, as they were. */
+function stormStored(world: World): number {
+  const rows = world.query(
+    "SELECT DISTINCT argv, executable_path, user_id FROM process_events " +
+      "WHERE event_type = 'start' AND name = 'true' AND command_line LIKE '/bin/true storm-%'",
+  );
+  const wanted = new Set(
+    ["storm-one", "storm-two"].flatMap((tag) =>
+      Array.from({ length: STORM / 2 }, (_, i) => JSON.stringify(["/bin/true", tag, `${i}`]))
+    ),
+  );
+  const isTrue = Deno.realPathSync("/bin/true");
+  return rows.filter(({ argv, executable_path, user_id }) =>
+    wanted.has(String(argv)) && executable_path === isTrue && user_id === Deno.uid()
+  ).length;
+}
+
 const THREADS = "What the kernel says of every thread";
 
 for (const confinement of ["in-process", "re-exec"]) {
   Deno.test({
-    name: `every thread of the running tiers is what docs/privileges.md says, collector ${confinement}`,
-    ...needs({ root: true, setpriv: true, programs: ["setpriv"] }),
+    name:
+      `every thread of the running tiers is what docs/privileges.md says, through a storm, collector ${confinement}`,
+    ...needs({ root: true, bpf: true, setpriv: true, programs: ["setpriv"] }),
     async fn() {
       await using world = await World.start({ config: `collector:\n  confinement: ${confinement}\n` });
-      compare(world.collectorStatus()!.pid, `collector, \`${confinement}\``);
+      const { pid } = world.collectorStatus()!;
+      compare(pid, `collector, \`${confinement}\``);
+      const storm = startStorm();
+      // The collector makes threads while it works: they are born as the others are.
+      let isOver = false;
+      const over = storm.then((statuses) => {
+        isOver = true;
+        return statuses;
+      });
+      do {
+        compare(pid, `collector, \`${confinement}\``);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      } while (!isOver);
+      assert.ok((await over).every(({ success }) => success));
+      await world.until("every process of the storm is stored with its arguments", () => stormStored(world) === STORM);
+      assert.equal(world.count("SELECT count(*) FROM gaps WHERE reason NOT LIKE '%not running%'"), 0);
+      // Long after the drop a snapshot still shows what root's processes are.
+      const row = (): Record<string, string | number | null> | undefined =>
+        world.query("SELECT argv, executable_path, user_id FROM processes WHERE pid = ?", world.supervisor.pid)[0];
+      await world.until("the supervisor stands in a snapshot", () => row() !== undefined);
+      assert.deepEqual([row()!["executable_path"], row()!["user_id"]], [Deno.realPathSync(Deno.execPath()), 0]);
+      assert.deepEqual(JSON.parse(String(row()!["argv"])).slice(1, 3), ["run", "-A"]);
       compare(world.agentStatus()!.pid, "agent");
       if (needs({ audit: true }).ignore) return;
       const counts = "counts the system calls that the kernel refuses the collector and its hasher";
