@@ -121,6 +121,18 @@ function collectorFindings(status: CollectorStatus): Finding[] {
   if (status.redaction !== REDACTION_ON) add(`redaction is ${status.redaction || "not spoken of by the collector"}`);
   if (status.completeness.state === "differs") add(`a second source saw other things: ${status.completeness.detail}`);
   if (!status.connected) add("the collector is not connected to the agent");
+  for (
+    const [name, who] of [["refused_system_calls", "collector"], ["hasher_refused_system_calls", "hasher"]] as const
+  ) {
+    const refused = status.counters[name] ?? 0;
+    if (refused > 0) {
+      add(
+        `the kernel refused the ${who} ${
+          counted(refused, "system call")
+        } that it is not meant to make; see the notices`,
+      );
+    }
+  }
   if (status.queuedEvents > LONG_QUEUE) add(`${counted(status.queuedEvents, "event")} wait for the agent`);
   return findings;
 }

@@ -7,6 +7,7 @@ import type { Settings } from "../proto/config.ts";
 import type { SourceStatus } from "../proto/status.ts";
 import { HashBook } from "./hash_book.ts";
 import { HashClient } from "./hash_client.ts";
+import { peersOf } from "./kernel/peer.ts";
 import { peerCheck } from "./peer_check.ts";
 
 /** The name under which the hasher stands among the sources. */
@@ -20,6 +21,8 @@ export interface Hashing {
   readonly book: HashBook | null;
   status(): SourceStatus;
   counters(): Record<string, number>;
+  /** The hasher's process, `null` while it is not connected. */
+  pid(): number | null;
   /** Runs until {@linkcode stop}. */
   run(): Promise<void>;
   stop(): void;
@@ -34,10 +37,15 @@ export interface HashingOptions {
 
 export function openHashing({ collector }: Settings, { socket, changed, notice }: HashingOptions): Hashing {
   if (!collector.hashing) return OFF;
+  const isRight = peerCheck(socket, collector.hasherUser);
+  let pid: number | null = null;
   const book = new HashBook({ ask: (request) => client.ask(request) });
   const client = new HashClient({
     socket,
-    checkPeer: peerCheck(socket, collector.hasherUser),
+    checkPeer: () => {
+      isRight();
+      pid = peersOf(socket)[0]?.pid ?? null;
+    },
     patienceMs: collector.hashTimeoutMs + GRACE_MS,
     answered: (answer) => {
       book.answered(answer);
@@ -49,6 +57,7 @@ export function openHashing({ collector }: Settings, { socket, changed, notice }
   return {
     book,
     status: () => statusOf(client),
+    pid: () => client.greeting === null ? null : pid,
     counters: () => ({ ...book.counters(), hasher_connections: client.connections }),
     run: () => client.run(),
     stop: () => client.stop(),
@@ -77,6 +86,7 @@ const OFF: Hashing = {
     unknownColumns: COLUMNS,
   }),
   counters: () => ({}),
+  pid: () => null,
   run: () => Promise.resolve(),
   stop: () => {},
 };

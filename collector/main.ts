@@ -19,6 +19,7 @@ import { hasherSelftest } from "./hasher/selftest.ts";
 import { readBootId, readForkCount } from "./kernel/procfs.ts";
 import { KnownFile } from "./known_table.ts";
 import { openHashing } from "./hashing.ts";
+import { describeLastEnd } from "./last_end.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { Observation } from "./observation.ts";
 import { Outbox } from "./outbox.ts";
@@ -27,12 +28,15 @@ import { limitsFor } from "./process_table.ts";
 import { Publisher } from "./publisher.ts";
 import { recover } from "./recovery.ts";
 import { answerRequest } from "./requests.ts";
+import { openRefusals, Refusals } from "./refusals.ts";
 import { describeRedaction, openRedaction } from "./redaction_mode.ts";
+import { retain, wantsPtrace } from "./retained.ts";
 import { takeInheritance } from "./reexec.ts";
 import { selftest } from "./selftest.ts";
 import { openBestSource, sourceStatuses } from "./sources/ladder.ts";
 import { PS_PATHS } from "./sources/ps_command.ts";
 import { seesAllPids, TableCheck } from "./table_check.ts";
+import { resolveUser } from "./users.ts";
 import { openWitness } from "./witness.ts";
 
 /** How long the last events may take to reach the agent when the collector stops. */
@@ -67,7 +71,7 @@ async function main(): Promise<void> {
   }
   const token = told("the token", () => readToken(layout.token));
   const redaction = openRedaction(settings, layout.redactionKey);
-  const bootId = readBootId();
+  const bootId = readBootId(), keepsPtrace = wantsPtrace(settings);
 
   // 2. Open what needs privilege.
   const opened = openBestSource({
@@ -75,8 +79,10 @@ async function main(): Promise<void> {
     ringBytes: settings.collector.ringBytes,
     pollIntervalMs: settings.collector.pollIntervalMs,
     environment: settings.collector.environment,
+    readsOthers: keepsPtrace,
   });
   const { source } = opened, witness = openWitness(source);
+  const openedRefusals = openRefusals(settings.collector.syscallFilter);
   const begun = told("the start of the program", () => bootTimeNs() - performance.now() * 1e6);
   const watchingSince = told("the start of watching", bootTimeNs);
   if (origin.isSecond || settings.collector.confinement === "in-process") endInheritance();
@@ -85,10 +91,20 @@ async function main(): Promise<void> {
   const startsProcesses = source.description.name === "ps";
   const runnable = (startsProcesses ? PS_PATHS : []).map((path) => ({ path, access: "execute" as const }));
   const mayOpen = [{ path: layout.collector, access: "own" as const }, ...runnable];
-  const confinement = confine({ ...settings.collector, ...origin, startsProcesses, mayOpen });
+  const { kept, notice: keptNotice } = retain(settings.collector.keepsPtrace, keepsPtrace, source.description.name);
+  const confinement = confine({
+    kept,
+    ...settings.collector,
+    ...origin,
+    startsProcesses,
+    mayOpen,
+    canary: openedRefusals.canary,
+  });
 
   if (flags.command === "selftest") {
-    const options = { ...origin, userId: confinement.userId, startsProcesses };
+    const refusals = new Refusals({ opened: openedRefusals, hasherPid: () => null, hasherUser: confinement.userId });
+    const sources = sourceStatuses(opened);
+    const options = { ...origin, kept, userId: confinement.userId, startsProcesses, sources, refusals };
     const findings = await selftest(source, options, console.log);
     Deno.exit(findings === 0 ? 0 : 1);
   }
@@ -110,6 +126,12 @@ async function main(): Promise<void> {
     changed: () => observation.poke(),
     notice: (text) => observation.notice(text),
   });
+  const refusals = new Refusals({
+    opened: openedRefusals,
+    hasherPid: () => hashing.pid(),
+    hasherUser: settings.collector.hasherUser === "" ? confinement.userId : resolveUser(settings.collector.hasherUser),
+  });
+  refusals.begin(performance.now());
   const lifecycle = new Lifecycle({
     bootId,
     source,
@@ -150,8 +172,9 @@ async function main(): Promise<void> {
     completeness,
     // Elsewhere the table is read from /proc itself.
     tables: source.description.name === "ebpf" && seesAllPids() ? new TableCheck({ source }) : null,
-    sources: () => [...sourceStatuses(opened), hashing.status()],
-    hashCounters: () => hashing.counters(),
+    sources: () => [...sourceStatuses(opened), hashing.status(), refusals.status()],
+    moreCounters: () => ({ ...hashing.counters(), ...refusals.counters() }),
+    lookAtRefusals: () => refusals.look(performance.now()),
     statusFile: layout.collectorStatus,
     knownFile: new KnownFile(layout.knownTable),
     snapshotIntervalMs: settings.collector.snapshotIntervalMs,
@@ -159,6 +182,9 @@ async function main(): Promise<void> {
   if (redaction.kind !== "keyed") observation.notice(`redaction is ${describeRedaction(redaction)}`);
   for (const { name, reason } of opened.unavailable) console.error(`collector: no ${name} source: ${reason}`);
   if (witness.witness === null) console.error(`collector: completeness is not proven: ${witness.reason}`);
+  const lastEnd = describeLastEnd(Deno.env.get("DAEMONEYE_LAST_END"));
+  if (keptNotice !== "") observation.notice(keptNotice);
+  if (lastEnd !== null) observation.notice(lastEnd);
   for (const notice of recovered.notices) observation.notice(notice);
   const processes = await observation.begin(recovered.known);
   const seconds = (bootTimeNs() - begun) / 1e9;

@@ -52,8 +52,10 @@ export interface ObservationOptions {
   /** Closed by {@linkcode Observation.sayStopped}. */
   readonly knownFile: KnownFile;
   readonly snapshotIntervalMs: number;
-  /** What became of the hashes of executables, by name. */
-  readonly hashCounters: () => Record<string, number>;
+  /** What became of the hashes of executables, and which calls were refused, by name. */
+  readonly moreCounters: () => Record<string, number>;
+  /** Reads what was refused since it was last asked, and gives what is to be noticed of it. */
+  readonly lookAtRefusals: () => readonly string[];
 }
 
 export class Observation {
@@ -268,6 +270,7 @@ export class Observation {
 
   #writeStatus(state: string): void {
     this.#nextStatus = Date.now() + STATUS_INTERVAL_MS;
+    for (const notice of this.options.lookAtRefusals()) this.notice(notice);
     this.#tellSources();
     try {
       writeStatus(this.options.statusFile, this.#status(state));
@@ -325,7 +328,7 @@ export class Observation {
         cut_texts: this.outbox.cutTexts,
         masked_secrets: this.lifecycle.masked,
         connections: this.publisher.connections,
-        ...this.options.hashCounters(),
+        ...this.options.moreCounters(),
       },
     };
   }

@@ -109,6 +109,11 @@ export function seesAllPids(): boolean {
   return readProcLinkText(Deno.pid, "/ns/pid") === `pid:[${FIRST_PID_NAMESPACE}]`;
 }
 
+/** Whether `/proc` says that pids here are another namespace's than the host's. */
+export function isInOwnPidNamespace(): boolean {
+  return readProcLinkText(Deno.pid, "/ns/pid") !== null && !seesAllPids();
+}
+
 function readProcLinkText(pid: number, link: string): string | null {
   const count = readProcLink(putPid(pid), cString(link));
   return linkText(count);

@@ -40,6 +40,7 @@ export interface Settings {
     readonly environment: readonly string[];
     readonly redaction: "on" | "off";
     readonly hashing: boolean;
+    readonly keepsPtrace: boolean;
     readonly hashMaxBytes: number;
     readonly fuzzyMaxBytes: number;
     readonly hashTimeoutMs: number;
@@ -261,6 +262,16 @@ function redaction(value: string, origin: string): "on" | "off" {
   );
 }
 
+/** Whoever can set a flag or a variable must not thereby leave the collector a right. */
+function keepsPtrace(value: string, origin: string): boolean {
+  if (value === "no") return false;
+  if (origin.startsWith("/")) return true; // whose file it is, the collector looks up
+  throw new ConfigError(
+    `${origin}: collector.keep_ptrace can be turned on only by a configuration file that root owns; ` +
+      `write it in ${SYSTEM_FILES[0]}, or leave it off`,
+  );
+}
+
 /** Longest path of a Unix socket, from `sun_path` in linux/un.h less its NUL. */
 const MAX_SOCKET_PATH_BYTES = 107;
 
@@ -295,6 +306,7 @@ function shape(values: ReadonlyMap<string, SettingValue>, origins: ReadonlyMap<s
       environment: values.get("collector.environment") as readonly string[],
       redaction: redaction(text("collector.redaction"), origins.get("collector.redaction")!),
       hashing: text("collector.hashing") === "on",
+      keepsPtrace: keepsPtrace(text("collector.keep_ptrace"), origins.get("collector.keep_ptrace")!),
       hashMaxBytes: number("collector.hash_max_bytes"),
       fuzzyMaxBytes: number("collector.fuzzy_max_bytes"),
       hashTimeoutMs: number("collector.hash_timeout_ms"),

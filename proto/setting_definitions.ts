@@ -194,6 +194,14 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
     default: "errno",
     text: "what befalls a system call that the collector has no need of: an error, its end, or nothing",
   },
+  "collector.keep_ptrace": {
+    kind: "choice",
+    values: ["yes", "no"],
+    default: "no",
+    text:
+      "keep the right to look at other users' processes, where eBPF cannot; yes only in a file that root alone can " +
+      "write, with re-exec",
+  },
   "collector.agent_user": { kind: "name", default: "", text: "user that the agent must run as; unchecked when empty" },
   "agent.alert_file": {
     kind: "path",

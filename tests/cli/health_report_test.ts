@@ -77,6 +77,8 @@ Deno.test("assess() names what is not seen, not kept, not judged", () => {
   const rejected = { ...AGENT.rules[0]!, id: "other", state: "rejected" };
   finds({ agent: { rules: [...AGENT.rules, rejected] } }, "degraded", /1 rule rejected/);
   finds({ agent: { rules: [] } }, "degraded", /no rule is active/);
+  const refused = { hasher_refused_system_calls: 2, refused_system_calls: 0 };
+  finds({ collector: { counters: refused } }, "degraded", /the kernel refused the hasher 2 system calls .*notices/);
   finds({ agent: { counters: { rule_faults: 2 } } }, "degraded", /2 times that a rule could not judge/);
   finds({ agent: { counters: { alerts_undelivered: 7 } } }, "degraded", /7 alerts are owed/);
   const gaps = { gaps: 1, from: NOW - 5_000, to: NOW - 1_000, lost: 3, uncounted: 0 };

@@ -24,6 +24,8 @@ export interface Needs {
   readonly mount?: boolean;
   /** May make control groups, in a hierarchy that it mounts itself, and namespaces of every kind. */
   readonly containers?: boolean;
+  /** May listen to the kernel's audit log, which takes records of refused system calls. */
+  readonly audit?: boolean;
   /** Programs by name, found in `PATH`. */
   readonly programs?: readonly string[];
 }
@@ -35,7 +37,7 @@ export interface Verdict {
   readonly why: string;
 }
 
-const CAP_SETUID = 7, CAP_NET_ADMIN = 12, CAP_SYS_ADMIN = 21, CAP_PERFMON = 38, CAP_BPF = 39;
+const CAP_SETUID = 7, CAP_NET_ADMIN = 12, CAP_SYS_ADMIN = 21, CAP_AUDIT_READ = 37, CAP_PERFMON = 38, CAP_BPF = 39;
 
 const said = new Set<string>();
 
@@ -55,6 +57,14 @@ export function needs(wanted: Needs): Verdict {
   }
   if (wanted.mount && !capable(CAP_SYS_ADMIN)) faults.push("mount: the tests run without CAP_SYS_ADMIN");
   if (wanted.landlock && landlockVersion() === 0) faults.push("landlock: the kernel has none, or it is turned off");
+  if (wanted.audit) {
+    if (!capable(CAP_AUDIT_READ)) faults.push("audit: the tests run without CAP_AUDIT_READ");
+    else if (!readIfThere("/proc/sys/kernel/seccomp/actions_logged").split(/\s+/).includes("errno")) {
+      faults.push("audit: kernel.seccomp.actions_logged lacks errno");
+    } else if (/(^|\s)audit=(0|off)(\s|$)/.test(readIfThere("/proc/cmdline"))) {
+      faults.push("audit: the kernel was booted with audit=0");
+    }
+  }
   if (wanted.containers) {
     const refusal = refusedContainer();
     if (refusal !== null) faults.push(`containers: ${refusal}`);
@@ -96,6 +106,14 @@ function capable(capability: number): boolean {
     capabilities = line === null ? 0n : BigInt(`0x${line[1]}`);
   }
   return (capabilities >> BigInt(capability) & 1n) === 1n;
+}
+
+function readIfThere(path: string): string {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch {
+    return "";
+  }
 }
 
 function inPath(program: string): boolean {
