@@ -63,6 +63,8 @@ export class StoreKeeper {
   #probeMs: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #needsRoom = false;
+  /** The file that is open. */
+  #openFile: string | null = null;
   /** The file in which a commit found damage: not taken again as it is. */
   #damagedFile: string | null = null;
   #stopped = false;
@@ -76,6 +78,15 @@ export class StoreKeeper {
   /** The open store, `null` during an outage. */
   get store(): Store | null {
     return this.#store;
+  }
+
+  /** Bytes of the open store; 0 during an outage, and where its files cannot be looked at. */
+  get bytes(): number {
+    try {
+      return this.#store?.bytes ?? 0;
+    } catch {
+      return 0;
+    }
   }
 
   /** `null` while the store is used. */
@@ -149,12 +160,26 @@ export class StoreKeeper {
     this.#needsRoom = false;
     this.#damagedFile = null;
     this.#openedAt = this.#clock();
+    this.#openFile = fileAt(path);
+    this.#watch();
     const outage = this.#outage;
     this.#outage = null;
     if (this.#user !== null) this.#handOver();
     if (outage === null || this.#store === null) return;
     const seconds = Math.round((this.#clock() - this.#lostAt) / 1_000);
     journal.notice(`the store takes batches again, after ${seconds} s; collectors send what they kept`);
+  }
+
+  /** SQLite would go on writing into a file that was moved away or removed, where nobody finds what it stores. */
+  #watch(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      const { path } = this.#options, store = this.#store;
+      if (store === null || this.#stopped) return;
+      if (fileAt(path) === this.#openFile) return this.#watch();
+      const text = `The store ${path} was moved away or replaced while the agent used it; stop the agent before that`;
+      this.failed(store, new StoreError(text, { kind: "misplaced" }));
+    }, this.#firstProbeMs);
   }
 
   #lose(error: StoreError): void {
@@ -192,7 +217,9 @@ export class StoreKeeper {
     try {
       store.close();
     } catch (error) {
-      this.#options.journal.notice(`the store was not closed cleanly: ${error instanceof Error ? error.message : error}`);
+      this.#options.journal.notice(
+        `the store was not closed cleanly: ${error instanceof Error ? error.message : error}`,
+      );
     }
   }
 }
@@ -202,6 +229,15 @@ function identityOf(path: string): string | null {
   try {
     const { dev, ino, size, mtime } = Deno.lstatSync(path);
     return [dev, ino, size, mtime?.getTime()].join(" ");
+  } catch {
+    return null;
+  }
+}
+
+function fileAt(path: string): string | null {
+  try {
+    const { dev, ino } = Deno.lstatSync(path);
+    return `${dev} ${ino}`;
   } catch {
     return null;
   }

@@ -48,38 +48,49 @@ export function openDatabase(path: string, upgraded: (version: number) => void =
     // Makes -wal and -shm where a reader that may not make them already looks for them, and proves that it can write.
     db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
     for (const suffix of ["", "-wal", "-shm"]) share(path + suffix, FILE_MODE);
+    guard(db, path);
     return db;
   } catch (error) {
-    if (db !== undefined) closeKeepingFiles(db, path);
+    if (db !== undefined) {
+      if (!guards.has(db)) guard(db, path);
+      closeKeepingFiles(db);
+    }
     throw storeError(`The store ${path} cannot be opened`, path, error);
   }
 }
 
 /**
- * Closes it so that `-wal` and `-shm` stay: while a read-only handle is open, the last writer does not remove them, and
- * a read-only handle may not.
+ * A read-only handle beside each writer: while it is open, the last writer that closes does not remove `-wal` and `-shm`,
+ * and a read-only handle may not. Opened at once, as later another store may have this one's name.
  */
-export function closeDatabase(db: DatabaseSync, path: string): void {
+const guards = new WeakMap<DatabaseSync, DatabaseSync>();
+
+function guard(db: DatabaseSync, path: string): void {
+  try {
+    const reader = new DatabaseSync(path, { readOnly: true });
+    reader.prepare("SELECT count(*) FROM sqlite_schema").get();
+    guards.set(db, reader);
+  } catch {
+    // Nobody can read it: there is nobody to lock out.
+  }
+}
+
+/** Closes it so that `-wal` and `-shm` stay. */
+export function closeDatabase(db: DatabaseSync): void {
   try {
     // A reader that pins the log must not delay the end: what is not moved now is moved at the next start.
     db.exec("PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE)");
   } catch {
     // A full disk: the log keeps everything that was committed.
   }
-  closeKeepingFiles(db, path);
+  closeKeepingFiles(db);
 }
 
-function closeKeepingFiles(db: DatabaseSync, path: string): void {
-  let reader: DatabaseSync | undefined;
-  try {
-    reader = new DatabaseSync(path, { readOnly: true });
-    reader.prepare("SELECT count(*) FROM sqlite_schema").get();
-  } catch {
-    // Nobody can read it: there is nobody to lock out.
-  } finally {
-    db.close();
-    reader?.close();
-  }
+function closeKeepingFiles(db: DatabaseSync): void {
+  const reader = guards.get(db);
+  guards.delete(db);
+  db.close();
+  reader?.close();
 }
 
 /**

@@ -75,7 +75,9 @@ export function createStore(path: string): void {
     }
     const text = error instanceof Error ? error.message : error;
     throw new StoreError(
-      `The store ${path} cannot be made: ${text}; free space on its disk, and let the agent's user write ${dirname(path)}`,
+      `The store ${path} cannot be made: ${text}; free space on its disk, and let the agent's user write ${
+        dirname(path)
+      }`,
       { cause: error, kind: faultOf(error) === "other" ? "read-only" : faultOf(error) },
     );
   }

@@ -241,7 +241,7 @@ export class Store {
 
   /** Leaves the files as readers need them: see {@linkcode closeDatabase}. */
   close(): void {
-    closeDatabase(this.#db, this.#path);
+    closeDatabase(this.#db);
     this.#lock.close();
   }
 

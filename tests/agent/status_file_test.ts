@@ -9,6 +9,7 @@ const part: AgentPart = {
   rules: [],
   collectors: [{ collectorId: "c", epoch: "e", connectedSince: 1, lastSequence: 2, lastEventTime: 3 }],
   storeBytes: 4,
+  store: { state: "taking", reason: "", since: 0, freeBytes: null, checkedTime: 0, check: "" },
   lastCommitTime: 5,
   counters: { events: 6 },
 };
@@ -20,6 +21,7 @@ Deno.test("StatusFile says who the agent is and how it does, in a file that is n
   journal.notice("a fault");
   const file = new StatusFile(path, journal, () => part);
   file.begin();
+  file.say("running");
   const status = decodeAgentStatus(Deno.readFileSync(path));
   assert.equal(status.state, "running");
   assert.equal(status.pid, Deno.pid);

@@ -180,7 +180,10 @@ Deno.test("a store that another agent uses is refused, and free when that ends",
 Deno.test("something else in the place of the store is refused", () => {
   using dir = new TempDir();
   Deno.mkdirSync(`${dir.path}/events.db`);
-  assert.throws(() => new Store(`${dir.path}/events.db`), /events\.db is a directory, and the store is a regular file; move it away/);
+  assert.throws(
+    () => new Store(`${dir.path}/events.db`),
+    /events\.db is a directory, and the store is a regular file; move it away/,
+  );
 });
 
 const CHILD = `
