@@ -8,7 +8,7 @@
  */
 import { backUp, backupDirectory, backupName } from "./store/backup.ts";
 import { checkStore } from "./store/check.ts";
-import { moveAway } from "./store/store_error.ts";
+import { moveAway, StoreError } from "./store/store_error.ts";
 
 export const COMMANDS = ["backup", "check"] as const;
 export type Command = typeof COMMANDS[number];
@@ -27,6 +27,7 @@ export function splitTarget(args: readonly string[]): { to: string | undefined; 
 
 /** Does it, and gives the exit code. @throws StoreError */
 export async function runCommand(command: Command, store: string, to: string | undefined): Promise<number> {
+  requireStore(store);
   switch (command) {
     case "backup": {
       const say = paced((done: number, total: number) => `${done} of ${total} pages`);
@@ -49,6 +50,15 @@ export async function runCommand(command: Command, store: string, to: string | u
       return EXIT_DAMAGED;
     }
   }
+}
+
+function requireStore(store: string): void {
+  try {
+    if (Deno.lstatSync(store).isFile) return;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  throw new StoreError(`There is no store ${store}; name the agent's state directory by --state`);
 }
 
 /** Says it at most once a second. */

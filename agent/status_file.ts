@@ -75,7 +75,7 @@ export class StatusFile {
       try {
         Deno.writeFileSync(temporary, bytes, { mode: FILE_MODE });
       } catch (error) {
-        if ((error as { code?: string }).code !== "ENOSPC") throw error;
+        if ((error as { code?: string }).code !== "ENOSPC" || this.#spareBytes < bytes.length) throw error;
         this.#useSpare(temporary, bytes);
       }
       share(temporary, FILE_MODE);
@@ -89,7 +89,7 @@ export class StatusFile {
     }
   }
 
-  /** Writes into the room that the spare has already. @throws when there is none, or not enough. */
+  /** Writes into the room that the spare has already. */
   #useSpare(temporary: string, bytes: Uint8Array): void {
     Deno.removeSync(temporary);
     const spare = `${this.#path}.spare`;

@@ -11,6 +11,7 @@
 import { dirname } from "node:path";
 import type { Journal } from "./journal.ts";
 import { freeBytes } from "./store/disk_room.ts";
+import { keepDamagedLog } from "./store/log_damage.ts";
 import type { Store } from "./store/store.ts";
 import { isFinal, StoreError } from "./store/store_error.ts";
 
@@ -149,6 +150,8 @@ export class StoreKeeper {
         const free = room(dirname(path));
         if (free !== null && free < roomBytes) return this.#retry();
       }
+      const damage = keepDamagedLog(path, new Date());
+      if (damage !== null) journal.notice(damage);
       this.#store = open();
     } catch (error) {
       if (!(error instanceof StoreError) || isFinal(error.kind) && this.#outage === null) throw error;

@@ -17,7 +17,7 @@ import { faultOf, StoreError, storeError } from "./store_error.ts";
 
 const DIRECTORY_MODE = 0o750;
 /** Pages of one step, after each of which progress is told. */
-const STEP_PAGES = 4_096;
+const STEP_PAGES = 1_024;
 /** What the copy needs beside its own bytes: SQLite's journal while it is given its final form. */
 const SPARE_BYTES = 1 << 20;
 /** A name within the directory of backups, and no way out of it. */
@@ -60,8 +60,8 @@ export async function backUp(
   const target = `${directory}/${name}`, temporary = `${directory}/.${name}.new`;
   let source: DatabaseSync | undefined;
   try {
+    // Takes group and setgid from the agent's directory; to set a mode then would take the latter away again.
     Deno.mkdirSync(directory, { recursive: true, mode: DIRECTORY_MODE });
-    share(directory, DIRECTORY_MODE);
     using _lock = lockDirectory(directory);
     removeLeftovers(directory);
     if (exists(target)) throw new StoreError(`There is a backup ${target} already; choose another name by --to`);
