@@ -179,7 +179,9 @@ function readRule(rule: ipc.RuleStatus): RuleStatus {
 
 function readStore(store: ipc.StoreStatus | undefined): StoreStatus {
   // One that an agent of an earlier version left says nothing of it.
-  if (store === undefined) return { state: "unknown", reason: "", since: 0, freeBytes: null, checkedTime: 0, check: "" };
+  if (store === undefined) {
+    return { state: "unknown", reason: "", since: 0, freeBytes: null, checkedTime: 0, check: "" };
+  }
   return {
     state: store.state,
     reason: store.reason,
