@@ -84,10 +84,17 @@ export class Detection implements Judge {
       const alert = alertOf(rule, rows[row]!, evidence, stream, now);
       if (alerts.has(alert.alertId)) continue;
       alerts.set(alert.alertId, alert);
-      this.#standing.get(rule.id)!.hits += 1;
     }
     this.#noteFaults(evaluation.faults, rows.length);
     return [...alerts.values()];
+  }
+
+  /** Counts alerts that are stored: a batch that was not is judged again. */
+  stored(alerts: readonly Alert[]): void {
+    for (const { ruleId } of alerts) {
+      const standing = this.#standing.get(ruleId);
+      if (standing !== undefined) standing.hits += 1;
+    }
   }
 
   /** Every rule that was found, whether it runs or not. */

@@ -4,7 +4,7 @@
  * @module
  */
 import type { StateLayout } from "../proto/state_layout.ts";
-import type { CollectorStatus, TierStatus } from "../proto/status.ts";
+import type { CollectorStatus, StoreStatus, TierStatus } from "../proto/status.ts";
 import { atMostArguments } from "./arguments.ts";
 import { type Call, CommandError, EXIT, type Exit } from "./command.ts";
 import { gapReasons, gapsWithin, lossWords } from "./coverage.ts";
@@ -173,7 +173,7 @@ function showAgent(call: Call, { agent }: Statuses, layout: StateLayout, store: 
       ]);
     }
     if (status.collectors.length === 0) lines.push(["collector", "none connected", "warning"]);
-    lines.push(["counters", counters(status.counters)]);
+    lines.push(["counters", counters(status.counters)], checkLine(status.store));
   }
   if (store.kind === "unreadable") lines.push(["store", store.reason, "worst"]);
   else {
@@ -184,6 +184,11 @@ function showAgent(call: Call, { agent }: Statuses, layout: StateLayout, store: 
     lines.push(["alerts", `${count(store.alertsLastDay)} in the last day`]);
   }
   record(call, "agent", undefined, lines);
+}
+
+function checkLine({ checkedTime, check }: StoreStatus): RecordLine {
+  if (checkedTime === 0) return ["store check", "not yet since the start; 'agent check' does it at once"];
+  return ["store check", `${check}, ${localTime(checkedTime, "s")}`, check === "ok" ? "good" : "worst"];
 }
 
 /** What the sources had to give up since the collector began; a gap record stands for each. */

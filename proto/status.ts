@@ -25,7 +25,7 @@ export interface TierStatus {
   readonly pid: number;
   readonly userId: number | null;
   readonly version: string;
-  /** `starting`, `running`, `stopping` or `stopped`. */
+  /** `starting`, `running`, `stopping` or `stopped`; of the agent also `degraded`, see {@linkcode StoreStatus}. */
   readonly state: string;
   readonly memoryBytes: number;
   readonly cpuMs: number;
@@ -100,11 +100,28 @@ export interface ConnectionStatus {
   readonly lastEventTime: number;
 }
 
+/** Whether the agent's store takes what comes, and what was found in it. */
+export interface StoreStatus {
+  /** `taking`; `refusing`: nothing is stored, judged or acknowledged, and collectors keep what they see; `unknown`. */
+  readonly state: string;
+  /** Why it takes nothing, with what to do; empty while it does. */
+  readonly reason: string;
+  /** Since when it takes nothing; 0 while it does. */
+  readonly since: number;
+  /** Room on its disk, `null` when that is not known. */
+  readonly freeBytes: number | null;
+  /** When all of it was last checked; 0 before the first time. */
+  readonly checkedTime: number;
+  /** `ok`, or what is damaged; empty before the first check. */
+  readonly check: string;
+}
+
 export interface AgentStatus extends TierStatus {
   readonly rules: readonly RuleStatus[];
   readonly collectors: readonly ConnectionStatus[];
   readonly storeBytes: number;
   readonly lastCommitTime: number;
+  readonly store: StoreStatus;
   /** By name: `events`, `duplicates`, `alerts`, `gaps`, `connections_refused`, `alerts_undelivered`, ... */
   readonly counters: Readonly<Record<string, number>>;
 }

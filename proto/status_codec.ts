@@ -11,7 +11,7 @@ import { bodyOf, boundFields, fromU53, parse, toU53 } from "./cold_codec.ts";
 import type * as ipc from "./gen/ipc_pb.ts";
 import { readSource, writableSource } from "./source_codec.ts";
 import { AgentStatusSchema, CollectorStatusSchema, type TierStatusSchema } from "./gen/ipc_pb.ts";
-import type { AgentStatus, CollectorStatus, ConnectionStatus, RuleStatus, TierStatus } from "./status.ts";
+import type { AgentStatus, CollectorStatus, ConnectionStatus, RuleStatus, StoreStatus, TierStatus } from "./status.ts";
 import { WireError } from "./wire_error.ts";
 
 /** Longest status file. */
@@ -84,6 +84,14 @@ export function encodeAgentStatus(status: AgentStatus): Uint8Array<ArrayBuffer> 
     })),
     storeBytes: fromU53(status.storeBytes, "storeBytes"),
     lastCommitTime: fromU53(status.lastCommitTime, "lastCommitTime"),
+    store: {
+      state: status.store.state,
+      reason: status.store.reason,
+      since: fromU53(status.store.since, "since"),
+      freeBytes: status.store.freeBytes === null ? undefined : fromU53(status.store.freeBytes, "freeBytes"),
+      checkedTime: fromU53(status.store.checkedTime, "checkedTime"),
+      check: status.store.check,
+    },
     counters: { ...status.counters },
   });
 }
@@ -96,6 +104,7 @@ export function decodeAgentStatus(bytes: Uint8Array): AgentStatus {
     collectors: message.collectors.map(readConnection),
     storeBytes: toU53(message.storeBytes, "storeBytes"),
     lastCommitTime: toU53(message.lastCommitTime, "lastCommitTime"),
+    store: readStore(message.store),
     counters: readCounters(message.counters),
   }));
 }
@@ -165,6 +174,21 @@ function readRule(rule: ipc.RuleStatus): RuleStatus {
     column: rule.column ?? null,
     reason: rule.reason ?? null,
     hits: toU53(rule.hits, "hits"),
+  };
+}
+
+function readStore(store: ipc.StoreStatus | undefined): StoreStatus {
+  // One that an agent of an earlier version left says nothing of it.
+  if (store === undefined) {
+    return { state: "unknown", reason: "", since: 0, freeBytes: null, checkedTime: 0, check: "" };
+  }
+  return {
+    state: store.state,
+    reason: store.reason,
+    since: toU53(store.since, "since"),
+    freeBytes: store.freeBytes === undefined ? null : toU53(store.freeBytes, "freeBytes"),
+    checkedTime: toU53(store.checkedTime, "checkedTime"),
+    check: store.check,
   };
 }
 

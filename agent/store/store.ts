@@ -15,8 +15,9 @@ import type { Gap } from "../../proto/process_event.ts";
 import type { RuleStatus, SourceStatus } from "../../proto/status.ts";
 import { alertOfRow, alertRow } from "./alert_row.ts";
 import { Checkpointer, type CheckpointOutcome } from "./checkpoint.ts";
-import { closeDatabase, lockStore, openDatabase, StoreError, storeError } from "./database.ts";
+import { closeDatabase, lockStore, openDatabase } from "./database.ts";
 import { ProcessTable, type SnapshotPart } from "./process_table.ts";
+import { StoreError, storeError } from "./store_error.ts";
 
 /** Room for the sequences of one stream in the ids of its rows. */
 export const SEQUENCES_PER_STREAM = 2 ** 40;
@@ -240,7 +241,7 @@ export class Store {
 
   /** Leaves the files as readers need them: see {@linkcode closeDatabase}. */
   close(): void {
-    closeDatabase(this.#db, this.#path);
+    closeDatabase(this.#db);
     this.#lock.close();
   }
 

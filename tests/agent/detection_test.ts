@@ -50,7 +50,9 @@ class World {
   }
 
   judge(...rows: SqlValue[][]): string[] {
-    return this.detection.judge(rows, STREAM, 77).map((alert) => alert.alertId);
+    const alerts = this.detection.judge(rows, STREAM, 77);
+    this.detection.stored(alerts);
+    return alerts.map((alert) => alert.alertId);
   }
 
   state(id: string): [string, string | null] {
@@ -88,7 +90,10 @@ Deno.test("Detection raises one alert for each rule and event, with the event's 
     evidence: { pid: 4, name: "evil" },
     collectorId: "col",
   });
-  assert.equal(world.detection.statuses().find((status) => status.id === "evil")!.hits, 3);
+  const hits = (): number => world.detection.statuses().find((status) => status.id === "evil")!.hits;
+  assert.equal(hits(), 2, "what is judged and not stored is judged again, and counts then");
+  world.detection.stored([alert!]);
+  assert.equal(hits(), 3);
   world.detection.close();
 });
 

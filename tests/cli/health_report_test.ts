@@ -131,3 +131,21 @@ Deno.test("assess() knows nothing when neither status nor store can be read", ()
   assert.equal(half.verdict, "degraded");
   assert.match(half.findings[0]!.text, /agent's status cannot be read: it is damaged/);
 });
+
+Deno.test("assess() tells that the store takes nothing, why and since when", () => {
+  const store = { ...AGENT.store, state: "refusing", reason: "its disk is full; free space", since: NOW - 90_000 };
+  finds(
+    { agent: { state: "degraded", store } },
+    "degraded",
+    /^nothing is stored or judged since .* \(1 min 30 s\), and collectors keep what they see: its disk is full; free/,
+  );
+  finds({ agent: { state: "degraded" } }, "degraded", /degraded and does not say why/);
+});
+
+Deno.test("assess() tells what a check of the store found, and that its disk will soon be full", () => {
+  const damaged = { ...AGENT.store, check: "gaps: page 7 is damaged", checkedTime: NOW - 60_000 };
+  finds({ agent: { store: damaged } }, "degraded", /store is damaged, as found at .*: gaps: page 7 is damaged; run/);
+  finds({ agent: { store: { ...AGENT.store, freeBytes: 40_000_000 } } }, "degraded", /has 38\.1 MiB left; free space/);
+  const well = { ...AGENT.store, check: "ok", checkedTime: NOW - 60_000, freeBytes: null };
+  assert.equal(judge({ agent: { store: well } }).verdict, "healthy");
+});

@@ -227,7 +227,7 @@ Deno.test("Store changes nothing: the same file before and after, and no table c
     }
   }
   assert.deepEqual(Deno.readFileSync(state.layout.store), before);
-  closeDatabase(openDatabase(state.layout.store), state.layout.store);
+  closeDatabase(openDatabase(state.layout.store));
 });
 
 Deno.test("Store gives integers beyond 2^53 exactly", () => {

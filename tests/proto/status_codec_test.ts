@@ -68,6 +68,7 @@ const AGENT: AgentStatus = {
   ],
   collectors: [{ collectorId: "procmond", epoch: "e1", connectedSince: 1, lastSequence: 2, lastEventTime: 3 }],
   storeBytes: 2 ** 41,
+  store: { state: "refusing", reason: "full", since: 7, freeBytes: 2 ** 40, checkedTime: 8, check: "ok" },
   lastCommitTime: 4,
   counters: {},
 };

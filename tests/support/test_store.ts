@@ -177,7 +177,7 @@ export class TestState implements Disposable {
 
   /** As the agent does at its end. */
   stop(): void {
-    closeDatabase(this.db, this.layout.store);
+    closeDatabase(this.db);
     this.#db = null;
   }
 
@@ -249,6 +249,7 @@ export const AGENT: AgentStatus = {
     lastEventTime: NOW - 200,
   }],
   storeBytes: 1_234_567,
+  store: { state: "taking", reason: "", since: 0, freeBytes: 2 ** 36, checkedTime: 0, check: "" },
   lastCommitTime: NOW - 100,
   counters: { events: 500, duplicates: 0, alerts: 2, gaps: 0 },
 };

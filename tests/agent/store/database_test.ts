@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { SCHEMA_VERSION } from "../../../proto/catalog.ts";
-import { StoreError } from "../../../agent/store/database.ts";
+import { StoreError } from "../../../agent/store/store_error.ts";
 import { Store } from "../../../agent/store/store.ts";
 import { needs } from "../../support/needs.ts";
 import { FULL_CONTEXT } from "../../support/wire_samples.ts";
@@ -32,7 +32,7 @@ Deno.test("a store that is not a database is refused with its mend", () => {
   using dir = new TempDir();
   const path = `${dir.path}/events.db`;
   Deno.writeTextFileSync(path, "this is not a database, and longer than a header of one hundred bytes: ".repeat(20));
-  refuses(path, /not a database; stop the agent and move .*events\.db, .*-wal and .*-shm away/);
+  refuses(path, /not a database: its first bytes are not SQLite's; move .*events\.db, .*-wal and .*-shm away/);
 });
 
 Deno.test("a database of another program is refused and not touched", () => {
@@ -158,7 +158,7 @@ Deno.test("a damaged page is found at open, a truncated file too", () => {
   Deno.writeFileSync(path, damaged);
   refuses(path, /damaged|malformed/);
   Deno.writeFileSync(path, whole.subarray(0, 4_096 * 50));
-  refuses(path, /damaged|malformed/);
+  refuses(path, /was cut off: it has 204800 of its \d+ bytes/);
   Deno.writeFileSync(path, whole);
   new Store(path).close();
 });
@@ -180,7 +180,10 @@ Deno.test("a store that another agent uses is refused, and free when that ends",
 Deno.test("something else in the place of the store is refused", () => {
   using dir = new TempDir();
   Deno.mkdirSync(`${dir.path}/events.db`);
-  assert.throws(() => new Store(`${dir.path}/events.db`), /is not a regular file; move it away/);
+  assert.throws(
+    () => new Store(`${dir.path}/events.db`),
+    /events\.db is a directory, and the store is a regular file; move it away/,
+  );
 });
 
 const CHILD = `
