@@ -53,7 +53,8 @@ export function loadRuleFiles(directories: readonly string[]): LoadedRules {
 /** What the engine says against these rules; it is the second gate, so the guard let them pass. */
 function engineFault(rules: readonly ValidatedRule[]): unknown {
   try {
-    new RuleEngine(rules).close();
+    using engine = new RuleEngine(rules);
+    engine.check();
     return null;
   } catch (error) {
     return error;

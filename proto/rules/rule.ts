@@ -17,7 +17,7 @@ import {
   YamlFaultError,
   type YamlNode,
 } from "./located_yaml.ts";
-import { type GuardedQuery, guardSql } from "./sql_guard.ts";
+import { type GuardedQuery, guardSql, type RowQuery } from "./sql_guard.ts";
 import { SqlRefusedError, suggestion } from "./sql_refused.ts";
 import { parseTestRow } from "./test_row.ts";
 
@@ -60,6 +60,18 @@ declare const validated: unique symbol;
 
 /** A rule whose query passed the guard; only {@linkcode validateRule} makes one. */
 export type ValidatedRule = Rule & { readonly query: GuardedQuery; readonly [validated]: true };
+
+/** What the engine needs of a rule. @throws TypeError for a query of another purpose */
+export function rowQuery({ query }: ValidatedRule): RowQuery {
+  if (query.row === null) throw new TypeError("The engine takes rules, and this is a hunt");
+  return query.row;
+}
+
+/** Where a rule is judged, for people: `stream`, or `sql` with the reason why not there. */
+export function laneOf(rule: ValidatedRule): string {
+  const { translation } = rowQuery(rule);
+  return translation.form === null ? `sql: ${translation.reason}` : "stream";
+}
 
 /** A rule file has a fault. */
 export class RuleError extends Error {
