@@ -55,7 +55,9 @@ function main(): number {
   console.log(
     `${totals.rules} rules, ${totals.refused} refused by the guard; ${totals.pairs} pairs, ` +
       `${share(totals.matches)} match, terms rule out ${share(totals.ruledOut)}, ` +
-      `left to SQLite ${share(totals.undecided)}; ${((performance.now() - began) / 1_000).toFixed(0)} s`,
+      `left to SQLite ${share(totals.undecided)}, SQLite fails on ${totals.failing}; ${
+        ((performance.now() - began) / 1_000).toFixed(0)
+      } s`,
   );
   console.log(`seed ${seed}: ${totals.pairs} pairs, ${totals.differences.length} differences`);
   return totals.differences.length > 0 ? 1 : 0;

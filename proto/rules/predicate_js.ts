@@ -519,7 +519,9 @@ function callValue(name: FormFunction, args: readonly Form[]): Evaluate {
     case "trim":
     case "ltrim":
     case "rtrim":
-      return texts((text, characters) => trimmed(text, characters ?? " ", name !== "rtrim", name !== "ltrim"));
+      return texts((text, characters) =>
+        trimmed(text, untilNul(characters ?? " "), name !== "rtrim", name !== "ltrim")
+      );
     case "replace":
       return texts(replaced);
     case "hex":

@@ -182,8 +182,9 @@ function rarity(text: string): number {
 function shareOf(term: Term): number {
   const { name, type } = columnAt(term.place);
   if (term.kind === "text") {
-    const length = name.endsWith("command_line") ? 120 : name === "environment" || name === "argv" ? 500 : 24;
-    return Math.min(1, length * 2 ** -rarity(term.text));
+    const long = name.endsWith("command_line") || name === "environment" || name === "argv";
+    // Rules name programs that are everywhere: the name of one tells less than its letters say
+    return Math.min(1, Math.max(long ? 0 : 0.004, 120 * 2 ** -rarity(term.text)));
   }
   if (name === "event_type" || name === "source" || name === "collector_id") return 0.5;
   if (name === "name" || name.endsWith("_path")) return 0.02;

@@ -72,6 +72,11 @@ export class StreamLane implements Disposable {
     return this.#index.always.length;
   }
 
+  /** How many predicates rows are asked, all together. */
+  candidates(rows: readonly (readonly SqlValue[])[]): number {
+    return rows.reduce((sum, row) => sum + this.#index.find(row).count + this.always, 0);
+  }
+
   /** Whether SQLite's own gate lets these rules pass. Throws what it says against one. */
   check(): void {
     this.#sql.check(this.#programs.map(({ rule }) => rule));

@@ -48,6 +48,8 @@ export interface Totals {
   matches: number;
   /** Pairs that the predicate left to SQLite. */
   undecided: number;
+  /** Pairs on which SQLite itself fails. */
+  failing: number;
   /** Pairs that the terms ruled out. */
   ruledOut: number;
   rules: number;
@@ -64,6 +66,7 @@ export function noTotals(): Totals {
     pairs: 0,
     matches: 0,
     undecided: 0,
+    failing: 0,
     ruledOut: 0,
     rules: 0,
     sqlOnly: new Map(),
@@ -154,6 +157,7 @@ function judge(subjects: readonly Subject[], rows: readonly SqlValue[][], totals
       };
       totals.pairs++;
       if (answers.sql) totals.matches++;
+      if (answers.sql === null) totals.failing++;
       if (answers.predicate === null) totals.undecided++;
       if (!answers.candidate) totals.ruledOut++;
       if (differ(answers)) totals.differences.push({ rule: number, row, sql, answers });
@@ -162,6 +166,8 @@ function judge(subjects: readonly Subject[], rows: readonly SqlValue[][], totals
 }
 
 function differ({ sql, formSql, predicate, candidate }: Answers): boolean {
+  // Where SQLite fails there is no answer to hold a predicate to, which may not need to look at what fails.
+  if (sql === null) return false;
   if (formSql !== sql) return true;
   if (sql === true && !candidate) return true;
   return predicate !== null && predicate !== sql;
