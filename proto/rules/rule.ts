@@ -58,8 +58,11 @@ export interface Rule {
 
 declare const validated: unique symbol;
 
-/** A rule whose query passed the guard; only {@linkcode validateRule} makes one. */
-export type ValidatedRule = Rule & { readonly query: GuardedQuery; readonly [validated]: true };
+/**
+ * A rule whose query passed the guard; only {@linkcode validateRule} makes one. It does not keep its file: thousands of
+ * them stay in memory as long as the agent runs.
+ */
+export type ValidatedRule = Omit<Rule, "sqlPosition"> & { readonly query: GuardedQuery; readonly [validated]: true };
 
 /** What the engine needs of a rule. @throws TypeError for a query of another purpose */
 export function rowQuery({ query }: ValidatedRule): RowQuery {
@@ -102,7 +105,8 @@ export function parseRule(text: string, file: string): Rule {
 /** Checks a rule's query with the guard. @throws RuleError at the place of the fault in the file */
 export function validateRule(rule: Rule): ValidatedRule {
   try {
-    return { ...rule, query: guardSql(rule.sql, "rule") } as ValidatedRule;
+    const { sqlPosition: _, ...kept } = rule;
+    return { ...kept, query: guardSql(rule.sql, "rule") } as ValidatedRule;
   } catch (error) {
     if (!(error instanceof SqlRefusedError)) throw error;
     throw new RuleError(rule.file, rule.sqlPosition(error.offset), error.reason, { cause: error });

@@ -63,7 +63,8 @@ export class SqlLane implements Disposable {
 
   /** Whether SQLite's own gate lets these rules pass, of which no statement is kept. Throws what it says against one. */
   check(rules: readonly ValidatedRule[]): void {
-    this.#guarded(() => rules.forEach((rule) => this.#statement(rule)));
+    // exec() frees what it prepared at once, where a statement would wait for the garbage collector with all its memory.
+    this.#guarded(() => rules.forEach((rule) => this.#db.exec(statementSql(rule))));
   }
 
   /** Judges a batch by rules that were prepared. Hits are appended in the order of the rules, then of the rows. */
@@ -107,15 +108,8 @@ export class SqlLane implements Disposable {
     }
   }
 
-  /** From two row numbers to the first match between them: its number, then the values of the computed outputs. */
   #statement(rule: ValidatedRule): StatementSync {
-    const { alias, where, outputs } = rowQuery(rule);
-    const computed = outputs.flatMap(({ sql }) => sql === null ? [] : [`, (${sql})`]).join("");
-    const next = this.#db.prepare(
-      `SELECT "${alias}".batch_row${computed} FROM process_events AS "${alias}"
-       WHERE "${alias}".batch_row BETWEEN ?1 AND ?2 AND (${where}
-       ) ORDER BY "${alias}".batch_row LIMIT 1`,
-    );
+    const next = this.#db.prepare(statementSql(rule));
     next.setReturnArrays(true);
     // An integer beyond 2^53 would otherwise be an error
     next.setReadBigInts(true);
@@ -168,6 +162,15 @@ export class SqlLane implements Disposable {
     }
     if (unjudged > 0) faults.push({ rule, reason, rows: unjudged, timedOut });
   }
+}
+
+/** From two row numbers to the first match between them: its number, then the values of the computed outputs. */
+function statementSql(rule: ValidatedRule): string {
+  const { alias, where, outputs } = rowQuery(rule);
+  const computed = outputs.flatMap(({ sql }) => sql === null ? [] : [`, (${sql})`]).join("");
+  return `SELECT "${alias}".batch_row${computed} FROM process_events AS "${alias}"
+     WHERE "${alias}".batch_row BETWEEN ?1 AND ?2 AND (${where}
+     ) ORDER BY "${alias}".batch_row LIMIT 1`;
 }
 
 /** Matches between two rows, both included. */
