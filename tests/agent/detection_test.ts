@@ -179,6 +179,7 @@ Deno.test("Detection shows rules that do not run beside those that do", () => {
     column: 9,
     reason: "why",
     hits: 0,
+    lane: null,
   };
   const world = new World([rule("evil", "name = 'evil'")], 100, [other]);
   assert.equal(world.detection.active, 1);
