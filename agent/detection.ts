@@ -10,7 +10,8 @@
  */
 import type { Alert } from "../proto/alert.ts";
 import type { SqlValue } from "../proto/event_row.ts";
-import { type Evaluation, type Fault, RuleEngine } from "../proto/rules/engine.ts";
+import { RuleEngine } from "../proto/rules/engine.ts";
+import type { Evaluation, Fault } from "../proto/rules/evaluation.ts";
 import type { RuleStatus } from "../proto/status.ts";
 import { alertOf } from "./alerts/alert_of.ts";
 import type { Counters } from "./counters.ts";

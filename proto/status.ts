@@ -90,6 +90,8 @@ export interface RuleStatus {
   readonly column: number | null;
   readonly reason: string | null;
   readonly hits: number;
+  /** `stream`, or `sql: ` and why it is not judged there; `null` for a rule that could not be read. */
+  readonly lane: string | null;
 }
 
 export interface ConnectionStatus {

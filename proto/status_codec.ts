@@ -73,6 +73,7 @@ export function encodeAgentStatus(status: AgentStatus): Uint8Array<ArrayBuffer> 
       line: rule.line ?? undefined,
       column: rule.column ?? undefined,
       reason: rule.reason ?? undefined,
+      lane: rule.lane ?? undefined,
       hits: fromU53(rule.hits, "hits"),
     })),
     collectors: status.collectors.map((connection) => ({
@@ -174,6 +175,7 @@ function readRule(rule: ipc.RuleStatus): RuleStatus {
     column: rule.column ?? null,
     reason: rule.reason ?? null,
     hits: toU53(rule.hits, "hits"),
+    lane: rule.lane ?? null,
   };
 }
 

@@ -12,6 +12,7 @@ import { type LexedSql, lexSql } from "./sql_lexer.ts";
 import type { Purpose } from "./sql_expression.ts";
 import type { Insertion, Output } from "./sql_from.ts";
 import { QueryCheck } from "./sql_query.ts";
+import { translateWhere, type Translation } from "./sql_predicate.ts";
 import { refuse, SqlRefusedError } from "./sql_refused.ts";
 import { checkSyntax } from "./sql_syntax.ts";
 
@@ -31,6 +32,8 @@ export interface RowQuery {
   readonly outputs: readonly RowOutput[];
   /** Columns that `where` and the computed outputs read. */
   readonly columns: ReadonlySet<string>;
+  /** `where` as a form, or why SQLite alone can compute it. */
+  readonly translation: Translation;
 }
 
 declare const guarded: unique symbol;
@@ -124,7 +127,13 @@ function rowQuery(sql: string, statement: Node, check: QueryCheck, outputs: read
     if (column !== null) return { name: name!, column, sql: null };
     return { name: name!, column: null, sql: sql.slice(...range!) };
   });
-  return { alias, where: sql.slice(...where.expr.range!), outputs: rowOutputs, columns: check.columns };
+  return {
+    alias,
+    where: sql.slice(...where.expr.range!),
+    outputs: rowOutputs,
+    columns: check.columns,
+    translation: translateWhere(where.expr),
+  };
 }
 
 /** Offset of a one-based line and column. */

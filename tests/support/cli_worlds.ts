@@ -53,6 +53,7 @@ function troubled(): TestState {
           column: 12,
           reason: "There is no table proces_events; did you mean process_events?",
           hits: 0,
+          lane: null,
         },
       ],
       counters: { ...AGENT.counters, rule_faults: 3 },

@@ -239,6 +239,7 @@ export const AGENT: AgentStatus = {
       column: null,
       reason: null,
       hits: 2,
+      lane: "stream",
     },
   ],
   collectors: [{
