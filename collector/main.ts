@@ -107,6 +107,7 @@ async function main(): Promise<void> {
   // 5. The pipeline, in the order data moves.
   const hashing = openHashing(settings, {
     socket: layout.hasherSocket,
+    memoryFile: layout.hashMemory,
     changed: () => observation.poke(),
     notice: (text) => observation.notice(text),
   });
@@ -115,6 +116,7 @@ async function main(): Promise<void> {
     source,
     redaction,
     hashes: hashing.book,
+    managers: hashing.managers,
     watchingSince,
     limits: limitsFor(settings.collector.maxTrackedProcesses),
     skipsKernelThreads: settings.collector.skipsKernelThreads,
