@@ -8,8 +8,10 @@
  */
 import { processOfExec } from "../../../proto/identity.ts";
 import type { World } from "../world.ts";
-import { PACKAGE, type Work, WORKS } from "./works.ts";
+import { type Work, WORKS } from "./works.ts";
 
+/** No other run of this on the host has it. */
+const PACKAGE = `daemoneye-ordinary-${Deno.pid}`;
 const WORKER = new URL("../c/worker.c", import.meta.url).pathname;
 /** How long one script may take: packages wait for the lock of others. */
 const PATIENCE_MS = 600_000;
@@ -71,20 +73,28 @@ export async function watchOrdinaryWork(world: World, options: WorkOptions): Pro
         await new Promise((resolve) => setTimeout(resolve, pauseMs));
       }
     }
-    const last = `${tag}/last`;
-    await new Deno.Command("bash", { args: ["-c", "true", last], stdin: "null" }).output();
-    // A difference between the sources takes its two rounds, and a hash its time.
-    await new Promise((resolve) => setTimeout(resolve, 15_000));
-    await world.until("the last of it is stored", () =>
-      world.count(
-        "SELECT count(*) FROM process_events WHERE event_type = 'stop' AND command_line LIKE ?",
-        `%${last}`,
-      ) > 0);
+    await settle(world, tag);
   } finally {
     await Deno.remove(directory, { recursive: true });
     if (chosen.some(({ name }) => name === "packages")) await purge();
   }
   return { rounds: round, done, leftOut, failures, ...told(world, tag) };
+}
+
+/** Waits until whatever is to be said of it was said: a difference between the sources takes two rounds of comparison. */
+async function settle(world: World, tag: string): Promise<void> {
+  const counter = (name: string): number => world.collectorStatus()?.counters[name] ?? 0;
+  for (let round = 0; round < 3; round++) {
+    const last = `${tag}/last${round}`, matched = counter("records_matched");
+    await new Deno.Command("bash", { args: ["-c", "true", last], stdin: "null" }).output();
+    await world.until("a round of comparison ends", () => counter("records_matched") > matched, 60_000);
+    await world.until("the last of it is stored", () =>
+      world.count(
+        "SELECT count(*) FROM process_events WHERE event_type = 'stop' AND command_line LIKE ?",
+        `%${last}`,
+      ) > 0, 60_000);
+  }
+  await world.until("no hash is waited for", () => counter("hash_waiting") === 0, 60_000);
 }
 
 async function run(work: Work, directory: string, round: number, tag: string): Promise<string | null> {
@@ -94,7 +104,7 @@ async function run(work: Work, directory: string, round: number, tag: string): P
     const { success, code, stderr } = await new Deno.Command("bash", {
       args: ["-euc", work.script, tag],
       cwd: directory,
-      env: { ROUND: String(round), WORKER, HOME: directory },
+      env: { ROUND: String(round), WORKER, PACKAGE, HOME: directory },
       stdin: "null",
       stdout: "null",
       stderr: "piped",

@@ -1,8 +1,9 @@
 /**
  * Ordinary administration and development, as scripts for `bash -eu`: what a sensor must not cry about.
  *
- * Each runs in a directory of its own, which only root may write to, with the number of its round in `$ROUND` and the
- * sources of a small program in `$WORKER`. It leaves nothing behind but in that directory; packages are removed again.
+ * Each runs in a directory of its own, which only root may write to, with the number of its round in `$ROUND`, the
+ * sources of a small program in `$WORKER`, and in `$PACKAGE` the name of a package that nobody else has. It leaves
+ * nothing behind but in that directory; packages are removed again.
  *
  * @module
  */
@@ -14,48 +15,50 @@ export interface Work {
   readonly script: string;
 }
 
-/** Two packages of this name are made: one of Debian's own may not be touched by a test. */
-export const PACKAGE = "daemoneye-ordinary";
-
 /** Waits until a daemon has written a line that ends so, which it does as it begins. */
 const WAIT = `
 wait_for() { for _ in $(seq 1000); do grep -q " $2\\$" "$1" 2> /dev/null && return; sleep 0.02; done; echo "$1: no $2" >&2; return 1; }
 gone() { for _ in $(seq 1000); do kill -0 "$1" 2> /dev/null || return 0; sleep 0.02; done; echo "$1 does not end" >&2; return 1; }
 `;
 
-const PACKAGES = `${WAIT}
+/** `dpkg` by itself does not wait for the lock that somebody else has. */
+const LOCKED = `
+locked() { for _ in $(seq 100); do "$@" > locked.log 2>&1 && return; grep -q 'lock.* was locked' locked.log || break; sleep 3; done; cat locked.log >&2; return 1; }
+`;
+
+const PACKAGES = `${WAIT}${LOCKED}
 make_package() {
-  rm -rf tree; mkdir -p tree/DEBIAN tree/usr/bin tree/usr/lib/${PACKAGE} tree/usr/share/doc/${PACKAGE}
-  gcc -O1 -DVERSION="\\"$1\\"" -o tree/usr/bin/${PACKAGE} "$WORKER"
-  printf '#!/bin/sh\\nexec /usr/bin/${PACKAGE} "$@"\\n' > tree/usr/lib/${PACKAGE}/helper; chmod 755 tree/usr/lib/${PACKAGE}/helper
-  printf 'int answer(void) { return %d; }\\n' "$1" | gcc -shared -fPIC -x c -o tree/usr/lib/${PACKAGE}/libanswer.so.1 -
-  echo "version $1" > tree/usr/share/doc/${PACKAGE}/README
-  printf 'Package: ${PACKAGE}\\nVersion: %s\\nArchitecture: %s\\nMaintainer: nobody <n@example>\\nDescription: test\\n' "$1" "$(dpkg --print-architecture)" > tree/DEBIAN/control
-  printf 'interest-noawait /usr/share/doc/${PACKAGE}\\n' > tree/DEBIAN/triggers
+  rm -rf tree; mkdir -p tree/DEBIAN tree/usr/bin tree/usr/lib/$PACKAGE tree/usr/share/doc/$PACKAGE
+  gcc -O1 -DVERSION="\\"$1\\"" -o tree/usr/bin/$PACKAGE "$WORKER"
+  printf '#!/bin/sh\\nexec /usr/bin/'$PACKAGE' "$@"\\n' > tree/usr/lib/$PACKAGE/helper; chmod 755 tree/usr/lib/$PACKAGE/helper
+  printf 'int answer(void) { return %d; }\\n' "$1" | gcc -shared -fPIC -x c -o tree/usr/lib/$PACKAGE/libanswer.so.1 -
+  echo "version $1" > tree/usr/share/doc/$PACKAGE/README
+  printf 'Package: '$PACKAGE'\\nVersion: %s\\nArchitecture: %s\\nMaintainer: nobody <n@example>\\nDescription: test\\n' "$1" "$(dpkg --print-architecture)" > tree/DEBIAN/control
+  printf 'interest-noawait /usr/share/doc/'$PACKAGE'\\n' > tree/DEBIAN/triggers
   for script in preinst postinst prerm postrm; do
     printf '#!/bin/sh\\nset -e\\nsort /etc/passwd | head -3 > /dev/null\\n' > tree/DEBIAN/$script
   done
-  printf 'if [ "$1" = configure ] || [ "$1" = triggered ]; then /usr/bin/${PACKAGE} > /dev/null; ldconfig; fi\\n' >> tree/DEBIAN/postinst
-  printf 'if [ "$1" = configure ]; then dpkg-trigger --no-await /usr/share/doc/${PACKAGE}; fi\\n' >> tree/DEBIAN/postinst
-  chmod 755 tree/DEBIAN/p*; dpkg-deb --build tree ${PACKAGE}-$1.deb > /dev/null
+  printf 'if [ "$1" = configure ] || [ "$1" = triggered ]; then /usr/bin/'$PACKAGE' > /dev/null; ldconfig; fi\\n' >> tree/DEBIAN/postinst
+  printf 'if [ "$1" = configure ]; then dpkg-trigger --no-await /usr/share/doc/'$PACKAGE'; fi\\n' >> tree/DEBIAN/postinst
+  chmod 755 tree/DEBIAN/p*; dpkg-deb --build tree $PACKAGE-$1.deb > /dev/null
 }
 APT="apt-get -qq -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0"
 export DEBIAN_FRONTEND=noninteractive
 make_package $((3 * ROUND + 1)); make_package $((3 * ROUND + 2)); make_package $((3 * ROUND + 3))
-$APT install ./${PACKAGE}-$((3 * ROUND + 1)).deb > apt.log 2>&1
-/usr/bin/${PACKAGE} > /dev/null; /usr/lib/${PACKAGE}/helper > /dev/null
-/usr/bin/${PACKAGE} daemon "$PWD/pid"; wait_for pid $((3 * ROUND + 1)); pid=$(cut -d' ' -f1 pid)
-$APT install ./${PACKAGE}-$((3 * ROUND + 2)).deb >> apt.log 2>&1
+$APT install ./$PACKAGE-$((3 * ROUND + 1)).deb > apt.log 2>&1
+/usr/bin/$PACKAGE > /dev/null; /usr/lib/$PACKAGE/helper > /dev/null
+/usr/bin/$PACKAGE daemon "$PWD/pid"; wait_for pid $((3 * ROUND + 1)); pid=$(cut -d' ' -f1 pid)
+$APT install ./$PACKAGE-$((3 * ROUND + 2)).deb >> apt.log 2>&1
 kill -HUP "$pid"; wait_for pid $((3 * ROUND + 2))
-/usr/lib/${PACKAGE}/helper > /dev/null
-: > pid; dpkg -i ${PACKAGE}-$((3 * ROUND + 3)).deb >> apt.log 2>&1
+/usr/lib/$PACKAGE/helper > /dev/null
+: > pid; locked dpkg -i $PACKAGE-$((3 * ROUND + 3)).deb
 kill -USR1 "$pid"; wait_for pid $((3 * ROUND + 2))
 kill -TERM "$pid"; gone "$pid"
-/usr/bin/${PACKAGE} > /dev/null
-$APT install --reinstall ./${PACKAGE}-$((3 * ROUND + 3)).deb >> apt.log 2>&1
-/usr/bin/${PACKAGE} > /dev/null
-dpkg -s ${PACKAGE} > /dev/null; dpkg -L ${PACKAGE} > /dev/null; dpkg --verify ${PACKAGE}
-$APT purge ${PACKAGE} >> apt.log 2>&1
+/usr/bin/$PACKAGE > /dev/null
+$APT install --reinstall ./$PACKAGE-$((3 * ROUND + 3)).deb >> apt.log 2>&1
+/usr/bin/$PACKAGE > /dev/null
+dpkg -s $PACKAGE > /dev/null; dpkg -L $PACKAGE > /dev/null; dpkg --verify $PACKAGE
+$APT purge $PACKAGE >> apt.log 2>&1
 `;
 
 const DEBIAN = `
