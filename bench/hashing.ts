@@ -141,7 +141,8 @@ function delayFigures(what: string, { delays, lateness }: Watched, without: Watc
     ours: quantile(delays, part),
     unit: "ms",
     peer: { name: "without hashing", value: quantile(without.delays, part) },
-    target: null,
+    // By itself too: a disk that stalled in the round without hashing must not excuse the others.
+    target: name === "p99" ? { most: 50 } : null,
   }));
   const [p50, p99, max] = kinds.map(([, part]) => quantile(delays, part) - quantile(without.delays, part));
   console.log(
@@ -149,11 +150,10 @@ function delayFigures(what: string, { delays, lateness }: Watched, without: Watc
       `${delays.length} starts; the machine let nobody look for ${round(quantile(lateness, 1))} ms, ` +
       `without hashing for ${round(quantile(without.lateness, 1))} ms`,
   );
-  const target = { most: 50 };
   return [
     ...figures,
-    { what: `${what}: hashing delays the p99 by`, ours: p99!, unit: "ms", peer: null, target },
-    { what: `${what}: hashing delays the latest by`, ours: max!, unit: "ms", peer: null, target },
+    { what: `${what}: hashing delays the p99 by`, ours: p99!, unit: "ms", peer: null, target: { most: 50 } },
+    { what: `${what}: hashing delays the latest by`, ours: max!, unit: "ms", peer: null, target: { most: 50 } },
   ];
 }
 
