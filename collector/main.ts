@@ -123,6 +123,7 @@ async function main(): Promise<void> {
   // 5. The pipeline, in the order data moves.
   const hashing = openHashing(settings, {
     socket: layout.hasherSocket,
+    memoryFile: layout.hashMemory,
     changed: () => observation.poke(),
     notice: (text) => observation.notice(text),
   });
@@ -137,6 +138,7 @@ async function main(): Promise<void> {
     source,
     redaction,
     hashes: hashing.book,
+    managers: hashing.managers,
     watchingSince,
     limits: limitsFor(settings.collector.maxTrackedProcesses),
     skipsKernelThreads: settings.collector.skipsKernelThreads,

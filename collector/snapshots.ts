@@ -59,7 +59,8 @@ export class Snapshots {
     for (const process of added) {
       book.adopt(process, process.ppid);
       book.pushStart(process, takenAt, "snapshot", []);
-      book.suspectExecution({ process, before: null, setsUserId: null, stdinFamily: null, isLate: true }, takenAt);
+      const unknown = { before: null, setsUserId: null, stdinFamily: null, deletedBy: null };
+      book.suspectExecution({ process, ...unknown, isLate: true }, takenAt);
     }
     for (const entry of entries) {
       const process = book.table.get(entry.pid);

@@ -25,6 +25,8 @@ export interface StateLayout {
   readonly collectorStatus: string;
   /** The last known process table. */
   readonly knownTable: string;
+  /** Hashes that are remembered from one run of the collector to the next. */
+  readonly hashMemory: string;
   readonly agent: string;
   readonly store: string;
   readonly agentStatus: string;
@@ -49,6 +51,7 @@ export function stateLayout(state: string): StateLayout {
     collector: `${state}/collector`,
     collectorStatus: `${state}/collector/status.pb`,
     knownTable: `${state}/collector/known.pb`,
+    hashMemory: `${state}/collector/hashes.pb`,
     agent: `${state}/agent`,
     store: `${state}/agent/events.db`,
     agentStatus: `${state}/agent/status.pb`,

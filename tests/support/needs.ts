@@ -26,6 +26,8 @@ export interface Needs {
   readonly containers?: boolean;
   /** May listen to the kernel's audit log, which takes records of refused system calls. */
   readonly audit?: boolean;
+  /** Packages may be installed, by `apt-get` of a package system that is in order. */
+  readonly packages?: boolean;
   /** Programs by name, found in `PATH`. */
   readonly programs?: readonly string[];
 }
@@ -69,6 +71,10 @@ export function needs(wanted: Needs): Verdict {
     const refusal = refusedContainer();
     if (refusal !== null) faults.push(`containers: ${refusal}`);
   }
+  if (wanted.packages) {
+    const refusal = refusedPackage();
+    if (refusal !== null) faults.push(`packages: ${refusal}`);
+  }
   for (const program of wanted.programs ?? []) {
     if (!inPath(program)) faults.push(`${program}: the program is not installed`);
   }
@@ -78,6 +84,18 @@ export function needs(wanted: Needs): Verdict {
     console.error(`cannot run here: ${fault}`);
   }
   return { ignore: faults.length > 0, why: faults.join("; ") };
+}
+
+/** Why no package can be installed, as `apt-get` says when it only pretends to. */
+function refusedPackage(): string | null {
+  if (Deno.uid() !== 0) return "the tests do not run as root";
+  if (!inPath("apt-get") || !inPath("dpkg-deb")) return "the programs apt-get and dpkg-deb are not installed";
+  const { success, stderr } = new Deno.Command("apt-get", {
+    args: ["-qq", "-s", "install"],
+    stdin: "null",
+    stdout: "null",
+  }).outputSync();
+  return success ? null : new TextDecoder().decode(stderr).trim().split("\n")[0] ?? "apt-get fails";
 }
 
 let containerRefusal: string | null | undefined;
