@@ -67,6 +67,8 @@ export interface Survey {
   readonly last: number;
   /** Every number up to here was on disk. */
   readonly durable: number;
+  /** Unix milliseconds of the last record, 0 when there is none. */
+  readonly lastTime: number;
   readonly unproven: readonly UnprovenRecord[];
   /** By class, the last tally whose gap record is on disk, and the last whose record is among the unproven. */
   readonly settled: number[];
