@@ -23,6 +23,8 @@ export interface StateLayout {
   readonly requests: string;
   readonly collector: string;
   readonly collectorStatus: string;
+  /** The directory of the collector's write-ahead logs. */
+  readonly wal: string;
   /** The last known process table. */
   readonly knownTable: string;
   readonly agent: string;
@@ -48,6 +50,7 @@ export function stateLayout(state: string): StateLayout {
     requests: `${run}/requests`,
     collector: `${state}/collector`,
     collectorStatus: `${state}/collector/status.pb`,
+    wal: `${state}/collector/wal`,
     knownTable: `${state}/collector/known.pb`,
     agent: `${state}/agent`,
     store: `${state}/agent/events.db`,

@@ -238,6 +238,8 @@ export class WriteAheadLog {
 
   /** Puts everything on disk that was taken. Returns whether all of it is there now, refusals included. */
   flush(): boolean {
+    // A log in which nothing is admitted any more would never append, and so never find room again.
+    if (this.#share() > HASTE) this.#expire(true);
     for (const tally of this.#shedding.due(this.#share())) this.#settle(tally);
     const now = this.#options.clock();
     if (this.#batch.length > 0 && (this.#fault === "" || now >= this.#retryAt)) {
@@ -246,8 +248,7 @@ export class WriteAheadLog {
       else this.#failed(fault, now);
     }
     if (this.#talliesChanged && now >= this.#stateRetryAt) this.#saveState();
-    // Also in haste: a log in which nothing is admitted any more would never append, and so never find room again.
-    this.#expire(this.#share() > HASTE);
+    this.#expire(false);
     this.#giveHint(now);
     return this.#batch.length === 0 && !this.#talliesChanged;
   }

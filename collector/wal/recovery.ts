@@ -121,6 +121,11 @@ export function survey(storage: Storage, owner: { readonly host: string; readonl
   };
 }
 
+/** @throws {WalRefusedError} when what is there is another's log; nothing is changed. @throws {StorageError} */
+export function checkOwnership(storage: Storage, owner: { readonly host: string; readonly collectorId: string }): void {
+  checkOwner(readDirectory(storage, []), owner);
+}
+
 interface Directory {
   readonly state: ReturnType<typeof readState> | null;
   readonly headers: { name: string; size: number; header: SegmentHeader }[];
@@ -174,7 +179,7 @@ function readDirectory(storage: Storage, findings: string[]): Directory {
 }
 
 function checkOwner(found: Directory, owner: { readonly host: string; readonly collectorId: string }): void {
-  const mend = "nothing in it was changed; move the directory away, or give this collector another state directory";
+  const mend = "nothing in it was changed; look at it, then move the directory away";
   if (found.newer !== null) {
     const { name, version } = found.newer;
     throw new WalRefusedError(
