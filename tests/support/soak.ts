@@ -150,7 +150,7 @@ function measure(): number {
   for (let i = 0; i < 3; i++) (globalThis as any).gc();
   check("living processes", lifecycle.tracked, LIMITS.maxTracked);
   check("bytes of the table", lifecycle.retainedBytes, 2 * LIMITS.maxBytes);
-  check("bytes that wait", outbox.waitingBytes, MAX_WAITING_BYTES);
+  check("bytes of the log", outbox.status.bytes, LOG_BYTES);
   check("bytes of the last known table", Deno.statSync(knownPath).size, TRACKED * 2_000 + 1_000_000);
   return Deno.memoryUsage().rss;
 }
@@ -189,7 +189,7 @@ console.log(JSON.stringify({
   forgotten: lifecycle.forgotten,
   retainedMiB: Math.round(lifecycle.retainedBytes / 1048576),
   gapCount: gaps,
-  refused: outbox.refused,
+  refused: outbox.status.refused,
   faults,
 }));
 Deno.exit(faults.length > 0 ? 1 : 0);
