@@ -21,6 +21,13 @@ export class SimHome implements LogHome {
   /** Set by a test: every call of the home fails with this. */
   fault: string | null = null;
   #seed = 1;
+  #capacity = Infinity;
+
+  /** Bytes that each log's disk holds from here on. */
+  set capacity(bytes: number) {
+    this.#capacity = bytes;
+    for (const storage of this.logs.values()) storage.faults.capacity = bytes;
+  }
 
   list(): string[] {
     this.#check();
@@ -31,6 +38,7 @@ export class SimHome implements LogHome {
     this.#check();
     let storage = this.logs.get(name);
     if (storage === undefined) this.logs.set(name, storage = new SimStorage(new Random(this.#seed++)));
+    storage.faults.capacity = this.#capacity;
     return storage;
   }
 
