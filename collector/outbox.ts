@@ -13,7 +13,7 @@
  */
 import { eventBatches, snapshotParts, textsToCut } from "../proto/batches.ts";
 import { crc32c } from "../proto/crc32c.ts";
-import { encodeFrame } from "../proto/frame.ts";
+import { encodeFrame, frameOf } from "../proto/frame.ts";
 import type { Gap, ProcessEvent, ProcessState } from "../proto/process_event.ts";
 import type { SourceStatus } from "../proto/status.ts";
 import { encodeMessage } from "../proto/wire.ts";
@@ -227,7 +227,7 @@ export class Outbox {
 
   #append(itemClass: ItemClass, count: number, times: Times, payload: Uint8Array): boolean {
     const first = this.#log.nextSequence, last = first + count - 1, checksum = crc32c(payload);
-    const bytes = encodeFrame(payload, checksum);
+    const bytes = frameOf(payload, checksum);
     if (!this.#log.append({ kind: kindOf(itemClass), itemClass, count, ...times, payload, checksum })) return false;
     this.#cache.push({ first, last, bytes } satisfies Frame);
     this.#marks.add(first, times.time);

@@ -26,11 +26,16 @@ export class FrameError extends Error {
 }
 
 /**
- * The payload with its header; `checksum` is that of the payload, for whoever knows it already.
+ * The payload with its header.
  *
  * @throws RangeError when the payload is empty or longer than {@linkcode MAX_FRAME_BYTES}.
  */
-export function encodeFrame(payload: Uint8Array, checksum: number = crc32c(payload)): Uint8Array<ArrayBuffer> {
+export function encodeFrame(payload: Uint8Array): Uint8Array<ArrayBuffer> {
+  return frameOf(payload, crc32c(payload));
+}
+
+/** {@linkcode encodeFrame} for whoever knows the checksum of the payload already. */
+export function frameOf(payload: Uint8Array, checksum: number): Uint8Array<ArrayBuffer> {
   if (payload.length === 0 || payload.length > MAX_FRAME_BYTES) {
     throw new RangeError(`A frame holds 1 to ${MAX_FRAME_BYTES} bytes, got ${payload.length}`);
   }

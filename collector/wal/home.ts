@@ -96,11 +96,16 @@ export function tryOut(home: LogHome, name: string): void {
       file.close();
     }
   } finally {
-    try {
-      home.remove(name);
-    } catch (error) {
-      if (!(error instanceof StorageError)) throw error;
-    }
+    removeIfPossible(home, name);
   }
 }
 const PROBE_BYTES = 1_048_576;
+
+/** What stays is removed at the next start. */
+function removeIfPossible(home: LogHome, name: string): void {
+  try {
+    home.remove(name);
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
+  }
+}

@@ -179,7 +179,7 @@ function readDirectory(storage: Storage, findings: string[]): Directory {
 }
 
 function checkOwner(found: Directory, owner: { readonly host: string; readonly collectorId: string }): void {
-  const mend = "nothing in it was changed; look at it, then move the directory away";
+  const mend = "nothing in it was changed; move the directory away when you have looked at it";
   if (found.newer !== null) {
     const { name, version } = found.newer;
     throw new WalRefusedError(
