@@ -44,8 +44,8 @@ export class Outbox {
   #read: LogItem[] = [];
   #readAfter = -1;
   #marks: TimeMarks;
-  /** Set while what was sent must be acknowledged before the log can be replaced. */
-  #isHeld = false;
+  /** Another log is to take over, once what was sent is acknowledged. */
+  #wished: Move | null = null;
   #offered = 0;
   #cutTexts = 0;
   /** Of logs that were replaced since start. */
@@ -78,6 +78,13 @@ export class Outbox {
   /** Everything up to here can be sent. */
   get durable(): number {
     return this.#log.durable;
+  }
+  /**
+   * The highest number that may ever have been sent. What an earlier run left at the end of its log is not durable before
+   * the first flush has written it once more.
+   */
+  get lastGiven(): number {
+    return Math.max(this.durable, this.#log.foundLast);
   }
   /** Texts of events and processes that were too long to send whole, since start. */
   get cutTexts(): number {
@@ -161,15 +168,12 @@ export class Outbox {
 
   /** Looks after the log; to be called about once a second, after {@linkcode flush}. */
   tend(): void {
-    const wish = this.#keeper.wish();
-    if (wish === null) {
-      this.#isHeld = false;
-      return;
-    }
+    const wish = this.#wished ??= this.#keeper.wish();
     // What was sent may be stored already. Its acknowledgement, or the next handshake, says so; nothing more is sent
     // until then.
-    this.#isHeld = this.#offered > this.acknowledged;
-    if (!this.#isHeld) this.#move(() => this.#keeper.move(wish as Move));
+    if (wish === null || this.#offered > this.acknowledged) return;
+    this.#wished = null;
+    this.#move(() => this.#keeper.move(wish));
   }
 
   /**
@@ -181,7 +185,7 @@ export class Outbox {
     this.#log.acknowledge(sequence);
     this.#cache.forgetUpTo(this.acknowledged);
     this.#marks.forgetBelow(this.acknowledged + 1);
-    if (this.#isHeld && this.#offered <= this.acknowledged) this.tend();
+    if (this.#wished !== null) this.tend();
   }
 
   /** Says that all up to `sequence` was given to the agent; with a new connection, what that one has. */
@@ -199,7 +203,7 @@ export class Outbox {
 
   /** The frame that carries the number after `sequence`, `null` while there is none on disk. @throws StorageError */
   frameAfter(sequence: number): NextFrame | null {
-    if (sequence >= this.durable || this.#isHeld) return null;
+    if (sequence >= this.durable || this.#wished !== null) return null;
     // Gap records of refused items are the log's own, and not in the cache.
     return this.#cache.frameWith(sequence + 1) ?? this.#fromLog(sequence);
   }
@@ -258,7 +262,7 @@ export class Outbox {
     this.#read = [];
     this.#readAfter = -1;
     this.#offered = 0;
-    this.#isHeld = false;
+    this.#wished = null;
     this.#marks = this.#marksOf(this.#log);
     return true;
   }

@@ -162,14 +162,14 @@ export class Publisher {
           `was set back; it gets again what is still kept`,
       );
     }
-    if (lastSequence <= this.outbox.durable) {
-      this.outbox.acknowledge(lastSequence);
+    const { durable, lastGiven } = this.outbox;
+    if (lastSequence <= lastGiven) {
+      this.outbox.acknowledge(Math.min(lastSequence, durable));
       return true;
     }
-    const why =
-      `the agent has stored up to ${lastSequence} of it, while it ends at ${this.outbox.durable}: it was set back`;
+    const why = `the agent has stored up to ${lastSequence} of it, while it ends at ${lastGiven}: it was set back`;
     if (this.outbox.renew(why)) return false;
-    throw new RangeError(`The agent acknowledges ${lastSequence}, but the last one on disk is ${this.outbox.durable}`);
+    throw new RangeError(`The agent acknowledges ${lastSequence}, but the last one on disk is ${lastGiven}`);
   }
 
   async #send(channel: Channel): Promise<void> {

@@ -92,7 +92,8 @@ export class WriteAheadLog {
   /** What was found wrong when the log was opened. */
   readonly findings: readonly string[];
   readonly identity: WalIdentity;
-  /** Unix milliseconds of the last record that was found when the log was opened, 0 when there was none. */
+  /** The last record that was found when the log was opened, and its Unix milliseconds: 0 when there was none. */
+  readonly foundLast: number;
   readonly foundTime: number;
   readonly #options: WalOptions;
   readonly #secret: Uint8Array;
@@ -125,6 +126,7 @@ export class WriteAheadLog {
     const random = options.random ?? ((length) => crypto.getRandomValues(new Uint8Array(length)));
     const found = survey(storage, { host, collectorId });
     this.findings = found.findings;
+    this.foundLast = found.last;
     this.foundTime = found.lastTime;
     this.identity = found.identity ?? { host, collectorId, epoch: uuid(random(16)) };
     this.#secret = found.secret ?? random(SECRET_BYTES);

@@ -127,6 +127,20 @@ Deno.test("LogKeeper begins anew when its files are deleted, with what can still
   assert.deepEqual(pids(log), range(1, 15));
 });
 
+Deno.test("LogKeeper waits for what was sent before it replaces a log, however long that takes", () => {
+  const log = new TestLog();
+  add(log, 1, 10);
+  const storage = log.home.logs.get("1")!;
+  for (const { name } of storage.list()) storage.drop(name);
+  log.outbox.noteOffered(6);
+  pass(log, 60_000);
+  assert.equal(log.outbox.place, "/sim/wal/1");
+  assert.equal(log.outbox.frameAfter(6), null, "nothing more is sent meanwhile");
+  log.outbox.acknowledge(6);
+  assert.equal(log.outbox.place, "/sim/wal/2");
+  assert.deepEqual(pids(log), range(7, 10));
+});
+
 Deno.test("LogKeeper replaces a log at a stroke: a crash at any step loses nothing of what waits and doubles nothing", () => {
   let before = 0, after = 0;
   for (let step = 1; step < 200; step++) {

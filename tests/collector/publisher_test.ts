@@ -157,6 +157,28 @@ Deno.test("Publisher sends again, from disk, to an agent whose store was set bac
   assert.deepEqual(await receive(second, 1), [21]);
 });
 
+Deno.test("Publisher takes the word of an agent that has what an earlier run sent, also while the disk is full", async () => {
+  const log = new TestLog();
+  for (let i = 0; i < 10; i++) {
+    log.outbox.addEvents(events(10));
+    log.outbox.flush();
+  }
+  const { epoch } = log.outbox;
+  log.home.kill();
+  log.home.capacity = 0;
+  log.restart();
+  assert.equal(log.outbox.flush(), false, "the end of the log is written again, or would be");
+  await using s = await stage(undefined, log);
+  const channel = await s.accept(100, 50);
+  await s.until(() => s.publisher.connected);
+  assert.ok(log.outbox.durable < 100);
+  log.home.capacity = Infinity;
+  log.now += 60_000;
+  s.add(events(1));
+  assert.deepEqual(await receive(channel, 1), [101]);
+  assert.deepEqual(s.epochs, [epoch]);
+});
+
 Deno.test("Publisher sends what follows lost records, whatever the credit", async () => {
   const log = new TestLog();
   for (let i = 0; i < 10; i++) {
