@@ -4,7 +4,7 @@
  * @module
  */
 import type { StateLayout } from "../proto/state_layout.ts";
-import type { CollectorStatus, StoreStatus, TierStatus } from "../proto/status.ts";
+import type { CollectorStatus, LogStatus, StoreStatus, TierStatus } from "../proto/status.ts";
 import { atMostArguments } from "./arguments.ts";
 import { type Call, CommandError, EXIT, type Exit } from "./command.ts";
 import { gapReasons, gapsWithin, lossWords } from "./coverage.ts";
@@ -152,6 +152,7 @@ function showCollector(call: Call, reading: StatusReading<CollectorStatus>): voi
           count(status.acknowledgedSequence)
         }`,
       ],
+      ...logLines(status.log),
       ["tracked", counted(status.trackedProcesses, "process", "processes")],
       ["losses", losses(status.counters), "warning"],
       ["counters", counters(status.counters)],
@@ -189,6 +190,29 @@ function showAgent(call: Call, { agent }: Statuses, layout: StateLayout, store: 
 function checkLine({ checkedTime, check }: StoreStatus): RecordLine {
   if (checkedTime === 0) return ["store check", "not yet since the start; 'agent check' does it at once"];
   return ["store check", `${check}, ${localTime(checkedTime, "s")}`, check === "ok" ? "good" : "worst"];
+}
+
+/** The collector's log: where it is, how full, and what went wrong with it. */
+function logLines(log: LogStatus): RecordLine[] {
+  const lines: RecordLine[] = [[
+    "log",
+    `${log.place}, ${bytes(log.bytes)} of ${bytes(log.maxBytes)} in ${counted(log.segments, "segment")}`,
+    log.trouble === "" ? undefined : "warning",
+  ]];
+  const add = (text: string): void => void lines.push(["", text, "warning"]);
+  if (log.oldestTime !== null) lines.push(["", `oldest that is not acknowledged: ${localTime(log.oldestTime, "s")}`]);
+  if (log.pendingBytes > 0) lines.push(["", `${bytes(log.pendingBytes)} not on disk yet`]);
+  if (log.fault !== "") add(`nothing is written: ${log.fault}`);
+  const counts: [number, string][] = [
+    [log.refused, "refused"],
+    [log.missing, "lost by damage"],
+    [log.damaged, "damaged places"],
+    [log.faults, "failed calls of the disk"],
+    [log.hastened, "segments deleted before their time"],
+  ];
+  const shown = counts.filter(([number]) => number > 0).map(([number, what]) => `${count(number)} ${what}`);
+  if (shown.length > 0) add(`since the start: ${shown.join(", ")}`);
+  return lines;
 }
 
 /** What the sources had to give up since the collector began; a gap record stands for each. */

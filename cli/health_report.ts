@@ -136,6 +136,14 @@ function collectorFindings(status: CollectorStatus): Finding[] {
       );
     }
   }
+  const { log } = status;
+  if (log.trouble !== "") add(`the write-ahead log: ${log.trouble}`);
+  if (log.fault !== "") add(`the write-ahead log is not written, so the agent gets nothing: ${log.fault}`);
+  if (log.isSlowed) {
+    add("the write-ahead log fills up: the process table is read less often, environments and usage are left out");
+  }
+  if (log.refused > 0) add(`${counted(log.refused, "item")} found no room in the write-ahead log; gaps say which`);
+  if (log.missing > 0) add(`${counted(log.missing, "number")} of the write-ahead log are lost by damage`);
   if (status.queuedEvents > LONG_QUEUE) add(`${counted(status.queuedEvents, "event")} wait for the agent`);
   return findings;
 }

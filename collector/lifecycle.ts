@@ -153,6 +153,11 @@ export class Lifecycle {
     return this.#snapshots.states(entries);
   }
 
+  /** Whether changes of memory and CPU time are told; they are, unless said otherwise. */
+  set tellsUsage(tells: boolean) {
+    this.#snapshots.tellsUsage = tells;
+  }
+
   /** Takes one record; what follows from it waits for {@linkcode flush}. */
   receive(record: SourceRecord): void {
     switch (record.kind) {

@@ -13,6 +13,7 @@ import { confine } from "./confinement.ts";
 import { readFileIfThere, readToken } from "./files.ts";
 import { endInheritance, told } from "./kernel/inheritance.ts";
 import { bootTimeNs } from "./kernel/libc.ts";
+import { readHostName } from "./host_name.ts";
 import { confineHasher } from "./hasher/confinement.ts";
 import { runHasher } from "./hasher/main.ts";
 import { hasherSelftest } from "./hasher/selftest.ts";
@@ -22,7 +23,8 @@ import { openHashing } from "./hashing.ts";
 import { describeLastEnd } from "./last_end.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { Observation } from "./observation.ts";
-import { Outbox } from "./outbox.ts";
+import { LogKeeper } from "./log_keeper.ts";
+import { Outbox, refusalRecord } from "./outbox.ts";
 import { peerCheck } from "./peer_check.ts";
 import { limitsFor } from "./process_table.ts";
 import { Publisher } from "./publisher.ts";
@@ -37,6 +39,7 @@ import { openBestSource, sourceStatuses } from "./sources/ladder.ts";
 import { PS_PATHS } from "./sources/ps_command.ts";
 import { seesAllPids, TableCheck } from "./table_check.ts";
 import { resolveUser } from "./users.ts";
+import { DiskHome } from "./wal/home.ts";
 import { openWitness } from "./witness.ts";
 
 /** How long the last events may take to reach the agent when the collector stops. */
@@ -71,7 +74,7 @@ async function main(): Promise<void> {
   }
   const token = told("the token", () => readToken(layout.token));
   const redaction = openRedaction(settings, layout.redactionKey);
-  const bootId = readBootId(), keepsPtrace = wantsPtrace(settings);
+  const bootId = readBootId(), host = told("the host's name", readHostName), keepsPtrace = wantsPtrace(settings);
 
   // 2. Open what needs privilege.
   const opened = openBestSource({
@@ -109,15 +112,32 @@ async function main(): Promise<void> {
     Deno.exit(findings === 0 ? 0 : 1);
   }
 
-  // 4. Recover: what the last run said bounds what was missed since.
+  // 4. Recover: what the last run left in the log is still to be sent, and what it said bounds what was missed since.
+  const early: string[] = [];
+  let notice = (text: string): void => void early.push(text);
+  const outbox = new Outbox(
+    new LogKeeper({
+      home: new DiskHome(layout.wal),
+      host,
+      collectorId: settings.collector.id,
+      totalBytes: settings.collector.walMaxBytes,
+      segmentBytes: settings.collector.walSegmentBytes,
+      keepMs: settings.collector.walKeepMs,
+      memoryBytes: settings.collector.walMemoryBytes,
+      clock: () => performance.now(),
+      now: Date.now,
+      gapRecord: refusalRecord,
+      notice: (text) => notice(text),
+    }),
+  );
   const recovered = recover(layout.collectorStatus, layout.knownTable, {
     time: Date.now(),
     bootId,
     forksSinceBoot: readForkCount(),
     source: source.description.name,
+    epoch: outbox.epoch,
+    lastRecordTime: outbox.foundTime,
   });
-  const epoch = crypto.randomUUID();
-  const outbox = new Outbox(settings.collector.maxQueuedEvents);
   for (const gap of recovered.gaps) outbox.addGap(gap);
 
   // 5. The pipeline, in the order data moves.
@@ -125,7 +145,7 @@ async function main(): Promise<void> {
     socket: layout.hasherSocket,
     memoryFile: layout.hashMemory,
     changed: () => observation.poke(),
-    notice: (text) => observation.notice(text),
+    notice: (text) => notice(text),
   });
   const refusals = new Refusals({
     opened: openedRefusals,
@@ -154,19 +174,17 @@ async function main(): Promise<void> {
     readForkCount,
   });
   const publisher = new Publisher(outbox, {
-    socket: settings.brokerSocket,
+    connect: () => Deno.connect({ transport: "unix", path: settings.brokerSocket }),
     token,
     collectorId: settings.collector.id,
-    epoch,
     bootId,
     source: source.description.name,
     checkPeer: peerCheck(settings.brokerSocket, settings.collector.agentUser),
     answer: (body) => answerRequest(body, source.description.name),
-    notice: (text) => observation.notice(text),
+    notice: (text) => notice(text),
   });
   const observation = new Observation(source, lifecycle, outbox, publisher, {
     collectorId: settings.collector.id,
-    epoch,
     bootId,
     userId: confinement.userId,
     confinement: confinement.proof,
@@ -180,7 +198,10 @@ async function main(): Promise<void> {
     statusFile: layout.collectorStatus,
     knownFile: new KnownFile(layout.knownTable),
     snapshotIntervalMs: settings.collector.snapshotIntervalMs,
+    logBytes: settings.collector.walMaxBytes,
   });
+  notice = (text) => observation.notice(text);
+  for (const text of early) notice(text);
   if (redaction.kind !== "keyed") observation.notice(`redaction is ${describeRedaction(redaction)}`);
   for (const { name, reason } of opened.unavailable) console.error(`collector: no ${name} source: ${reason}`);
   if (witness.witness === null) console.error(`collector: completeness is not proven: ${witness.reason}`);
@@ -209,6 +230,7 @@ async function main(): Promise<void> {
   await publisher.stop(STOP_DEADLINE_MS, "the collector stops");
   await publishing;
   observation.sayStopped();
+  outbox.close();
   completeness.close();
   source.close();
   // A system call of the source may still wait on a thread of the pool; it would hold a natural end.

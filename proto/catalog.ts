@@ -209,16 +209,16 @@ const gaps: Table = {
 
 const collectors: Table = {
   name: "collectors",
-  description: "The streams of events that the agent has received: one per start of a collector",
+  description: "The streams of events that the agent has received: one per log of a collector",
   key: ["stream"],
   indexes: [],
   columns: [
     column("stream", "INTEGER", "number of the stream"),
     column("collector_id", "TEXT", "collector"),
-    column("epoch", "TEXT", "names one start of the collector"),
-    column("boot_id", "TEXT", "boot of the host"),
-    column("version", "TEXT", "version of the collector"),
-    column("source", "TEXT", "rung of the source ladder that it got"),
+    column("epoch", "TEXT", "names one log of the collector"),
+    column("boot_id", "TEXT", "boot of the host when it connected last"),
+    column("version", "TEXT", "version of the collector then"),
+    column("source", "TEXT", "rung of the source ladder that it had then"),
     column("first_seen", "INTEGER", "first connection"),
     column("last_seen", "INTEGER", "last batch"),
     column("last_sequence", "INTEGER", "last sequence that is stored"),

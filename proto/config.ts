@@ -32,7 +32,10 @@ export interface Settings {
     readonly pollIntervalMs: number;
     readonly snapshotIntervalMs: number;
     readonly reconcileIntervalMs: number;
-    readonly maxQueuedEvents: number;
+    readonly walMaxBytes: number;
+    readonly walSegmentBytes: number;
+    readonly walKeepMs: number;
+    readonly walMemoryBytes: number;
     readonly maxTrackedProcesses: number;
     readonly skipsKernelThreads: boolean;
     readonly memoryChangePercent: number;
@@ -298,7 +301,10 @@ function shape(values: ReadonlyMap<string, SettingValue>, origins: ReadonlyMap<s
       pollIntervalMs: number("collector.poll_interval_ms"),
       snapshotIntervalMs: number("collector.snapshot_interval_ms"),
       reconcileIntervalMs: number("collector.reconcile_interval_ms"),
-      maxQueuedEvents: number("collector.max_queued_events"),
+      walMaxBytes: number("collector.wal_max_bytes"),
+      walSegmentBytes: number("collector.wal_segment_bytes"),
+      walKeepMs: number("collector.wal_keep_ms"),
+      walMemoryBytes: number("collector.wal_memory_bytes"),
       maxTrackedProcesses: number("collector.max_tracked_processes"),
       skipsKernelThreads: text("collector.skip_kernel_threads") === "yes",
       memoryChangePercent: number("collector.memory_change_percent"),

@@ -23,6 +23,8 @@ export interface StateLayout {
   readonly requests: string;
   readonly collector: string;
   readonly collectorStatus: string;
+  /** The directory of the collector's write-ahead logs. */
+  readonly wal: string;
   /** The last known process table. */
   readonly knownTable: string;
   /** Hashes that are remembered from one run of the collector to the next. */
@@ -50,6 +52,7 @@ export function stateLayout(state: string): StateLayout {
     requests: `${run}/requests`,
     collector: `${state}/collector`,
     collectorStatus: `${state}/collector/status.pb`,
+    wal: `${state}/collector/wal`,
     knownTable: `${state}/collector/known.pb`,
     hashMemory: `${state}/collector/hashes.pb`,
     agent: `${state}/agent`,

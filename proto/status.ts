@@ -57,6 +57,36 @@ export interface CompletenessStatus {
   readonly detail: string;
 }
 
+/** The collector's write-ahead log. Counts are since the collector's start. */
+export interface LogStatus {
+  /** Its directory, or `memory`. */
+  readonly place: string;
+  /** What an operator should see to, empty when all is as it should be. */
+  readonly trouble: string;
+  readonly bytes: number;
+  readonly maxBytes: number;
+  readonly segments: number;
+  /** Taken, and not on disk yet. */
+  readonly pendingBytes: number;
+  /** Share, 0 to 1, of the room that is taken by what is not acknowledged; of memory's while the disk takes nothing. */
+  readonly load: number;
+  /** Whether the collector looks less often and says less, as the log fills up. */
+  readonly isSlowed: boolean;
+  /** Items that found no room. */
+  readonly refused: number;
+  /** Numbers whose records cannot be read any more, and places of damage. */
+  readonly missing: number;
+  readonly damaged: number;
+  /** Calls of the disk that failed. */
+  readonly faults: number;
+  /** Segments that were deleted before their time. */
+  readonly hastened: number;
+  /** Why nothing is written now, or empty. */
+  readonly fault: string;
+  /** Unix milliseconds of the oldest item that is not acknowledged, to a second or so; `null` when nothing waits. */
+  readonly oldestTime: number | null;
+}
+
 export interface CollectorStatus extends TierStatus {
   readonly collectorId: string;
   readonly epoch: string;
@@ -69,8 +99,9 @@ export interface CollectorStatus extends TierStatus {
   readonly connected: boolean;
   readonly lastSequence: number;
   readonly acknowledgedSequence: number;
-  /** Time of the newest event that the agent has acknowledged; a restart reports a gap from here. */
-  readonly acknowledgedTime: number;
+  /** Everything that was seen before this time outlives the collector, or was counted as refused. */
+  readonly durableTime: number;
+  readonly log: LogStatus;
   readonly queuedEvents: number;
   readonly trackedProcesses: number;
   /** The kernel's own count of forks since boot, to bound what a gap missed. */

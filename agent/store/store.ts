@@ -24,7 +24,7 @@ export const SEQUENCES_PER_STREAM = 2 ** 40;
 /** Ids stay below 2^53, where a double is still exact. */
 export const MAX_STREAM = 2 ** 13 - 1;
 
-/** Who a stream of events comes from: one start of one collector. */
+/** Who a stream of events comes from: one log of one collector, which outlives its starts and those of the host. */
 export interface StreamIdentity {
   readonly collectorId: string;
   readonly epoch: string;
@@ -134,11 +134,18 @@ export class Store {
   openStream(identity: StreamIdentity, now: number): Stream {
     const { collectorId, epoch, bootId, version, source } = identity, s = this.#statements;
     const open = this.#streams.get(collectorId);
-    if (open?.epoch === epoch) return open;
+    if (open?.epoch === epoch) {
+      this.#transaction(
+        "The store did not take a stream",
+        () => s.renewStream.run(bootId, version, source, open.number),
+      );
+      return Object.assign(open, { bootId, version, source });
+    }
     const stream = this.#transaction("The store did not take a stream", (): Stream => {
       s.dropUnusedStreams.run(collectorId, epoch);
       const known = s.stream.get(collectorId, epoch);
       if (known !== undefined) {
+        s.renewStream.run(bootId, version, source, known["stream"] as number);
         return { ...identity, number: known["stream"] as number, lastSequence: known["last_sequence"] as number };
       }
       const number = s.freeStream.get()!["stream"] as number;
@@ -332,6 +339,7 @@ function prepare(db: DatabaseSync) {
       `SELECT min(n) AS stream FROM (SELECT 1 AS n UNION ALL SELECT stream + 1 FROM collectors)
        WHERE n NOT IN (SELECT stream FROM collectors)`,
     ),
+    renewStream: db.prepare("UPDATE collectors SET boot_id = ?, version = ?, source = ? WHERE stream = ?"),
     insertStream: db.prepare(insertInto("collectors")),
     advance: db.prepare("UPDATE collectors SET last_sequence = ?, last_seen = ? WHERE stream = ?"),
   } satisfies Record<string, StatementSync>;

@@ -1,10 +1,10 @@
 /** The real agent on a disk that fills and is freed, with a collector's own outbox and publisher. */
 import assert from "node:assert/strict";
-import { Outbox } from "../../collector/outbox.ts";
 import { Publisher } from "../../collector/publisher.ts";
 import { stateLayout } from "../../proto/state_layout.ts";
 import { needs } from "../support/needs.ts";
 import { mount, SmallDisk } from "../support/small_disk.ts";
+import { TestLog } from "../support/test_log.ts";
 import { AgentProcess, AgentState, alertIds, EVIL } from "./agent_process.ts";
 import { TestCollector, TOKEN } from "./broker/test_collector.ts";
 import { BOOT_ID, checkStore, rows, start, until } from "./support.ts";
@@ -12,9 +12,9 @@ import { BOOT_ID, checkStore, rows, start, until } from "./support.ts";
 const here = needs({ root: true, mount: true, setpriv: true });
 const READER = 64_998;
 
-/** What a collector does, from its queue on. */
+/** What a collector does, from its log on. */
 class Feed implements AsyncDisposable {
-  readonly outbox = new Outbox(1_000_000);
+  readonly outbox = new TestLog({ totalBytes: 256 << 20 }).outbox;
   readonly notices: string[] = [];
   readonly #publisher: Publisher;
   readonly #running: Promise<void>;
@@ -22,10 +22,9 @@ class Feed implements AsyncDisposable {
 
   constructor(socket: string) {
     this.#publisher = new Publisher(this.outbox, {
-      socket,
+      connect: () => Deno.connect({ transport: "unix", path: socket }),
       token: TOKEN,
       collectorId: "col",
-      epoch: "epoch-1",
       bootId: BOOT_ID,
       source: "ebpf",
       checkPeer: () => {},
@@ -42,6 +41,7 @@ class Feed implements AsyncDisposable {
       return start(pid, pid % 10 === 0 ? { name: EVIL } : {});
     });
     this.outbox.addEvents(events);
+    this.outbox.flush();
     this.#publisher.poke();
   }
 
@@ -137,7 +137,10 @@ Deno.test({
     assert.equal(pid, agent.pid);
     assert.equal(rules[0]!.hits, feed.sent / 10, "what was judged and not stored did not count");
     assert.equal((await agent.end()).code, 0, agent.stderr);
-    const expected = Array.from({ length: feed.sent / 10 }, (_, i) => `evil-starts@col:epoch-1:${(i + 1) * 10}`);
+    const expected = Array.from(
+      { length: feed.sent / 10 },
+      (_, i) => `evil-starts@col:${feed.outbox.epoch}:${(i + 1) * 10}`,
+    );
     assert.deepEqual(alertsIn(layout.alertFile), expected, "each alert once in the file");
     assert.deepEqual(alertIds(agent.stdout), expected, "and once on stdout");
     assert.equal(rows(layout.store, "SELECT count(*) AS n FROM process_events")[0]!["n"], feed.sent);

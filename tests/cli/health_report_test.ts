@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { assess, type Report, type StoreReading } from "../../cli/health_report.ts";
 import type { StatusReading } from "../../cli/status_reader.ts";
-import type { AgentStatus, CollectorStatus, TierStatus } from "../../proto/status.ts";
+import type { AgentStatus, CollectorStatus, LogStatus, TierStatus } from "../../proto/status.ts";
+import { HEALTHY_LOG } from "../support/log_status.ts";
 import { AGENT, COLLECTOR, NOW } from "../support/test_store.ts";
 
 const STORE: StoreReading = {
@@ -73,6 +74,13 @@ Deno.test("assess() names what is not seen, not kept, not judged", () => {
   finds({ collector: { completeness } }, "degraded", /a second source saw other things: 99\.9 % of 1000 records/);
   finds({ collector: { redaction: "" } }, "degraded", /redaction is not spoken of by the collector/);
   finds({ collector: { queuedEvents: 20_000 } }, "degraded", /20,000 events wait/);
+  const log = (more: Partial<LogStatus>): World => ({ collector: { log: { ...HEALTHY_LOG, ...more } } });
+  finds(log({ trouble: "it is in memory: mend that" }), "degraded", /write-ahead log: it is in memory: mend that/);
+  finds(log({ fault: "the disk is full" }), "degraded", /is not written, so the agent gets nothing: the disk is full/);
+  finds(log({ isSlowed: true }), "degraded", /the write-ahead log fills up/);
+  finds(log({ refused: 1 }), "degraded", /1 item found no room/);
+  finds(log({ missing: 3 }), "degraded", /3 numbers of the write-ahead log are lost/);
+  assert.equal(judge(log({ damaged: 1, hastened: 4, pendingBytes: 100, oldestTime: NOW })).verdict, "healthy");
   finds({ agent: { state: "starting" } }, "degraded", /agent is starting/);
   const rejected = { ...AGENT.rules[0]!, id: "other", state: "rejected" };
   finds({ agent: { rules: [...AGENT.rules, rejected] } }, "degraded", /1 rule rejected/);

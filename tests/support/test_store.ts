@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { HEALTHY_LOG } from "./log_status.ts";
 import type { DatabaseSync } from "node:sqlite";
 import { closeDatabase, openDatabase } from "../../agent/store/database.ts";
 import { tableNamed } from "../../proto/catalog.ts";
@@ -218,7 +219,8 @@ export const COLLECTOR: CollectorStatus = {
   connected: true,
   lastSequence: 500,
   acknowledgedSequence: 500,
-  acknowledgedTime: NOW - 100,
+  durableTime: NOW - 100,
+  log: HEALTHY_LOG,
   queuedEvents: 0,
   trackedProcesses: 120,
   forksSinceBoot: 5_000,

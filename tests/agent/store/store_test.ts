@@ -201,3 +201,18 @@ Deno.test("identities of one collector and epoch share one stream, so that its w
   assert.equal(a.bootId, BOOT_ID);
   store.close();
 });
+
+Deno.test("Store knows a stream again whose collector was started on another boot and rung", () => {
+  using dir = new TempDir();
+  const path = `${dir.path}/events.db`, later = { bootId: "feedf00d-1", version: "2", source: "proc" };
+  const store = new Store(path), stream = openTestStream(store);
+  commitEvents(store, stream, [start(1)]);
+  const { collectorId, epoch, number } = stream;
+  const again = store.openStream({ collectorId, epoch, ...later }, 5);
+  assert.equal(again, stream, "one object, one watermark");
+  assert.deepEqual([again.number, again.lastSequence, again.bootId, again.source], [number, 1, "feedf00d-1", "proc"]);
+  assert.deepEqual(rows(path, "SELECT boot_id, version, source, last_sequence FROM collectors"), [
+    { boot_id: "feedf00d-1", version: "2", source: "proc", last_sequence: 1 },
+  ]);
+  store.close();
+});
