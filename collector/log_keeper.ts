@@ -172,7 +172,13 @@ export class LogKeeper {
     }
     this.#stale = null;
     const old = this.#log, fresh = this.#openDisk();
-    carry(old, fresh, this.#options.now());
+    try {
+      carry(old, fresh, this.#options.now());
+    } catch (error) {
+      fresh.abandon();
+      this.#name = null;
+      throw error;
+    }
     fresh.flush(); // if that fails, it waits in memory as it did
     this.#log = fresh;
     this.#why = "";
