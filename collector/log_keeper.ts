@@ -156,6 +156,7 @@ export class LogKeeper {
     const fresh = this.#open(new MemoryStorage(), this.#memoryLimits());
     carry(old, fresh, this.#options.now());
     fresh.flush();
+    old.abandon();
     this.#log = fresh;
     this.#name = null;
     this.#why = why;
@@ -171,7 +172,13 @@ export class LogKeeper {
     }
     this.#stale = null;
     const old = this.#log, fresh = this.#openDisk();
-    carry(old, fresh, this.#options.now());
+    try {
+      carry(old, fresh, this.#options.now());
+    } catch (error) {
+      fresh.abandon();
+      this.#name = null;
+      throw error;
+    }
     fresh.flush(); // if that fails, it waits in memory as it did
     this.#log = fresh;
     this.#why = "";
@@ -196,10 +203,15 @@ export class LogKeeper {
       this.#attempt(() => home.remove(fresh));
       throw error;
     }
-    old.close();
+    old.abandon();
     // From here on a crash finds both; the higher number counts.
-    this.#name = String(number);
-    this.#log = this.#open(home.storage(this.#name), this.#diskLimits());
+    try {
+      this.#log = this.#open(home.storage(String(number)), this.#diskLimits());
+      this.#name = String(number);
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error;
+      this.#log = this.#openMemory(error.message); // what was carried is found when the disk is tried again
+    }
     this.#putAside(name);
   }
 

@@ -302,6 +302,12 @@ export class WriteAheadLog {
     return flushed;
   }
 
+  /** Closes every file and writes nothing more: for a log that another one has taken over. */
+  abandon(): void {
+    this.#segments.close();
+    this.#state.close();
+  }
+
   #put(record: Omit<RecordHeader, "length" | "first">, payload: Uint8Array, checksum: number): void {
     this.#batch.add({ ...record, length: payload.length, first: this.#last + 1 }, payload, checksum);
     this.#last += record.count;

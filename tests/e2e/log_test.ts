@@ -255,3 +255,34 @@ Deno.test({
     }
   },
 });
+
+Deno.test({
+  name: "a collector that cannot make its log works in memory, says so, and goes on on disk when it can",
+  ignore: kernel.ignore,
+  async fn() {
+    const state = await newStateDirectory();
+    try {
+      Deno.mkdirSync(`${state}/collector`);
+      Deno.writeTextFileSync(`${state}/collector/wal`, "in the way");
+      await using world = await World.start({ state });
+      const { log, epoch } = world.collectorStatus()!, mark = `memory${Deno.pid}`;
+      assert.equal(log.place, "memory");
+      const { stdout } = await world.cli("health", "--plain");
+      assert.match(stdout.replaceAll(/\s+/g, " "), /log is in memory, .*wal is not a directory; move it away/);
+      await storm(mark, 10);
+      await world.until("events are stored all the same", () => marked(world, mark, "stop") === 40, PATIENCE_MS);
+      Deno.removeSync(`${state}/collector/wal`);
+      await world.until("the log is on disk", () => {
+        const status = world.collectorStatus()!;
+        return status.log.place.endsWith("/wal/1") && status.log.trouble === "" && status.connected;
+      }, PATIENCE_MS);
+      assert.notEqual(world.collectorStatus()!.epoch, epoch);
+      await storm(mark, 10);
+      await world.until("all of it is stored", () => marked(world, mark, "stop") === 80, PATIENCE_MS);
+      assert.deepEqual(world.query(TWICE), []);
+      assert.equal(world.count("SELECT count(*) FROM gaps"), 0);
+    } finally {
+      await Deno.remove(state, { recursive: true });
+    }
+  },
+});
