@@ -12,7 +12,7 @@ import { rows, TempDir } from "../agent/support.ts";
 import { type StateLayout, stateLayout } from "../../proto/state_layout.ts";
 import { Random } from "../fuzz/random.ts";
 import { RULES } from "./known_events.ts";
-import { type Expected, judge, type Told, type Verdict } from "./stored.ts";
+import { type Expected, judge, readAlertIds, type Told, type Verdict } from "./stored.ts";
 import { TierProcess } from "./tier_process.ts";
 import type { WriterSettings } from "./writer.ts";
 
@@ -129,7 +129,7 @@ class Run {
     for (const process of this.#processes.values()) await process.kill();
     const { store, alertFile, state } = this.#layout, { killed } = this, recoveryMs = this.#recoveryMs;
     const expected: Expected = { told: this.told, acknowledged: this.acknowledged, step: STEP };
-    const verdict = judge(store, alertFile, expected);
+    const verdict = judge(store, readAlertIds(alertFile), expected);
     verdict.faults.unshift(...this.faults);
     if (verdict.faults.length === 0) this.#directory[Symbol.dispose]();
     return { ...verdict, killed, recoveryMs, state };

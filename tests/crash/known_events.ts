@@ -6,12 +6,15 @@
  * @module
  */
 import { joinArgv } from "../../proto/argv.ts";
+import type { Outbox } from "../../collector/outbox.ts";
 import { blankProcessEvent, type ProcessEvent, type ProcessEventKind } from "../../proto/process_event.ts";
 
 /** The name of the program that the rules look for. */
 export const EVIL = "evil";
 /** One event in so many has it. */
 const EVIL_EVERY = 16;
+/** One item in so many is a gap and no event. */
+const GAP_EVERY = 37;
 
 const KINDS: readonly ProcessEventKind[] = ["start", "start", "stop", "start", "modify", "stop", "start", "suspicious"];
 
@@ -34,7 +37,22 @@ export function execIdOf(life: number, number: number): string {
   return `c0ffee00-${life}-${number}`;
 }
 
-/** The life and the number that an event says. */
+/** Adds items number `first` to `last` of a life: events, and now and then a gap, which has its number in its reason. */
+export function addKnown(outbox: Outbox, life: number, first: number, last: number, time: number): void {
+  let events: ProcessEvent[] = [];
+  for (let number = first; number <= last; number++) {
+    if (number % GAP_EVERY !== 0) events.push(knownEvent(life, number, time));
+    else {
+      outbox.addEvents(events);
+      events = [];
+      const reason = execIdOf(life, number);
+      outbox.addGap({ source: "ebpf", recordKind: "exec", from: time, to: time, count: 3, reason });
+    }
+  }
+  outbox.addEvents(events);
+}
+
+/** The life and the number that an event, or the reason of a gap, says. */
 export function knownBy(execId: string): { life: number; number: number } {
   const [, life, number] = execId.split("-").map(Number);
   return { life: life!, number: number! };

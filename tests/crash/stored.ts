@@ -42,8 +42,8 @@ export interface Verdict {
   readonly faults: string[];
 }
 
-/** Reads everything; wants the agent to have ended, or to stand still. */
-export function judge(store: string, alertFile: string, expected: Expected): Verdict {
+/** Reads everything; wants the agent to have ended, or to stand still. `delivered`: ids of alerts, as they came. */
+export function judge(store: string, delivered: readonly string[], expected: Expected): Verdict {
   const verdict: Verdict = {
     acknowledged: 0,
     present: 0,
@@ -58,7 +58,7 @@ export function judge(store: string, alertFile: string, expected: Expected): Ver
   };
   judgeStreams(store, expected, verdict);
   judgeEvents(store, expected, verdict);
-  judgeAlerts(store, alertFile, verdict);
+  judgeAlerts(store, delivered, verdict);
   return verdict;
 }
 
@@ -90,9 +90,11 @@ function judgeStreams(store: string, { acknowledged }: Expected, verdict: Verdic
 function judgeEvents(store: string, { told, step }: Expected, verdict: Verdict): void {
   const { faults } = verdict, seen = new Map<number, Set<number>>();
   let last = { stream: 0, life: 0, number: 0 };
-  for (const { event_id, exec_id } of rows(store, "SELECT event_id, exec_id FROM process_events ORDER BY event_id")) {
-    const { life, number } = knownBy(exec_id as string);
-    const stream = Math.floor(event_id as number / SEQUENCES_PER_STREAM);
+  const items = `SELECT event_id AS id, exec_id AS name FROM process_events
+    UNION ALL SELECT gap_id, reason FROM gaps WHERE source = 'ebpf' ORDER BY 1`;
+  for (const { id, name } of rows(store, items)) {
+    const { life, number } = knownBy(name as string);
+    const stream = Math.floor(id as number / SEQUENCES_PER_STREAM);
     let numbers = seen.get(life);
     if (numbers === undefined) seen.set(life, numbers = new Set());
     if (numbers.has(number)) verdict.doubled += 1;
@@ -126,7 +128,7 @@ function judgeEvents(store: string, { told, step }: Expected, verdict: Verdict):
   if (n < least || n > most) faults.push(`gaps tell of ${n} events, ${least} to ${most} were refused`);
 }
 
-function judgeAlerts(store: string, alertFile: string, verdict: Verdict): void {
+function judgeAlerts(store: string, delivered: readonly string[], verdict: Verdict): void {
   const { faults } = verdict;
   const [{ evil }] = rows(store, "SELECT count(*) AS evil FROM process_events WHERE name = ?", EVIL) as [
     { evil: number },
@@ -139,8 +141,8 @@ function judgeAlerts(store: string, alertFile: string, verdict: Verdict): void {
   }
   const orphans = "SELECT count(*) AS n FROM alerts WHERE event_id NOT IN (SELECT event_id FROM process_events)";
   if (rows(store, orphans)[0]!["n"] !== 0) faults.push("there are alerts on events that are not there");
-  const lines = readLines(alertFile), ids = new Set(lines);
-  verdict.again = lines.length - ids.size;
+  const ids = new Set(delivered);
+  verdict.again = delivered.length - ids.size;
   for (const { alert_id } of alerts) {
     if (!ids.delete(alert_id as string)) faults.push(`alert ${alert_id} was never delivered`);
   }
@@ -148,7 +150,7 @@ function judgeAlerts(store: string, alertFile: string, verdict: Verdict): void {
 }
 
 /** Ids of the alerts in a file of them, line by line. */
-function readLines(path: string): string[] {
+export function readAlertIds(path: string): string[] {
   try {
     return Deno.readTextFileSync(path).split("\n").filter((line) => line !== "").map((line) =>
       JSON.parse(line).alertId

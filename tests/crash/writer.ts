@@ -13,7 +13,7 @@ import { Outbox, refusalRecord } from "../../collector/outbox.ts";
 import { Publisher } from "../../collector/publisher.ts";
 import { answerRequest } from "../../collector/requests.ts";
 import { DiskHome } from "../../collector/wal/home.ts";
-import { knownEvent } from "./known_events.ts";
+import { addKnown } from "./known_events.ts";
 
 export interface WriterSettings {
   readonly wal: string;
@@ -84,8 +84,7 @@ async function main(settings: WriterSettings): Promise<void> {
   for (;;) {
     const isDone = ending || (steps > 0 && done >= steps);
     if (!isDone) {
-      const time = Date.now();
-      outbox.addEvents(Array.from({ length: events }, (_, i) => knownEvent(life, number + 1 + i, time)));
+      addKnown(outbox, life, number + 1, number + events, Date.now());
       number += events;
       done += 1;
     }
