@@ -53,6 +53,8 @@ export class Publisher {
   /** What the agent of this connection has; less than the outbox knows when its store was set back. */
   #acknowledged = 0;
   #credit = 0;
+  /** Whether the agent acknowledged something new since the last try. */
+  #hasProgress = false;
   #stopping = false;
   #wake: () => void = () => {};
   #epoch = "";
@@ -83,6 +85,7 @@ export class Publisher {
     const firstTry = this.#now();
     while (!this.#stopping) {
       const began = this.#now();
+      this.#hasProgress = false;
       try {
         await this.#serveOnce();
         lastFault = "";
@@ -94,7 +97,8 @@ export class Publisher {
           lastFault = fault; // an agent that stays away is said once, not every try
         }
       }
-      if (this.#now() - began > LAST_RETRY_MS) delay = FIRST_RETRY_MS;
+      // An agent that stored something before it went is worth a quick try; one that only greets is not.
+      if (this.#hasProgress || this.#now() - began > LAST_RETRY_MS) delay = FIRST_RETRY_MS;
       if (!this.#stopping) await this.#pause(delay * (0.75 + this.#random() / 2));
       delay = Math.min(delay * 2, LAST_RETRY_MS);
     }
@@ -217,6 +221,7 @@ export class Publisher {
         if (message.sequence > this.#sent) throw new RangeError("The agent acknowledges what it was not sent");
         // Of an earlier epoch when another log has just taken over: this connection ends.
         if (this.outbox.epoch === this.#epoch) this.outbox.acknowledge(message.sequence);
+        this.#hasProgress ||= message.sequence > this.#acknowledged;
         this.#acknowledged = Math.max(this.#acknowledged, message.sequence);
         this.#grant(message.credit);
         return this.#wake();

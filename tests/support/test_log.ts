@@ -20,8 +20,12 @@ export class SimHome implements LogHome {
   readonly logs = new Map<string, SimStorage>();
   /** Set by a test: every call of the home fails with this. */
   fault: string | null = null;
-  #seed = 1;
+  #seed: number;
   #capacity = Infinity;
+
+  constructor(seed: number = 1) {
+    this.#seed = seed;
+  }
 
   /** Bytes that each log's disk holds from here on. */
   set capacity(bytes: number) {
