@@ -99,7 +99,8 @@ function measure(shape: Shape, maxRules: number): Figure[] {
     }
     collectGarbage();
     lines.push([
-      `  ${count} rules: automata ${round(stream.automatonBytes / 2 ** 20)} MiB, always looked at ${stream.always}, ` +
+      `${count} rules`,
+      `automata ${round(stream.automatonBytes / 2 ** 20)} MiB, always looked at ${stream.always}, ` +
       `files read in ${round(seconds)} s, built in ${round(buildMs)} ms, ` +
       `resident ${round((Deno.memoryUsage().rss - before) / 1e6)} MB more, of ${round(Deno.memoryUsage().rss / 1e6)}`,
     ]);

@@ -19,65 +19,18 @@ import {
   type Affinity,
   affinityOf,
   asciiLower,
-  asciiUpper,
   type CompareOperator,
   comparisonAffinity,
   type Form,
-  type FormFunction,
   partsOf,
   patternText,
   TEXT,
   typesOf,
 } from "./predicate.ts";
-import {
-  arithmeticOf,
-  characterCount,
-  compareValues,
-  hexOf,
-  replaced,
-  substring,
-  trimmed,
-} from "./predicate_values.ts";
+import { callValue, type Evaluate, type Predicate } from "./predicate_calls.ts";
+import { arithmeticOf, compareValues } from "./predicate_values.ts";
+import { RowView } from "./row_view.ts";
 import { UNDECIDED } from "./undecided.ts";
-
-/** One row while predicates look at it, with its texts folded at most once. */
-export class RowView {
-  cells: readonly SqlValue[] = [];
-  readonly #folded: (string | null | undefined)[] = [];
-  /** Places of {@linkcode #folded} that are set. */
-  readonly #set: number[] = [];
-
-  /** @param textPlaces places of the columns with texts that predicates read */
-  constructor(readonly textPlaces: readonly number[]) {}
-
-  /** Takes a row; lone surrogates become U+FFFD, as they do on their way into SQLite. */
-  load(cells: readonly SqlValue[]): void {
-    for (const place of this.#set) this.#folded[place] = undefined;
-    this.#set.length = 0;
-    let own: SqlValue[] | null = null;
-    for (const place of this.textPlaces) {
-      const text = cells[place];
-      if (typeof text !== "string" || text.isWellFormed()) continue;
-      own ??= [...cells];
-      own[place] = text.toWellFormed();
-    }
-    this.cells = own ?? cells;
-  }
-
-  /** A column's text as LIKE sees it: folded, and cut at a NUL. */
-  folded(place: number): string | null {
-    const known = this.#folded[place];
-    if (known !== undefined) return known;
-    const cell = this.cells[place]!;
-    const text = cell === null ? null : asciiLower(patternText(String(cell)));
-    this.#folded[place] = text;
-    this.#set.push(place);
-    return text;
-  }
-}
-
-export type Predicate = (row: RowView) => boolean;
-type Evaluate = (row: RowView) => SqlValue;
 
 /** Whether a row makes the form true. The predicate throws {@linkcode UNDECIDED} where only SQLite can tell. */
 export function compilePredicate(form: Form): Predicate {
@@ -372,7 +325,7 @@ function value(form: Form): Evaluate {
       };
     }
     case "call":
-      return callValue(form.name, form.args);
+      return callValue(form.name, form.args.map(value), () => truth(form.args[0]!, true));
   }
 }
 
@@ -478,97 +431,5 @@ function caseValue({ subject, arms, otherwise }: Form & { kind: "case" }): Evalu
       }
     }
     return last(row);
-  };
-}
-
-function untilNul(text: string): string {
-  const end = text.indexOf("\0");
-  return end < 0 ? text : text.slice(0, end);
-}
-
-function callValue(name: FormFunction, args: readonly Form[]): Evaluate {
-  const values = args.map(value), [a, b, c] = values as [Evaluate, Evaluate, Evaluate];
-  /** Of texts, NULL when one is NULL. */
-  const texts = (compute: (...texts: string[]) => SqlValue): Evaluate => (row) => {
-    const found: string[] = [];
-    for (const each of values) {
-      const text = each(row);
-      if (text === null) return null;
-      found.push(String(text));
-    }
-    return compute(...found);
-  };
-  switch (name) {
-    case "lower":
-      return texts(asciiLower);
-    case "upper":
-      return texts(asciiUpper);
-    case "length":
-      return texts((text) => characterCount(untilNul(text)));
-    case "substr":
-      return (row) => {
-        const text = a(row), from = b(row), count = values.length > 2 ? c(row) : Infinity;
-        if (text === null || from === null || count === null) return null;
-        return substring(untilNul(String(text)), from as number, count as number);
-      };
-    case "instr":
-      return texts((text, piece) => {
-        const at = text.indexOf(piece);
-        return at < 0 ? 0 : characterCount(text.slice(0, at)) + 1;
-      });
-    case "trim":
-    case "ltrim":
-    case "rtrim":
-      return texts((text, characters) =>
-        trimmed(text, untilNul(characters ?? " "), name !== "rtrim", name !== "ltrim")
-      );
-    case "replace":
-      return texts(replaced);
-    case "hex":
-      return hexValue(a);
-    case "coalesce":
-    case "ifnull":
-      return (row) => {
-        for (let i = 0; i < values.length; i++) {
-          const found = values[i]!(row);
-          if (found !== null) return found;
-        }
-        return null;
-      };
-    case "nullif":
-      return (row) => {
-        const found = a(row);
-        return found === b(row) ? null : found;
-      };
-    case "iif": {
-      const test = truth(args[0]!, true);
-      return (row) => test(row) ? b(row) : c(row);
-    }
-    case "abs":
-      return (row) => {
-        const found = a(row);
-        return found === null ? null : Math.abs(found as number);
-      };
-    case "min":
-    case "max": {
-      const sign = name === "min" ? -1 : 1;
-      return (row) => {
-        let best: SqlValue = null;
-        for (let i = 0; i < values.length; i++) {
-          const found = values[i]!(row);
-          if (found === null) return null;
-          if (best === null || compareValues(found, best) * sign > 0) best = found;
-        }
-        return best;
-      };
-    }
-  }
-}
-
-/** hex() of NULL is an empty text. */
-function hexValue(item: Evaluate): Evaluate {
-  return (row) => {
-    const found = item(row);
-    return found === null ? "" : hexOf(String(found));
   };
 }
