@@ -55,7 +55,9 @@ async function main(): Promise<void> {
   const sinks: Sink[] = [new FileSink(settings.agent.alertFile)];
   const { stdout } = settings.agent;
   if (stdout !== "none") sinks.push(stdoutSink(stdout, Deno.stdout.isTerminal() && !Deno.noColor));
-  const store = new Store(layout.store, sinks.map((sink) => sink.name));
+  const { retentionMs, alertRetentionMs, storeMaxBytes: maxBytes } = settings.agent;
+  const limits = { retentionMs, alertRetentionMs, maxBytes };
+  const store = new Store(layout.store, sinks.map((sink) => sink.name), limits);
   const listener = await listenAt(settings.brokerSocket);
 
   // 3. There is no privilege to give up, and there should be none.
@@ -72,7 +74,7 @@ async function main(): Promise<void> {
     collectors: broker.connections(),
     storeBytes: store.bytes,
     lastCommitTime: store.lastCommitTime,
-    counters: { ...counters, alerts_undelivered: store.owedDeliveries },
+    counters: { ...counters, ...store.counters, alerts_undelivered: store.owedDeliveries },
   }));
 
   // 4. Recover: what the last run left undelivered.

@@ -13,6 +13,8 @@ import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { SCHEMA_VERSION } from "../../proto/catalog.ts";
 import { share } from "../share.ts";
+import { partitionTables } from "./partition_schema.ts";
+import { addPartition, visiblePartitions } from "./partitions.ts";
 import { APPLICATION_ID, BEFORE_SCHEMA, SCHEMA, SCHEMA_MARKS } from "./schema.ts";
 import { canUpgrade, hasShape, upgrade } from "./upgrade.ts";
 
@@ -195,6 +197,7 @@ function configure(db: DatabaseSync): void {
 function createSchema(db: DatabaseSync): void {
   db.exec("BEGIN IMMEDIATE");
   for (const statement of SCHEMA) db.exec(statement);
+  addPartition(db, Date.now());
   db.exec(SCHEMA_MARKS);
   db.exec("COMMIT");
 }
@@ -212,7 +215,8 @@ function checkContent(db: DatabaseSync, path: string): void {
     if (verdict !== "ok") throw new StoreError(`The store ${path} is damaged: ${verdict}; ${moveAway(path)}`);
   } else {
     // The right edge of each tree is where the next batch goes; a damaged page there throws SQLITE_CORRUPT.
-    for (const table of ["process_events", "alerts", "gaps", "collectors", "alert_deliveries"]) {
+    const events = visiblePartitions(db).flatMap(({ number, layout }) => partitionTables(number, layout));
+    for (const table of [...events, "alerts", "gaps", "collectors", "alert_deliveries"]) {
       db.prepare(`SELECT * FROM ${table} ORDER BY rowid DESC LIMIT 1`).get();
     }
   }
