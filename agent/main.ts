@@ -67,8 +67,9 @@ async function main(): Promise<void> {
   const sinks: Sink[] = [new FileSink(settings.agent.alertFile)];
   const { stdout } = settings.agent;
   if (stdout !== "none") sinks.push(stdoutSink(stdout, Deno.stdout.isTerminal() && !Deno.noColor));
-  const names = sinks.map((sink) => sink.name);
-  const keeper = new StoreKeeper({ path: layout.store, open: () => new Store(layout.store, names), journal });
+  const { retentionMs, alertRetentionMs, storeMaxBytes: maxBytes } = settings.agent;
+  const names = sinks.map((sink) => sink.name), limits = { retentionMs, alertRetentionMs, maxBytes };
+  const keeper = new StoreKeeper({ path: layout.store, open: () => new Store(layout.store, names, limits), journal });
   keeper.begin();
   const listener = await listenAt(settings.brokerSocket);
 
@@ -102,7 +103,7 @@ async function main(): Promise<void> {
       checkedTime: checked.time,
       check: checked.verdict,
     },
-    counters: { ...counters, alerts_undelivered: keeper.store?.owedDeliveries ?? 0 },
+    counters: { ...counters, ...keeper.store?.counters, alerts_undelivered: keeper.store?.owedDeliveries ?? 0 },
   }));
 
   // 4. Recover: the store, as often as it goes, and what the last run left undelivered.

@@ -7,7 +7,7 @@
  * @module
  */
 
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;
 
 export type ColumnType = "INTEGER" | "REAL" | "TEXT";
 
@@ -163,7 +163,7 @@ const alerts: Table = {
   name: "alerts",
   description: "What rules found",
   key: ["alert_id"],
-  indexes: [["time"], ["rule_id"]],
+  indexes: [["time"], ["rule_id"], ["event_id"]],
   columns: [
     column("alert_id", "TEXT", "rule and event; the same for every delivery"),
     column("time", "INTEGER", "when the event happened"),
@@ -204,6 +204,22 @@ const gaps: Table = {
     column("count", "INTEGER", "how many records; NULL when it cannot be known"),
     column("reason", "TEXT", "why"),
     column("collector_id", "TEXT", "collector that reported it"),
+  ],
+};
+
+const retention: Table = {
+  name: "retention",
+  description: "What was removed to keep the store within its time and size, summed up for each day",
+  key: ["removal_id"],
+  indexes: [],
+  columns: [
+    column("removal_id", "INTEGER", "number of the removal"),
+    column("time", "INTEGER", "when it was removed, the last of the day"),
+    column("table_name", "TEXT", "process_events, processes, alerts or gaps"),
+    column("from_time", "INTEGER", "time of the earliest that was removed"),
+    column("to_time", "INTEGER", "time of the latest that was removed"),
+    column("count", "INTEGER", "how many rows"),
+    column("reason", "TEXT", "age, or size: the store would have become larger than it may"),
   ],
 };
 
@@ -288,9 +304,10 @@ const systemInfo: Table = {
 
 /** Every table, by name. */
 export const CATALOG: ReadonlyMap<string, Table> = new Map(
-  [processEvents, processes, alerts, gaps, collectors, sources, detectionRules, scanMetadata, systemInfo].map(
-    (table) => [table.name, table],
-  ),
+  [processEvents, processes, alerts, gaps, retention, collectors, sources, detectionRules, scanMetadata, systemInfo]
+    .map(
+      (table) => [table.name, table],
+    ),
 );
 
 /** The table of that name. @throws RangeError when there is none. */

@@ -58,6 +58,9 @@ export interface Settings {
     readonly alertFile: string;
     readonly stdout: "human" | "json" | "none";
     readonly ruleDeadlineMs: number;
+    readonly retentionMs: number;
+    readonly alertRetentionMs: number;
+    readonly storeMaxBytes: number;
     readonly maxConnections: number;
     readonly idleTimeoutMs: number;
   };
@@ -327,6 +330,9 @@ function shape(values: ReadonlyMap<string, SettingValue>, origins: ReadonlyMap<s
       alertFile: text("agent.alert_file") || layout.alertFile,
       stdout: text("agent.stdout") as Settings["agent"]["stdout"],
       ruleDeadlineMs: number("agent.rule_deadline_ms"),
+      retentionMs: number("agent.retention_hours") * 3_600_000,
+      alertRetentionMs: number("agent.alert_retention_hours") * 3_600_000,
+      storeMaxBytes: number("agent.store_max_bytes"),
       maxConnections: number("agent.max_connections"),
       idleTimeoutMs: number("agent.idle_timeout_ms"),
     },

@@ -11,6 +11,7 @@
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { share } from "../share.ts";
+import { addPartition } from "./partitions.ts";
 import { BEFORE_SCHEMA, SCHEMA, SCHEMA_MARKS } from "./schema.ts";
 import { faultOf, moveAway, StoreError } from "./store_error.ts";
 
@@ -57,6 +58,7 @@ export function createStore(path: string): void {
       db.exec(`PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; ${BEFORE_SCHEMA}`);
       db.exec("BEGIN");
       for (const statement of SCHEMA) db.exec(statement);
+      addPartition(db, Date.now());
       db.exec(SCHEMA_MARKS);
       db.exec("COMMIT");
       db.exec("PRAGMA journal_mode = WAL");

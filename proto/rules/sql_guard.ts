@@ -46,6 +46,8 @@ export interface GuardedQuery {
   readonly sql: string;
   /** Tables of the catalog that it reads. */
   readonly tables: readonly string[];
+  /** How often it reads `process_events`, every use of a CTE counted: the store has that one in parts. */
+  readonly eventReads: number;
   /** Where the deadline is looked at, by place in `sql`. */
   readonly insertions: readonly Insertion[];
   /** Of purpose "rule" alone. */
@@ -85,6 +87,7 @@ export function guardSql(sql: string, purpose: Purpose): GuardedQuery {
     purpose,
     sql: lexed.sql,
     tables: [...check.tables],
+    eventReads: check.eventReads,
     insertions: check.insertions.map((insertion, i) => ({ insertion, i }))
       .sort((a, b) => a.insertion.at - b.insertion.at || a.i - b.i).map(({ insertion }) => insertion),
     row: purpose === "rule" ? rowQuery(lexed.sql, statement, check, outputs) : null,

@@ -9,7 +9,7 @@
  * @module
  */
 import { loadRuleFiles } from "../../agent/rules_loader.ts";
-import { StoreError } from "../../agent/store/database.ts";
+import { StoreError } from "../../agent/store/store_error.ts";
 import { TempDir } from "../agent/support.ts";
 import { Random } from "../fuzz/random.ts";
 import { NO_FAULTS, SimulatedCrash } from "../support/sim_storage.ts";

@@ -16,6 +16,7 @@ import { Ingest } from "../../agent/ingest.ts";
 import { Journal } from "../../agent/journal.ts";
 import type { LoadedRules } from "../../agent/rules_loader.ts";
 import { Store } from "../../agent/store/store.ts";
+import { StoreKeeper } from "../../agent/store_keeper.ts";
 import type { Alert } from "../../proto/alert.ts";
 import type { Random } from "../fuzz/random.ts";
 import type { MemoryNetwork, Process } from "./memory_network.ts";
@@ -95,13 +96,13 @@ export class AgentLife implements Process {
   isDead = false;
   readonly path: string;
   readonly #world: AgentWorld;
-  readonly #store: Store;
+  readonly #keeper: StoreKeeper;
   readonly #detection: Detection;
   readonly #delivery: Delivery;
   readonly #broker: Broker;
   readonly #serving: Promise<void>;
-  /** Any other program that reads. */
-  readonly #reader: DatabaseSync;
+  /** Any other program that reads; there once there is something to read. */
+  #reader: DatabaseSync | null = null;
 
   /** Opens what is in `directory`. @throws {StoreError} when the disk is full just then. */
   constructor(readonly directory: string, world: AgentWorld) {
@@ -110,40 +111,54 @@ export class AgentLife implements Process {
     sqlite.owner = this;
     const counters = newCounters(), journal = new Journal(notice);
     const sink = new OutsideSink(outside, this, world.time, random);
-    const store = this.#store = new Store(this.path, [sink.name]);
-    this.#detection = new Detection(rules, { deadlineMs: 1_000, journal, counters });
-    this.#reader = new DatabaseSync(this.path, { readOnly: true });
-    this.#delivery = new Delivery(store, sink, { fault: notice });
-    void this.#delivery.recover();
+    this.#keeper = new StoreKeeper({ path: this.path, open: () => new Store(this.path, [sink.name]), journal });
+    this.#keeper.begin();
+    const storeFailed = (store: Store, error: unknown): void => this.#keeper.failed(store, error);
+    const detection = this.#detection = new Detection(rules, { deadlineMs: 1_000, journal, counters });
+    this.#delivery = new Delivery(sink, { fault: notice, storeFault: storeFailed });
     this.#broker = new Broker(network.listen(this), {
       token: TOKEN,
-      store,
-      ingest: new Ingest({ store, detection: this.#detection, counters, alerted: () => this.#delivery.poke() }),
+      storeFailed,
       journal,
       counters,
-      joined: (stream) => store.putSystemInfo({ boot_id: stream.bootId }, Date.now()),
+      joined: (stream) => this.#keeper.store!.putSystemInfo({ boot_id: stream.bootId }, Date.now()),
       maxConnections: 4,
       idleTimeoutMs: 30_000,
+    });
+    const alerted = (): void => this.#delivery.poke();
+    this.#keeper.use({
+      opened: (store) => {
+        this.#delivery.attach(store);
+        this.#broker.take({ store, ingest: new Ingest({ store, detection, counters, alerted, failed: storeFailed }) });
+      },
+      closing: (reason) => {
+        this.#broker.refuse(reason);
+        this.#delivery.detach();
+      },
     });
     this.#serving = this.#broker.serve();
   }
 
   /** What it has stored of an epoch, as any other program would read it. */
   watermark(epoch: string): number {
-    const row = this.#reader.prepare("SELECT last_sequence AS n FROM collectors WHERE epoch = ?").get(epoch);
+    if (this.#reader === null && this.#keeper.store !== null) {
+      this.#reader = new DatabaseSync(this.path, { readOnly: true });
+    }
+    const row = this.#reader?.prepare("SELECT last_sequence AS n FROM collectors WHERE epoch = ?").get(epoch);
     return row?.["n"] as number | undefined ?? 0;
   }
 
   /** Whether every alert has been delivered. */
   get isDelivered(): boolean {
-    return this.#store.owedDeliveries === 0;
+    return this.#keeper.store?.owedDeliveries === 0;
   }
 
   /** What upkeep does now and then. */
   tend(): void {
     try {
-      this.#store.tick();
+      this.#keeper.store?.tick();
     } catch (error) {
+      if (this.#keeper.store !== null) this.#keeper.failed(this.#keeper.store, error);
       this.#world.notice(String(error));
     }
   }
@@ -170,9 +185,9 @@ export class AgentLife implements Process {
   }
 
   #close(): void {
-    this.#reader.close();
+    this.#reader?.close();
     this.#detection.close();
-    this.#store.close();
+    this.#keeper.stop();
   }
 }
 

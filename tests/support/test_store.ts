@@ -6,6 +6,7 @@
 import { HEALTHY_LOG } from "./log_status.ts";
 import type { DatabaseSync } from "node:sqlite";
 import { closeDatabase, openDatabase } from "../../agent/store/database.ts";
+import { Partitions } from "../../agent/store/partitions.ts";
 import { tableNamed } from "../../proto/catalog.ts";
 import type { SqlValue } from "../../proto/event_row.ts";
 import { execId } from "../../proto/identity.ts";
@@ -30,6 +31,7 @@ export class TestState implements Disposable {
   readonly directory = Deno.makeTempDirSync({ prefix: "daemoneye-cli-" });
   readonly layout: StateLayout = stateLayout(this.directory);
   #db: DatabaseSync | null;
+  #events: Partitions | null = null;
   #nextEvent = 2 ** 40 + 1;
 
   constructor() {
@@ -50,6 +52,10 @@ export class TestState implements Disposable {
     const columns = tableNamed(table).columns.map((column) => column.name);
     const unknown = Object.keys(row).filter((name) => !columns.includes(name));
     if (unknown.length > 0) throw new RangeError(`${table} has no column ${unknown.join(", ")}`);
+    if (table === "process_events") {
+      this.#events ??= new Partitions(this.db);
+      return this.#events.insert(columns.map((name) => row[name] ?? null));
+    }
     this.db.prepare(`INSERT INTO ${table} VALUES (${columns.map(() => "?").join(", ")})`)
       .run(...columns.map((name) => row[name] ?? null));
   }

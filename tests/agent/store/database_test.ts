@@ -136,7 +136,14 @@ Deno.test("a store of schema version 1 that lacks a table, or has one more, is r
 });
 
 Deno.test("a store without one of its tables, or with one more, is refused", () => {
-  for (const change of ["DROP TABLE gaps", "CREATE TABLE extra (a)", "DROP INDEX process_events_time"]) {
+  for (
+    const change of [
+      "DROP TABLE gaps",
+      "CREATE TABLE extra (a)",
+      "DROP INDEX stored_events_1_time",
+      "DROP VIEW process_events",
+    ]
+  ) {
     using dir = new TempDir();
     const path = `${dir.path}/events.db`;
     new Store(path).close();
