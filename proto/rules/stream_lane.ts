@@ -24,7 +24,7 @@ import { StreamIndex } from "./stream_index.ts";
 import { UNDECIDED } from "./undecided.ts";
 
 const ROWS_PER_LOOK = 32;
-/** Time for so many rows from which on each rule's own is taken. */
+/** Time for so many rows from which on each rule's own is taken, until they go faster: looking costs more than judging. */
 const SLOW_MS = 4;
 
 /** One rule, ready to run. */
@@ -49,6 +49,8 @@ export class StreamLane implements Disposable {
   readonly #sql: SqlLane;
   /** Milliseconds that each rule took of this batch, once the clock runs. */
   readonly #spent: Float64Array;
+  /** When the clock was last looked at. */
+  #last = 0;
 
   constructor(rules: readonly ValidatedRule[]) {
     this.#programs = rules.map((rule) => ({
@@ -88,20 +90,23 @@ export class StreamLane implements Disposable {
   run(rows: readonly (readonly SqlValue[])[], deadlineMs: number, hits: Hit[], faults: Fault[]): void {
     if (this.#programs.length === 0) return;
     const misses = new Map<number, Misses>(), view = this.#view, { always } = this.#index;
-    let timed = false, look = performance.now();
+    let timed = false, slow = false, look = performance.now();
     for (let row = 0; row < rows.length; row++) {
-      if (!timed && row % ROWS_PER_LOOK === 0 && row > 0) {
+      if (row % ROWS_PER_LOOK === 0 && row > 0) {
         const now = performance.now();
         timed = now - look > SLOW_MS;
         look = now;
-        if (timed) this.#spent.fill(0);
+        if (timed && !slow) this.#spent.fill(0);
+        slow ||= timed;
       }
       view.load(rows[row]!);
       const { ids, count } = this.#index.find(view.cells);
+      if (timed) this.#last = performance.now();
       for (let i = 0; i < count + always.length; i++) {
         const number = i < count ? ids[i]! : always[i - count]!;
-        if (!timed) this.#judge(number, rows, row, hits, misses);
-        else this.#judgeTimed(number, rows, row, deadlineMs, hits, misses);
+        if (slow && this.#spent[number]! > deadlineMs) continue;
+        this.#judge(number, rows, row, hits, misses);
+        if (timed) this.#spend(number, deadlineMs, rows.length - row - 1, misses);
       }
     }
     for (const [number, { rows, reason, timedOut }] of misses) {
@@ -113,20 +118,11 @@ export class StreamLane implements Disposable {
     this.#sql[Symbol.dispose]();
   }
 
-  #judgeTimed(
-    number: number,
-    rows: readonly (readonly SqlValue[])[],
-    row: number,
-    deadlineMs: number,
-    hits: Hit[],
-    misses: Map<number, Misses>,
-  ): void {
-    if (this.#spent[number]! > deadlineMs) return;
-    const begin = performance.now();
-    this.#judge(number, rows, row, hits, misses);
-    const spent = this.#spent[number]! += performance.now() - begin, left = rows.length - row - 1;
-    if (spent <= deadlineMs || left === 0) return;
-    miss(misses, number, left, `stopped after ${deadlineMs} ms`).timedOut = true;
+  /** Puts the time since the last look down to a rule; one past its deadline misses the rows that are left. */
+  #spend(number: number, deadlineMs: number, left: number, misses: Map<number, Misses>): void {
+    const now = performance.now(), spent = this.#spent[number]! += now - this.#last;
+    this.#last = now;
+    if (spent > deadlineMs && left > 0) miss(misses, number, left, `stopped after ${deadlineMs} ms`).timedOut = true;
   }
 
   #judge(
