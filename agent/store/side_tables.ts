@@ -119,7 +119,7 @@ export class SideTables {
     const s = this.#statements;
     // By when they were found, as events by when they came: the times of events are a collector's word
     const old = this.#rows(s.oldestAlerts, Number.MAX_SAFE_INTEGER)
-      .filter((row) => (row["detected_time"] as number) < before);
+      .filter((row) => (row["detected_time"] as number | null ?? Infinity) < before);
     const capped = this.#rows(s.oldestAlerts, this.#highest("alerts") - this.#maxAlerts);
     return this.#deleteAlerts(old, "age", now) + this.#deleteAlerts(capped, "size", now);
   }
@@ -155,7 +155,7 @@ export class SideTables {
   /** Of a stream that is open, the last snapshot stays: it says when somebody last looked. */
   #scans(before: number, inUse: ReadonlySet<number>): number {
     const s = this.#statements, seen = this.#rows(s.scans, this.#cursors.scans);
-    const last = new Set([...inUse].map((stream) => s.lastScan.get({ stream })!["id"]));
+    const last = new Set<unknown>([...inUse].map((stream) => s.lastScan.get({ stream })!["id"]));
     const going = seen.filter((row) => (row["time"] as number) < before && !last.has(row["id"]!));
     for (const row of going) s.deleteScan.run(row["id"]!);
     this.#cursors.scans = cursorAfter(seen, STEP_ROWS);
