@@ -255,7 +255,7 @@ async function retention(stored: number): Promise<void> {
       while (events.length < count) events.push(...life(at++));
       return events;
     };
-    const large = { ...DEFAULT_LIMITS, maxBytes: 24 * 40_000_000 };
+    const large = { ...DEFAULT_LIMITS, maxBytes: stored * 600 };
     let store = new Store(path, [], large), stream = openStream(store);
     const quiet: number[] = [];
     for (let done = 0; done < stored; done += batch) {
