@@ -8,8 +8,11 @@
  *
  * @module
  */
+import process from "node:process";
 import { DatabaseSync } from "node:sqlite";
 import { parseArgs } from "node:util";
+import { openDatabase } from "../agent/store/database.ts";
+import { Partitions } from "../agent/store/partitions.ts";
 import { DEFAULT_LIMITS } from "../agent/store/retention.ts";
 import { Store, type Stream } from "../agent/store/store.ts";
 import { joinArgv } from "../proto/argv.ts";
@@ -20,6 +23,8 @@ import { BLANK_CONTEXT, blankProcessEvent, type ProcessContext, type ProcessEven
 const PROCESSES = 60_000;
 const BATCHES = [50, 250, 1_000];
 const RUNS = 3;
+/** How long events go on coming while the older half is removed. */
+const WATCHED_MS = 15_000;
 const { stored: STORED, only } = parseArgs({
   options: { stored: { type: "string", default: "1000000" }, only: { type: "string", default: "" } },
 }).values;
@@ -101,6 +106,8 @@ interface Run {
   readonly commits: number[];
   /** Of an event, with its indexes; without the table of processes. */
   readonly bytes: number;
+  /** CPU of this process for an event, in microseconds. */
+  readonly cpuMicros: number;
 }
 
 function openStream(store: Store): Stream {
@@ -120,47 +127,66 @@ function runStore(events: readonly ProcessEvent[], batch: number): Run {
   const dir = Deno.makeTempDirSync(), commits: number[] = [];
   try {
     const store = new Store(`${dir}/events.db`), stream = openStream(store);
-    const began = performance.now();
+    const began = performance.now(), cpu = process.cpuUsage();
     for (let at = 0; at < events.length; at += batch) {
       commits.push(commit(store, stream, events.slice(at, at + batch)));
       store.tick();
     }
-    const seconds = (performance.now() - began) / 1_000;
+    const seconds = (performance.now() - began) / 1_000, cpuMicros = cpuSince(cpu) / events.length;
     store.close();
-    return { seconds, commits, bytes: pageBytes(`${dir}/events.db`, "stored_events_1*") / events.length };
+    return { seconds, commits, bytes: pageBytes(`${dir}/events.db`, "stored_events_1*") / events.length, cpuMicros };
   } finally {
     Deno.removeSync(dir, { recursive: true });
   }
 }
 
-/** The peer: the catalog's columns as they are in one table, with the catalog's indexes. */
-function runFlat(events: readonly ProcessEvent[], batch: number): Run {
-  const dir = Deno.makeTempDirSync(), table = tableNamed("process_events"), commits: number[] = [];
+/** Events alone, into a partition, or into the peer: the catalog's columns as they are in one table, with its indexes. */
+function runEvents(events: readonly ProcessEvent[], batch: number, kind: "partition" | "flat"): Run {
+  const dir = Deno.makeTempDirSync(), path = `${dir}/events.db`, commits: number[] = [];
   try {
-    const db = new DatabaseSync(`${dir}/flat.db`);
-    db.exec(`PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-      PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -16384;
-      CREATE TABLE flat (${
-      table.columns.map((c) => `${c.name} ${c.type}${c.name === "event_id" ? " PRIMARY KEY" : ""}`).join(", ")
-    }) STRICT;
-      ${table.indexes.map((index) => `CREATE INDEX flat_${index[0]} ON flat (${index.join(", ")})`).join(";")}`);
-    const insert = db.prepare(`INSERT INTO flat VALUES (${table.columns.map(() => "?").join(", ")})`);
-    const began = performance.now();
+    const { db, insert } = kind === "flat" ? openFlat(path) : openPartition(path);
+    const began = performance.now(), cpu = process.cpuUsage();
     for (let at = 0; at < events.length; at += batch) {
       const rows = events.slice(at, at + batch).map((event, i) => eventRow(event, at + i, "b"));
       const from = performance.now();
       db.exec("BEGIN IMMEDIATE");
-      for (const row of rows) insert.run(...row as SqlValue[]);
+      for (const row of rows) insert(row);
       db.exec("COMMIT");
       commits.push(performance.now() - from);
     }
-    const seconds = (performance.now() - began) / 1_000;
+    const seconds = (performance.now() - began) / 1_000, cpuMicros = cpuSince(cpu) / events.length;
     db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
     db.close();
-    return { seconds, commits, bytes: pageBytes(`${dir}/flat.db`, "flat*") / events.length };
+    const bytes = pageBytes(path, kind === "flat" ? "flat*" : "stored_events_1*") / events.length;
+    return { seconds, commits, bytes, cpuMicros };
   } finally {
     Deno.removeSync(dir, { recursive: true });
   }
+}
+
+interface Target {
+  readonly db: DatabaseSync;
+  readonly insert: (row: readonly SqlValue[]) => void;
+}
+
+function openPartition(path: string): Target {
+  const db = openDatabase(path), partitions = new Partitions(db);
+  return { db, insert: (row) => partitions.insert(row) };
+}
+
+function openFlat(path: string): Target {
+  const db = new DatabaseSync(path), table = tableNamed("process_events");
+  const columns = table.columns.map((c) => `${c.name} ${c.type}${c.name === "event_id" ? " PRIMARY KEY" : ""}`);
+  db.exec(`PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+    PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -16384; CREATE TABLE flat (${columns.join(", ")}) STRICT`);
+  for (const index of table.indexes) db.exec(`CREATE INDEX flat_${index[0]} ON flat (${index.join(", ")})`);
+  const insert = db.prepare(`INSERT INTO flat VALUES (${table.columns.map(() => "?").join(", ")})`);
+  return { db, insert: (row) => insert.run(...row) };
+}
+
+function cpuSince(before: { user: number; system: number }): number {
+  const { user, system } = process.cpuUsage(before);
+  return user + system;
 }
 
 function pageBytes(path: string, names: string): number {
@@ -171,17 +197,28 @@ function pageBytes(path: string, names: string): number {
 
 function insertion(): void {
   const events = Array.from({ length: PROCESSES }, (_, i) => life(i)).flat();
-  const rate = (runs: readonly Run[]): number => Math.round(events.length / median(runs.map((run) => run.seconds)));
   for (const batch of BATCHES) {
-    const flat = Array.from({ length: RUNS }, () => runFlat(events, batch));
-    const ours = Array.from({ length: RUNS }, () => runStore(events, batch));
-    console.log(
-      `batches of ${batch}: ${rate(ours)} process_events rows/s with the table of processes, commit ${
-        percentiles(ours.flatMap((run) => run.commits))
-      }, ${ours[0]!.bytes.toFixed(0)} B an event; flat table ${rate(flat)} rows/s, commit ${
-        percentiles(flat.flatMap((run) => run.commits))
-      }, ${flat[0]!.bytes.toFixed(0)} B an event (${(flat[0]!.bytes / ours[0]!.bytes).toFixed(2)} times)`,
-    );
+    // In turn, so that what else the machine does strikes all
+    const runs = Array.from({ length: RUNS }, () => ({
+      store: runStore(events, batch),
+      partition: runEvents(events, batch, "partition"),
+      flat: runEvents(events, batch, "flat"),
+    }));
+    console.log(`batches of ${batch}:`);
+    for (
+      const [name, text] of [["store", "store, processes and all"], ["partition", "events alone"], [
+        "flat",
+        "events alone, one flat table",
+      ]] as const
+    ) {
+      const of = runs.map((run) => run[name]);
+      const rate = Math.round(events.length / median(of.map((run) => run.seconds)));
+      console.log(
+        `  ${text.padEnd(28)} ${rate} rows/s, ${median(of.map((run) => run.cpuMicros)).toFixed(1)} µs CPU and ${
+          of[0]!.bytes.toFixed(0)
+        } B an event, commit ${percentiles(of.flatMap((run) => run.commits))}`,
+      );
+    }
   }
 }
 
@@ -218,7 +255,7 @@ async function retention(stored: number): Promise<void> {
       while (events.length < count) events.push(...life(at++));
       return events;
     };
-    const large = { ...DEFAULT_LIMITS, maxBytes: 24 * 40_000_000 };
+    const large = { ...DEFAULT_LIMITS, maxBytes: stored * 600 };
     let store = new Store(path, [], large), stream = openStream(store);
     const quiet: number[] = [];
     for (let done = 0; done < stored; done += batch) {
@@ -242,17 +279,17 @@ async function retention(stored: number): Promise<void> {
     stream = openStream(store);
     const commits: number[] = [], steps: number[] = [];
     const began = performance.now();
-    let arrived = 0, more = true;
-    while (more || performance.now() - began < 3_000) {
+    let arrived = 0;
+    while (performance.now() - began < WATCHED_MS) {
       commits.push(commit(store, stream, next(batch)));
       arrived += batch;
       const from = performance.now();
-      more = store.maintain(Date.now()).more;
+      store.maintain(Date.now());
       steps.push(performance.now() - from);
       store.tick();
-      await new Promise((resolve) => setTimeout(resolve, 5));
-      if (performance.now() - began > 120_000) throw new Error("Retention does not come to an end");
+      await new Promise((resolve) => setTimeout(resolve, 2));
     }
+    while (store.maintain(Date.now()).more);
     const seconds = (performance.now() - began) / 1_000, { counters } = store;
     const writer = reader.stdin.getWriter();
     await writer.write(new Uint8Array(1));

@@ -7,7 +7,7 @@ import type { StateLayout } from "../proto/state_layout.ts";
 import type { CollectorStatus, LogStatus, StoreStatus, TierStatus } from "../proto/status.ts";
 import { atMostArguments } from "./arguments.ts";
 import { type Call, CommandError, EXIT, type Exit } from "./command.ts";
-import { gapReasons, gapsWithin, lossWords } from "./coverage.ts";
+import { gapReasons, gapsWithin, lossWords, removedWithin, removedWords } from "./coverage.ts";
 import { assess, type Report, type StoreReading } from "./health_report.ts";
 import { openOutput } from "./output.ts";
 import { record, type RecordLine } from "./record.ts";
@@ -62,6 +62,8 @@ function readStore(layout: StateLayout, now: number): StoreReading {
       newestEvent: one("SELECT time FROM process_events ORDER BY time DESC LIMIT 1"),
       lastSnapshot: one("SELECT max(time) FROM scan_metadata"),
       alertsLastDay: one("SELECT count(*) FROM alerts WHERE time >= ?", now - DAY_MS) ?? 0,
+      oldestEvent: one("SELECT time FROM process_events ORDER BY time LIMIT 1"),
+      removed: removedWithin(store, { from: null, until: null }),
       walBytes: sizeOf(`${layout.store}-wal`),
     };
   } catch (error) {
@@ -181,6 +183,9 @@ function showAgent(call: Call, { agent }: Statuses, layout: StateLayout, store: 
     const size = agent.kind === "read" ? `, ${bytes(agent.status.storeBytes)}` : "";
     lines.push(["store", `readable (${layout.store}${size})`, "good"]);
     const time = (moment: number | null): string => moment === null ? "none" : localTime(moment);
+    if (store.removed !== null) {
+      lines.push(["kept", `events since ${time(store.oldestEvent)}; ${removedWords(store.removed)}`]);
+    }
     lines.push(["newest event", time(store.newestEvent)], ["last snapshot", time(store.lastSnapshot)]);
     lines.push(["alerts", `${count(store.alertsLastDay)} in the last day`]);
   }

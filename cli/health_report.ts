@@ -13,7 +13,7 @@ import {
   STALE_AFTER_MS,
   type TierStatus,
 } from "../proto/status.ts";
-import type { GapReason, GapSummary } from "./coverage.ts";
+import type { GapReason, GapSummary, RemovedSummary } from "./coverage.ts";
 import { gapWords } from "./coverage.ts";
 import type { Statuses, StatusReading } from "./status_reader.ts";
 import { bytes, count, counted, localTime, span } from "./units.ts";
@@ -40,6 +40,9 @@ export type StoreReading =
     readonly newestEvent: number | null;
     readonly lastSnapshot: number | null;
     readonly alertsLastDay: number;
+    readonly oldestEvent: number | null;
+    /** What retention took. */
+    readonly removed: RemovedSummary | null;
     readonly walBytes: number | null;
   }
   | { readonly kind: "unreadable"; readonly reason: string };

@@ -68,6 +68,9 @@ export class Retention {
   readonly #spanMs: number;
   /** Open since, by the clock that does not jump, and so far as it can be known by the wall clock. */
   #openSince: number;
+  readonly #partitionBytes: number;
+  /** What was in use when the store became too large. */
+  #tooLargeSince: number | null = null;
   #clockKept = -Infinity;
   #sideLooked = -Infinity;
   #removed: Removed | null = null;
@@ -82,6 +85,7 @@ export class Retention {
     this.#reclaimer = new Reclaimer(db);
     this.#removals = new Removals(db);
     this.#side = new SideTables(db, limits.maxBytes, this.#removals);
+    this.#partitionBytes = limits.maxBytes / PARTITIONS;
     this.#spanMs = Math.max(MIN_SPAN_MS, limits.retentionMs / PARTITIONS);
     const kept = db.prepare("SELECT value FROM agent_state WHERE name = 'retention_clock'").get();
     this.#clock = new RetentionClock((kept?.["value"] as number | undefined) ?? wall, monotonic);
@@ -111,7 +115,7 @@ export class Retention {
   isRotationDue(monotonic: number): boolean {
     const { openEvents, openBytes } = this.#partitions;
     if (openEvents === 0) return false;
-    return openEvents >= MAX_PARTITION_EVENTS || openBytes >= this.#limits.maxBytes / PARTITIONS ||
+    return openEvents >= MAX_PARTITION_EVENTS || openBytes >= this.#partitionBytes ||
       monotonic - this.#openSince >= this.#spanMs;
   }
 
@@ -129,7 +133,15 @@ export class Retention {
     }
     if (this.#reclaimer.pending) return this.#reclaim(wall);
     const oldest = this.#partitions.visible[0]!;
-    if (this.#isTooLarge()) return this.#makeRoom(oldest, wall, monotonic);
+    const before = { events: oldest, alerts: clock - this.#limits.alertRetentionMs, clock };
+    if (this.#isTooLarge()) {
+      // What takes more than its share goes before events do, as long as that is faster than what arrives.
+      const used = this.#space.usedBytes;
+      this.#tooLargeSince ??= used;
+      if (used <= this.#tooLargeSince + this.#partitionBytes / 2 && this.#side.step(before, inUse, wall)) return true;
+      return this.#makeRoom(oldest, wall, monotonic);
+    }
+    this.#tooLargeSince = null;
     if (oldest.state === "closed" && oldest.closedTime! < clock - this.#limits.retentionMs) {
       return this.#remove(oldest, "age", wall);
     }
@@ -140,7 +152,6 @@ export class Retention {
       return true;
     }
     if (monotonic - this.#sideLooked >= SIDE_INTERVAL_MS) {
-      const before = { events: this.#partitions.visible[0]!, alerts: clock - this.#limits.alertRetentionMs, clock };
       if (this.#side.step(before, inUse, wall)) return true;
       this.#sideLooked = monotonic;
     }
@@ -150,13 +161,13 @@ export class Retention {
   #isTooLarge(): boolean {
     const { maxBytes } = this.#limits;
     // Half a partition is kept free, since removing takes some seconds and events keep coming
-    return this.#space.usedBytes > maxBytes - this.logLimit - maxBytes / PARTITIONS / 2;
+    return this.#space.usedBytes > maxBytes - this.logLimit - this.#partitionBytes / 2;
   }
 
   #makeRoom(oldest: Partition, wall: number, monotonic: number): boolean {
     if (oldest.state === "closed") return this.#remove(oldest, "size", wall);
     // Only the open one is left: is it what is large, or is it the rest?
-    if (this.#partitions.openBytes < this.#limits.maxBytes / PARTITIONS && this.#side.makeRoom(wall)) return true;
+    if (this.#partitions.openBytes < this.#partitionBytes && this.#side.makeRoom(wall)) return true;
     if (this.#partitions.openEvents === 0) return this.#space.giveBack();
     this.rotate(wall, monotonic);
     return true;

@@ -119,7 +119,7 @@ export class SideTables {
     const s = this.#statements;
     // By when they were found, as events by when they came: the times of events are a collector's word
     const old = this.#rows(s.oldestAlerts, Number.MAX_SAFE_INTEGER)
-      .filter((row) => (row["detected_time"] as number) < before);
+      .filter((row) => (row["detected_time"] as number | null ?? Infinity) < before);
     const capped = this.#rows(s.oldestAlerts, this.#highest("alerts") - this.#maxAlerts);
     return this.#deleteAlerts(old, "age", now) + this.#deleteAlerts(capped, "size", now);
   }

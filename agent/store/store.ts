@@ -152,6 +152,7 @@ export class Store {
     const { collectorId, epoch, bootId, version, source } = identity, s = this.#statements;
     const open = this.#streams.get(collectorId);
     if (open?.epoch === epoch) {
+      if (open.bootId === bootId && open.version === version && open.source === source) return open;
       this.#transaction(
         "The store did not take a stream",
         () => s.renewStream.run(bootId, version, source, open.number),

@@ -13,6 +13,8 @@ const STORE: StoreReading = {
   newestEvent: NOW - 1_000,
   lastSnapshot: NOW - 5_000,
   alertsLastDay: 0,
+  oldestEvent: NOW - 86_400_000,
+  removed: null,
   walBytes: 4_096,
 };
 

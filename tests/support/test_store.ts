@@ -48,6 +48,11 @@ export class TestState implements Disposable {
     return this.#db;
   }
 
+  /** To be called when a test changed the partitions itself. */
+  reopenPartitions(): void {
+    this.#events = null;
+  }
+
   insert(table: string, row: Row): void {
     const columns = tableNamed(table).columns.map((column) => column.name);
     const unknown = Object.keys(row).filter((name) => !columns.includes(name));

@@ -130,7 +130,7 @@ Deno.test("backup and restore of a running agent: what came since is sent again,
     await using check = await command(state, "check");
     assert.equal(check.ended!.code, 0, check.stderr);
     assert.equal(check.stdout.trim(), "ok");
-    assert.match(check.stderr, /checking process_events \(\d+ of \d+\)/);
+    assert.match(check.stderr, /checking stored_events_1 \(\d+ of \d+\)/);
     await collector.send(501, events(501, 300));
     await until("it is stored", () => collector.acknowledged === 800);
     await agent.end();

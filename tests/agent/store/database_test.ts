@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { SCHEMA_VERSION } from "../../../proto/catalog.ts";
-import { StoreError } from "../../../agent/store/store_error.ts";
+import { DEFAULT_LIMITS } from "../../../agent/store/retention.ts";
 import { Store } from "../../../agent/store/store.ts";
+import { StoreError } from "../../../agent/store/store_error.ts";
 import { needs } from "../../support/needs.ts";
 import { FULL_CONTEXT } from "../../support/wire_samples.ts";
-import { commitEvents, openTestStream, start, TempDir } from "../support.ts";
+import { commitEvents, openTestStream, rows, start, TempDir } from "../support.ts";
 
 /** Opening fails with words that match, the file stays as it was, and another attempt fails alike. */
 function refuses(path: string, words: RegExp): void {
@@ -104,6 +105,34 @@ Deno.test("a store of schema version 1 is brought up to date with all that is in
   const again = new Store(path, ["file"]);
   assert.equal(again.upgradedFrom, null);
   again.close();
+});
+
+Deno.test("the table of an upgraded store is a partition as it is, which retention removes and counts", () => {
+  using dir = new TempDir();
+  const path = `${dir.path}/events.db`;
+  storeOfVersion1(path);
+  const store = new Store(path, [], { ...DEFAULT_LIMITS, maxBytes: 65_536 }), stream = openTestStream(store);
+  commitEvents(store, stream, [start(8)]);
+  assert.deepEqual(rows(path, "SELECT partition, layout, state, from_time, to_time FROM partitions"), [
+    { partition: 1, layout: 2, state: "closed", from_time: 5, to_time: 5 },
+    { partition: 2, layout: 3, state: "open", from_time: null, to_time: null },
+  ]);
+  assert.deepEqual(rows(path, "SELECT pid FROM process_events ORDER BY time DESC, event_id DESC LIMIT 5"), [
+    { pid: 8 },
+    { pid: 7 },
+  ]);
+  let removed: number | undefined;
+  for (let i = 0; i < 20 && removed === undefined; i++) removed = store.maintain(Date.now()).removed?.partition.number;
+  assert.equal(removed, 1);
+  assert.deepEqual(rows(path, "SELECT pid FROM process_events"), [{ pid: 8 }]);
+  for (let i = 0; i < 10; i++) store.maintain(Date.now());
+  const [told] = rows(path, "SELECT count, from_time, reason FROM retention WHERE table_name = 'process_events'");
+  assert.ok(
+    Number(told!["count"]) >= 1 && told!["from_time"] === 5 && told!["reason"] === "size",
+    JSON.stringify(told),
+  );
+  store.close();
+  new Store(path).close();
 });
 
 Deno.test("a new row of an upgraded store has its values in the columns of their names", () => {
