@@ -47,6 +47,8 @@ export class Outbox {
   /** Set while what was sent must be acknowledged before the log can be replaced. */
   #isHeld = false;
   #offered = 0;
+  /** The agent can have no more: what was found when the log was opened, and what was given out since. */
+  #plausible: number;
   #cutTexts = 0;
   /** Of logs that were replaced since start. */
   #before: Pick<WalStatus, "refused" | "missing" | "damaged" | "faults" | "hastened"> = NOTHING;
@@ -56,6 +58,7 @@ export class Outbox {
 
   constructor(keeper: LogKeeper) {
     this.#keeper = keeper;
+    this.#plausible = this.lastSequence;
     this.#marks = this.#marksOf(keeper.log);
   }
 
@@ -82,6 +85,10 @@ export class Outbox {
   /** Texts of events and processes that were too long to send whole, since start. */
   get cutTexts(): number {
     return this.#cutTexts;
+  }
+  /** The highest number that an agent can have, unless the log was set back. */
+  get plausible(): number {
+    return this.#plausible;
   }
   /** Share of the log's room, or of the memory's while the disk takes nothing, that what waits takes. */
   get load(): number {
@@ -129,6 +136,9 @@ export class Outbox {
 
   addGap(gap: Gap): void {
     const payload = encodeMessage({ kind: "gap", sequence: this.#log.nextSequence, gap });
+    const isTaken = this.#log.admits("note", payload.length);
+    // What it tells of is not told: that many are missing, not one gap.
+    if (!isTaken) return this.#log.refuse("note", gap.count ?? 1, gap.from, gap.to);
     this.#append("note", 1, { time: gap.from, lastTime: gap.to }, payload);
   }
 
@@ -187,6 +197,7 @@ export class Outbox {
   /** Says that all up to `sequence` was given to the agent; with a new connection, what that one has. */
   noteOffered(sequence: number): void {
     this.#offered = sequence;
+    this.#plausible = Math.max(this.#plausible, sequence);
   }
 
   /**
@@ -258,6 +269,7 @@ export class Outbox {
     this.#read = [];
     this.#readAfter = -1;
     this.#offered = 0;
+    this.#plausible = this.lastSequence;
     this.#isHeld = false;
     this.#marks = this.#marksOf(this.#log);
     return true;

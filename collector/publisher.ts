@@ -166,8 +166,10 @@ export class Publisher {
           `was set back; it gets again what is still kept`,
       );
     }
-    if (lastSequence <= this.outbox.durable) {
-      this.outbox.acknowledge(lastSequence);
+    // The end of the log that an earlier run left counts as on disk only when it has been written again.
+    if (lastSequence > this.outbox.durable) this.outbox.flush();
+    if (lastSequence <= this.outbox.plausible) {
+      this.outbox.acknowledge(Math.min(lastSequence, this.outbox.durable));
       return true;
     }
     const why =
