@@ -43,7 +43,7 @@ export function carry(from: WriteAheadLog, to: WriteAheadLog, now: number): void
     }
   }
   for (const record of from.unflushed()) take(record, from.acknowledged, to);
-  for (const { itemClass, count, from: first, to: last } of from.outstanding) to.refuse(itemClass, count, first, last);
+  for (const { itemClass, count, from: first, to: last } of from.outstanding) to.inherit(itemClass, count, first, last);
 }
 
 function readAfter(log: WriteAheadLog, after: number): LogItem[] {
@@ -70,6 +70,8 @@ function take({ kind, time, payload }: LogRecord, acknowledged: number, to: Writ
         return void to.append({ kind, itemClass, count: events.length, time, lastTime, payload: encoded });
       }
       case "gap":
+        if (message.sequence > acknowledged) put(message.gap, to);
+        return;
       case "snapshot":
       case "sources": {
         const encoded = encodeMessage({ ...message, sequence: next });
@@ -99,5 +101,7 @@ function gapOf(item: Extract<LogItem, { kind: "missing" }>, now: number): Gap {
 
 function put(gap: Gap, to: WriteAheadLog): void {
   const payload = encodeMessage({ kind: "gap", sequence: to.nextSequence, gap });
+  // Of a gap that finds no room the count is kept, and told with what else finds none.
+  if (!to.admits("note", payload.length)) return to.inherit("note", gap.count ?? 1, gap.from, gap.to);
   to.append({ kind: kindOf("note"), itemClass: "note", count: 1, time: gap.from, lastTime: gap.to, payload });
 }

@@ -136,6 +136,9 @@ export class Outbox {
 
   addGap(gap: Gap): void {
     const payload = encodeMessage({ kind: "gap", sequence: this.#log.nextSequence, gap });
+    const isTaken = this.#log.admits("note", payload.length);
+    // What it tells of is not told: that many are missing, not one gap.
+    if (!isTaken) return this.#log.refuse("note", gap.count ?? 1, gap.from, gap.to);
     this.#append("note", 1, { time: gap.from, lastTime: gap.to }, payload);
   }
 

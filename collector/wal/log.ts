@@ -216,6 +216,12 @@ export class WriteAheadLog {
     this.#talliesChanged = true;
   }
 
+  /** Takes over items that another log refused and counted: they are told here, and not counted again. */
+  inherit(itemClass: ItemClass, count: number, from: number, to: number): void {
+    this.#shedding.inherit(itemClass, count, from, to);
+    this.#talliesChanged = true;
+  }
+
   /**
    * Takes a record whose payload was made for {@linkcode nextSequence}; it is on disk after the next flush that returns
    * `true`. Returns whether there was room; if not, its items are counted as refused and no number is used.

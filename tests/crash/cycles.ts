@@ -128,7 +128,7 @@ class Run {
   async judge(): Promise<CyclesResult> {
     for (const process of this.#processes.values()) await process.kill();
     const { store, alertFile, state } = this.#layout, { killed } = this, recoveryMs = this.#recoveryMs;
-    const expected: Expected = { told: this.told, acknowledged: this.acknowledged, step: STEP };
+    const expected: Expected = { told: this.told, acknowledged: this.acknowledged, torn: new Map(), step: STEP };
     const verdict = judge(store, readAlertIds(alertFile), expected);
     verdict.faults.unshift(...this.faults);
     if (verdict.faults.length === 0) this.#directory[Symbol.dispose]();

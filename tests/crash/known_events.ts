@@ -46,7 +46,7 @@ export function addKnown(outbox: Outbox, life: number, first: number, last: numb
       outbox.addEvents(events);
       events = [];
       const reason = execIdOf(life, number);
-      outbox.addGap({ source: "ebpf", recordKind: "exec", from: time, to: time, count: 3, reason });
+      outbox.addGap({ source: "ebpf", recordKind: "exec", from: time, to: time, count: 1, reason });
     }
   }
   outbox.addEvents(events);

@@ -77,6 +77,12 @@ export class CollectorLife implements Process {
     void this.#publisher.run();
   }
 
+  /** Whether everything has been delivered, refusals included. */
+  get isDelivered(): boolean {
+    const { outbox } = this;
+    return outbox.flush() && outbox.waiting === 0 && this.#keeper.log.outstanding.length === 0;
+  }
+
   /** What a drain of the sources does: adds, flushes, offers, and now and then tends. Ends early when it dies. */
   drain(most: number): void {
     const { time, random } = this.#world, { told, outbox } = this;

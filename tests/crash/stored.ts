@@ -17,11 +17,19 @@ export interface Told {
   aboutRefused: number;
 }
 
+/** Numbers of a stream, both included. */
+export interface Range {
+  readonly first: number;
+  readonly last: number;
+}
+
 export interface Expected {
   /** By life. */
   readonly told: ReadonlyMap<number, Told>;
   /** The highest number that the agent acknowledged, by epoch. */
   readonly acknowledged: ReadonlyMap<string, number>;
+  /** Numbers that a power cut took before they were on disk, so that nobody was promised them, by epoch. */
+  readonly torn: ReadonlyMap<string, readonly Range[]>;
   /** Events that one step of a writer adds: what a kill may have cut off before it was said. */
   readonly step: number;
 }
@@ -34,6 +42,8 @@ export interface Verdict {
   /** Events that were on disk; of those, the ones that are stored. */
   durable: number;
   arrived: number;
+  /** Numbers that a power cut took before they were promised. */
+  torn: number;
   /** Items that gap records tell of. */
   told: number;
   alerts: number;
@@ -51,6 +61,7 @@ export function judge(store: string, delivered: readonly string[], expected: Exp
     lost: 0,
     durable: 0,
     arrived: 0,
+    torn: 0,
     told: 0,
     alerts: 0,
     again: 0,
@@ -62,29 +73,39 @@ export function judge(store: string, delivered: readonly string[], expected: Exp
   return verdict;
 }
 
-function judgeStreams(store: string, { acknowledged }: Expected, verdict: Verdict): void {
+function judgeStreams(store: string, { acknowledged, torn }: Expected, verdict: Verdict): void {
   const { faults } = verdict;
-  const streams = rows(store, "SELECT stream, epoch, last_sequence FROM collectors");
+  const streams = rows(store, "SELECT stream, epoch FROM collectors");
   for (const [epoch, sequence] of acknowledged) {
     verdict.acknowledged += sequence;
-    const stream = streams.find((each) => each["epoch"] === epoch);
-    const base = (stream?.["stream"] as number | undefined ?? -1) * SEQUENCES_PER_STREAM;
-    const within = [base + 1, base + sequence];
-    // A writer sends nothing but events and gaps, so each number is a row of one of the two.
-    const [{ n }] = rows(
-      store,
-      `SELECT (SELECT count(*) FROM process_events WHERE event_id BETWEEN ? AND ?) +
-        (SELECT count(*) FROM gaps WHERE gap_id BETWEEN ? AND ?) AS n`,
-      ...within,
-      ...within,
-    ) as [{ n: number }];
-    const present = stream === undefined ? 0 : n;
+    const stream = streams.find((each) => each["epoch"] === epoch)?.["stream"] as number | undefined;
+    const present = stream === undefined ? 0 : numbersUpTo(store, stream, sequence);
     verdict.present += present;
     verdict.lost += sequence - present;
     if (present !== sequence) faults.push(`${sequence} were acknowledged of epoch ${epoch}, ${present} are there`);
   }
-  const transport = rows(store, "SELECT reason FROM gaps WHERE source = 'transport'");
-  for (const { reason } of transport) faults.push(`a number was lost: ${reason}`);
+  const sql = `SELECT c.epoch, g.gap_id % ${SEQUENCES_PER_STREAM} AS first, g.count, g.reason FROM gaps g
+    JOIN collectors c ON c.stream = g.gap_id / ${SEQUENCES_PER_STREAM} WHERE g.source = 'transport'`;
+  for (const row of rows(store, sql)) {
+    const first = row["first"] as number, last = first + (row["count"] as number) - 1;
+    verdict.torn += last - first + 1;
+    const known = torn.get(row["epoch"] as string)?.some((range) => range.first <= first && last <= range.last);
+    if (!known) faults.push(`a number that was on disk is lost: ${row["reason"]}`);
+  }
+}
+
+/** How many numbers up to `sequence` are told of: a writer sends nothing but events and gaps, each with a row. */
+function numbersUpTo(store: string, stream: number, sequence: number): number {
+  const base = stream * SEQUENCES_PER_STREAM, within = [base + 1, base + sequence];
+  const [row] = rows(
+    store,
+    `SELECT (SELECT count(*) FROM process_events WHERE event_id BETWEEN ? AND ?) +
+      (SELECT coalesce(sum(CASE source WHEN 'transport' THEN count ELSE 1 END), 0) FROM gaps
+        WHERE gap_id BETWEEN ? AND ?) AS n`,
+    ...within,
+    ...within,
+  );
+  return row!["n"] as number;
 }
 
 function judgeEvents(store: string, { told, step }: Expected, verdict: Verdict): void {
