@@ -398,6 +398,17 @@ function closeFiles({ slots, writers }: OpenedLedger): void {
   closeWriters(writers);
 }
 
+/** Random bytes are asked for in advance: a call for 16 of them takes longer than the rest of an entry. */
+const pool = new Uint8Array(4_096);
+let pooled = 0;
+
 function randomBytes(length: number): Uint8Array {
-  return crypto.getRandomValues(new Uint8Array(length));
+  if (length > pooled) {
+    crypto.getRandomValues(pool);
+    pooled = pool.length;
+  }
+  const bytes = pool.slice(pooled - length, pooled);
+  pool.fill(0, pooled - length, pooled); // what was given out is kept by nobody else
+  pooled -= length;
+  return bytes;
 }

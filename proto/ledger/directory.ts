@@ -315,7 +315,10 @@ class TileCheck {
   built(height: number, index: number, node: Uint8Array): void {
     const level = this.#levels[height / 8];
     if (height % 8 !== 0 || level === undefined || level.ended) return;
-    if (index % this.segmentEntries === 0 && !level.stream.open(index / this.segmentEntries)) level.ended = true;
+    if (index % this.segmentEntries === 0) {
+      if (level.stream.rest() > 0) throw new LedgerFault("tile", null, `${level.stream.name} is too long`);
+      level.ended = !level.stream.open(index / this.segmentEntries);
+    }
     const hash = level.ended ? null : level.stream.take(HASH_BYTES);
     if (hash === null) {
       level.ended = true;

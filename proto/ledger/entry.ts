@@ -87,10 +87,7 @@ const encoder = new TextEncoder(), decoder = new TextDecoder("utf-8", { fatal: t
 
 /** @throws WireError for values that an entry cannot hold. */
 export function encodeEntry(entry: Entry): Uint8Array<ArrayBuffer> {
-  const actor = encoder.encode(entry.actor);
-  if (actor.length < 1 || actor.length > MAX_ACTOR_BYTES || !isActor(entry.actor) || !entry.actor.isWellFormed()) {
-    throw new WireError(`An actor is a text of 1 to ${MAX_ACTOR_BYTES} bytes without control characters`);
-  }
+  const actor = entry.actor === known.text ? known.bytes : writeActor(entry.actor);
   for (const number of [entry.sequence, entry.wallMs]) {
     if (!Number.isSafeInteger(number) || number < 0) throw new WireError(`An entry cannot hold the number ${number}`);
   }
@@ -156,8 +153,8 @@ export function getU64(view: DataView, at: number): number {
   return value;
 }
 
-/** The last actor that was read: most entries have the same. */
-let known = { bytes: new Uint8Array(0), text: "" };
+/** The last actor that was read or written: most entries have the same. */
+let known = { bytes: encoder.encode("ledger"), text: "ledger" };
 
 function readActor(bytes: Uint8Array): string {
   if (bytes.length === known.bytes.length && bytes.every((byte, at) => byte === known.bytes[at])) return known.text;
@@ -170,6 +167,15 @@ function readActor(bytes: Uint8Array): string {
   if (!isActor(text)) throw new WireError("An entry's actor has control characters");
   known = { bytes: bytes.slice(), text };
   return text;
+}
+
+function writeActor(text: string): Uint8Array<ArrayBuffer> {
+  const bytes = encoder.encode(text);
+  if (bytes.length < 1 || bytes.length > MAX_ACTOR_BYTES || !isActor(text) || !text.isWellFormed()) {
+    throw new WireError(`An actor is a text of 1 to ${MAX_ACTOR_BYTES} bytes without control characters`);
+  }
+  known = { bytes, text };
+  return bytes;
 }
 
 function isActor(text: string): boolean {

@@ -17,12 +17,12 @@ export interface LedgerSource {
   readonly live?: boolean;
 }
 
-const BUFFER_BYTES = 262_144;
+const BUFFER_BYTES = 262_144, TILE_BUFFER_BYTES = 8_192;
 
 export class SegmentStream {
   /** The file that is read. */
   name = "";
-  readonly #buffer: Uint8Array;
+  #buffer: Uint8Array = new Uint8Array(0);
   #from = 0;
   #to = 0;
   #position = 0;
@@ -33,7 +33,6 @@ export class SegmentStream {
     private readonly kind: SegmentKind,
     private readonly longest: number,
   ) {
-    this.#buffer = new Uint8Array(Math.max(kind.startsWith("tiles") ? 8_192 : BUFFER_BYTES, 2 * longest));
   }
 
   /** Goes to a place in a file, its beginning if nothing else is said. Returns whether there is such a file. */
@@ -43,6 +42,10 @@ export class SegmentStream {
     this.#from = this.#to = 0;
     this.#position = position;
     this.#size = size ?? 0;
+    // As large as the file asks for, and no larger than what holds two of the longest records.
+    const most = Math.max(this.kind.startsWith("tiles") ? TILE_BUFFER_BYTES : BUFFER_BYTES, 2 * this.longest);
+    const wanted = Math.min(most, this.#size);
+    if (wanted > this.#buffer.length) this.#buffer = new Uint8Array(wanted);
     return size !== null;
   }
 
@@ -72,6 +75,7 @@ export class SegmentStream {
     this.#buffer.copyWithin(0, this.#from, this.#to);
     this.#to -= this.#from;
     this.#from = 0;
+    if (wanted > this.#buffer.length) return false;
     while (this.#to < wanted) {
       const most = Math.min(this.#buffer.length - this.#to, this.#size - this.#position);
       const count = most <= 0

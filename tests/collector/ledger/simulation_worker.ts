@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { loadHash } from "../../../proto/ledger/hash.ts";
-import { add, nothing, simulate, type SimulationResult } from "./simulation.ts";
+import type { SimulationResult } from "./simulation.ts";
 
 export interface Job {
   readonly from: number;
@@ -17,6 +16,9 @@ export interface Done {
 }
 
 async function runJob({ from, count }: Job): Promise<Done> {
+  // Loaded here: these modules wait for WebAssembly, and a job that is posted meanwhile would find nobody listening.
+  const { add, nothing, simulate } = await import("./simulation.ts");
+  const { loadHash } = await import("../../../proto/ledger/hash.ts");
   const sum = nothing(), failed: { seed: number; why: string }[] = [], hash = await loadHash("blake3");
   for (let seed = from; seed < from + count; seed++) {
     try {
