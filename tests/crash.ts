@@ -2,7 +2,8 @@
  * `deno task test:crash`: nothing that was acknowledged is lost, nothing comes twice, whatever dies when.
  *
  * `--seeds N`: simulated lives of the write-ahead log on a bad disk, from `--from` on; `--seed S` runs one and tells its
- * steps. `--cycles N`: SIGKILLs of a real writer and a real agent, as `--kill-seed` has it. 0 leaves a part out. Each
+ * steps. `--pipelines N`: the whole pipeline, from the log to the delivered alert, simulated on virtual time with every
+ * fault between and below its parts, from `--from` on; `--pipeline-seed S` tells one. `--cycles N`: SIGKILLs of a real writer and a real agent, as `--kill-seed` has it. 0 leaves a part out. Each
  * part prints what was acknowledged, found again, doubled and lost; what breaks a promise is printed with the command
  * that does it again.
  *
@@ -11,6 +12,7 @@
 import { parseArgs } from "node:util";
 import { add, nothing, simulate } from "./collector/wal/simulation.ts";
 import { killCycles } from "./crash/cycles.ts";
+import * as pipeline from "./crash/pipeline.ts";
 import { runSeeds } from "./crash/seeds.ts";
 
 const FAILURES_SHOWN = 20;
@@ -30,6 +32,26 @@ async function logs(from: number, seeds: number): Promise<boolean> {
   );
   for (const { seed, why } of failed.slice(0, FAILURES_SHOWN)) {
     console.log(`${why}\n  deno task test:crash --seed ${seed}`);
+  }
+  return failed.length === 0;
+}
+
+/** Simulated lives of the whole pipeline. Returns whether all promises were kept. */
+async function pipelines(from: number, seeds: number): Promise<boolean> {
+  const began = performance.now(), worker = new URL("./crash/pipeline_worker.ts", import.meta.url);
+  const { sum, failed } = await runSeeds(worker, from, seeds, pipeline.nothing(), pipeline.add);
+  console.log(
+    `${seeds} simulated lives of the pipeline in ${since(began)}: ${sum.collectors} deaths of collectors, ` +
+      `${sum.agents} of agents, ${sum.cuts} of ${sum.connections} connections cut, ${sum.stalls} stalled, ` +
+      `${sum.flips} bits turned, disk of the store full ${sum.full} times, ${sum.steps} steps`,
+  );
+  sayCounts(sum);
+  console.log(
+    `on disk ${sum.durable}, arrived ${sum.arrived}; refused for want of room ${sum.told}, torn ${sum.torn}, all told; ` +
+      `${sum.alerts} alerts, each once and delivered; broken promises ${failed.length}`,
+  );
+  for (const { seed, why } of failed.slice(0, FAILURES_SHOWN)) {
+    console.log(`${why}\n  deno task test:crash --pipeline-seed ${seed}`);
   }
   return failed.length === 0;
 }
@@ -80,6 +102,8 @@ async function main(): Promise<number> {
       seeds: { type: "string", default: "10000" },
       from: { type: "string", default: "1" },
       seed: { type: "string" },
+      pipelines: { type: "string", default: "500" },
+      "pipeline-seed": { type: "string" },
       cycles: { type: "string", default: "200" },
       "kill-seed": { type: "string", default: "1" },
       verbose: { type: "boolean", default: false },
@@ -89,10 +113,17 @@ async function main(): Promise<number> {
     console.log(simulate(whole(values.seed, "seed"), console.log));
     return 0;
   }
+  if (values["pipeline-seed"] !== undefined) {
+    const seed = whole(values["pipeline-seed"], "pipeline-seed");
+    console.log(await pipeline.simulate(seed, pipeline.prepare(), console.log));
+    return 0;
+  }
   const seeds = whole(values.seeds, "seeds"), from = whole(values.from, "from");
+  const lives = whole(values.pipelines, "pipelines");
   const cycles = whole(values.cycles, "cycles"), killSeed = whole(values["kill-seed"], "kill-seed");
   const kept: boolean[] = [];
   if (seeds > 0) kept.push(await logs(from, seeds));
+  if (lives > 0) kept.push(await pipelines(from, lives));
   if (cycles > 0) kept.push(await kills(cycles, killSeed, values.verbose));
   return kept.every((each) => each) ? 0 : 1;
 }

@@ -187,7 +187,7 @@ Deno.test({
     await using world = await World.start();
     const { pid, epoch } = world.collectorStatus()!, agent = world.agentStatus()!.pid, mark = `torn${Deno.pid}`;
     Deno.kill(agent, "SIGSTOP");
-    await storm(mark, 50);
+    await storm(mark, 100);
     await world.until("it waits", () => world.collectorStatus()!.queuedEvents >= 800, PATIENCE_MS);
     await withoutTier(world, pid, async () => {
       const directory = `${world.layout.wal}/1`;
