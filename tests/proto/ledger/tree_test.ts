@@ -130,7 +130,7 @@ function refusedProofs(hash: LedgerHash, sizes: number): number {
       };
       for (const proof of mutations(random, inclusion, root)) no(proof);
       for (const at of [index - 1, index + 1, index ^ 2, size, -1, 0.5, 2 ** 53]) if (at !== index) no(inclusion, at);
-      for (const  of of[0, -1, 2 ** 53, index]) no(inclusion, index, of);
+      for (const other of [0, -1, 2 ** 53, index]) no(inclusion, index, other);
       no(inclusion, index, size, random.bytes(32));
       no(inclusion, index, size, leaf, random.bytes(32));
       no(inclusion, index, size, leaf.slice(0, 31));
