@@ -95,18 +95,18 @@ Deno.test("a computed output that fails on a row costs that verdict, and says so
 
 Deno.test("a predicate that is slow on long texts is stopped, and the others see all rows", () => {
   const slow = rule(
-    Array.from({ length: 60 }, (_, i) => `command_line LIKE '%a_a_a_a_a_a_a_b${i}'`).join(" OR "),
+    Array.from({ length: 6 }, (_, i) => `command_line LIKE '%${"a_".repeat(20)}b${i}%'`).join(" OR "),
   );
   const quick = rule("pid = 2999");
   assert.equal(laneOf(slow), "stream");
-  using engine = new RuleEngine([slow, quick], { deadlineMs: 20 });
+  using engine = new RuleEngine([slow, quick], { deadlineMs: 5 });
   // What the automaton looks for is there, so that the predicate must look itself
-  const command_line = "a".repeat(16_000) + Array.from({ length: 60 }, (_, i) => `_b${i}`).join("");
+  const command_line = "a".repeat(4_000) + Array.from({ length: 6 }, (_, i) => `x_b${i}`).join("");
   const rows = Array.from({ length: 3_000 }, (_, pid) => row({ pid, command_line }));
   const { hits, faults } = engine.evaluate(rows);
   assert.deepEqual(hits.map((hit) => [hit.rule === quick, hit.row]), [[true, 2_999]]);
   assert.deepEqual(faults.map(({ rule, reason, timedOut }) => [rule === slow, reason, timedOut]), [
-    [true, "stopped after 20 ms", true],
+    [true, "stopped after 5 ms", true],
   ]);
   assert(faults[0]!.rows > 0 && faults[0]!.rows < 3_000, String(faults[0]!.rows));
 });
