@@ -10,7 +10,8 @@
  */
 import type { Alert } from "../proto/alert.ts";
 import type { SqlValue } from "../proto/event_row.ts";
-import { type Evaluation, type Fault, RuleEngine } from "../proto/rules/engine.ts";
+import { RuleEngine } from "../proto/rules/engine.ts";
+import type { Evaluation, Fault } from "../proto/rules/evaluation.ts";
 import type { RuleStatus } from "../proto/status.ts";
 import { alertOf } from "./alerts/alert_of.ts";
 import type { Counters } from "./counters.ts";
@@ -84,10 +85,17 @@ export class Detection implements Judge {
       const alert = alertOf(rule, rows[row]!, evidence, stream, now);
       if (alerts.has(alert.alertId)) continue;
       alerts.set(alert.alertId, alert);
-      this.#standing.get(rule.id)!.hits += 1;
     }
     this.#noteFaults(evaluation.faults, rows.length);
     return [...alerts.values()];
+  }
+
+  /** Counts alerts that are stored: a batch that was not is judged again. */
+  stored(alerts: readonly Alert[]): void {
+    for (const { ruleId } of alerts) {
+      const standing = this.#standing.get(ruleId);
+      if (standing !== undefined) standing.hits += 1;
+    }
   }
 
   /** Every rule that was found, whether it runs or not. */

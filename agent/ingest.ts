@@ -3,8 +3,8 @@
  * acknowledgement, delivery.
  *
  * What is acknowledged is durable. What comes twice is known by its number and dropped; a number that is skipped is a
- * loss and becomes a gap. A batch that the store does not take throws: its connection ends, and the collector sends it
- * again on the next one.
+ * loss and becomes a gap. A batch that the store does not take throws, and nothing is counted of it or told of its
+ * alerts: its connection ends, and the collector sends it again on the next one, where its alerts are raised again.
  *
  * @module
  */
@@ -31,6 +31,8 @@ export interface Progress {
 /** Finds what rules say of rows of `process_events`. Does not throw: a rule that fails costs no event. */
 export interface Judge {
   judge(rows: readonly SqlValue[][], stream: Stream, now: number): Alert[];
+  /** These alerts are stored: each is raised for good, and counts. */
+  stored(alerts: readonly Alert[]): void;
 }
 
 export interface IngestOptions {
@@ -39,6 +41,8 @@ export interface IngestOptions {
   readonly counters: Counters;
   /** Called after a commit that raised alerts. */
   readonly alerted: () => void;
+  /** The store did not take a batch. */
+  readonly failed: (store: Store, error: unknown) => void;
 }
 
 export class Ingest {
@@ -78,16 +82,21 @@ export class Ingest {
   }
 
   #commit(slice: Slice): void {
-    const { store, detection, counters, alerted } = this.#options, now = Date.now();
-    counters.duplicates += slice.duplicates;
-    if (slice.lastSequence === slice.stream.lastSequence) return; // all of it was there already
+    const { store, detection, counters, alerted, failed } = this.#options, now = Date.now();
+    if (slice.lastSequence === slice.stream.lastSequence) { // all of it was there already
+      counters.duplicates += slice.duplicates;
+      return;
+    }
     const alerts = detection.judge(slice.events, slice.stream, now);
     try {
       store.commit({ ...slice.batch(), alerts }, now);
     } catch (error) {
       counters.store_faults += 1;
+      failed(store, error);
       throw error;
     }
+    counters.duplicates += slice.duplicates;
+    detection.stored(alerts);
     counters.events += slice.events.length;
     counters.gaps += slice.gaps.length;
     counters.snapshots += slice.snapshots.filter((part) => part.last).length;

@@ -9,6 +9,7 @@
 import { SCHEMA_VERSION } from "../proto/catalog.ts";
 import { loadSettings, parseDaemonFlags, settingsEnvironment } from "../proto/config.ts";
 import { describeSettings } from "../proto/setting_definitions.ts";
+import { ConfigError } from "../proto/setting_values.ts";
 import { stateLayout } from "../proto/state_layout.ts";
 import { VERSION } from "../proto/version.ts";
 import { Delivery } from "./alerts/delivery.ts";
@@ -16,6 +17,7 @@ import { FileSink } from "./alerts/file_sink.ts";
 import type { Sink } from "./alerts/sink.ts";
 import { stdoutSink } from "./alerts/stdout_sink.ts";
 import { Broker, listenAt } from "./broker/listener.ts";
+import { COMMANDS, runCommand, splitTarget } from "./commands.ts";
 import { newCounters } from "./counters.ts";
 import { Detection } from "./detection.ts";
 import { readFileIfThere, readToken } from "./files.ts";
@@ -23,13 +25,19 @@ import { Ingest } from "./ingest.ts";
 import { Journal } from "./journal.ts";
 import { loadRuleFiles } from "./rules_loader.ts";
 import { StatusFile } from "./status_file.ts";
+import { BackgroundCheck, type CheckResult } from "./store/background_check.ts";
+import { freeBytes } from "./store/disk_room.ts";
 import { Store } from "./store/store.ts";
 import { Upkeep } from "./store/upkeep.ts";
+import { StoreKeeper } from "./store_keeper.ts";
 
 /** How long connections, and then deliveries, may take to finish when the agent stops. */
 const STOP_DEADLINE_MS = 2_000;
 
 const USAGE = `daemoneye-agent ${VERSION}: stores what collectors see, judges it by rules, delivers alerts
+
+  backup [--to NAME] copies the store into the directory backup beside it, also while the agent runs
+  check              reads all of the store, and lists what is damaged (exit code 4)
 
   --state DIR        state directory
   --config FILE      configuration file (YAML, JSON or TOML)
@@ -40,13 +48,17 @@ Settings:
 ${describeSettings()}`;
 
 async function main(): Promise<void> {
-  const flags = parseDaemonFlags(Deno.args);
+  const { to, rest } = splitTarget(Deno.args);
+  const flags = parseDaemonFlags(rest, COMMANDS);
+  const command = COMMANDS.find((name) => name === flags.command);
+  if (to !== undefined && command !== "backup") throw new ConfigError("--to belongs to the command backup");
   if (flags.help || flags.version) return console.log(flags.help ? USAGE : VERSION);
 
   // 1. Settle everything that can be wrong.
   const env = settingsEnvironment((name) => Deno.env.get(name));
   const settings = loadSettings({ flags, env, readFile: readFileIfThere });
   const layout = stateLayout(settings.stateDir);
+  if (command !== undefined) Deno.exit(await runCommand(command, layout.store, to));
   const token = readToken(layout.token);
   const journal = new Journal(), counters = newCounters();
   const rules = loadRuleFiles(settings.rulesDirs);
@@ -55,7 +67,10 @@ async function main(): Promise<void> {
   const sinks: Sink[] = [new FileSink(settings.agent.alertFile)];
   const { stdout } = settings.agent;
   if (stdout !== "none") sinks.push(stdoutSink(stdout, Deno.stdout.isTerminal() && !Deno.noColor));
-  const store = new Store(layout.store, sinks.map((sink) => sink.name));
+  const { retentionMs, alertRetentionMs, storeMaxBytes: maxBytes } = settings.agent;
+  const names = sinks.map((sink) => sink.name), limits = { retentionMs, alertRetentionMs, maxBytes };
+  const keeper = new StoreKeeper({ path: layout.store, open: () => new Store(layout.store, names, limits), journal });
+  keeper.begin();
   const listener = await listenAt(settings.brokerSocket);
 
   // 3. There is no privilege to give up, and there should be none.
@@ -63,56 +78,93 @@ async function main(): Promise<void> {
     deadlineMs: settings.agent.ruleDeadlineMs,
     journal,
     counters,
-    changed: () => store.replaceRules(detection.rows()),
+    changed: () => {
+      const { store } = keeper;
+      try {
+        store?.replaceRules(detection.rows());
+      } catch (error) {
+        keeper.failed(store!, error);
+        throw error;
+      }
+    },
   });
-  let bootId = "";
+  let bootId = "", checked: CheckResult = { time: 0, verdict: "" };
   const status = new StatusFile(layout.agentStatus, journal, () => ({
     bootId,
     rules: detection.statuses(),
     collectors: broker.connections(),
-    storeBytes: store.bytes,
-    lastCommitTime: store.lastCommitTime,
-    counters: { ...counters, alerts_undelivered: store.owedDeliveries },
+    storeBytes: keeper.bytes,
+    lastCommitTime: keeper.store?.lastCommitTime ?? 0,
+    store: {
+      state: keeper.outage === null ? "taking" : "refusing",
+      reason: keeper.outage?.reason ?? "",
+      since: keeper.outage?.since ?? 0,
+      freeBytes: freeBytes(layout.agent),
+      checkedTime: checked.time,
+      check: checked.verdict,
+    },
+    counters: { ...counters, ...keeper.store?.counters, alerts_undelivered: keeper.store?.owedDeliveries ?? 0 },
   }));
 
-  // 4. Recover: what the last run left undelivered.
+  // 4. Recover: the store, as often as it goes, and what the last run left undelivered.
   const deliveries = sinks.map((sink) =>
-    new Delivery(store, sink, {
+    new Delivery(sink, {
       fault: (text) => {
         counters.sink_faults += 1;
         journal.notice(text);
       },
+      storeFault: (store, error) => keeper.failed(store, error),
     })
   );
-  await Promise.all(deliveries.map((delivery) => delivery.recover()));
-  const host = { hostname: Deno.hostname(), os: Deno.build.os, architecture: Deno.build.arch };
-  store.putSystemInfo({ ...host, agent_version: VERSION, schema_version: String(SCHEMA_VERSION) }, Date.now());
-  store.replaceRules(detection.rows());
-
-  // 5. Serve, in the order data moves.
   const alerted = (): void => deliveries.forEach((delivery) => delivery.poke());
+  const storeFailed = (store: Store, error: unknown): void => keeper.failed(store, error);
   const broker = new Broker(listener, {
     token,
-    store,
-    ingest: new Ingest({ store, detection, counters, alerted }),
+    storeFailed,
     journal,
     counters,
     joined: (stream) => {
       bootId = stream.bootId;
-      store.putSystemInfo({ boot_id: bootId }, Date.now());
+      keeper.store!.putSystemInfo({ boot_id: bootId }, Date.now());
     },
     maxConnections: settings.agent.maxConnections,
     idleTimeoutMs: settings.agent.idleTimeoutMs,
   });
-  const upkeep = new Upkeep(store, journal);
+  const host = { hostname: Deno.hostname(), os: Deno.build.os, architecture: Deno.build.arch };
+  let upkeep: Upkeep | undefined, check: BackgroundCheck | undefined;
   status.begin();
+  keeper.use({
+    opened: (store) => {
+      store.putSystemInfo({ ...host, agent_version: VERSION, schema_version: String(SCHEMA_VERSION) }, Date.now());
+      store.replaceRules(detection.rows());
+      if (store.upgradedFrom !== null) {
+        journal.say(
+          `the store had schema version ${store.upgradedFrom} and has ${SCHEMA_VERSION} now; nothing in it was lost`,
+        );
+      }
+      upkeep = new Upkeep(store, journal);
+      check = new BackgroundCheck(layout.store, {
+        ended: (result) => {
+          checked = result;
+          if (result.verdict !== "ok") journal.notice(`the store is damaged: ${result.verdict}; see 'agent check'`);
+        },
+      });
+      for (const delivery of deliveries) delivery.attach(store);
+      broker.take({ store, ingest: new Ingest({ store, detection, counters, alerted, failed: storeFailed }) });
+      status.say("running");
+    },
+    closing: (reason) => {
+      broker.refuse(reason);
+      for (const delivery of deliveries) delivery.detach();
+      upkeep?.stop();
+      check?.stop();
+      status.say("degraded");
+    },
+  });
+
+  // 5. Serve, in the order data moves.
   const rejected = rules.others.filter((rule) => rule.state === "rejected");
   journal.say(`listening on ${settings.brokerSocket}; ${detection.active} rules active, ${rejected.length} rejected`);
-  if (store.upgradedFrom !== null) {
-    journal.say(
-      `the store had schema version ${store.upgradedFrom} and has ${SCHEMA_VERSION} now; nothing in it was lost`,
-    );
-  }
   for (const notice of rules.notices) journal.notice(notice);
   for (const { file, line, column, reason } of rejected) {
     journal.say(`rule rejected: ${file}${line === null ? "" : `:${line}:${column}`}: ${reason}`);
@@ -130,9 +182,10 @@ async function main(): Promise<void> {
   }
   await broker.serve();
   await Promise.all(deliveries.map((delivery) => delivery.stop(STOP_DEADLINE_MS)));
-  upkeep.stop();
+  upkeep?.stop();
+  check?.stop();
   detection.close();
-  store.close();
+  keeper.stop();
   status.end();
   // A write to a stdout that nobody reads may still wait on a thread of the pool; it would hold a natural end.
   Deno.exit(0);

@@ -7,7 +7,7 @@
  * @module
  */
 import { RuleEngine } from "../proto/rules/engine.ts";
-import { RuleError, type ValidatedRule } from "../proto/rules/rule.ts";
+import { laneOf, RuleError, type ValidatedRule } from "../proto/rules/rule.ts";
 import { loadRules, type RuleFile } from "../proto/rules/rule_set.ts";
 import type { RuleRow } from "./store/store.ts";
 
@@ -53,7 +53,8 @@ export function loadRuleFiles(directories: readonly string[]): LoadedRules {
 /** What the engine says against these rules; it is the second gate, so the guard let them pass. */
 function engineFault(rules: readonly ValidatedRule[]): unknown {
   try {
-    new RuleEngine(rules).close();
+    using engine = new RuleEngine(rules);
+    engine.check();
     return null;
   } catch (error) {
     return error;
@@ -63,7 +64,8 @@ function engineFault(rules: readonly ValidatedRule[]): unknown {
 /** A rule that could be read, as status and store show it. */
 export function ruleRow(rule: ValidatedRule, state: string, reason: string | null, hits: number): RuleRow {
   const { id, title, description, severity, tags, sql, file } = rule;
-  return { id, title, description, severity, tags, sql, file, state, line: null, column: null, reason, hits };
+  const lane = laneOf(rule);
+  return { id, title, description, severity, tags, sql, file, state, line: null, column: null, reason, hits, lane };
 }
 
 function listDirectory(directory: string, notices: string[]): string[] {
@@ -100,7 +102,7 @@ function rejection(file: string, error: unknown): RuleRow {
     ? { line: error.line, column: error.column, reason: error.reason }
     : { line: null, column: null, reason: words(error) };
   const unknown = { title: "", description: null, severity: "", tags: [], sql: null };
-  return { id: file, ...unknown, file, state: "rejected", ...place, hits: 0 };
+  return { id: file, ...unknown, file, state: "rejected", ...place, hits: 0, lane: null };
 }
 
 function words(error: unknown): string {

@@ -1,8 +1,10 @@
 /**
  * The agent's status: what it says of itself once a second.
  *
- * The file is replaced by rename, so a reader never sees half of one. A status that cannot be written is noticed and
- * tried again a second later; nothing else depends on it.
+ * The file is replaced by rename, so a reader never sees half of one. On a full disk there is no room for the next one:
+ * so a spare file of enough bytes lies beside it, which then becomes the status, and the room of the one that it replaces
+ * becomes the spare. A status that cannot be written at all is noticed and tried again a second later; nothing else
+ * depends on it, and readers call the last one stale.
  *
  * @module
  */
@@ -14,6 +16,8 @@ import type { Journal } from "./journal.ts";
 import { share } from "./share.ts";
 
 const FILE_MODE = 0o640;
+/** The spare has room for a status that grows; its length is a multiple of this. */
+const SPARE_STEP_BYTES = 16_384;
 
 /** What the rest of the agent says for its status, looked up each time. */
 export type AgentPart = Omit<AgentStatus, Exclude<keyof TierStatus, "bootId">>;
@@ -26,6 +30,8 @@ export class StatusFile {
   #userId: number | null = null;
   #timer: ReturnType<typeof setInterval> | undefined;
   #fault = "";
+  /** Length of the spare that lies there, 0 before it is made. */
+  #spareBytes = 0;
 
   constructor(path: string, journal: Journal, look: () => AgentPart) {
     this.#path = path;
@@ -38,15 +44,15 @@ export class StatusFile {
     return this.#userId;
   }
 
-  /** Writes a status now and from now on every second. */
+  /** From now on writes a status every second. */
   begin(): void {
-    this.say("running");
     this.#timer = setInterval(() => this.#write(), STATUS_INTERVAL_MS);
   }
 
-  /** Writes a status of this state at once. */
+  /** Writes a status of this state at once; from `stopping` on there is no way back. */
   say(state: string): void {
-    this.#state = state;
+    const ending = this.#state === "stopping" || this.#state === "stopped";
+    if (!ending || state === "stopped") this.#state = state;
     this.#write();
   }
 
@@ -54,20 +60,56 @@ export class StatusFile {
   end(): void {
     clearInterval(this.#timer);
     this.say("stopped");
+    try {
+      Deno.removeSync(`${this.#path}.spare`);
+    } catch {
+      // There is none, or it stays for the next start: only room is at stake.
+    }
   }
 
   #write(): void {
     const temporary = `${this.#path}.new`;
     try {
       this.#userId ??= ownUser(temporary);
-      Deno.writeFileSync(temporary, encodeAgentStatus(this.#status()), { mode: FILE_MODE });
+      const bytes = encodeAgentStatus(this.#status());
+      try {
+        Deno.writeFileSync(temporary, bytes, { mode: FILE_MODE });
+      } catch (error) {
+        if ((error as { code?: string }).code !== "ENOSPC" || this.#spareBytes < bytes.length) throw error;
+        this.#useSpare(temporary, bytes);
+      }
       share(temporary, FILE_MODE);
       Deno.renameSync(temporary, this.#path);
+      this.#keepSpare(bytes.length);
       this.#fault = "";
     } catch (error) {
       const fault = error instanceof Error ? error.message : String(error);
       if (fault !== this.#fault) this.#journal.notice(`the status ${this.#path} cannot be written: ${fault}`);
       this.#fault = fault; // once is enough for the log, not every second
+    }
+  }
+
+  /** Writes into the room that the spare has already. */
+  #useSpare(temporary: string, bytes: Uint8Array): void {
+    Deno.removeSync(temporary);
+    const spare = `${this.#path}.spare`;
+    using file = Deno.openSync(spare, { write: true });
+    for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
+    file.truncateSync(bytes.length);
+    Deno.renameSync(spare, temporary);
+    this.#spareBytes = 0;
+  }
+
+  /** Sees to it that there is a spare for a status of `length` bytes; without room for one, the next second does. */
+  #keepSpare(length: number): void {
+    const wanted = Math.ceil(length * 1.25 / SPARE_STEP_BYTES) * SPARE_STEP_BYTES;
+    if (wanted <= this.#spareBytes) return;
+    try {
+      // Not zeros alone: a file system may keep those without giving them room.
+      Deno.writeFileSync(`${this.#path}.spare`, new Uint8Array(wanted).fill(0xff), { mode: FILE_MODE });
+      this.#spareBytes = wanted;
+    } catch (error) {
+      if ((error as { code?: string }).code !== "ENOSPC") throw error;
     }
   }
 

@@ -10,11 +10,17 @@
  *
  * The first time each is hashed, which is compared with `sha256sum` and `ssdeep` over the same files; the second time the
  * collector knows them. CPU is that of collector and hasher together, over any 5 s.
+ *
+ * What hashing costs in time is told by the same executables run with hashing off: the delay of a start is the time from
+ * its `execve` in the kernel until a reader finds it in the store, so nothing on its way is left out.
+ *
+ * usage: hashing [SECONDS]     for each of the three rounds; a minute is what the target says
  */
 import { World } from "../tests/support/world.ts";
 import { processesWith } from "../tests/support/checkout.ts";
 import { installed, output } from "./support/commands.ts";
-import { report } from "./support/report.ts";
+import type { Watched } from "./support/commit_watch.ts";
+import { type Figure, report, round } from "./support/report.ts";
 
 const SIZES: readonly (readonly [count: number, bytes: number])[] = [
   [1_000, 16_384],
@@ -38,16 +44,17 @@ if (!await installed("gcc") || Deno.uid() !== 0) {
 const directory = await Deno.makeTempDir({ prefix: "daemoneye-bench-" });
 try {
   const programs = await makePrograms();
+  const without = await runWithoutHashes(programs);
   await using world = await World.start();
   const hasher = processesWith(world.layout.state).find((pid) =>
     Deno.readTextFileSync(`/proc/${pid}/cmdline`).endsWith("\0hasher\0")
   )!;
   const pids = [world.collectorStatus()!.pid, hasher];
 
-  const first = await runAll(programs, pids);
+  const first = await runAll(world, programs, pids);
   await world.until("all are hashed", () => hashed(world) >= programs.length, 120_000);
   const afterFirst = pids.map(ticks);
-  const second = await runAll(programs, pids);
+  const second = await runAll(world, programs, pids);
   const status = world.collectorStatus()!;
   const starts =
     `SELECT count(*) FROM process_events WHERE event_type = 'start' AND executable_path LIKE '${directory}/%'`;
@@ -84,6 +91,8 @@ try {
       target: { most: programs.length },
     },
     { what: "dropped", ours: status.counters["hash_dropped"]!, unit: "hashes", peer: null, target: { most: 0 } },
+    ...delayFigures("first run of each", first.watched, without),
+    ...delayFigures("run again", second.watched, without),
     { what: "hasher memory", ours: rss(hasher) / 1e6, unit: "MB", peer: null, target: null },
   ]);
 } finally {
@@ -114,15 +123,69 @@ async function makePrograms(): Promise<string[]> {
       paths.push(path);
     }
   }
+  // A gigabyte on its way to the disk would hold up every commit.
+  await output("sync", []);
   return paths;
 }
 
+async function runWithoutHashes(programs: readonly string[]): Promise<Watched> {
+  await using world = await World.start({ config: "collector:\n  hashing: off\n" });
+  return (await runAll(world, programs, [world.collectorStatus()!.pid])).watched;
+}
+
+/** Delays of the starts of a round, against those without hashing. */
+function delayFigures(what: string, { delays, lateness }: Watched, without: Watched): Figure[] {
+  const kinds = [["p50", 0.5], ["p99", 0.99], ["max", 1]] as const;
+  const figures = kinds.map(([name, part]): Figure => ({
+    what: `${what}: from execve to the store, ${name}`,
+    ours: quantile(delays, part),
+    unit: "ms",
+    peer: { name: "without hashing", value: quantile(without.delays, part) },
+    // By itself too: a disk that stalled in the round without hashing must not excuse the others.
+    target: name === "p99" ? { most: 50 } : null,
+  }));
+  const [p50, p99, max] = kinds.map(([, part]) => quantile(delays, part) - quantile(without.delays, part));
+  console.log(
+    `${what}: hashing delays by ${[p50, p99, max].map((ms) => round(ms!)).join(", ")} ms (p50, p99, max) of ` +
+      `${delays.length} starts; the machine let nobody look for ${round(quantile(lateness, 1))} ms, ` +
+      `without hashing for ${round(quantile(without.lateness, 1))} ms`,
+  );
+  return [
+    ...figures,
+    { what: `${what}: hashing delays the p99 by`, ours: p99!, unit: "ms", peer: null, target: { most: 50 } },
+    { what: `${what}: hashing delays the latest by`, ours: max!, unit: "ms", peer: null, target: { most: 50 } },
+  ];
+}
+
+function quantile(values: readonly number[], part: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(sorted.length * part) - 1)]!;
+}
+
+/** Notes how late each start of a round can be read in the store. */
+async function watchCommits(world: World): Promise<() => Promise<Watched>> {
+  const worker = new Worker(new URL("support/commit_watch.ts", import.meta.url), { type: "module" });
+  const answer = <T>(message: unknown): Promise<T> => {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    worker.onmessage = ({ data }) => resolve(data);
+    worker.onerror = (event) => reject(event.error ?? new Error(event.message));
+    worker.postMessage(message);
+    return promise;
+  };
+  await answer({ store: world.layout.store, prefix: `${directory}/` });
+  return () => answer(null);
+}
+
 /** Runs each once, evenly over the time. */
-async function runAll(programs: readonly string[], pids: readonly number[]): Promise<{
+async function runAll(world: World, programs: readonly string[], pids: readonly number[]): Promise<{
   before: number[];
   most: number;
   mostOfHasher: number;
+  watched: Watched;
 }> {
+  const watch = await watchCommits(world);
+  const ends = "SELECT count(*) FROM process_events WHERE event_type = 'stop' AND executable_path = ?";
+  const endsBefore = world.count(ends, programs.at(-1)!);
   const before = pids.map(ticks), samples: number[][] = [before];
   const began = performance.now(), stepMs = SECONDS * 1000 / programs.length;
   let nextSample = began + 1_000;
@@ -136,6 +199,8 @@ async function runAll(programs: readonly string[], pids: readonly number[]): Pro
     const wait = began + (i + 1) * stepMs - now;
     if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
   }
+  await world.until("the last one is stored", () => world.count(ends, programs.at(-1)!) > endsBefore);
+  const watched = await watch();
   const most = (of: (sample: number[]) => number): number => {
     let most = 0;
     for (let i = WINDOW_S; i < samples.length; i++) {
@@ -143,7 +208,7 @@ async function runAll(programs: readonly string[], pids: readonly number[]): Pro
     }
     return most; // of 100 ticks a second
   };
-  return { before, most: most(([a, b]) => a! + b!), mostOfHasher: most(([, b]) => b!) };
+  return { before, most: most(([a, b]) => a! + (b ?? 0)), mostOfHasher: most(([, b]) => b ?? 0), watched };
 }
 
 /** CPU of the usual programs over the same files. */

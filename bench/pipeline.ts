@@ -1,13 +1,15 @@
 /**
- * Synthetic events through the whole path after the kernel: encoding, socket, decoding, rules, store, acknowledgement,
- * between two real processes.
+ * Synthetic events through the whole path after the kernel: encoding, write-ahead log, socket, decoding, rules, store,
+ * acknowledgement, between two real processes.
  *
  * The baseline is the bare insertion of the same rows into the same table, with nothing around it, in this run.
  */
 import process from "node:process";
 import { DatabaseSync } from "node:sqlite";
-import { Outbox } from "../collector/outbox.ts";
+import { LogKeeper } from "../collector/log_keeper.ts";
+import { Outbox, refusalRecord } from "../collector/outbox.ts";
 import { Publisher } from "../collector/publisher.ts";
+import { DiskHome } from "../collector/wal/home.ts";
 import { CATALOG } from "../proto/catalog.ts";
 import { joinArgv } from "../proto/argv.ts";
 import { eventRow } from "../proto/event_row.ts";
@@ -78,12 +80,26 @@ const agent = new Deno.Command(Deno.execPath(), {
   stderr: "inherit",
 }).spawn();
 
-const outbox = new Outbox(200_000);
+await Deno.mkdir(layout.collector);
+const outbox = new Outbox(
+  new LogKeeper({
+    home: new DiskHome(layout.wal),
+    host: "bench",
+    collectorId: "bench",
+    totalBytes: 1_073_741_824,
+    segmentBytes: 8_388_608,
+    keepMs: 60_000,
+    memoryBytes: 33_554_432,
+    clock: () => performance.now(),
+    now: Date.now,
+    gapRecord: refusalRecord,
+    notice: (text) => console.error(text),
+  }),
+);
 const publisher = new Publisher(outbox, {
-  socket: layout.brokerSocket,
+  connect: () => Deno.connect({ transport: "unix", path: layout.brokerSocket }),
   token,
   collectorId: "bench",
-  epoch: crypto.randomUUID(),
   bootId: crypto.randomUUID(),
   source: "synthetic",
   checkPeer: () => {},
@@ -100,14 +116,22 @@ function agentCpuMs(): number {
 }
 
 const began = performance.now(), cpuBefore = agentCpuMs(), ownBefore = process.cpuUsage();
-let offered = 0, worstBacklog = 0;
+let offered = 0, worstBacklog = 0, flushes = 0, flushMs = 0;
+/** As the collector does it: once after each drain. */
+function flush(): void {
+  const before = performance.now();
+  outbox.flush();
+  flushMs += performance.now() - before;
+  flushes++;
+  publisher.poke();
+}
 while (performance.now() - began < SECONDS * 1000) {
   const due = Math.min((performance.now() - began) / 1000 * RATE, RATE * SECONDS);
   while (offered < due) {
     outbox.addEvents(Array.from({ length: BATCH }, (_, i) => synthetic(offered + i)));
     offered += BATCH;
-    publisher.poke();
   }
+  flush();
   worstBacklog = Math.max(worstBacklog, outbox.waiting);
   await new Promise((resolve) => setTimeout(resolve, 5));
 }
@@ -165,6 +189,14 @@ report(`${offered} synthetic events, ${RATE}/s offered for ${SECONDS} s, rules o
   { what: "waiting when the offer ended", ours: backlog, unit: "events", peer: null, target: null },
   { what: "most waiting", ours: worstBacklog, unit: "events", peer: null, target: null },
   { what: "agent CPU", ours: agentCpu * 1000 / offered, unit: "us/event", peer: null, target: null },
+  { what: "write-ahead log, time of a flush", ours: flushMs / flushes, unit: "ms", peer: null, target: null },
+  {
+    what: "write-ahead log, bytes of an event",
+    ours: outbox.status.bytes / offered,
+    unit: "bytes",
+    peer: null,
+    target: null,
+  },
   {
     what: "sender CPU (generator included)",
     ours: (own.user + own.system - ownBefore.user - ownBefore.system) / offered,

@@ -8,6 +8,7 @@
  */
 import type { Call } from "./command.ts";
 import type { Statuses, StatusReading } from "./status_reader.ts";
+import type { Cell } from "./output.ts";
 import type { Store } from "./store_reader.ts";
 import type { TierStatus } from "../proto/status.ts";
 import { counted, localTime, span, type TimeRange } from "./units.ts";
@@ -104,12 +105,55 @@ function deaf(tier: string, reading: StatusReading<TierStatus>): string | null {
   return reading.status.state === "stopped" ? `the ${tier} is stopped` : `the ${tier} does not run or does not answer`;
 }
 
+/** What retention took of the events of a time. */
+export interface RemovedSummary {
+  /** Events; 0 while those that nobody had counted are still being removed. */
+  readonly events: number;
+  readonly from: number | null;
+  readonly to: number | null;
+  /** Whether some went for the size of the store, before the time that they should be kept. */
+  readonly forSize: boolean;
+}
+
+/** What retention took of the events of a time; `null` for nothing. Days are summed up, so it may be more than that. */
+export function removedWithin(store: Store, { from, until }: TimeRange): RemovedSummary | null {
+  const [row] = store.rows(
+    `SELECT count(*), sum(count), min(from_time), max(to_time), max(reason = 'size') FROM retention
+     WHERE table_name = 'process_events' AND coalesce(to_time, time) >= ? AND coalesce(from_time, 0) <= ?`,
+    ...touching.parameters({ from, until }),
+  );
+  const [rows, events, first, last, forSize] = row!;
+  if (Number(rows) === 0) return null;
+  const time = (cell: Cell | undefined): number | null => cell === null || cell === undefined ? null : Number(cell);
+  return { events: Number(events), from: time(first), to: time(last), forSize: Number(forSize) === 1 };
+}
+
+/** One sentence about what retention took. */
+export function removedWords({ events, from, to, forSize }: RemovedSummary): string {
+  const what = events === 0 ? "events" : counted(events, "event");
+  const when = from === null || to === null ? "" : ` from ${localTime(from)} to ${localTime(to)}`;
+  return `${what}${when} were removed ${
+    forSize ? "to keep the store within agent.store_max_bytes" : "when agent.retention_hours had passed"
+  }`;
+}
+
+/**
+ * Says on stderr that events of the time were removed. The answer is only then not what was asked for when a time was
+ * given that reaches back so far: who gives none asks for what there is.
+ */
+function tellRemoved(call: Call, store: Store, range: TimeRange): boolean {
+  const removed = removedWithin(store, range);
+  if (removed !== null) call.note(`Not everything is kept: ${removedWords(removed)}`);
+  return removed !== null && range.from !== null;
+}
+
 /** Says on stderr what the answer lacks. Returns whether it lacks anything. */
 export function tellCoverage(call: Call, store: Store, statuses: Statuses, range: TimeRange): boolean {
+  const isRemoved = tellRemoved(call, store, range);
   const gaps = gapsWithin(store, range);
   if (gaps !== null) call.note(`Not everything was seen: ${gapWords(gaps)} (gaps lists them)`);
   const isBlind = tellBlindness(call, store, statuses, range);
-  return gaps !== null || isBlind;
+  return gaps !== null || isBlind || isRemoved;
 }
 
 /** Says on stderr since when nobody looks, where the time reaches so far. Returns whether it does. */
@@ -126,7 +170,8 @@ export function tellBlindness(call: Call, store: Store, statuses: Statuses, rang
 /** Time of the newest thing in the store. */
 function lastKnown(store: Store): number | null {
   const [row] = store.rows(
-    `SELECT max((SELECT coalesce(max(time), 0) FROM process_events), (SELECT coalesce(max(time), 0) FROM scan_metadata))`,
+    `SELECT max(coalesce((SELECT time FROM process_events ORDER BY time DESC LIMIT 1), 0),
+       (SELECT coalesce(max(time), 0) FROM scan_metadata))`,
   );
   const last = Number(row![0]);
   return last === 0 ? null : last;

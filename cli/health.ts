@@ -4,10 +4,10 @@
  * @module
  */
 import type { StateLayout } from "../proto/state_layout.ts";
-import type { CollectorStatus, TierStatus } from "../proto/status.ts";
+import type { CollectorStatus, LogStatus, StoreStatus, TierStatus } from "../proto/status.ts";
 import { atMostArguments } from "./arguments.ts";
 import { type Call, CommandError, EXIT, type Exit } from "./command.ts";
-import { gapReasons, gapsWithin, lossWords } from "./coverage.ts";
+import { gapReasons, gapsWithin, lossWords, removedWithin, removedWords } from "./coverage.ts";
 import { assess, type Report, type StoreReading } from "./health_report.ts";
 import { openOutput } from "./output.ts";
 import { record, type RecordLine } from "./record.ts";
@@ -62,6 +62,8 @@ function readStore(layout: StateLayout, now: number): StoreReading {
       newestEvent: one("SELECT time FROM process_events ORDER BY time DESC LIMIT 1"),
       lastSnapshot: one("SELECT max(time) FROM scan_metadata"),
       alertsLastDay: one("SELECT count(*) FROM alerts WHERE time >= ?", now - DAY_MS) ?? 0,
+      oldestEvent: one("SELECT time FROM process_events ORDER BY time LIMIT 1"),
+      removed: removedWithin(store, { from: null, until: null }),
       walBytes: sizeOf(`${layout.store}-wal`),
     };
   } catch (error) {
@@ -152,6 +154,7 @@ function showCollector(call: Call, reading: StatusReading<CollectorStatus>): voi
           count(status.acknowledgedSequence)
         }`,
       ],
+      ...logLines(status.log),
       ["tracked", counted(status.trackedProcesses, "process", "processes")],
       ["losses", losses(status.counters), "warning"],
       ["counters", counters(status.counters)],
@@ -173,17 +176,48 @@ function showAgent(call: Call, { agent }: Statuses, layout: StateLayout, store: 
       ]);
     }
     if (status.collectors.length === 0) lines.push(["collector", "none connected", "warning"]);
-    lines.push(["counters", counters(status.counters)]);
+    lines.push(["counters", counters(status.counters)], checkLine(status.store));
   }
   if (store.kind === "unreadable") lines.push(["store", store.reason, "worst"]);
   else {
     const size = agent.kind === "read" ? `, ${bytes(agent.status.storeBytes)}` : "";
     lines.push(["store", `readable (${layout.store}${size})`, "good"]);
     const time = (moment: number | null): string => moment === null ? "none" : localTime(moment);
+    if (store.removed !== null) {
+      lines.push(["kept", `events since ${time(store.oldestEvent)}; ${removedWords(store.removed)}`]);
+    }
     lines.push(["newest event", time(store.newestEvent)], ["last snapshot", time(store.lastSnapshot)]);
     lines.push(["alerts", `${count(store.alertsLastDay)} in the last day`]);
   }
   record(call, "agent", undefined, lines);
+}
+
+function checkLine({ checkedTime, check }: StoreStatus): RecordLine {
+  if (checkedTime === 0) return ["store check", "not yet since the start; 'agent check' does it at once"];
+  return ["store check", `${check}, ${localTime(checkedTime, "s")}`, check === "ok" ? "good" : "worst"];
+}
+
+/** The collector's log: where it is, how full, and what went wrong with it. */
+function logLines(log: LogStatus): RecordLine[] {
+  const lines: RecordLine[] = [[
+    "log",
+    `${log.place}, ${bytes(log.bytes)} of ${bytes(log.maxBytes)} in ${counted(log.segments, "segment")}`,
+    log.trouble === "" ? undefined : "warning",
+  ]];
+  const add = (text: string): void => void lines.push(["", text, "warning"]);
+  if (log.oldestTime !== null) lines.push(["", `oldest that is not acknowledged: ${localTime(log.oldestTime, "s")}`]);
+  if (log.pendingBytes > 0) lines.push(["", `${bytes(log.pendingBytes)} not on disk yet`]);
+  if (log.fault !== "") add(`nothing is written: ${log.fault}`);
+  const counts: [number, string][] = [
+    [log.refused, "refused"],
+    [log.missing, "lost by damage"],
+    [log.damaged, "damaged places"],
+    [log.faults, "failed calls of the disk"],
+    [log.hastened, "segments deleted before their time"],
+  ];
+  const shown = counts.filter(([number]) => number > 0).map(([number, what]) => `${count(number)} ${what}`);
+  if (shown.length > 0) add(`since the start: ${shown.join(", ")}`);
+  return lines;
 }
 
 /** What the sources had to give up since the collector began; a gap record stands for each. */

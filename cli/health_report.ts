@@ -13,10 +13,10 @@ import {
   STALE_AFTER_MS,
   type TierStatus,
 } from "../proto/status.ts";
-import type { GapReason, GapSummary } from "./coverage.ts";
+import type { GapReason, GapSummary, RemovedSummary } from "./coverage.ts";
 import { gapWords } from "./coverage.ts";
 import type { Statuses, StatusReading } from "./status_reader.ts";
-import { count, counted, localTime, span } from "./units.ts";
+import { bytes, count, counted, localTime, span } from "./units.ts";
 
 export type Level = "ok" | "degraded" | "stopped";
 
@@ -40,6 +40,9 @@ export type StoreReading =
     readonly newestEvent: number | null;
     readonly lastSnapshot: number | null;
     readonly alertsLastDay: number;
+    readonly oldestEvent: number | null;
+    /** What retention took. */
+    readonly removed: RemovedSummary | null;
     readonly walBytes: number | null;
   }
   | { readonly kind: "unreadable"; readonly reason: string };
@@ -55,6 +58,8 @@ export interface Report {
 const LONG_QUEUE = 10_000;
 /** Log beside the store that somebody must be pinning. */
 const LONG_LOG_BYTES = 268_435_456;
+/** Room on the disk of the store below which it may soon take nothing. */
+const LITTLE_ROOM_BYTES = 268_435_456;
 /** Time that a batch may be on its way before the two counts of sequences must agree. */
 const SETTLE_MS = 10_000;
 
@@ -104,7 +109,8 @@ function tierFindings(tier: "agent" | "collector", reading: StatusReading<TierSt
   }
   if (!live) return stopped(`the ${tier} does not run or does not answer: its status is ${span(ageMs)} old`);
   const findings: Finding[] = [];
-  if (status.state !== "running") {
+  // A degraded agent says why: see agentFindings()
+  if (status.state !== "running" && status.state !== "degraded") {
     findings.push({ level: "degraded", subject: tier, text: `the ${tier} is ${status.state}` });
   }
   return findings;
@@ -121,6 +127,26 @@ function collectorFindings(status: CollectorStatus): Finding[] {
   if (status.redaction !== REDACTION_ON) add(`redaction is ${status.redaction || "not spoken of by the collector"}`);
   if (status.completeness.state === "differs") add(`a second source saw other things: ${status.completeness.detail}`);
   if (!status.connected) add("the collector is not connected to the agent");
+  for (
+    const [name, who] of [["refused_system_calls", "collector"], ["hasher_refused_system_calls", "hasher"]] as const
+  ) {
+    const refused = status.counters[name] ?? 0;
+    if (refused > 0) {
+      add(
+        `the kernel refused the ${who} ${
+          counted(refused, "system call")
+        } that it is not meant to make; see the notices`,
+      );
+    }
+  }
+  const { log } = status;
+  if (log.trouble !== "") add(`the write-ahead log: ${log.trouble}`);
+  if (log.fault !== "") add(`the write-ahead log is not written, so the agent gets nothing: ${log.fault}`);
+  if (log.isSlowed) {
+    add("the write-ahead log fills up: the process table is read less often, environments and usage are left out");
+  }
+  if (log.refused > 0) add(`${counted(log.refused, "item")} found no room in the write-ahead log; gaps say which`);
+  if (log.missing > 0) add(`${counted(log.missing, "number")} of the write-ahead log are lost by damage`);
   if (status.queuedEvents > LONG_QUEUE) add(`${counted(status.queuedEvents, "event")} wait for the agent`);
   return findings;
 }
@@ -131,9 +157,28 @@ function agentFindings(status: AgentStatus): Finding[] {
   const add = (text: string): void => void findings.push({ level: "degraded", subject: "rules", text });
   if (rejected > 0) add(`${counted(rejected, "rule")} rejected, below`);
   if (!status.rules.some((rule) => rule.state === "active")) add("no rule is active: nothing is judged");
+  findings.push(...agentStoreFindings(status));
   for (const [name, words] of Object.entries(SHORTFALLS)) {
     const value = status.counters[name] ?? 0;
     if (value > 0) findings.push({ level: "degraded", subject: "agent", text: `${count(value)} ${words}` });
+  }
+  return findings;
+}
+
+function agentStoreFindings({ store, state, time }: AgentStatus): Finding[] {
+  const findings: Finding[] = [];
+  const add = (text: string): void => void findings.push({ level: "degraded", subject: "store", text });
+  if (store.state === "refusing") {
+    add(
+      `nothing is stored or judged since ${localTime(store.since, "s")} (${span(Math.max(0, time - store.since))}), ` +
+        `and collectors keep what they see: ${store.reason}`,
+    );
+  } else if (state === "degraded") add("the agent is degraded and does not say why");
+  if (store.checkedTime > 0 && store.check !== "ok") {
+    add(`the store is damaged, as found at ${localTime(store.checkedTime, "s")}: ${store.check}; run 'agent check'`);
+  }
+  if (store.freeBytes !== null && store.freeBytes < LITTLE_ROOM_BYTES) {
+    add(`the disk of the store has ${bytes(store.freeBytes)} left; free space on it`);
   }
   return findings;
 }

@@ -102,7 +102,8 @@ function readBounded(file: string): Uint8Array {
 /** What the engine's own gate says against a rule that the guard let through. */
 function engineFault(rule: ValidatedRule): string | null {
   try {
-    new RuleEngine([rule]).close();
+    using engine = new RuleEngine([rule]);
+    engine.check();
     return null;
   } catch (error) {
     return words(error);

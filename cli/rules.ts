@@ -5,6 +5,7 @@
  */
 import { printable } from "../proto/printable.ts";
 import { SEVERITIES } from "../proto/process_event.ts";
+import { laneOf } from "../proto/rules/rule.ts";
 import { runRuleTests } from "../proto/rules/rule_tests.ts";
 import { atMostArguments, meant } from "./arguments.ts";
 import { type Call, EXIT, type Exit, UsageError } from "./command.ts";
@@ -27,7 +28,7 @@ export function rules(call: Call): Exit {
   return ACTIONS[found]({ ...call, arguments: rest });
 }
 
-const LIST_NAMES = ["rule_id", "title", "severity", "state", "hits", "file", "line", "column_number", "reason"];
+const LIST_NAMES = ["rule_id", "title", "severity", "state", "hits", "file", "line", "column_number", "reason", "lane"];
 
 const LIST_SHOWN: readonly ShownColumn[] = [
   { name: "rule_id", title: "RULE" },
@@ -90,12 +91,14 @@ function rulesOfAgent(call: Call, places: Places): Cell[][] {
       rule.line,
       rule.column,
       rule.reason,
+      rule.lane,
     ]);
   }
   try {
     using store = Store.open(places.layout.store);
     const rows = store.rows(
-      `SELECT rule_id, title, severity, state, NULL AS hits, file, line, column_number, reason FROM detection_rules`,
+      `SELECT rule_id, title, severity, state, NULL AS hits, file, line, column_number, reason, NULL AS lane
+       FROM detection_rules`,
     );
     call.note("The agent does not run: these are the rules of its last start, without hits");
     return rows;
@@ -107,10 +110,10 @@ function rulesOfAgent(call: Call, places: Places): Cell[][] {
   return [
     ...rules.map((rule): Cell[] => {
       const state = rule.enabled ? "active" : "disabled";
-      return [rule.id, rule.title, rule.severity, state, null, rule.file, null, null, null];
+      return [rule.id, rule.title, rule.severity, state, null, rule.file, null, null, null, laneOf(rule)];
     }),
     ...refused.map(({ file, line, column, reason }): Cell[] => {
-      return [file, "", "", "rejected", null, file, line, column, reason];
+      return [file, "", "", "rejected", null, file, line, column, reason, null];
     }),
   ];
 }

@@ -19,6 +19,7 @@ import {
   runGuarded,
 } from "../proto/rules/authorizer.ts";
 import type { GuardedQuery } from "../proto/rules/sql_guard.ts";
+import { MAX_PARTITIONS } from "../proto/store_layout.ts";
 import { CommandError } from "./command.ts";
 import type { Cell } from "./output.ts";
 import { span } from "./units.ts";
@@ -77,7 +78,8 @@ export class Store implements Disposable {
       db = new DatabaseSync(path, {
         readOnly: true,
         allowExtension: false,
-        limits: READ_LIMITS,
+        // The view over the partitions is one compound SELECT; those of people are bounded by the guard.
+        limits: { ...READ_LIMITS, compoundSelect: MAX_PARTITIONS + 8 },
         readBigInts: true,
         returnArrays: true,
       });
@@ -99,7 +101,8 @@ export class Store implements Disposable {
     const version = Number(cells(db.prepare("PRAGMA user_version").get())[0]);
     if (version !== SCHEMA_VERSION) throw new StoreError(versionProblem(version, path));
     requireTables(db, path);
-    this.#views = openDeadlineViews(db, CATALOG.values(), sinceCondition(options.since ?? null));
+    const partitions = Number(cells(db.prepare("SELECT count(*) FROM partitions WHERE state <> 'removing'").get())[0]);
+    this.#views = openDeadlineViews(db, CATALOG.values(), sinceCondition(options.since ?? null), partitions);
     db.exec("PRAGMA query_only = 1");
   }
 

@@ -12,6 +12,7 @@
  */
 
 import type { ProcessContext, Severity } from "../proto/process_event.ts";
+import { isSystemPath, type ManagerRun, whileRan } from "./package_managers.ts";
 import type { TrackedProcess } from "./tracked_process.ts";
 
 /** The rights that a process had just before it began a program; `null` where they are not known. */
@@ -32,6 +33,8 @@ export interface Execution {
   readonly setsUserId: boolean | null;
   /** Address family of the socket that standard input is; `null` when it is none, or not known. */
   readonly stdinFamily: number | null;
+  /** The package manager that ran when its file last changed, where that was deleted; to delete is to change. */
+  readonly deletedBy: Pick<ManagerRun, "name" | "pid"> | null;
   /** Whether a table showed it some time later: its file may have been replaced since. */
   readonly isLate: boolean;
 }
@@ -65,11 +68,16 @@ const RUNTIME_COPY = /^\/memfd:(?:runc_cloned:|crun)/;
 const RUNTIME =
   /^\/usr\/(?:local\/)?(?:s?bin|libexec|lib)\/(?:[\w-]+\/)*(?:runc|crun|conmon|podman|containerd-shim[\w-]*)$/;
 
-/** A file that no directory names any more, already when it begins to run. */
-function fromDeletedFile({ process: { image }, isLate }: Execution): Judgement | null {
+/**
+ * A file that no directory names any more, already when it begins to run. A server that begins anew by what it runs does
+ * so after its package was upgraded, and systemd's executor too.
+ */
+function fromDeletedFile({ process: { image }, deletedBy, isLate }: Execution): Judgement | null {
   const path = image.executablePath;
   if (isLate || image.onDiskMismatch !== true || path === null || path.startsWith(MEMFD)) return null;
-  return { severity: "high", reason: `it runs from ${path}, which was deleted before` };
+  const reason = `it runs from ${path}, which was deleted before`;
+  if (deletedBy !== null && isSystemPath(path)) return { severity: "low", reason: `${reason}, ${whileRan(deletedBy)}` };
+  return { severity: "high", reason };
 }
 
 /** A file in a directory that everybody may write to. `go run` and `go test` build and run theirs there. */
@@ -111,14 +119,15 @@ const SHELLS: ReadonlySet<string> = new Set(
 
 /**
  * A shell that takes its commands from the network. Sockets within the host are everyday: Node.js and sshd give them to
- * their children. A script takes no commands from there, but what it is given.
+ * their children. A script takes no commands from there, but what it is given: servers begin their small helpers so
+ * (CGI, inetd, systemd's `Accept=yes`). Where another shell gave it the connection, somebody wanted just that.
  */
-function shellOnSocket({ process: { image, context }, stdinFamily }: Execution): Judgement | null {
+function shellOnSocket({ process: { image, parentImage, context }, stdinFamily }: Execution): Judgement | null {
   if (context?.stdinKind !== "socket" || stdinFamily === AF_UNIX || !isShell(image)) return null;
   if (stdinFamily === null) return { severity: "low", reason: "it is a shell, and its standard input is a socket" };
-  const isScript = context.scriptPath !== null;
+  const isScript = context.scriptPath !== null, isServed = parentImage !== null && !isShell(parentImage);
   return {
-    severity: isScript ? "medium" : "high",
+    severity: !isScript ? "high" : isServed ? "low" : "medium",
     reason: `it is a shell, and its standard input is a socket of the network (address family ${stdinFamily})`,
   };
 }

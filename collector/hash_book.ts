@@ -6,12 +6,14 @@
  * as the kernel had it in the very `execve`. That time moves with every write, and a file that runs cannot be written; so
  * nothing here can be old. Where a rung does not give it, nothing is taken from here, and each start is asked for.
  *
- * A path that brings another hash than the last time is a `suspicious` event.
+ * A path that brings another hash than the last time is a `suspicious` event; less so where the file changed while a
+ * package manager ran. What paths brought is remembered beyond the collector's life: see `hash_memory.ts`.
  *
  * @module
  */
 import type { ProcessEvent, Severity } from "../proto/process_event.ts";
 import { similarity } from "./hasher/fuzzy_hash.ts";
+import type { HashRecord, KnownHash } from "./hash_memory.ts";
 import {
   HASH_ALGORITHM,
   HASH_STATES,
@@ -20,28 +22,26 @@ import {
   type HashState,
   isNameable,
 } from "./hasher/protocol.ts";
+import { isSystemPath, PackageManagers, whileRan } from "./package_managers.ts";
+import { RecentHashes } from "./recent_hashes.ts";
 
-/** Versions of files, and paths, that are remembered: some 300 bytes each. */
-const MAX_VERSIONS = 16_384, MAX_PATHS = 16_384;
+/** Versions of files, and paths, that are remembered: some 300 bytes each, but who runs a program chooses its path. */
+const MAX_VERSIONS = 16_384, MAX_PATHS = 16_384, MAX_NAMES_LENGTH = 16 << 20;
 /** Executions that may wait, and what they may hold of arguments. */
 const MAX_WAITING = 16_384, MAX_WAITING_BYTES = 32 << 20;
 
-/** Where packages and administrators put programs. What changes elsewhere is mostly somebody's own build. */
-const SYSTEM_PATHS = /^\/(?:usr|bin|sbin|lib|lib32|lib64|libexec|opt|boot|etc)\//;
-
 export interface HashBookOptions {
   readonly ask: (request: HashRequest) => void;
+  /** By what a change of a file may be explained. */
+  readonly managers?: PackageManagers;
   /** Unix milliseconds. */
   readonly now?: () => number;
 }
 
-interface Known {
-  readonly hash: string;
-  readonly fuzzyHash: string | null;
-}
-
 interface Waiting {
   readonly version: string | null;
+  /** Of that version: see `ExecRecord.changeTime`. */
+  readonly changeTime: number | null;
   /** Under which further starts find it. */
   readonly place: string | null;
   readonly starts: ProcessEvent[];
@@ -50,8 +50,11 @@ interface Waiting {
 
 export class HashBook {
   readonly #options: HashBookOptions;
-  readonly #versions = new Map<string, Known>();
-  readonly #paths = new Map<string, Known>();
+  readonly #managers: PackageManagers;
+  readonly #versions = new RecentHashes(MAX_VERSIONS, MAX_NAMES_LENGTH);
+  readonly #paths = new RecentHashes(MAX_PATHS, MAX_NAMES_LENGTH);
+  /** Paths that bring something else than when they were last kept. */
+  #news = new Map<string, KnownHash>();
   readonly #waiting = new Map<number, Waiting>();
   readonly #ids = new Map<string, number>();
   #starts = 0;
@@ -65,6 +68,25 @@ export class HashBook {
 
   constructor(options: HashBookOptions) {
     this.#options = options;
+    this.#managers = options.managers ?? new PackageManagers();
+  }
+
+  /** Takes over what an earlier run remembered. */
+  restore(records: readonly HashRecord[]): void {
+    for (const record of records) if (record.kind === "path") this.#paths.set(record.path, record.known);
+  }
+
+  /** All that is to be remembered of paths, the longest unused first. */
+  remembered(): HashRecord[] {
+    return recordsOf(this.#paths.entries());
+  }
+
+  /** What of it is new since the last time. */
+  takeNews(): HashRecord[] {
+    if (this.#news.size === 0) return [];
+    const news = this.#news;
+    this.#news = new Map();
+    return recordsOf(news.entries());
   }
 
   /** Completes the event of a start by what is known of its file, or asks. Only an `execve` is asked for. */
@@ -81,9 +103,9 @@ export class HashBook {
     const known = version === null ? undefined : this.#versions.get(version);
     if (known !== undefined) {
       this.#remembered++;
-      remember(this.#versions, version!, known, MAX_VERSIONS);
+      this.#versions.set(version!, known);
       fill(event, known);
-      this.#meet(event, known);
+      this.#meet(event, known, changeTime);
       return;
     }
     if (event.reason === "fork") return; // it runs what its parent does
@@ -97,14 +119,14 @@ export class HashBook {
     if (waiting === null) return;
     const { state, hash, fuzzyHash } = answer;
     this.#states[state]++;
-    const known = hash === null ? null : { hash, fuzzyHash };
+    const known = hash === null ? null : { hash, fuzzyHash }, changeTime = waiting.changeTime ?? answer.changeTime;
     if (known !== null && waiting.version !== null && answer.isSettled) {
-      remember(this.#versions, waiting.version, known, MAX_VERSIONS);
+      this.#versions.set(waiting.version, known);
     }
     for (const start of waiting.starts) {
       if (known !== null) {
         this.#push(start, "hashed", (event) => fill(event, known));
-        this.#meet(start, known);
+        this.#meet(start, known, changeTime);
       } else this.#pushFailure(start, state);
     }
   }
@@ -153,7 +175,7 @@ export class HashBook {
     }
     const id = this.#nextId;
     this.#nextId = id === 0xffff_ffff ? 1 : id + 1;
-    this.#waiting.set(id, { version, place, starts: [event], bytes });
+    this.#waiting.set(id, { version, changeTime: request.changeTime, place, starts: [event], bytes });
     if (place !== null) this.#ids.set(place, id);
     this.#options.ask({ id, ...request });
   }
@@ -169,13 +191,19 @@ export class HashBook {
   }
 
   /** Compares what a path brings with what it brought the last time. */
-  #meet(start: ProcessEvent, known: Known): void {
+  #meet(start: ProcessEvent, known: KnownHash, changeTime: number | null): void {
     const path = start.executablePath!;
     if (start.executableKind === "foreign") return; // the same path is another file in another container
     const before = this.#paths.get(path);
-    remember(this.#paths, path, known, MAX_PATHS);
-    if (before === undefined || before.hash === known.hash) return;
+    this.#paths.set(path, known);
+    if (before?.hash === known.hash) return;
+    this.#news.set(path, known);
+    if (before === undefined) return;
     this.#changes++;
+    const change = `its executable is not what ${path} was the last time: ${
+      likeness(before, known)
+    }, was ${before.hash}`;
+    const run = this.#managers.during(changeTime);
     this.#events.push({
       ...start,
       kind: "suspicious",
@@ -185,8 +213,8 @@ export class HashBook {
       fuzzyHash: known.fuzzyHash,
       fileExists: true,
       modifiedFields: ["executable_hash"],
-      severity: severityOfChange(path),
-      reason: `its executable is not what ${path} was the last time: ${likeness(before, known)}, was ${before.hash}`,
+      severity: severityOfChange(path, run !== null),
+      reason: run === null ? change : `${change}; the file changed ${whileRan(run)}`,
     });
   }
 
@@ -221,7 +249,7 @@ const FIELDS = [
   ["on_disk_mismatch", "onDiskMismatch"],
 ] as const satisfies readonly [string, keyof ProcessEvent][];
 
-function fill(event: ProcessEvent, { hash, fuzzyHash }: Known): void {
+function fill(event: ProcessEvent, { hash, fuzzyHash }: KnownHash): void {
   event.executableHash = hash;
   event.hashAlgorithm = HASH_ALGORITHM;
   event.fuzzyHash = fuzzyHash;
@@ -229,22 +257,19 @@ function fill(event: ProcessEvent, { hash, fuzzyHash }: Known): void {
 }
 
 /**
- * A program in a place of the system changes with its package, which somebody should know of; elsewhere mostly because
- * its maker made it anew. How alike the two are says little of who changed it, so it stands in the reason and does not
- * make it worse.
+ * A program in a place of the system changes with its package, and otherwise somebody should know of it; elsewhere mostly
+ * because its maker made it anew. How alike the two are says little of who changed it, so it stands in the reason and does
+ * not make it worse.
  */
-function severityOfChange(path: string): Severity {
-  return SYSTEM_PATHS.test(path) ? "medium" : "low";
+function severityOfChange(path: string, hasManager: boolean): Severity {
+  return isSystemPath(path) && !hasManager ? "medium" : "low";
 }
 
-function likeness(before: Known, now: Known): string {
+function likeness(before: KnownHash, now: KnownHash): string {
   if (before.fuzzyHash === null || now.fuzzyHash === null) return "similarity unknown";
   return `similarity ${similarity(before.fuzzyHash, now.fuzzyHash) ?? 0} of 100`;
 }
 
-/** As the youngest; the one that was longest without use makes room. */
-function remember(map: Map<string, Known>, key: string, known: Known, limit: number): void {
-  map.delete(key);
-  if (map.size >= limit) map.delete(map.keys().next().value!);
-  map.set(key, known);
+function recordsOf(entries: Iterable<[string, KnownHash]>): HashRecord[] {
+  return Array.from(entries, ([path, known]) => ({ kind: "path", path, known }));
 }

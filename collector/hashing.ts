@@ -7,6 +7,9 @@ import type { Settings } from "../proto/config.ts";
 import type { SourceStatus } from "../proto/status.ts";
 import { HashBook } from "./hash_book.ts";
 import { HashClient } from "./hash_client.ts";
+import { HashKeeper } from "./hash_keeper.ts";
+import { peersOf } from "./kernel/peer.ts";
+import { PackageManagers } from "./package_managers.ts";
 import { peerCheck } from "./peer_check.ts";
 
 /** The name under which the hasher stands among the sources. */
@@ -18,8 +21,12 @@ const COLUMNS = ["executable_hash", "hash_algorithm", "fuzzy_hash", "file_exists
 export interface Hashing {
   /** `null` where it is off. */
   readonly book: HashBook | null;
+  /** To be told of every start and end. */
+  readonly managers: PackageManagers;
   status(): SourceStatus;
   counters(): Record<string, number>;
+  /** The hasher's process, `null` while it is not connected. */
+  pid(): number | null;
   /** Runs until {@linkcode stop}. */
   run(): Promise<void>;
   stop(): void;
@@ -27,17 +34,27 @@ export interface Hashing {
 
 export interface HashingOptions {
   readonly socket: string;
+  /** The file of what is remembered from one run to the next. */
+  readonly memoryFile: string;
   /** Called when there are events. */
   readonly changed: () => void;
   readonly notice: (text: string) => void;
 }
 
-export function openHashing({ collector }: Settings, { socket, changed, notice }: HashingOptions): Hashing {
-  if (!collector.hashing) return OFF;
-  const book = new HashBook({ ask: (request) => client.ask(request) });
+export function openHashing({ collector }: Settings, { socket, memoryFile, changed, notice }: HashingOptions): Hashing {
+  const managers = new PackageManagers();
+  if (!collector.hashing) return { ...OFF, managers };
+  const isRight = peerCheck(socket, collector.hasherUser);
+  let pid: number | null = null;
+  const book = new HashBook({ ask: (request) => client.ask(request), managers });
+  const keeper = new HashKeeper(memoryFile, book, managers, notice);
+  keeper.restore();
   const client = new HashClient({
     socket,
-    checkPeer: peerCheck(socket, collector.hasherUser),
+    checkPeer: () => {
+      isRight();
+      pid = peersOf(socket)[0]?.pid ?? null;
+    },
     patienceMs: collector.hashTimeoutMs + GRACE_MS,
     answered: (answer) => {
       book.answered(answer);
@@ -48,10 +65,18 @@ export function openHashing({ collector }: Settings, { socket, changed, notice }
   });
   return {
     book,
+    managers,
     status: () => statusOf(client),
+    pid: () => client.greeting === null ? null : pid,
     counters: () => ({ ...book.counters(), hasher_connections: client.connections }),
-    run: () => client.run(),
-    stop: () => client.stop(),
+    run: () => {
+      keeper.begin();
+      return client.run();
+    },
+    stop: () => {
+      client.stop();
+      keeper.end();
+    },
   };
 }
 
@@ -67,7 +92,7 @@ function statusOf(client: HashClient): SourceStatus {
   return { name: NAME, state: "active", detail: `hashes executables: ${greeting.sees}`, misses, unknownColumns: [] };
 }
 
-const OFF: Hashing = {
+const OFF: Omit<Hashing, "managers"> = {
   book: null,
   status: () => ({
     name: NAME,
@@ -77,6 +102,7 @@ const OFF: Hashing = {
     unknownColumns: COLUMNS,
   }),
   counters: () => ({}),
+  pid: () => null,
   run: () => Promise.resolve(),
   stop: () => {},
 };

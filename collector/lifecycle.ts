@@ -17,6 +17,7 @@ import { GapBook } from "./gap_book.ts";
 import { HostWatch } from "./host_watch.ts";
 import { type Clock, kernelClock } from "./kernel/clock.ts";
 import { ENDED, type KnownTable, SUSPECTED } from "./known_table.ts";
+import { PackageManagers } from "./package_managers.ts";
 import { ProcessBook } from "./process_book.ts";
 import { TABLE_LIMITS, type TableLimits } from "./process_table.ts";
 import { FORK_PATIENCE_MS, Records } from "./records.ts";
@@ -43,6 +44,8 @@ export interface LifecycleOptions {
   readonly skipsKernelThreads?: boolean;
   readonly thresholds?: ChangeThresholds;
   readonly hashes?: HashBook | null;
+  /** What is known of when package managers ran: the same that {@linkcode hashes} asks. */
+  readonly managers?: PackageManagers;
 }
 
 export interface Flushed {
@@ -75,6 +78,7 @@ export class Lifecycle {
       redaction: options.redaction ?? { kind: "unkeyed", reason: "none was given" },
       skipsKernelThreads: options.skipsKernelThreads ?? false,
       hashes: options.hashes ?? null,
+      managers: options.managers ?? new PackageManagers(),
     });
     this.#hashes = options.hashes ?? null;
     this.#records = new Records(this.#book);
@@ -131,7 +135,10 @@ export class Lifecycle {
     takeover?.restoreParents();
     book.maker.setHostMounts(hostMounts(book.table));
     const states = this.#snapshots.states(entries);
-    for (const process of added) book.suspectDisguise(process, takenAt);
+    for (const process of added) {
+      book.suspectDisguise(process, takenAt);
+      book.noteManager(process);
+    }
     this.#takeover = takeover;
     return states;
   }
@@ -144,6 +151,11 @@ export class Lifecycle {
     this.#takeover?.report();
     this.#takeover = null;
     return this.#snapshots.states(entries);
+  }
+
+  /** Whether changes of memory and CPU time are told; they are, unless said otherwise. */
+  set tellsUsage(tells: boolean) {
+    this.#snapshots.tellsUsage = tells;
   }
 
   /** Takes one record; what follows from it waits for {@linkcode flush}. */

@@ -13,26 +13,33 @@ import { confine } from "./confinement.ts";
 import { readFileIfThere, readToken } from "./files.ts";
 import { endInheritance, told } from "./kernel/inheritance.ts";
 import { bootTimeNs } from "./kernel/libc.ts";
+import { readHostName } from "./host_name.ts";
 import { confineHasher } from "./hasher/confinement.ts";
 import { runHasher } from "./hasher/main.ts";
 import { hasherSelftest } from "./hasher/selftest.ts";
 import { readBootId, readForkCount } from "./kernel/procfs.ts";
 import { KnownFile } from "./known_table.ts";
 import { openHashing } from "./hashing.ts";
+import { describeLastEnd } from "./last_end.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { Observation } from "./observation.ts";
-import { Outbox } from "./outbox.ts";
+import { LogKeeper } from "./log_keeper.ts";
+import { Outbox, refusalRecord } from "./outbox.ts";
 import { peerCheck } from "./peer_check.ts";
 import { limitsFor } from "./process_table.ts";
 import { Publisher } from "./publisher.ts";
 import { recover } from "./recovery.ts";
 import { answerRequest } from "./requests.ts";
+import { openRefusals, Refusals } from "./refusals.ts";
 import { describeRedaction, openRedaction } from "./redaction_mode.ts";
+import { retain, wantsPtrace } from "./retained.ts";
 import { takeInheritance } from "./reexec.ts";
 import { selftest } from "./selftest.ts";
 import { openBestSource, sourceStatuses } from "./sources/ladder.ts";
 import { PS_PATHS } from "./sources/ps_command.ts";
 import { seesAllPids, TableCheck } from "./table_check.ts";
+import { resolveUser } from "./users.ts";
+import { DiskHome } from "./wal/home.ts";
 import { openWitness } from "./witness.ts";
 
 /** How long the last events may take to reach the agent when the collector stops. */
@@ -67,7 +74,7 @@ async function main(): Promise<void> {
   }
   const token = told("the token", () => readToken(layout.token));
   const redaction = openRedaction(settings, layout.redactionKey);
-  const bootId = readBootId();
+  const bootId = readBootId(), host = told("the host's name", readHostName), keepsPtrace = wantsPtrace(settings);
 
   // 2. Open what needs privilege.
   const opened = openBestSource({
@@ -75,8 +82,10 @@ async function main(): Promise<void> {
     ringBytes: settings.collector.ringBytes,
     pollIntervalMs: settings.collector.pollIntervalMs,
     environment: settings.collector.environment,
+    readsOthers: keepsPtrace,
   });
   const { source } = opened, witness = openWitness(source);
+  const openedRefusals = openRefusals(settings.collector.syscallFilter);
   const begun = told("the start of the program", () => bootTimeNs() - performance.now() * 1e6);
   const watchingSince = told("the start of watching", bootTimeNs);
   if (origin.isSecond || settings.collector.confinement === "in-process") endInheritance();
@@ -85,36 +94,71 @@ async function main(): Promise<void> {
   const startsProcesses = source.description.name === "ps";
   const runnable = (startsProcesses ? PS_PATHS : []).map((path) => ({ path, access: "execute" as const }));
   const mayOpen = [{ path: layout.collector, access: "own" as const }, ...runnable];
-  const confinement = confine({ ...settings.collector, ...origin, startsProcesses, mayOpen });
+  const { kept, notice: keptNotice } = retain(settings.collector.keepsPtrace, keepsPtrace, source.description.name);
+  const confinement = confine({
+    kept,
+    ...settings.collector,
+    ...origin,
+    startsProcesses,
+    mayOpen,
+    canary: openedRefusals.canary,
+  });
 
   if (flags.command === "selftest") {
-    const options = { ...origin, userId: confinement.userId, startsProcesses };
+    const refusals = new Refusals({ opened: openedRefusals, hasherPid: () => null, hasherUser: confinement.userId });
+    const sources = sourceStatuses(opened);
+    const options = { ...origin, kept, userId: confinement.userId, startsProcesses, sources, refusals };
     const findings = await selftest(source, options, console.log);
     Deno.exit(findings === 0 ? 0 : 1);
   }
 
-  // 4. Recover: what the last run said bounds what was missed since.
+  // 4. Recover: what the last run left in the log is still to be sent, and what it said bounds what was missed since.
+  const early: string[] = [];
+  let notice = (text: string): void => void early.push(text);
+  const outbox = new Outbox(
+    new LogKeeper({
+      home: new DiskHome(layout.wal),
+      host,
+      collectorId: settings.collector.id,
+      totalBytes: settings.collector.walMaxBytes,
+      segmentBytes: settings.collector.walSegmentBytes,
+      keepMs: settings.collector.walKeepMs,
+      memoryBytes: settings.collector.walMemoryBytes,
+      clock: () => performance.now(),
+      now: Date.now,
+      gapRecord: refusalRecord,
+      notice: (text) => notice(text),
+    }),
+  );
   const recovered = recover(layout.collectorStatus, layout.knownTable, {
     time: Date.now(),
     bootId,
     forksSinceBoot: readForkCount(),
     source: source.description.name,
+    epoch: outbox.epoch,
+    lastRecordTime: outbox.foundTime,
   });
-  const epoch = crypto.randomUUID();
-  const outbox = new Outbox(settings.collector.maxQueuedEvents);
   for (const gap of recovered.gaps) outbox.addGap(gap);
 
   // 5. The pipeline, in the order data moves.
   const hashing = openHashing(settings, {
     socket: layout.hasherSocket,
+    memoryFile: layout.hashMemory,
     changed: () => observation.poke(),
-    notice: (text) => observation.notice(text),
+    notice: (text) => notice(text),
   });
+  const refusals = new Refusals({
+    opened: openedRefusals,
+    hasherPid: () => hashing.pid(),
+    hasherUser: settings.collector.hasherUser === "" ? confinement.userId : resolveUser(settings.collector.hasherUser),
+  });
+  refusals.begin(performance.now());
   const lifecycle = new Lifecycle({
     bootId,
     source,
     redaction,
     hashes: hashing.book,
+    managers: hashing.managers,
     watchingSince,
     limits: limitsFor(settings.collector.maxTrackedProcesses),
     skipsKernelThreads: settings.collector.skipsKernelThreads,
@@ -130,19 +174,17 @@ async function main(): Promise<void> {
     readForkCount,
   });
   const publisher = new Publisher(outbox, {
-    socket: settings.brokerSocket,
+    connect: () => Deno.connect({ transport: "unix", path: settings.brokerSocket }),
     token,
     collectorId: settings.collector.id,
-    epoch,
     bootId,
     source: source.description.name,
     checkPeer: peerCheck(settings.brokerSocket, settings.collector.agentUser),
     answer: (body) => answerRequest(body, source.description.name),
-    notice: (text) => observation.notice(text),
+    notice: (text) => notice(text),
   });
   const observation = new Observation(source, lifecycle, outbox, publisher, {
     collectorId: settings.collector.id,
-    epoch,
     bootId,
     userId: confinement.userId,
     confinement: confinement.proof,
@@ -150,15 +192,22 @@ async function main(): Promise<void> {
     completeness,
     // Elsewhere the table is read from /proc itself.
     tables: source.description.name === "ebpf" && seesAllPids() ? new TableCheck({ source }) : null,
-    sources: () => [...sourceStatuses(opened), hashing.status()],
-    hashCounters: () => hashing.counters(),
+    sources: () => [...sourceStatuses(opened), hashing.status(), refusals.status()],
+    moreCounters: () => ({ ...hashing.counters(), ...refusals.counters() }),
+    lookAtRefusals: () => refusals.look(performance.now()),
     statusFile: layout.collectorStatus,
     knownFile: new KnownFile(layout.knownTable),
     snapshotIntervalMs: settings.collector.snapshotIntervalMs,
+    logBytes: settings.collector.walMaxBytes,
   });
+  notice = (text) => observation.notice(text);
+  for (const text of early) notice(text);
   if (redaction.kind !== "keyed") observation.notice(`redaction is ${describeRedaction(redaction)}`);
   for (const { name, reason } of opened.unavailable) console.error(`collector: no ${name} source: ${reason}`);
   if (witness.witness === null) console.error(`collector: completeness is not proven: ${witness.reason}`);
+  const lastEnd = describeLastEnd(Deno.env.get("DAEMONEYE_LAST_END"));
+  if (keptNotice !== "") observation.notice(keptNotice);
+  if (lastEnd !== null) observation.notice(lastEnd);
   for (const notice of recovered.notices) observation.notice(notice);
   const processes = await observation.begin(recovered.known);
   const seconds = (bootTimeNs() - begun) / 1e9;
@@ -181,6 +230,7 @@ async function main(): Promise<void> {
   await publisher.stop(STOP_DEADLINE_MS, "the collector stops");
   await publishing;
   observation.sayStopped();
+  outbox.close();
   completeness.close();
   source.close();
   // A system call of the source may still wait on a thread of the pool; it would hold a natural end.

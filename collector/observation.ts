@@ -2,7 +2,8 @@
  * The collector at work: records from the source through the lifecycle into the outbox, and a status once a second.
  *
  * One loop, one thread. It sleeps in the kernel while the host is quiet, so that an event is seen at once and idleness
- * costs nothing, and drains at intervals while it is busy, so that a storm costs few wake-ups. An error of one record is
+ * costs nothing, and drains at intervals while it is busy, so that a storm costs few wake-ups. What a drain brought is on
+ * disk before it is offered; a slow disk is asked less often, so that the drains do not wait for it. An error of one record is
  * noticed and does not end the loop; an error of the source does, and the supervisor starts the collector anew.
  *
  * @module
@@ -10,7 +11,7 @@
 import process from "node:process";
 import { NoticeLog } from "../proto/notice_log.ts";
 import type { Gap, ProcessEvent, ProcessState } from "../proto/process_event.ts";
-import { type CollectorStatus, type SourceStatus, STATUS_INTERVAL_MS } from "../proto/status.ts";
+import { type CollectorStatus, type LogStatus, type SourceStatus, STATUS_INTERVAL_MS } from "../proto/status.ts";
 import { VERSION } from "../proto/version.ts";
 import { bootTimeNs } from "./kernel/libc.ts";
 import { readForkCount } from "./kernel/procfs.ts";
@@ -18,6 +19,7 @@ import type { Completeness } from "./completeness.ts";
 import type { KnownFile, KnownTable } from "./known_table.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { Outbox } from "./outbox.ts";
+import { Pressure } from "./pressure.ts";
 import type { Publisher } from "./publisher.ts";
 import type { ProcessSource, SourceRecord, TableEntry } from "./sources/source.ts";
 import { writeStatus } from "./status_file.ts";
@@ -36,9 +38,11 @@ const LOSS_SNAPSHOT_MS = 1_000;
 /** How long hashes gather before they are sent on. */
 const POKE_MS = 50;
 
+/** After a flush, the next one waits this many times as long as it took: the ring is not read meanwhile. */
+const FLUSH_PAUSES = 4, MAX_FLUSH_PAUSE_MS = 1_000;
+
 export interface ObservationOptions {
   readonly collectorId: string;
-  readonly epoch: string;
   readonly bootId: string;
   readonly userId: number;
   readonly confinement: string;
@@ -52,8 +56,12 @@ export interface ObservationOptions {
   /** Closed by {@linkcode Observation.sayStopped}. */
   readonly knownFile: KnownFile;
   readonly snapshotIntervalMs: number;
-  /** What became of the hashes of executables, by name. */
-  readonly hashCounters: () => Record<string, number>;
+  /** What became of the hashes of executables, and which calls were refused, by name. */
+  readonly moreCounters: () => Record<string, number>;
+  /** Reads what was refused since it was last asked, and gives what is to be noticed of it. */
+  readonly lookAtRefusals: () => readonly string[];
+  /** Room of the log on disk, for the status. */
+  readonly logBytes: number;
 }
 
 export class Observation {
@@ -71,6 +79,9 @@ export class Observation {
   #sourcesSaid = "";
   #knownFault = "";
   #poked: ReturnType<typeof setTimeout> | null = null;
+  #flushing: ReturnType<typeof setTimeout> | null = null;
+  #flushDue = 0;
+  readonly #pressure = new Pressure();
   readonly #began = performance.now();
 
   constructor(
@@ -102,6 +113,7 @@ export class Observation {
     this.#offer(events, gaps);
     this.#tellSources();
     this.outbox.addSnapshot(states, time);
+    this.#flush();
     this.#nextSnapshot = Date.now() + this.options.snapshotIntervalMs;
     this.#writeStatus("running");
     return states.length;
@@ -137,6 +149,8 @@ export class Observation {
 
   /** The last word, for the reader and for the next run. */
   sayStopped(): void {
+    if (this.#flushing !== null) clearTimeout(this.#flushing);
+    this.outbox.flush();
     this.#replaceKnown();
     this.options.knownFile.close();
     this.#writeStatus("stopped");
@@ -164,7 +178,43 @@ export class Observation {
     const { events, gaps, known } = this.lifecycle.flush(Date.now(), isLast);
     this.#keepKnown(() => this.options.knownFile.append(known, Math.floor(bootTimeNs() / 1e6)));
     this.#offer(events, gaps);
+    if (isLast) this.#flush();
+    this.#feelPressure();
     return count;
+  }
+
+  /** Puts on disk what is to be offered, at once unless the disk has just taken long. */
+  #flushSoon(): void {
+    if (this.#flushing !== null) return;
+    const wait = this.#flushDue - performance.now();
+    if (wait <= 0) return this.#flush();
+    this.#flushing = setTimeout(() => {
+      this.#flushing = null;
+      this.#flush();
+    }, wait);
+  }
+
+  #flush(): void {
+    const began = performance.now();
+    this.outbox.flush();
+    const now = performance.now();
+    this.#flushDue = now + Math.min((now - began) * FLUSH_PAUSES, MAX_FLUSH_PAUSE_MS);
+    this.publisher.poke();
+  }
+
+  /** Looks less often and says less while the log fills up. */
+  #feelPressure(): void {
+    const change = this.#pressure.update(this.outbox.load);
+    if (change === null) return;
+    const { isRaised } = this.#pressure;
+    this.outbox.isEconomical = isRaised;
+    this.lifecycle.tellsUsage = !isRaised;
+    this.notice(
+      isRaised
+        ? "what waits takes 70 % of the log: process tables are read less often, and environments and changes of memory " +
+          "and CPU time are left out"
+        : "what waits takes less than 50 % of the log: everything is told again",
+    );
   }
 
   /** Has the second source's word, and tells of what only one of them saw. */
@@ -202,7 +252,7 @@ export class Observation {
     if (events.length > 0) this.outbox.addEvents(events);
     this.#events += events.length;
     this.#gaps += gaps.length;
-    this.publisher.poke();
+    this.#flushSoon();
   }
 
   #replaceKnown(): void {
@@ -222,7 +272,8 @@ export class Observation {
 
   #snapshotIsDue(now: number): boolean {
     if (this.#reading) return false;
-    return now >= this.#nextSnapshot || (this.#lossSeen && now >= this.#lastSnapshot + LOSS_SNAPSHOT_MS);
+    return now >= this.#nextSnapshot ||
+      (this.#lossSeen && now >= this.#lastSnapshot + this.#pressure.stretched(LOSS_SNAPSHOT_MS));
   }
 
   /** Reads the table beside the loop: a process can hold up who reads its memory, and events must not wait for it. */
@@ -230,7 +281,8 @@ export class Observation {
     this.#reading = true;
     this.#lossSeen = false;
     this.#lastSnapshot = Date.now();
-    this.#nextSnapshot = this.#lastSnapshot + this.options.snapshotIntervalMs;
+    this.#nextSnapshot = this.#lastSnapshot + this.#pressure.stretched(this.options.snapshotIntervalMs);
+    this.#pressure.lengthen();
     try {
       const takenAt = bootTimeNs();
       const entries = await this.#readTable();
@@ -244,7 +296,7 @@ export class Observation {
       this.#drain();
       if (this.options.knownFile.isDue) this.#replaceKnown();
       this.outbox.addSnapshot(states, this.#lastSnapshot);
-      this.publisher.poke();
+      this.#flushSoon();
     } finally {
       this.#reading = false;
     }
@@ -268,7 +320,11 @@ export class Observation {
 
   #writeStatus(state: string): void {
     this.#nextStatus = Date.now() + STATUS_INTERVAL_MS;
+    for (const notice of this.options.lookAtRefusals()) this.notice(notice);
     this.#tellSources();
+    // Also for a log that tries again by itself, and before the status says how far it has come.
+    this.#flush();
+    this.outbox.tend();
     try {
       writeStatus(this.options.statusFile, this.#status(state));
     } catch (error) {
@@ -293,7 +349,7 @@ export class Observation {
       notices: this.notices.notices,
       noticeCount: this.notices.count,
       collectorId: this.options.collectorId,
-      epoch: this.options.epoch,
+      epoch: this.outbox.epoch,
       sources: this.options.sources(),
       confinement: this.options.confinement,
       redaction: this.options.redaction,
@@ -301,7 +357,8 @@ export class Observation {
       connected: this.publisher.connected,
       lastSequence: this.outbox.lastSequence,
       acknowledgedSequence: this.outbox.acknowledged,
-      acknowledgedTime: this.outbox.oldestTime ?? time,
+      durableTime: this.outbox.safeTime(time),
+      log: this.#logStatus(),
       queuedEvents: this.outbox.waiting,
       trackedProcesses: this.lifecycle.tracked,
       forksSinceBoot: readForkCount(),
@@ -321,12 +378,18 @@ export class Observation {
         forgotten_processes: this.lifecycle.forgotten,
         events: this.#events,
         gaps: this.#gaps,
-        refused_events: this.outbox.refused,
+        refused_events: this.outbox.status.refused,
         cut_texts: this.outbox.cutTexts,
         masked_secrets: this.lifecycle.masked,
         connections: this.publisher.connections,
-        ...this.options.hashCounters(),
+        ...this.options.moreCounters(),
       },
     };
+  }
+
+  #logStatus(): LogStatus {
+    const { place, trouble, load, oldestTime } = this.outbox;
+    const isSlowed = this.#pressure.isRaised, maxBytes = this.options.logBytes;
+    return { ...this.outbox.status, place, trouble, load, oldestTime, isSlowed, maxBytes };
   }
 }

@@ -58,7 +58,8 @@ export function proveUnprivileged(
   if (threads.length === 0) throw new PrivilegeError("No thread's credentials could be read from /proc/self/task");
   for (const thread of threads) {
     const fault = faultOf(thread, userId, groupId, kept) ??
-      (isFiltered ? filterFaultOf(thread) : null) ?? (isBornConfined ? birthFaultOf(thread, groupId !== null) : null);
+      (isFiltered ? filterFaultOf(thread) : null) ??
+      (isBornConfined ? birthFaultOf(thread, groupId !== null, kept) : null);
     if (fault !== null) throw new PrivilegeError(`Thread ${thread.tid} ${fault}`);
   }
   const filter = isFiltered ? ", under a filter of system calls" : "; NO FILTER OF SYSTEM CALLS: it is set off";
@@ -72,21 +73,22 @@ export interface Proof {
   readonly isBornConfined?: boolean;
 }
 
-/** Capabilities that every thread is to have, and no others. */
+/** Capabilities that every thread is to have, and no others; born confined, also by its ambient set. */
 export interface Kept {
   readonly capabilities: bigint;
   readonly words: string;
 }
-const NOTHING: Kept = { capabilities: 0n, words: "without any capability" };
+/** What is kept unless something is said. */
+export const NOTHING: Kept = { capabilities: 0n, words: "without any capability" };
 
 function filterFaultOf({ seccomp, noNewPrivileges }: ThreadCredentials): string | null {
   if (seccomp !== SECCOMP_FILTER) return "is under no system-call filter";
   return noNewPrivileges ? null : "could gain privileges by executing a program";
 }
 
-function birthFaultOf(thread: ThreadCredentials, wasRoot: boolean): string | null {
+function birthFaultOf(thread: ThreadCredentials, wasRoot: boolean, { capabilities }: Kept): string | null {
   const { inheritableCapabilities, ambientCapabilities, boundingCapabilities, noNewPrivileges } = thread;
-  const left = inheritableCapabilities | ambientCapabilities | (wasRoot ? boundingCapabilities : 0n);
+  const left = (inheritableCapabilities | ambientCapabilities) & ~capabilities | (wasRoot ? boundingCapabilities : 0n);
   if (left !== 0n) return `could get capabilities ${left.toString(16)}`;
   return noNewPrivileges ? null : "could gain privileges by executing a program";
 }

@@ -16,6 +16,7 @@ import { type Execution, EXECUTION_CHECKS } from "./executions.ts";
 import { type Ids, Redactor } from "./images.ts";
 import type { Clock } from "./kernel/clock.ts";
 import { KnownChanges } from "./known_changes.ts";
+import type { PackageManagers } from "./package_managers.ts";
 import { ProcessTable, type TableLimits } from "./process_table.ts";
 import type { RedactionMode } from "./redaction_mode.ts";
 import { Repetitions } from "./repetitions.ts";
@@ -34,6 +35,8 @@ export interface BookOptions {
   readonly skipsKernelThreads: boolean;
   /** Completes starts by the hashes of their executables; `null` where none are wanted. */
   readonly hashes: Pick<HashBook, "started"> | null;
+  /** Told of every start and end. */
+  readonly managers: PackageManagers;
 }
 
 export class ProcessBook {
@@ -43,6 +46,7 @@ export class ProcessBook {
   readonly maker: EventMaker;
   readonly contexts: Contexts;
   readonly changes: KnownChanges = new KnownChanges();
+  readonly managers: PackageManagers;
   readonly #options: BookOptions;
   readonly #repetitions = new Repetitions();
   #events: ProcessEvent[] = [];
@@ -51,6 +55,7 @@ export class ProcessBook {
 
   constructor(options: BookOptions) {
     this.#options = options;
+    this.managers = options.managers;
     this.tag = bootTag(options.bootId);
     this.table = new ProcessTable(options.limits);
     this.maker = new EventMaker(options.source.description.name, options.names.userName);
@@ -140,6 +145,7 @@ export class ProcessBook {
     this.#changed(process);
     if (this.isLeftOut(process)) return;
     const start = this.maker.start(process, time, reason, changed);
+    this.managers.started(start);
     this.#options.hashes?.started(start, process.image.changeTime);
     this.#events.push(start);
     this.#suspect(process, time, this.#impossibleStart(process));
@@ -157,7 +163,14 @@ export class ProcessBook {
     this.name(process);
     this.changes.ended(process);
     if (this.isLeftOut(process)) return;
-    this.#events.push(this.maker.stop(process, time, reason, record));
+    const stop = this.maker.stop(process, time, reason, record);
+    this.managers.ended(process.pid, stop.time);
+    this.#events.push(stop);
+  }
+
+  /** Takes note of a package manager that the first table shows at work. */
+  noteManager(process: TrackedProcess): void {
+    if (!process.kernelThread) this.managers.started(this.maker.start(process, process.startTime, null, []));
   }
 
   /** Marks a process whose arguments hide what it is. */

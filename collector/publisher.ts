@@ -5,13 +5,18 @@
  * bounded in shape by `proto/wire.ts` and in meaning here. Whatever goes wrong ends the connection, is noticed, and leads
  * to the next try with backoff; what was not acknowledged is sent again, and the agent drops what it has by its number.
  *
+ * An agent that has more than was ever sent under this epoch knows a later state of our log: it is given another epoch.
+ * One that has less than it acknowledged was set back: it gets again what is still kept, and sees by the numbers what is
+ * not.
+ *
  * @module
  */
-import { Channel } from "../proto/channel.ts";
+import { Channel, type Connection } from "../proto/channel.ts";
 import { joinAgent } from "../proto/handshake.ts";
 import { VERSION } from "../proto/version.ts";
 import type { ReplyBody, RequestBody, WireMessage } from "../proto/wire.ts";
-import type { Outbox } from "./outbox.ts";
+import type { NextFrame, Outbox } from "./outbox.ts";
+import { StorageError } from "./wal/storage.ts";
 
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 5_000;
@@ -21,29 +26,48 @@ const HEARTBEAT_MS = 5_000;
 const AGENT_START_MS = 3_000;
 /** An agent that never grants more than this gets no more than this in flight. */
 const MAX_CREDIT = 1_000_000;
+/** After a failed reading from the log. */
+const READ_RETRY_MS = 1_000;
 
 export interface PublisherOptions {
-  readonly socket: string;
+  /** A new connection to the agent's socket. */
+  readonly connect: () => Promise<Connection>;
   readonly token: string;
   readonly collectorId: string;
-  readonly epoch: string;
   readonly bootId: string;
   readonly source: string;
   /** Throws when the listener of the socket is not the agent. */
   readonly checkPeer: () => void;
   readonly answer: (body: RequestBody) => ReplyBody;
   readonly notice: (text: string) => void;
+  /** Unix milliseconds, and numbers from 0 to 1: the runtime's own, unless a simulation brings others. */
+  readonly now?: () => number;
+  readonly random?: () => number;
 }
 
 export class Publisher {
   #channel: Channel | null = null;
+  /** How far this connection has come, frames that are lost included, and without them. */
   #sent = 0;
+  #lastSent = 0;
+  /** What the agent of this connection has; less than the outbox knows when its store was set back. */
+  #acknowledged = 0;
   #credit = 0;
+  /** Whether the agent acknowledged something new since the last try. */
+  #hasProgress = false;
   #stopping = false;
   #wake: () => void = () => {};
+  #epoch = "";
+  #readFault = "";
   connections = 0;
 
-  constructor(private readonly outbox: Outbox, private readonly options: PublisherOptions) {}
+  readonly #now: () => number;
+  readonly #random: () => number;
+
+  constructor(private readonly outbox: Outbox, private readonly options: PublisherOptions) {
+    this.#now = options.now ?? Date.now;
+    this.#random = options.random ?? Math.random;
+  }
 
   get connected(): boolean {
     return this.#channel !== null;
@@ -58,30 +82,32 @@ export class Publisher {
   async run(): Promise<void> {
     let delay = FIRST_RETRY_MS;
     let lastFault = "";
-    const firstTry = Date.now();
+    const firstTry = this.#now();
     while (!this.#stopping) {
-      const began = Date.now();
+      const began = this.#now();
+      this.#hasProgress = false;
       try {
         await this.#serveOnce();
         lastFault = "";
       } catch (error) {
         const fault = error instanceof Error ? error.message : String(error);
-        const starting = isAbsent(error) && this.connections === 0 && Date.now() - firstTry < AGENT_START_MS;
+        const starting = isAbsent(error) && this.connections === 0 && this.#now() - firstTry < AGENT_START_MS;
         if (!starting && fault !== lastFault && !this.#stopping) {
           this.options.notice(`connection to the agent: ${fault}`);
           lastFault = fault; // an agent that stays away is said once, not every try
         }
       }
-      if (Date.now() - began > LAST_RETRY_MS) delay = FIRST_RETRY_MS;
-      if (!this.#stopping) await this.#pause(delay * (0.75 + Math.random() / 2));
+      // An agent that stored something before it went is worth a quick try; one that only greets is not.
+      if (this.#hasProgress || this.#now() - began > LAST_RETRY_MS) delay = FIRST_RETRY_MS;
+      if (!this.#stopping) await this.#pause(delay * (0.75 + this.#random() / 2));
       delay = Math.min(delay * 2, LAST_RETRY_MS);
     }
   }
 
   /** Sends what waits for at most `deadlineMs`, says goodbye, and ends {@linkcode run}. */
   async stop(deadlineMs: number, reason: string): Promise<void> {
-    const end = Date.now() + deadlineMs;
-    while (this.#channel !== null && this.outbox.waiting > 0 && Date.now() < end) {
+    const end = this.#now() + deadlineMs;
+    while (this.#channel !== null && this.outbox.waiting > 0 && this.#now() < end) {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
     this.#stopping = true;
@@ -97,20 +123,23 @@ export class Publisher {
   }
 
   async #serveOnce(): Promise<void> {
-    const { socket, token, collectorId, epoch, bootId, source } = this.options;
-    const connection = await Deno.connect({ transport: "unix", path: socket });
-    const channel = new Channel(connection, { idleTimeoutMs: 6 * HEARTBEAT_MS });
+    const { connect, token, collectorId, bootId, source } = this.options;
+    const channel = new Channel(await connect(), { idleTimeoutMs: 6 * HEARTBEAT_MS });
     let heartbeat: ReturnType<typeof setInterval> | undefined;
     try {
       this.options.checkPeer();
-      const welcome = await joinAgent(channel, token, { collectorId, epoch, bootId, softwareVersion: VERSION, source });
-      this.outbox.acknowledge(welcome.lastSequence);
-      this.#sent = welcome.lastSequence;
+      const { epoch } = this.outbox, softwareVersion = VERSION;
+      const welcome = await joinAgent(channel, token, { collectorId, epoch, bootId, softwareVersion, source });
+      // The outbox may have gone on with another log meanwhile.
+      if (this.outbox.epoch !== epoch || !this.#agrees(welcome.lastSequence)) return;
+      this.#acknowledged = this.#sent = this.#lastSent = welcome.lastSequence;
+      this.outbox.noteOffered(welcome.lastSequence);
       this.#grant(welcome.credit);
+      this.#epoch = epoch;
       this.#channel = channel;
       this.connections++;
       heartbeat = setInterval(() => {
-        channel.send({ kind: "heartbeat", time: Date.now() }).catch(() => channel.close());
+        channel.send({ kind: "heartbeat", time: this.#now() }).catch(() => channel.close());
       }, HEARTBEAT_MS);
       // Either side ending ends the other: closing the channel makes both return.
       const sending = this.#send(channel).finally(() => channel.close());
@@ -129,18 +158,54 @@ export class Publisher {
     }
   }
 
+  /** Takes what the agent says that it has. Returns false when the outbox began another epoch for it. */
+  #agrees(lastSequence: number): boolean {
+    if (lastSequence < this.outbox.acknowledged) {
+      this.options.notice(
+        `the agent has stored up to ${lastSequence} and had acknowledged up to ${this.outbox.acknowledged}: its store ` +
+          `was set back; it gets again what is still kept`,
+      );
+    }
+    const { durable, lastGiven } = this.outbox;
+    if (lastSequence <= lastGiven) {
+      this.outbox.acknowledge(Math.min(lastSequence, durable));
+      return true;
+    }
+    const why = `the agent has stored up to ${lastSequence} of it, while it ends at ${lastGiven}: it was set back`;
+    if (this.outbox.renew(why)) return false;
+    throw new RangeError(`The agent acknowledges ${lastSequence}, but the last one on disk is ${lastGiven}`);
+  }
+
   async #send(channel: Channel): Promise<void> {
     while (this.#channel === channel && !this.#stopping) {
-      const frame = this.outbox.frameAfter(this.#sent);
-      const allowed = frame !== null &&
-        (frame.last <= this.outbox.acknowledged + this.#credit || this.#sent <= this.outbox.acknowledged);
-      if (!allowed) {
-        await new Promise<void>((resolve) => this.#wake = resolve);
-        continue;
+      if (this.outbox.epoch !== this.#epoch) {
+        return await channel.send({ kind: "goodbye", reason: "another log took over" });
       }
+      const frame = await this.#next();
+      if (frame === null) continue;
       this.#sent = frame.last;
+      if (frame.bytes === null) continue; // the agent sees by the next number that these are lost
+      this.#lastSent = frame.last;
+      this.outbox.noteOffered(frame.last);
       await channel.sendFrame(frame.bytes);
     }
+  }
+
+  /** What may be sent now; waits when that is nothing, and gives `null` when it is worth looking again. */
+  async #next(): Promise<NextFrame | null> {
+    try {
+      const frame = this.outbox.frameAfter(this.#sent);
+      // One frame may always be under way, whatever the credit.
+      const isQuiet = this.#lastSent <= this.#acknowledged;
+      if (frame !== null && (isQuiet || frame.last <= this.#acknowledged + this.#credit)) return frame;
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error;
+      if (error.message !== this.#readFault) this.options.notice(`the log cannot be read: ${error.message}`);
+      this.#readFault = error.message;
+      await this.#pause(READ_RETRY_MS);
+    }
+    return null;
   }
 
   async #receive(channel: Channel): Promise<void> {
@@ -154,7 +219,10 @@ export class Publisher {
     switch (message.kind) {
       case "ack":
         if (message.sequence > this.#sent) throw new RangeError("The agent acknowledges what it was not sent");
-        this.outbox.acknowledge(message.sequence);
+        // Of an earlier epoch when another log has just taken over: this connection ends.
+        if (this.outbox.epoch === this.#epoch) this.outbox.acknowledge(message.sequence);
+        this.#hasProgress ||= message.sequence > this.#acknowledged;
+        this.#acknowledged = Math.max(this.#acknowledged, message.sequence);
         this.#grant(message.credit);
         return this.#wake();
       case "request":

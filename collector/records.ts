@@ -13,7 +13,7 @@
  */
 
 import { execId, TICK_NS } from "../proto/identity.ts";
-import { type Execution, type Rights, rightsOf } from "./executions.ts";
+import { type Rights, rightsOf } from "./executions.ts";
 import { changesOf } from "./images.ts";
 import { type ProcessBook, takeIds } from "./process_book.ts";
 import type { ExecRecord, ExitRecord, ForkRecord } from "./sources/source.ts";
@@ -103,7 +103,7 @@ export class Records {
     }
     const isNew = isFirst || (isInBaseline && time - process.startTime < FORK_PATIENCE_MS * 1e6);
     book.pushStart(process, time, isNew ? null : "exec", changed);
-    book.suspectExecution(executionOf(process, record, before), time);
+    this.#suspect(process, record, before);
     // After the event, which has all of it: the table may keep less.
     book.table.weigh(process);
   }
@@ -144,7 +144,19 @@ export class Records {
     process.context = book.contexts.of(record.context, record);
     process.namespacePid = record.namespacePid;
     book.pushStart(process, record.time, "late", []);
-    book.suspectExecution(executionOf(process, record, null), record.time);
+    this.#suspect(process, record, null);
+  }
+
+  #suspect(process: TrackedProcess, record: ExecRecord, before: Rights | null): void {
+    const { image } = process;
+    this.#book.suspectExecution({
+      process,
+      before,
+      setsUserId: record.setsUserId ?? null,
+      stdinFamily: record.context?.stdinFamily ?? null,
+      deletedBy: image.onDiskMismatch === true ? this.#book.managers.during(image.changeTime) : null,
+      isLate: false,
+    }, record.time);
   }
 
   #stop(process: TrackedProcess, record: ExitRecord): void {
@@ -175,16 +187,6 @@ export class Records {
     book.pushStop(process, record.time, "unseen start", record);
     book.table.end(process, record.time);
   }
-}
-
-function executionOf(process: TrackedProcess, record: ExecRecord, before: Rights | null): Execution {
-  return {
-    process,
-    before,
-    setsUserId: record.setsUserId ?? null,
-    stdinFamily: record.context?.stdinFamily ?? null,
-    isLate: false,
-  };
 }
 
 /** Whether a fork record without a start time is of this living process, which a snapshot or its exec showed first. */

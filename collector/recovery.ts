@@ -19,6 +19,10 @@ export interface Present {
   readonly forksSinceBoot: number | null;
   /** The rung of the source ladder that was opened. */
   readonly source: string;
+  /** Of the log that is there. */
+  readonly epoch: string;
+  /** Unix milliseconds of the last record in it, 0 when there is none. */
+  readonly lastRecordTime: number;
 }
 
 export interface Recovered {
@@ -41,7 +45,7 @@ export function recover(statusFile: string, knownFile: string, present: Present)
     notices.push(`the last known process table cannot be used, what happened unwatched is not told: ${why}`);
   }
   const previous = readStatus(statusFile);
-  if (previous === null) return { gaps: [], known, notices };
+  if (previous === null) return { gaps: gapsWithoutStatus(present), known, notices };
   // Nothing of another boot lives on. Its processes have all ended; a stop for each would say no more than their number.
   const isOfThisBoot = known?.bootTag === bootTag(present.bootId);
   const ended = known !== null && !isOfThisBoot && known.bootTag === bootTag(previous.bootId)
@@ -51,6 +55,20 @@ export function recover(statusFile: string, knownFile: string, present: Present)
   const change = sourceChange(previous, present);
   if (change !== null) gaps.push(change);
   return { gaps, known: isOfThisBoot ? known : null, notices };
+}
+
+/** There was a run, as the log says, but nothing says how it ended. */
+function gapsWithoutStatus({ lastRecordTime, time }: Present): Gap[] {
+  if (lastRecordTime === 0) return [];
+  const reason = "the collector did not run; how it ended is not known, its status is gone";
+  return [{
+    source: "collector",
+    recordKind: "all",
+    from: Math.min(lastRecordTime, time),
+    to: time,
+    count: null,
+    reason,
+  }];
 }
 
 /**

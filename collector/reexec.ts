@@ -26,14 +26,15 @@ import {
   O_RDONLY,
   SystemCallError,
 } from "./kernel/libc.ts";
-import { readWholeFile } from "./kernel/procfs.ts";
+import { readThreadCredentials, readWholeFile } from "./kernel/procfs.ts";
 import { SYSCALL } from "./kernel/syscalls.ts";
 import { dropPrivileges, effectiveUser, type Identity, PrivilegeError } from "./privilege.ts";
 
 const INHERITED = /^--inherited=(\d{1,6})$/;
 const MAX_ARGUMENT_BYTES = 1 << 20;
 const PR_CAPBSET_READ = 23n, PR_CAPBSET_DROP = 24n, PR_SET_NO_NEW_PRIVS = 38n, PR_CAP_AMBIENT = 47n;
-const AMBIENT_CLEAR_ALL = 4n;
+const PR_SET_KEEPCAPS = 8n;
+const AMBIENT_RAISE = 2n, AMBIENT_CLEAR_ALL = 4n;
 /** `_LINUX_CAPABILITY_VERSION_3`. */
 const CAPABILITY_VERSION = 0x2008_0522;
 const MAX_CAPABILITIES = 64;
@@ -104,11 +105,12 @@ function mappedFiles(): string[] {
 
 /**
  * Gives everything up and executes this program again, with the same arguments and environment. Does not return. Without
- * an identity to take it stays who it is, which is for an ordinary user, who has no bounding set to drop.
+ * an identity to take it stays who it is, which is for an ordinary user, who has no bounding set to drop. Capabilities that
+ * are kept come through by the ambient set, to every thread of the new execution, which is then under no Landlock.
  *
  * @throws {PrivilegeError | SystemCallError | InheritanceError} and the collector must end then: it is half confined.
  */
-export function executeAgain(identity: Identity | null, own: readonly LandlockRule[]): never {
+export function executeAgain(identity: Identity | null, own: readonly LandlockRule[], kept = 0n): never {
   // 1. All that must be read as root: who we are, the rules' paths, what is handed over.
   const executable = linkOf("/proc/self/exe");
   if (!executable.startsWith("/") || executable.endsWith(" (deleted)")) {
@@ -116,14 +118,17 @@ export function executeAgain(identity: Identity | null, own: readonly LandlockRu
   }
   const environment = vectorOf("/proc/self/environ");
   const denoDir = environment.find((entry) => entry.startsWith("DENO_DIR="))?.slice("DENO_DIR=".length);
-  const ruleset = makeRuleset(landlockRules(denoDir, own));
+  const ruleset = kept === 0n ? makeRuleset(landlockRules(denoDir, own)) : null;
   const args = [...vectorOf("/proc/self/cmdline"), `--inherited=${handOver()}`];
   // 2. The bounding set, while there is the capability that it takes: none can come back by an execve.
+  //    What is kept must be inheritable before: nothing can be added to that set that the bounding set lacks.
+  if (kept !== 0n) makeInheritable(kept);
   if (identity !== null) dropBoundingSet();
   // 3. The identity, and with root's id every capability. Then those of this thread that a change of id leaves: the
   //    inheritable and the ambient ones.
+  if (kept !== 0n) checked(prctl(PR_SET_KEEPCAPS, 1n), "prctl PR_SET_KEEPCAPS"); // ends with the execve
   if (identity !== null) dropPrivileges(identity);
-  clearCapabilities();
+  limitCapabilities(kept);
   // 4. Nothing may be gained from here on. Landlock wants that first, and is last, as the steps before open files.
   checked(prctl(PR_SET_NO_NEW_PRIVS, 1n), "prctl PR_SET_NO_NEW_PRIVS");
   if (ruleset !== null) restrictSelf(ruleset);
@@ -166,17 +171,40 @@ function dropBoundingSet(): void {
   }
 }
 
-function clearCapabilities(): void {
+/** Lets this thread hand `kept` on, beside all that it holds. */
+function makeInheritable(kept: bigint): void {
+  // The runtime's first thread, as which the process is numbered.
+  const self = readThreadCredentials().find(({ tid }) => tid === Deno.pid);
+  if (self === undefined) throw new PrivilegeError("The capabilities of this thread cannot be read from /proc");
+  setCapabilities(self.effectiveCapabilities, self.permittedCapabilities, self.inheritableCapabilities | kept);
+}
+
+/** Leaves this thread `kept` and nothing else, in every set but the bounding one. */
+function limitCapabilities(kept: bigint): void {
   // Before Linux 4.3 there are no ambient ones, and this is refused.
   prctl(PR_CAP_AMBIENT, AMBIENT_CLEAR_ALL);
+  setCapabilities(kept, kept, kept);
+  for (let capability = 0n; capability < MAX_CAPABILITIES; capability++) {
+    if ((kept >> capability & 1n) === 0n) continue;
+    checked(prctl(PR_CAP_AMBIENT, AMBIENT_RAISE, capability), "prctl PR_CAP_AMBIENT_RAISE");
+  }
+}
+
+/** `capset`, of this thread. */
+function setCapabilities(effective: bigint, permitted: bigint, inheritable: bigint): void {
   const arena = new NativeArena(4096);
-  const header = new Uint8Array(8);
+  const header = new Uint8Array(8), data = new Uint8Array(24), view = new DataView(data.buffer);
   new DataView(header.buffer).setUint32(0, CAPABILITY_VERSION, true);
-  const none = arena.reserve(24);
-  checked(libc.syscall(BigInt(SYSCALL.capset), arena.place(header), none, 0n, 0n, 0n, 0n), "capset");
+  // Two structures of three words: of the low capabilities, then of the high ones.
+  [effective, permitted, inheritable].forEach((set, i) => {
+    view.setUint32(i * 4, Number(set & 0xffff_ffffn), true);
+    view.setUint32(12 + i * 4, Number(set >> 32n & 0xffff_ffffn), true);
+  });
+  const [at, sets] = [arena.place(header), arena.place(data)];
+  checked(libc.syscall(BigInt(SYSCALL.capset), at, sets, 0n, 0n, 0n, 0n), "capset");
   arena.release();
 }
 
-function prctl(operation: bigint, value: bigint): number {
-  return libc.syscall(BigInt(SYSCALL.prctl), operation, value, 0n, 0n, 0n, 0n);
+function prctl(operation: bigint, value: bigint, more = 0n): number {
+  return libc.syscall(BigInt(SYSCALL.prctl), operation, value, more, 0n, 0n, 0n);
 }

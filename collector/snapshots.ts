@@ -23,6 +23,8 @@ export const NO_THRESHOLDS: ChangeThresholds = { memoryPercent: 0, cpuPercent: 0
 export class Snapshots {
   readonly #book: ProcessBook;
   readonly #thresholds: ChangeThresholds;
+  /** Whether changes of memory and CPU time are told; without it they are told later, as one. */
+  tellsUsage = true;
   #count = 0;
   /** Nanoseconds since boot of the snapshot before. */
   #before = 0;
@@ -59,7 +61,8 @@ export class Snapshots {
     for (const process of added) {
       book.adopt(process, process.ppid);
       book.pushStart(process, takenAt, "snapshot", []);
-      book.suspectExecution({ process, before: null, setsUserId: null, stdinFamily: null, isLate: true }, takenAt);
+      const unknown = { before: null, setsUserId: null, stdinFamily: null, deletedBy: null };
+      book.suspectExecution({ process, ...unknown, isLate: true }, takenAt);
     }
     for (const entry of entries) {
       const process = book.table.get(entry.pid);
@@ -157,6 +160,7 @@ export class Snapshots {
   #usageChanges(process: TrackedProcess, entry: TableEntry): string[] {
     const { memoryPercent, cpuPercent } = this.#thresholds;
     const changed: string[] = [];
+    if (!this.tellsUsage) return changed;
     if (exceeds(process.memoryUsage, entry.memoryUsage, memoryPercent)) changed.push("memory_usage");
     if (exceeds(process.cpuTime, entry.cpuTime, cpuPercent)) changed.push("cpu_time_ms");
     if (process.memoryUsage === null || changed.includes("memory_usage")) process.memoryUsage = entry.memoryUsage;

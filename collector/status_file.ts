@@ -34,13 +34,15 @@ export function readStatus(path: string): CollectorStatus | null {
 /**
  * The time in which nobody looked, from the last run's last word to now.
  *
- * It begins where the agent had acknowledged everything, so it may reach back over events that are stored. The kernel's
+ * It begins with the last record that the last run put on disk, or later, where that run said that all it had seen was on
+ * disk. If the log that is there is not the one that it wrote, what waited in that one is lost as well: then it begins
+ * with the oldest item that was not acknowledged. The kernel's
  * fork counter says how much happened meanwhile; it counts threads too, so it bounds the number and is not the number.
  * `endedWithBoot` is how many processes the last run knew when the host went down.
  */
 export function gapSince(
   previous: CollectorStatus,
-  now: { time: number; bootId: string; forksSinceBoot: number | null },
+  now: { time: number; bootId: string; forksSinceBoot: number | null; epoch: string; lastRecordTime: number },
   endedWithBoot: number | null = null,
 ): Gap {
   const how = previous.state === "stopped" ? "was stopped" : "ended without a word";
@@ -51,12 +53,17 @@ export function gapSince(
     const forks = Math.max(0, now.forksSinceBoot - previous.forksSinceBoot);
     meanwhile = `; the kernel counted ${forks} forks meanwhile, threads included`;
   }
+  const isSameLog = previous.epoch === now.epoch;
+  const from = isSameLog
+    ? Math.max(now.lastRecordTime, previous.durableTime)
+    : previous.log.oldestTime ?? previous.durableTime;
+  const lost = isSameLog || previous.log.oldestTime === null ? "" : ", and what its log held is lost";
   return {
     source: "collector",
     recordKind: "all",
-    from: Math.min(previous.acknowledgedTime || previous.time, now.time),
+    from: Math.min(from || previous.time, now.time),
     to: now.time,
     count: null,
-    reason: `the collector ${how} and did not run${meanwhile}`,
+    reason: `the collector ${how} and did not run${lost}${meanwhile}`,
   };
 }

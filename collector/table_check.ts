@@ -1,7 +1,7 @@
 /**
  * Two listings of processes against each other: what the kernel's iterator shows, and what `/proc` lists.
  *
- * Whoever hides from `ps` hides from one of them. `/proc` is listed before and after the table is read, so that what
+ * Whoever hides from `ps` hides from one of them, or has something mounted over what `/proc` shows of them. `/proc` is listed before and after the table is read, so that what
  * began or ended meanwhile is told apart: hidden is only who must have been there all the time. Nobody is accused by one
  * look: it must be missing in a second one.
  *
@@ -9,7 +9,7 @@
  */
 
 import { linkText, listProcesses, putPid, readProcLink } from "./kernel/proc_files.ts";
-import { readRunState } from "./kernel/procfs.ts";
+import { readCoveredPids, readRunState } from "./kernel/procfs.ts";
 import { bootTimeNs, cString } from "./kernel/libc.ts";
 import { TICK_NS } from "../proto/identity.ts";
 import type { ProcessSource, TableEntry } from "./sources/source.ts";
@@ -27,7 +27,7 @@ export interface Hidden {
   /** Nanoseconds since boot. */
   readonly startTime: number;
   readonly seenBy: "the kernel's table" | "/proc";
-  readonly missedBy: "the kernel's table" | "/proc";
+  readonly missedBy: "the kernel's table" | "/proc" | "/proc, as something is mounted over it there";
 }
 
 export interface TableCheckOptions {
@@ -36,6 +36,8 @@ export interface TableCheckOptions {
   readonly list?: () => number[];
   /** Start of a process of `/proc`, nanoseconds since boot; `null` when there is none. */
   readonly startOf?: (pid: number) => number | null;
+  /** Pids of which `/proc` has a directory that something is mounted over. */
+  readonly covered?: () => number[];
 }
 
 /** A listing of `/proc` and when it was made. */
@@ -48,12 +50,14 @@ export class TableCheck {
   readonly #source: Pick<ProcessSource, "look">;
   readonly #list: () => number[];
   readonly #startOf: (pid: number) => number | null;
+  readonly #covered: () => number[];
   #told = new Set<string>();
 
-  constructor({ source, list, startOf }: TableCheckOptions) {
+  constructor({ source, list, startOf, covered }: TableCheckOptions) {
     this.#source = source;
     this.#list = list ?? listProcesses;
     this.#startOf = startOf ?? startInProc;
+    this.#covered = covered ?? readCoveredPids;
   }
 
   /** To be called right before the table is read. */
@@ -77,6 +81,12 @@ export class TableCheck {
       if (!again.has(pid) && this.#isThere(pid, startTime)) {
         this.#tell(hidden, { pid, startTime, seenBy: "the kernel's table", missedBy: "/proc" });
       }
+    }
+    for (const pid of this.#covered().slice(0, MAX_HIDDEN)) {
+      const startTime = this.#source.look(pid)?.startTime;
+      if (startTime === undefined || hidden.length >= MAX_HIDDEN) continue;
+      const missedBy = "/proc, as something is mounted over it there";
+      this.#tell(hidden, { pid, startTime, seenBy: "the kernel's table", missedBy });
     }
     const shown = new Set(table.map(({ pid }) => pid));
     for (const pid of before.pids) {
@@ -107,6 +117,11 @@ export class TableCheck {
 /** Whether this process sees the pids of the whole host: otherwise the two listings name different things. */
 export function seesAllPids(): boolean {
   return readProcLinkText(Deno.pid, "/ns/pid") === `pid:[${FIRST_PID_NAMESPACE}]`;
+}
+
+/** Whether `/proc` says that pids here are another namespace's than the host's. */
+export function isInOwnPidNamespace(): boolean {
+  return readProcLinkText(Deno.pid, "/ns/pid") !== null && !seesAllPids();
 }
 
 function readProcLinkText(pid: number, link: string): string | null {

@@ -89,13 +89,14 @@ export class Trial {
 /** What threads may hold, and what an execution could give them. */
 export interface Expected {
   readonly capabilities?: bigint;
-  /** `none`: every other set is empty as well; `bounding`: that one alone may not be; `any`: not looked at. */
+  /** Beside those of `capabilities`: `none`: every other set is empty as well; `bounding`: that one alone may not be; `any`: not looked at. */
   readonly gainable: "none" | "bounding" | "any";
 }
 
 function isBare(thread: ThreadCredentials, userId: number, { capabilities = 0n, gainable }: Expected): boolean {
   const inherited = thread.inheritableCapabilities | thread.ambientCapabilities;
-  const left = gainable === "any" ? 0n : gainable === "bounding" ? inherited : inherited | thread.boundingCapabilities;
+  const more = inherited & ~capabilities;
+  const left = gainable === "any" ? 0n : gainable === "bounding" ? more : more | thread.boundingCapabilities;
   return left === 0n && thread.userIds.every((id) => id === userId) && thread.effectiveCapabilities === capabilities &&
     thread.permittedCapabilities === capabilities && thread.noNewPrivileges && thread.seccomp === SECCOMP_FILTER;
 }

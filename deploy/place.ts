@@ -40,7 +40,8 @@ export async function cannotBecome(who: Principals): Promise<string | null> {
   if (success) return null;
   const why = new TextDecoder().decode(stderr).trim().split("\n")[0];
   return `Started as root, which may not become user ${who.agent} of group ${who.busGroup} here (${why}); in a container, ` +
-    `allow it SETUID, SETGID and SETPCAP and these numbers; or start as an ordinary user`;
+    `allow it SETUID, SETGID and SETPCAP, and in a user namespace of its own map these numbers; or start as an ordinary ` +
+    `user, outside of it`;
 }
 
 /**

@@ -134,7 +134,8 @@ export function tierGrants(tier: Tier, paths: TierPaths): TierGrants {
         write: unique([layout.agent, ...alertFiles, socket]),
         net: [`unix:${socket}`, ...paths.alertHosts.map(checkedHost)],
         env: [SETTINGS_VARIABLES],
-        sys: ["hostname"],
+        // The room on the disk of the store.
+        sys: ["hostname", "statfs"],
         run: [],
         ffi: [],
         import: import_,

@@ -22,10 +22,14 @@ const USAGE = `deno task start [--state DIR] [--config FILE] [--set KEY=VALUE]..
   --events           show every process start and stop, not only alerts
 
 deno task collector and deno task agent run one tier in the same way.
+deno task agent backup [--to NAME] copies the store, deno task agent check reads all of it; the agent may run.
 deno task collector selftest says, by trying, what a confined collector can do.`;
 
 /** A signal that comes again sooner was passed on by npx or deno task beside the terminal's own, not sent twice. */
 const SECOND_SIGNAL_MS = 1_000;
+
+/** What the agent's program does beside being the agent (`agent/commands.ts`). */
+const AGENT_COMMANDS: readonly string[] = ["backup", "check"];
 
 type RunningTier = "collector" | "agent";
 /** What is run for each of them. The hasher is there before the collector asks. */
@@ -41,7 +45,11 @@ async function main(): Promise<number> {
   const tiers: readonly RunningTier[] = flags.only === null ? ["agent", "collector"] : [flags.only];
   const stop = new StopRequest();
   const screen = new Console({ onBroken: () => stop.ask() });
-  const launch = await prepareLaunch(flags, tiers);
+  // A command of the agent's is no tier: it runs beside the agent, which holds the tier's lock.
+  const launch = await prepareLaunch(flags, flags.agentCommand === null ? tiers : []);
+  if (flags.agentCommand !== null) {
+    return await runOnce([...launch.command("agent"), ...flags.agentCommand], launch.env);
+  }
   introduce(screen, launch);
 
   if (flags.selftest) return await runSelftests(launch);
@@ -152,6 +160,8 @@ type StartFlags = LaunchFlags & {
   readonly only: RunningTier | null;
   readonly events: boolean;
   readonly selftest: boolean;
+  /** A command of the agent's program with its arguments, `null` when the tiers are to run. */
+  readonly agentCommand: readonly string[] | null;
 };
 
 /** The command line cannot be understood. */
@@ -168,6 +178,7 @@ function parseFlags(): StartFlags | null {
       config: { type: "string" },
       set: { type: "string", multiple: true },
       only: { type: "string" },
+      to: { type: "string" },
       events: { type: "boolean", default: false },
       help: { type: "boolean", short: "h", default: false },
     },
@@ -181,7 +192,14 @@ function parseFlags(): StartFlags | null {
     throw new UsageError(`--only takes collector or agent, not ${only}`);
   }
   const selftest = only === "collector" && positionals.length === 1 && positionals[0] === "selftest";
-  if (positionals.length > 0 && !selftest) throw new UsageError(`Nothing is named ${positionals.join(" ")} here`);
+  const to = values.to === undefined ? [] : ["--to", values.to];
+  const agentCommand = only === "agent" && positionals.length === 1 && AGENT_COMMANDS.includes(positionals[0]!)
+    ? [...positionals, ...to]
+    : null;
+  if (values.to !== undefined && agentCommand === null) throw new UsageError("--to belongs to agent backup");
+  if (positionals.length > 0 && !selftest && agentCommand === null) {
+    throw new UsageError(`Nothing is named ${positionals.join(" ")} here`);
+  }
   return {
     state: values.state,
     config: values.config,
@@ -189,6 +207,7 @@ function parseFlags(): StartFlags | null {
     only: only ?? null,
     events: values.events,
     selftest,
+    agentCommand,
   };
 }
 

@@ -138,7 +138,10 @@ function own(path: string, owner: number, group: number): void {
     Deno.chownSync(path, owner, group);
   } catch (error) {
     throw new StateError(
-      `${path} cannot be given to user ${owner} and group ${group}: ${error instanceof Error ? error.message : error}`,
+      `${path} cannot be given to user ${owner} and group ${group}: ${
+        error instanceof Error ? error.message : error
+      }; ` +
+        `in a container, allow it CHOWN, FOWNER and DAC_OVERRIDE`,
       { cause: error },
     );
   }

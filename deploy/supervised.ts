@@ -5,6 +5,7 @@
  */
 import { Backoff } from "./backoff.ts";
 import type { Guard } from "./guard.ts";
+import { describeEnd, LAST_END } from "./last_end.ts";
 import { lines } from "./lines.ts";
 
 /** Time that a tier gets to stop by itself before SIGKILL. */
@@ -29,6 +30,8 @@ export class Supervised {
   #stopping = false;
   #process: Deno.ChildProcess | null = null;
   #running: Promise<void> | null = null;
+  /** How it ended the last time, for its next run. */
+  #lastEnd: Record<string, string> = {};
 
   constructor(options: SupervisedOptions) {
     this.#options = options;
@@ -82,7 +85,7 @@ export class Supervised {
         args,
         cwd: "/",
         clearEnv: true,
-        env,
+        env: { ...env, ...this.#lastEnd },
         stdin: "null",
         stdout: "piped",
         stderr: "piped",
@@ -106,7 +109,10 @@ export class Supervised {
       forward(process.stdout, onStdout),
       forward(process.stderr, onStderr),
     ]);
-    return status.signal === null ? `exit code ${status.code}` : `signal ${status.signal}`;
+    if (this.#stopping) return "";
+    const { words, variable } = await describeEnd(status, process.pid);
+    this.#lastEnd = { [LAST_END]: variable };
+    return words;
   }
 
   #signal(signal: Deno.Signal): void {

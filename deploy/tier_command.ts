@@ -25,6 +25,7 @@ export const COLLECTOR_CAPABILITIES: readonly string[] = [
   "net_admin",
   "sys_ptrace",
   "dac_read_search",
+  "audit_read",
   "setuid",
   "setgid",
 ];

@@ -84,7 +84,11 @@ class Viewer {
   }
 
   #showEvents(store: DatabaseSync): void {
-    this.#lastEvent ??= one(store, "SELECT max(event_id) AS n FROM process_events WHERE time < ?", this.#since);
+    this.#lastEvent ??= one(
+      store,
+      "SELECT coalesce((SELECT event_id FROM process_events WHERE time < ? ORDER BY event_id DESC LIMIT 1), 0) AS n",
+      this.#since,
+    );
     const kinds = this.#every ? "" : "AND event_type = 'start'";
     const limit = this.#every ? MAX_EVENTS : FIRST_STARTS - this.#shownStarts;
     const events = store.prepare(

@@ -28,7 +28,7 @@ export interface Alert {
   readonly parentName: string | null;
   readonly parentExecutablePath: string | null;
   readonly parentCommandLine: string | null;
-  /** The row that the rule selected, column by column. */
+  /** The row that the rule selected, column by column, and the hash of the event's executable where it has one. */
   readonly evidence: Readonly<Record<string, string | number | null>>;
   readonly collectorId: string;
 }

@@ -7,7 +7,7 @@
  * @module
  */
 
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;
 
 export type ColumnType = "INTEGER" | "REAL" | "TEXT";
 
@@ -163,7 +163,7 @@ const alerts: Table = {
   name: "alerts",
   description: "What rules found",
   key: ["alert_id"],
-  indexes: [["time"], ["rule_id"]],
+  indexes: [["time"], ["rule_id"], ["event_id"]],
   columns: [
     column("alert_id", "TEXT", "rule and event; the same for every delivery"),
     column("time", "INTEGER", "when the event happened"),
@@ -207,18 +207,34 @@ const gaps: Table = {
   ],
 };
 
+const retention: Table = {
+  name: "retention",
+  description: "What was removed to keep the store within its time and size, summed up for each day",
+  key: ["removal_id"],
+  indexes: [],
+  columns: [
+    column("removal_id", "INTEGER", "number of the removal"),
+    column("time", "INTEGER", "when it was removed, the last of the day"),
+    column("table_name", "TEXT", "process_events, processes, alerts or gaps"),
+    column("from_time", "INTEGER", "time of the earliest that was removed"),
+    column("to_time", "INTEGER", "time of the latest that was removed"),
+    column("count", "INTEGER", "how many rows"),
+    column("reason", "TEXT", "age, or size: the store would have become larger than it may"),
+  ],
+};
+
 const collectors: Table = {
   name: "collectors",
-  description: "The streams of events that the agent has received: one per start of a collector",
+  description: "The streams of events that the agent has received: one per log of a collector",
   key: ["stream"],
   indexes: [],
   columns: [
     column("stream", "INTEGER", "number of the stream"),
     column("collector_id", "TEXT", "collector"),
-    column("epoch", "TEXT", "names one start of the collector"),
-    column("boot_id", "TEXT", "boot of the host"),
-    column("version", "TEXT", "version of the collector"),
-    column("source", "TEXT", "rung of the source ladder that it got"),
+    column("epoch", "TEXT", "names one log of the collector"),
+    column("boot_id", "TEXT", "boot of the host when it connected last"),
+    column("version", "TEXT", "version of the collector then"),
+    column("source", "TEXT", "rung of the source ladder that it had then"),
     column("first_seen", "INTEGER", "first connection"),
     column("last_seen", "INTEGER", "last batch"),
     column("last_sequence", "INTEGER", "last sequence that is stored"),
@@ -288,9 +304,10 @@ const systemInfo: Table = {
 
 /** Every table, by name. */
 export const CATALOG: ReadonlyMap<string, Table> = new Map(
-  [processEvents, processes, alerts, gaps, collectors, sources, detectionRules, scanMetadata, systemInfo].map(
-    (table) => [table.name, table],
-  ),
+  [processEvents, processes, alerts, gaps, retention, collectors, sources, detectionRules, scanMetadata, systemInfo]
+    .map(
+      (table) => [table.name, table],
+    ),
 );
 
 /** The table of that name. @throws RangeError when there is none. */

@@ -32,7 +32,10 @@ export interface Settings {
     readonly pollIntervalMs: number;
     readonly snapshotIntervalMs: number;
     readonly reconcileIntervalMs: number;
-    readonly maxQueuedEvents: number;
+    readonly walMaxBytes: number;
+    readonly walSegmentBytes: number;
+    readonly walKeepMs: number;
+    readonly walMemoryBytes: number;
     readonly maxTrackedProcesses: number;
     readonly skipsKernelThreads: boolean;
     readonly memoryChangePercent: number;
@@ -40,6 +43,7 @@ export interface Settings {
     readonly environment: readonly string[];
     readonly redaction: "on" | "off";
     readonly hashing: boolean;
+    readonly keepsPtrace: boolean;
     readonly hashMaxBytes: number;
     readonly fuzzyMaxBytes: number;
     readonly hashTimeoutMs: number;
@@ -54,6 +58,9 @@ export interface Settings {
     readonly alertFile: string;
     readonly stdout: "human" | "json" | "none";
     readonly ruleDeadlineMs: number;
+    readonly retentionMs: number;
+    readonly alertRetentionMs: number;
+    readonly storeMaxBytes: number;
     readonly maxConnections: number;
     readonly idleTimeoutMs: number;
   };
@@ -261,6 +268,16 @@ function redaction(value: string, origin: string): "on" | "off" {
   );
 }
 
+/** Whoever can set a flag or a variable must not thereby leave the collector a right. */
+function keepsPtrace(value: string, origin: string): boolean {
+  if (value === "no") return false;
+  if (origin.startsWith("/")) return true; // whose file it is, the collector looks up
+  throw new ConfigError(
+    `${origin}: collector.keep_ptrace can be turned on only by a configuration file that root owns; ` +
+      `write it in ${SYSTEM_FILES[0]}, or leave it off`,
+  );
+}
+
 /** Longest path of a Unix socket, from `sun_path` in linux/un.h less its NUL. */
 const MAX_SOCKET_PATH_BYTES = 107;
 
@@ -287,7 +304,10 @@ function shape(values: ReadonlyMap<string, SettingValue>, origins: ReadonlyMap<s
       pollIntervalMs: number("collector.poll_interval_ms"),
       snapshotIntervalMs: number("collector.snapshot_interval_ms"),
       reconcileIntervalMs: number("collector.reconcile_interval_ms"),
-      maxQueuedEvents: number("collector.max_queued_events"),
+      walMaxBytes: number("collector.wal_max_bytes"),
+      walSegmentBytes: number("collector.wal_segment_bytes"),
+      walKeepMs: number("collector.wal_keep_ms"),
+      walMemoryBytes: number("collector.wal_memory_bytes"),
       maxTrackedProcesses: number("collector.max_tracked_processes"),
       skipsKernelThreads: text("collector.skip_kernel_threads") === "yes",
       memoryChangePercent: number("collector.memory_change_percent"),
@@ -295,6 +315,7 @@ function shape(values: ReadonlyMap<string, SettingValue>, origins: ReadonlyMap<s
       environment: values.get("collector.environment") as readonly string[],
       redaction: redaction(text("collector.redaction"), origins.get("collector.redaction")!),
       hashing: text("collector.hashing") === "on",
+      keepsPtrace: keepsPtrace(text("collector.keep_ptrace"), origins.get("collector.keep_ptrace")!),
       hashMaxBytes: number("collector.hash_max_bytes"),
       fuzzyMaxBytes: number("collector.fuzzy_max_bytes"),
       hashTimeoutMs: number("collector.hash_timeout_ms"),
@@ -309,6 +330,9 @@ function shape(values: ReadonlyMap<string, SettingValue>, origins: ReadonlyMap<s
       alertFile: text("agent.alert_file") || layout.alertFile,
       stdout: text("agent.stdout") as Settings["agent"]["stdout"],
       ruleDeadlineMs: number("agent.rule_deadline_ms"),
+      retentionMs: number("agent.retention_hours") * 3_600_000,
+      alertRetentionMs: number("agent.alert_retention_hours") * 3_600_000,
+      storeMaxBytes: number("agent.store_max_bytes"),
       maxConnections: number("agent.max_connections"),
       idleTimeoutMs: number("agent.idle_timeout_ms"),
     },

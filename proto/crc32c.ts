@@ -35,6 +35,43 @@ export function crc32c(bytes: Uint8Array, before: number = 0): number {
   return ~crc >>> 0;
 }
 
+/** From here on the checksum of bytes behind others is cheaper out of the one that is known than out of the bytes. */
+const WORTH_JOINING = 1_024;
+
+/**
+ * What `crc32c(bytes, before)` is, where `crc32c(bytes)` is known to be `own`: the checksum is linear, so what stands
+ * before some bytes adds to it a term that only their number decides.
+ *
+ * The method is that of `crc32_combine()` of zlib.
+ */
+export function crc32cBehind(before: number, bytes: Uint8Array, own: number): number {
+  if (bytes.length < WORTH_JOINING) return crc32c(bytes, before);
+  let shifted = before | 0;
+  for (let power = 3, rest = bytes.length; rest > 0; power++, rest >>>= 1) {
+    if ((rest & 1) === 1) shifted = product(POWERS[power]!, shifted);
+  }
+  return (own ^ shifted) >>> 0;
+}
+
+/** `POWERS[k]`: x to the power of 2 to the power of k, modulo the polynomial; bit 31 is the constant term. */
+const POWERS: readonly number[] = makePowers();
+
+function makePowers(): number[] {
+  const powers = [1 << 30];
+  while (powers.length < 32) powers.push(product(powers.at(-1)!, powers.at(-1)!));
+  return powers;
+}
+
+/** Of two polynomials over GF(2), modulo that of the checksum. */
+function product(a: number, b: number): number {
+  let sum = 0;
+  for (let rest = a; rest !== 0; rest <<= 1) {
+    if (rest < 0) sum ^= b;
+    b = (b & 1) === 1 ? (b >>> 1) ^ POLYNOMIAL : b >>> 1;
+  }
+  return sum;
+}
+
 type Eight = readonly [
   Int32Array,
   Int32Array,

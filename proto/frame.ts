@@ -31,12 +31,17 @@ export class FrameError extends Error {
  * @throws RangeError when the payload is empty or longer than {@linkcode MAX_FRAME_BYTES}.
  */
 export function encodeFrame(payload: Uint8Array): Uint8Array<ArrayBuffer> {
+  return frameOf(payload, crc32c(payload));
+}
+
+/** {@linkcode encodeFrame} for whoever knows the checksum of the payload already. */
+export function frameOf(payload: Uint8Array, checksum: number): Uint8Array<ArrayBuffer> {
   if (payload.length === 0 || payload.length > MAX_FRAME_BYTES) {
     throw new RangeError(`A frame holds 1 to ${MAX_FRAME_BYTES} bytes, got ${payload.length}`);
   }
   const frame = new Uint8Array(FRAME_HEADER_BYTES + payload.length);
   writeU32(frame, 0, payload.length);
-  writeU32(frame, 4, crc32c(payload));
+  writeU32(frame, 4, checksum);
   frame.set(payload, FRAME_HEADER_BYTES);
   return frame;
 }

@@ -20,11 +20,22 @@ export interface StateLayout {
   /** Secrets of the installation that outlive a boot, unlike the token. */
   readonly keys: string;
   readonly redactionKey: string;
+  /** The key that signs the audit ledger, and the one that is to take over at the next start. */
+  readonly ledgerKey: string;
+  readonly nextLedgerKey: string;
   readonly requests: string;
   readonly collector: string;
   readonly collectorStatus: string;
+  /** The directory of the collector's write-ahead logs. */
+  readonly wal: string;
+  /** The audit ledger, which readers read. */
+  readonly ledger: string;
+  /** What the ledger's writer alone may read: the key of the open epoch. */
+  readonly ledgerSecrets: string;
   /** The last known process table. */
   readonly knownTable: string;
+  /** Hashes that are remembered from one run of the collector to the next. */
+  readonly hashMemory: string;
   readonly agent: string;
   readonly store: string;
   readonly agentStatus: string;
@@ -45,10 +56,16 @@ export function stateLayout(state: string): StateLayout {
     token: `${run}/collector.token`,
     keys: `${state}/keys`,
     redactionKey: `${state}/keys/redaction.key`,
+    ledgerKey: `${state}/keys/ledger.key`,
+    nextLedgerKey: `${state}/keys/ledger-next.key`,
     requests: `${run}/requests`,
     collector: `${state}/collector`,
     collectorStatus: `${state}/collector/status.pb`,
+    wal: `${state}/collector/wal`,
+    ledger: `${state}/collector/ledger`,
+    ledgerSecrets: `${state}/collector/secrets`,
     knownTable: `${state}/collector/known.pb`,
+    hashMemory: `${state}/collector/hashes.pb`,
     agent: `${state}/agent`,
     store: `${state}/agent/events.db`,
     agentStatus: `${state}/agent/status.pb`,

@@ -25,7 +25,7 @@ export interface TierStatus {
   readonly pid: number;
   readonly userId: number | null;
   readonly version: string;
-  /** `starting`, `running`, `stopping` or `stopped`. */
+  /** `starting`, `running`, `stopping` or `stopped`; of the agent also `degraded`, see {@linkcode StoreStatus}. */
   readonly state: string;
   readonly memoryBytes: number;
   readonly cpuMs: number;
@@ -57,6 +57,36 @@ export interface CompletenessStatus {
   readonly detail: string;
 }
 
+/** The collector's write-ahead log. Counts are since the collector's start. */
+export interface LogStatus {
+  /** Its directory, or `memory`. */
+  readonly place: string;
+  /** What an operator should see to, empty when all is as it should be. */
+  readonly trouble: string;
+  readonly bytes: number;
+  readonly maxBytes: number;
+  readonly segments: number;
+  /** Taken, and not on disk yet. */
+  readonly pendingBytes: number;
+  /** Share, 0 to 1, of the room that is taken by what is not acknowledged; of memory's while the disk takes nothing. */
+  readonly load: number;
+  /** Whether the collector looks less often and says less, as the log fills up. */
+  readonly isSlowed: boolean;
+  /** Items that found no room. */
+  readonly refused: number;
+  /** Numbers whose records cannot be read any more, and places of damage. */
+  readonly missing: number;
+  readonly damaged: number;
+  /** Calls of the disk that failed. */
+  readonly faults: number;
+  /** Segments that were deleted before their time. */
+  readonly hastened: number;
+  /** Why nothing is written now, or empty. */
+  readonly fault: string;
+  /** Unix milliseconds of the oldest item that is not acknowledged, to a second or so; `null` when nothing waits. */
+  readonly oldestTime: number | null;
+}
+
 export interface CollectorStatus extends TierStatus {
   readonly collectorId: string;
   readonly epoch: string;
@@ -69,8 +99,9 @@ export interface CollectorStatus extends TierStatus {
   readonly connected: boolean;
   readonly lastSequence: number;
   readonly acknowledgedSequence: number;
-  /** Time of the newest event that the agent has acknowledged; a restart reports a gap from here. */
-  readonly acknowledgedTime: number;
+  /** Everything that was seen before this time outlives the collector, or was counted as refused. */
+  readonly durableTime: number;
+  readonly log: LogStatus;
   readonly queuedEvents: number;
   readonly trackedProcesses: number;
   /** The kernel's own count of forks since boot, to bound what a gap missed. */
@@ -90,6 +121,8 @@ export interface RuleStatus {
   readonly column: number | null;
   readonly reason: string | null;
   readonly hits: number;
+  /** `stream`, or `sql: ` and why it is not judged there; `null` for a rule that could not be read. */
+  readonly lane: string | null;
 }
 
 export interface ConnectionStatus {
@@ -100,11 +133,28 @@ export interface ConnectionStatus {
   readonly lastEventTime: number;
 }
 
+/** Whether the agent's store takes what comes, and what was found in it. */
+export interface StoreStatus {
+  /** `taking`; `refusing`: nothing is stored, judged or acknowledged, and collectors keep what they see; `unknown`. */
+  readonly state: string;
+  /** Why it takes nothing, with what to do; empty while it does. */
+  readonly reason: string;
+  /** Since when it takes nothing; 0 while it does. */
+  readonly since: number;
+  /** Room on its disk, `null` when that is not known. */
+  readonly freeBytes: number | null;
+  /** When all of it was last checked; 0 before the first time. */
+  readonly checkedTime: number;
+  /** `ok`, or what is damaged; empty before the first check. */
+  readonly check: string;
+}
+
 export interface AgentStatus extends TierStatus {
   readonly rules: readonly RuleStatus[];
   readonly collectors: readonly ConnectionStatus[];
   readonly storeBytes: number;
   readonly lastCommitTime: number;
+  readonly store: StoreStatus;
   /** By name: `events`, `duplicates`, `alerts`, `gaps`, `connections_refused`, `alerts_undelivered`, ... */
   readonly counters: Readonly<Record<string, number>>;
 }

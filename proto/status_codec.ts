@@ -10,8 +10,16 @@ import { create, type DescMessage, type MessageInitShape, type MessageShape, toB
 import { bodyOf, boundFields, fromU53, parse, toU53 } from "./cold_codec.ts";
 import type * as ipc from "./gen/ipc_pb.ts";
 import { readSource, writableSource } from "./source_codec.ts";
-import { AgentStatusSchema, CollectorStatusSchema, type TierStatusSchema } from "./gen/ipc_pb.ts";
-import type { AgentStatus, CollectorStatus, ConnectionStatus, RuleStatus, TierStatus } from "./status.ts";
+import { AgentStatusSchema, CollectorStatusSchema, type LogStatusSchema, type TierStatusSchema } from "./gen/ipc_pb.ts";
+import type {
+  AgentStatus,
+  CollectorStatus,
+  ConnectionStatus,
+  LogStatus,
+  RuleStatus,
+  StoreStatus,
+  TierStatus,
+} from "./status.ts";
 import { WireError } from "./wire_error.ts";
 
 /** Longest status file. */
@@ -20,6 +28,24 @@ export const MAX_STATUS_BYTES = 4_194_304;
 const MAX_FIELDS = 20_000;
 /** The field that holds what both daemons say. */
 const TIER = 1;
+
+const NO_LOG: LogStatus = {
+  place: "",
+  trouble: "",
+  bytes: 0,
+  maxBytes: 0,
+  segments: 0,
+  pendingBytes: 0,
+  load: 0,
+  isSlowed: false,
+  refused: 0,
+  missing: 0,
+  damaged: 0,
+  faults: 0,
+  hastened: 0,
+  fault: "",
+  oldestTime: null,
+};
 
 export function encodeCollectorStatus(status: CollectorStatus): Uint8Array<ArrayBuffer> {
   return encode(CollectorStatusSchema, {
@@ -33,7 +59,8 @@ export function encodeCollectorStatus(status: CollectorStatus): Uint8Array<Array
     connected: status.connected,
     lastSequence: fromU53(status.lastSequence, "lastSequence"),
     acknowledgedSequence: fromU53(status.acknowledgedSequence, "acknowledgedSequence"),
-    acknowledgedTime: fromU53(status.acknowledgedTime, "acknowledgedTime"),
+    durableTime: fromU53(status.durableTime, "durableTime"),
+    log: writeLog(status.log),
     queuedEvents: fromU53(status.queuedEvents, "queuedEvents"),
     trackedProcesses: fromU53(status.trackedProcesses, "trackedProcesses"),
     forksSinceBoot: status.forksSinceBoot === null ? undefined : fromU53(status.forksSinceBoot, "forksSinceBoot"),
@@ -57,7 +84,8 @@ export function decodeCollectorStatus(bytes: Uint8Array): CollectorStatus {
     connected: message.connected,
     lastSequence: toU53(message.lastSequence, "lastSequence"),
     acknowledgedSequence: toU53(message.acknowledgedSequence, "acknowledgedSequence"),
-    acknowledgedTime: toU53(message.acknowledgedTime, "acknowledgedTime"),
+    durableTime: toU53(message.durableTime, "durableTime"),
+    log: readLog(message.log),
     queuedEvents: toU53(message.queuedEvents, "queuedEvents"),
     trackedProcesses: toU53(message.trackedProcesses, "trackedProcesses"),
     forksSinceBoot: message.forksSinceBoot === undefined ? null : toU53(message.forksSinceBoot, "forksSinceBoot"),
@@ -73,6 +101,7 @@ export function encodeAgentStatus(status: AgentStatus): Uint8Array<ArrayBuffer> 
       line: rule.line ?? undefined,
       column: rule.column ?? undefined,
       reason: rule.reason ?? undefined,
+      lane: rule.lane ?? undefined,
       hits: fromU53(rule.hits, "hits"),
     })),
     collectors: status.collectors.map((connection) => ({
@@ -84,6 +113,14 @@ export function encodeAgentStatus(status: AgentStatus): Uint8Array<ArrayBuffer> 
     })),
     storeBytes: fromU53(status.storeBytes, "storeBytes"),
     lastCommitTime: fromU53(status.lastCommitTime, "lastCommitTime"),
+    store: {
+      state: status.store.state,
+      reason: status.store.reason,
+      since: fromU53(status.store.since, "since"),
+      freeBytes: status.store.freeBytes === null ? undefined : fromU53(status.store.freeBytes, "freeBytes"),
+      checkedTime: fromU53(status.store.checkedTime, "checkedTime"),
+      check: status.store.check,
+    },
     counters: { ...status.counters },
   });
 }
@@ -96,6 +133,7 @@ export function decodeAgentStatus(bytes: Uint8Array): AgentStatus {
     collectors: message.collectors.map(readConnection),
     storeBytes: toU53(message.storeBytes, "storeBytes"),
     lastCommitTime: toU53(message.lastCommitTime, "lastCommitTime"),
+    store: readStore(message.store),
     counters: readCounters(message.counters),
   }));
 }
@@ -153,6 +191,44 @@ function readTier(tier: ipc.TierStatus | undefined): TierStatus {
   };
 }
 
+function writeLog(log: LogStatus): MessageInitShape<typeof LogStatusSchema> {
+  return {
+    ...log,
+    bytes: fromU53(log.bytes, "bytes"),
+    maxBytes: fromU53(log.maxBytes, "maxBytes"),
+    pendingBytes: fromU53(log.pendingBytes, "pendingBytes"),
+    refused: fromU53(log.refused, "refused"),
+    missing: fromU53(log.missing, "missing"),
+    damaged: fromU53(log.damaged, "damaged"),
+    faults: fromU53(log.faults, "faults"),
+    hastened: fromU53(log.hastened, "hastened"),
+    oldestTime: log.oldestTime === null ? undefined : fromU53(log.oldestTime, "oldestTime"),
+  };
+}
+
+/** Of a collector that does not speak of its log yet, nothing is known. */
+function readLog(log: ipc.LogStatus | undefined): LogStatus {
+  if (log === undefined) return NO_LOG;
+  const { place, trouble, segments, isSlowed, fault } = log;
+  return {
+    place,
+    trouble,
+    bytes: toU53(log.bytes, "bytes"),
+    maxBytes: toU53(log.maxBytes, "maxBytes"),
+    segments,
+    pendingBytes: toU53(log.pendingBytes, "pendingBytes"),
+    load: finite(log.load, "load"),
+    isSlowed,
+    refused: toU53(log.refused, "refused"),
+    missing: toU53(log.missing, "missing"),
+    damaged: toU53(log.damaged, "damaged"),
+    faults: toU53(log.faults, "faults"),
+    hastened: toU53(log.hastened, "hastened"),
+    fault,
+    oldestTime: log.oldestTime === undefined ? null : toU53(log.oldestTime, "oldestTime"),
+  };
+}
+
 function readRule(rule: ipc.RuleStatus): RuleStatus {
   const { id, title, severity, file, state } = rule;
   return {
@@ -165,6 +241,22 @@ function readRule(rule: ipc.RuleStatus): RuleStatus {
     column: rule.column ?? null,
     reason: rule.reason ?? null,
     hits: toU53(rule.hits, "hits"),
+    lane: rule.lane ?? null,
+  };
+}
+
+function readStore(store: ipc.StoreStatus | undefined): StoreStatus {
+  // One that an agent of an earlier version left says nothing of it.
+  if (store === undefined) {
+    return { state: "unknown", reason: "", since: 0, freeBytes: null, checkedTime: 0, check: "" };
+  }
+  return {
+    state: store.state,
+    reason: store.reason,
+    since: toU53(store.since, "since"),
+    freeBytes: store.freeBytes === undefined ? null : toU53(store.freeBytes, "freeBytes"),
+    checkedTime: toU53(store.checkedTime, "checkedTime"),
+    check: store.check,
   };
 }
 

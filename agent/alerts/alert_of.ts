@@ -24,6 +24,9 @@ export interface AlertRule {
 
 const PLACE = columnPlaces("process_events");
 
+/** What every alert says of the file that ran, as far as the event has it, whatever the rule selected. */
+const FILE_COLUMNS = ["executable_hash", "hash_algorithm"] as const;
+
 /** `row` is the event's row of `process_events`; `evidence` what the rule selected of it. */
 export function alertOf(
   rule: AlertRule,
@@ -57,9 +60,20 @@ export function alertOf(
     parentName: text("parent_name"),
     parentExecutablePath: text("parent_executable_path"),
     parentCommandLine: text("parent_command_line"),
-    evidence: Object.fromEntries(Object.entries(evidence).map(([name, value]) => [name, cut(value)])),
+    evidence: withFile(evidence, text),
     collectorId: stream.collectorId,
   };
+}
+
+/** A column that the rule selected stays what it selected: it may have given another value that name. */
+function withFile(
+  evidence: Readonly<Record<string, SqlValue>>,
+  text: (column: string) => string | null,
+): Record<string, SqlValue> {
+  const cutEvidence = Object.fromEntries(Object.entries(evidence).map(([name, value]) => [name, cut(value)]));
+  if (text("executable_hash") === null) return cutEvidence;
+  for (const column of FILE_COLUMNS) if (!Object.hasOwn(cutEvidence, column)) cutEvidence[column] = text(column);
+  return cutEvidence;
 }
 
 function cut(value: SqlValue): SqlValue {

@@ -13,7 +13,7 @@ import type { ConnectionStatus } from "../../proto/status.ts";
 import type { Counters } from "../counters.ts";
 import { share } from "../share.ts";
 import type { Stream } from "../store/store.ts";
-import { Session, type SessionOptions } from "./session.ts";
+import { type Intake, type Refusal, Session, type SessionOptions } from "./session.ts";
 
 const SOCKET_MODE = 0o660;
 /** For one frame to come whole: a mebibyte at the slowest. */
@@ -21,7 +21,7 @@ const FRAME_TIMEOUT_MS = 10_000;
 /** After a failed accept (no file descriptors left), so that it does not spin. */
 const ACCEPT_RETRY_MS = 100;
 
-export interface BrokerOptions extends Omit<SessionOptions, "supersede" | "admitted"> {
+export interface BrokerOptions extends Omit<SessionOptions, "supersede" | "admitted" | "intake"> {
   readonly counters: Counters;
   /** Called when a collector has proven itself. */
   readonly joined: (stream: Stream) => void;
@@ -56,6 +56,7 @@ export class Broker {
   readonly #listener: Deno.UnixListener;
   readonly #options: BrokerOptions;
   readonly #sessions = new Map<Session, Promise<void>>();
+  #intake: Intake | Refusal = { refuse: "The agent is starting" };
   /** Set when it stops: ends with the last connection. */
   #stopped: Promise<void> | null = null;
 
@@ -67,6 +68,17 @@ export class Broker {
   /** Collectors that are connected and have proven themselves. */
   connections(): ConnectionStatus[] {
     return [...this.#sessions.keys()].map((session) => session.status()).filter((status) => status !== null);
+  }
+
+  /** From here on collectors are served from this store. */
+  take(intake: Intake): void {
+    this.#intake = intake;
+  }
+
+  /** Ends every session: nothing is taken after this returns, and who comes is refused with the reason. */
+  refuse(reason: string): void {
+    this.#intake = { refuse: `The agent's store takes nothing now: ${reason}` };
+    for (const session of this.#sessions.keys()) if (session.stream !== null) session.end(this.#intake.refuse);
   }
 
   /** Accepts connections until {@linkcode stop}, and returns when all have ended. */
@@ -115,6 +127,7 @@ export class Broker {
     const channel = new Channel(connection, { idleTimeoutMs, frameTimeoutMs });
     const session = new Session(channel, {
       ...this.#options,
+      intake: () => this.#intake,
       supersede: (collectorId, by) => this.#supersede(collectorId, by),
       admitted: (stream) => {
         counters.connections += 1;
@@ -144,7 +157,8 @@ export class Broker {
     const { counters, journal } = this.#options;
     if (session.stream === null) {
       counters.connections_refused += 1;
-      journal.notice(`a connection was refused: ${words(error)}`);
+      // Why the store takes nothing is told once, not with every try of every collector.
+      if (!session.postponed) journal.notice(`a connection was refused: ${words(error)}`);
     } else {
       counters.connections_failed += 1;
       journal.notice(`the connection of collector ${session.stream.collectorId} ended: ${words(error)}`);

@@ -4,6 +4,10 @@
  * The peer is not trusted before it proves that it knows the token, and bounded after it. Whatever it does wrong ends its
  * own connection with a reason, and nothing else. Acknowledgements follow commits, so a connection may end anywhere.
  *
+ * While the store takes nothing, a collector that has proven itself is refused with the reason, and one that is connected
+ * is told goodbye: so it shows the reason, keeps its events, backs off, and begins anew at the watermark of the store that
+ * is then open. To keep the connection and grant no credit would need another way to begin anew within it.
+ *
  * @module
  */
 import { type Channel, ChannelClosedError } from "../../proto/channel.ts";
@@ -21,10 +25,23 @@ const HEARTBEAT_MS = 5_000;
 /** The kernel writes boot ids as UUIDs; the first eight digits name processes. */
 const BOOT_ID = /^[0-9a-f]{8}[0-9a-f-]{0,28}$/;
 
-export interface SessionOptions {
-  readonly token: string;
+/** Where what a collector sends goes. */
+export interface Intake {
   readonly store: Store;
   readonly ingest: Ingest;
+}
+
+/** Why nothing is taken now. */
+export interface Refusal {
+  readonly refuse: string;
+}
+
+export interface SessionOptions {
+  readonly token: string;
+  /** Where batches go now. */
+  readonly intake: () => Intake | Refusal;
+  /** The store did not take a stream. */
+  readonly storeFailed: (store: Store, error: unknown) => void;
   readonly journal: Journal;
   /** Ends the connection that the same collector had before. */
   readonly supersede: (collectorId: string, by: Session) => void;
@@ -42,6 +59,8 @@ export class Session {
   readonly #progress: Progress = { lastEventTime: 0 };
   readonly #since = Date.now();
   #stream: Stream | null = null;
+  #ingest: Ingest | null = null;
+  #postponed = false;
   #endReason: string | null = null;
 
   constructor(channel: Channel, options: SessionOptions) {
@@ -57,6 +76,11 @@ export class Session {
   /** Why this side ended it, `null` while it has not. */
   get endReason(): string | null {
     return this.#endReason;
+  }
+
+  /** Refused for the store's sake: the collector did nothing wrong, and comes again. */
+  get postponed(): boolean {
+    return this.#postponed;
   }
 
   status(): ConnectionStatus | null {
@@ -105,12 +129,19 @@ export class Session {
     const { collectorId, epoch, bootId, softwareVersion: version, source } = hello;
     if (!BOOT_ID.test(bootId)) return { refuse: `The boot id ${bootId} is not one` };
     this.#options.supersede(collectorId, this);
+    const intake = this.#options.intake();
+    if ("refuse" in intake) {
+      this.#postponed = true;
+      return intake;
+    }
     try {
-      const stream = this.#options.store.openStream({ collectorId, epoch, bootId, version, source }, Date.now());
+      const stream = intake.store.openStream({ collectorId, epoch, bootId, version, source }, Date.now());
       this.#options.admitted(stream);
       this.#stream = stream;
+      this.#ingest = intake.ingest;
       return { lastSequence: stream.lastSequence, credit: CREDIT };
     } catch (error) {
+      this.#options.storeFailed(intake.store, error);
       return { refuse: error instanceof Error ? error.message : String(error) };
     }
   }
@@ -144,7 +175,7 @@ export class Session {
       }
       if (goodbye) break;
     }
-    await this.#options.ingest.take(this.#stream!, data, this.#progress, async () => {
+    await this.#ingest!.take(this.#stream!, data, this.#progress, async () => {
       // Superseded: the newer connection has its own acknowledgements.
       if (this.#endReason !== null) return false;
       await this.#acknowledge();

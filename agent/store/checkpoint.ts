@@ -7,8 +7,6 @@
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 
-/** Longest log before it is moved even though events keep coming. */
-const MAX_LOG_BYTES = 64 << 20;
 /** A log that a move does not shorten is pinned by a reader; this size is worth a word. */
 export const PINNED_LOG_BYTES = 256 << 20;
 /** Without commits for this long, there is time for it. */
@@ -25,14 +23,17 @@ export type CheckpointOutcome = "nothing" | "moved" | "partly";
 export class Checkpointer {
   readonly #checkpoint: StatementSync;
   readonly #logPath: string;
+  readonly #maxLogBytes: number;
   #lastCommit = 0;
   #lastAttempt = 0;
   #dirty = false;
   #logBytes = 0;
 
-  constructor(db: DatabaseSync, storePath: string) {
+  /** `maxLogBytes`: longest log before it is moved even though events keep coming. */
+  constructor(db: DatabaseSync, storePath: string, maxLogBytes: number) {
     this.#checkpoint = db.prepare("PRAGMA wal_checkpoint(PASSIVE)");
     this.#logPath = storePath + "-wal";
+    this.#maxLogBytes = maxLogBytes;
   }
 
   /** Size of the log's file, as last seen. */
@@ -54,7 +55,7 @@ export class Checkpointer {
     const idle = this.#logBytes > SMALL_LOG_BYTES
       ? idleFor >= IDLE_MS
       : idleFor >= IDLE_MS && now - this.#lastAttempt >= IDLE_SMALL_MS;
-    const forced = this.#logBytes > MAX_LOG_BYTES && now - this.#lastAttempt >= FORCED_INTERVAL_MS;
+    const forced = this.#logBytes > this.#maxLogBytes && now - this.#lastAttempt >= FORCED_INTERVAL_MS;
     if (!idle && !forced) return "nothing";
     this.#lastAttempt = now;
     const { busy, log, checkpointed } = this.#checkpoint.get() as Record<"busy" | "log" | "checkpointed", number>;

@@ -2,10 +2,10 @@
  * Opens, checks and closes the database file of the store.
  *
  * The directory is the agent's own and trusted; the file may still be damaged, foreign or of a later version, and then
- * nothing in it is touched and {@linkcode StoreError} says what to do. One of an earlier version is brought up to date
- * (`upgrade.ts`). Readers of another OS user may read the directory
- * but not write it, and SQLite lets them read a WAL database only while `-wal` and `-shm` exist: so both are made at
- * open and stay behind at close.
+ * nothing in it is touched and {@linkcode StoreError} says what to do: everything that can be wrong is found by a handle
+ * that cannot write. A store of an earlier version is brought up to date (`upgrade.ts`). Readers of another OS user may
+ * read the directory but not write it, and SQLite lets them read a WAL database only while `-wal` and `-shm` exist: so
+ * both are made at open and stay behind at every close, also where opening failed.
  *
  * @module
  */
@@ -13,18 +13,16 @@ import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { SCHEMA_VERSION } from "../../proto/catalog.ts";
 import { share } from "../share.ts";
-import { APPLICATION_ID, BEFORE_SCHEMA, SCHEMA, SCHEMA_MARKS } from "./schema.ts";
+import { createStore, FILE_MODE, isAbsent } from "./database_files.ts";
+import { APPLICATION_ID } from "./schema.ts";
+import { faultOf, moveAway, StoreError, storeError } from "./store_error.ts";
 import { canUpgrade, hasShape, upgrade } from "./upgrade.ts";
 
-/** The store cannot be opened or did not take a batch; the text ends in what to do. */
-export class StoreError extends Error {
-  override name = "StoreError";
-}
-
-/** Owner writes, the readers' group reads. */
-const FILE_MODE = 0o640;
-/** How long a write waits for a lock that another process holds (a backup, a person's sqlite3 shell). */
-const BUSY_TIMEOUT_MS = 5_000;
+/**
+ * How long a write waits for a lock that another process holds (a person's sqlite3 shell). Nothing else happens in that
+ * time, so it is less than the age at which readers call the agent's status stale.
+ */
+const BUSY_TIMEOUT_MS = 1_000;
 /** Up to this size the whole file is checked at open; a larger one only at its edges, for the time that it takes. */
 const CHECK_WHOLE_BYTES = 32 << 20;
 const CACHE_KIB = 16_384;
@@ -36,50 +34,63 @@ const CACHE_KIB = 16_384;
  * @throws StoreError
  */
 export function openDatabase(path: string, upgraded: (version: number) => void = () => {}): DatabaseSync {
-  const isNew = createFile(path);
   let db: DatabaseSync | undefined;
   try {
+    if (isAbsent(path)) createStore(path);
+    const version = inspect(path);
     db = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
-    if (isNew) db.exec(BEFORE_SCHEMA);
-    const version = isNew ? SCHEMA_VERSION : checkMarks(db, path);
     configure(db);
-    if (isNew) createSchema(db);
-    else {
+    if (version !== SCHEMA_VERSION) {
       const opened = db;
-      if (version === SCHEMA_VERSION) checkShape(db, path);
-      else upgrade(db, version, () => checkShape(opened, path));
-      checkContent(db, path);
-      if (version !== SCHEMA_VERSION) upgraded(version);
+      upgrade(db, version, () => checkShape(opened, path));
+      upgraded(version);
     }
-    // Makes -wal and -shm where a reader that may not make them already looks for them.
+    // Makes -wal and -shm where a reader that may not make them already looks for them, and proves that it can write.
     db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
     for (const suffix of ["", "-wal", "-shm"]) share(path + suffix, FILE_MODE);
+    guard(db, path);
     return db;
   } catch (error) {
-    db?.close();
-    if (error instanceof StoreError) throw error;
+    if (db !== undefined) {
+      if (!guards.has(db)) guard(db, path);
+      closeKeepingFiles(db);
+    }
     throw storeError(`The store ${path} cannot be opened`, path, error);
   }
 }
 
 /**
- * Closes it so that `-wal` and `-shm` stay: while a read-only handle is open, the last writer does not remove them, and
- * a read-only handle may not.
+ * A read-only handle beside each writer: while it is open, the last writer that closes does not remove `-wal` and `-shm`,
+ * and a read-only handle may not. Opened at once, as later another store may have this one's name.
  */
-export function closeDatabase(db: DatabaseSync, path: string): void {
+const guards = new WeakMap<DatabaseSync, DatabaseSync>();
+
+function guard(db: DatabaseSync, path: string): void {
+  try {
+    const reader = new DatabaseSync(path, { readOnly: true });
+    reader.prepare("SELECT count(*) FROM sqlite_schema").get();
+    guards.set(db, reader);
+  } catch {
+    // Nobody can read it: there is nobody to lock out.
+  }
+}
+
+/** Closes it so that `-wal` and `-shm` stay. */
+export function closeDatabase(db: DatabaseSync): void {
   try {
     // A reader that pins the log must not delay the end: what is not moved now is moved at the next start.
     db.exec("PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE)");
   } catch {
     // A full disk: the log keeps everything that was committed.
   }
-  const reader = new DatabaseSync(path, { readOnly: true });
-  try {
-    reader.prepare("SELECT count(*) FROM sqlite_schema").get();
-  } finally {
-    db.close();
-    reader.close();
-  }
+  closeKeepingFiles(db);
+}
+
+function closeKeepingFiles(db: DatabaseSync): void {
+  const reader = guards.get(db);
+  guards.delete(db);
+  db.close();
+  reader?.close();
 }
 
 /**
@@ -92,83 +103,41 @@ export function lockStore(path: string): Deno.FsFile {
   try {
     file = Deno.openSync(`${path}.lock`, { write: true, create: true, mode: FILE_MODE });
   } catch (error) {
-    const text = error instanceof Error ? error.message : error;
-    throw new StoreError(
-      `The store ${path} cannot be locked: ${text}; make ${dirname(path)} and let the agent's user write it`,
-      { cause: error },
-    );
+    const text = error instanceof Error ? error.message : error, kind = faultOf(error);
+    const mend = kind === "full" ? "free space on its disk" : `make ${dirname(path)} and let the agent's user write it`;
+    throw new StoreError(`The store ${path} cannot be locked: ${text}; ${mend}`, {
+      cause: error,
+      kind: kind === "other" ? "unreachable" : kind,
+    });
   }
   if (file.tryLockSync(true)) return file;
   file.close();
   throw new StoreError(
     `Another agent uses the store ${path}; stop it, or choose another state directory by --state`,
+    { kind: "taken" },
   );
 }
 
-/** What an SQLite failure means for an operator. */
-export function storeError(what: string, path: string, cause: unknown): StoreError {
-  const text = cause instanceof Error ? cause.message : String(cause);
-  return new StoreError(`${what}: ${text}; ${mend((cause as { errcode?: number }).errcode, path)}`, { cause });
-}
-
-/** By primary result code (sqlite.org/rescode.html); the low byte of an extended one. */
-function mend(errcode: number | undefined, path: string): string {
-  switch (errcode === undefined ? undefined : errcode & 0xff) {
-    case 5: // SQLITE_BUSY
-      return "another program writes to it; end that program";
-    case 8: // SQLITE_READONLY
-    case 14: // SQLITE_CANTOPEN
-    case 3: // SQLITE_PERM
-      return `let the agent's user write ${dirname(path)} and the files in it`;
-    case 13: // SQLITE_FULL
-      return "free space on its disk";
-    case 11: // SQLITE_CORRUPT
-    case 26: // SQLITE_NOTADB
-      return moveAway(path);
-    default:
-      return `see that ${dirname(path)} exists and that its disk is sound`;
-  }
-}
-
-function moveAway(path: string): string {
-  return `stop the agent and move ${path}, ${path}-wal and ${path}-shm away; it then starts with an empty store`;
-}
-
-/** Whether the database is still to be made. The mode is right from the first byte on. */
-function createFile(path: string): boolean {
+/** Finds everything that is wrong with an existing store, by a handle that writes nothing. Gives its version. */
+function inspect(path: string): number {
+  const db = new DatabaseSync(path, { readOnly: true });
   try {
-    const info = Deno.lstatSync(path);
-    if (!info.isFile) throw new StoreError(`The store ${path} is not a regular file; move it away`);
-    return info.size === 0 && !exists(path + "-wal");
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-  try {
-    Deno.openSync(path, { write: true, createNew: true, mode: FILE_MODE }).close();
-  } catch (error) {
-    const text = error instanceof Error ? error.message : error;
-    throw new StoreError(
-      `The store ${path} cannot be made: ${text}; make ${dirname(path)} and let the agent's user write it`,
-      { cause: error },
-    );
-  }
-  return true;
-}
-
-function exists(path: string): boolean {
-  try {
-    return Deno.lstatSync(path).size > 0;
-  } catch {
-    return false;
+    const version = checkMarks(db, path);
+    if (version === SCHEMA_VERSION) checkShape(db, path);
+    checkContent(db, path);
+    return version;
+  } finally {
+    db.close();
   }
 }
 
-/** Before anything is written: is this ours, and of a version that we know? Gives the version. */
+/** Is this ours, and of a version that we know? Gives the version. */
 function checkMarks(db: DatabaseSync, path: string): number {
   const applicationId = pragma(db, "application_id");
   if (applicationId !== APPLICATION_ID) {
     throw new StoreError(
       `The file ${path} is a database of another program (application id ${applicationId}); move it away`,
+      { kind: "foreign" },
     );
   }
   const version = pragma(db, "user_version");
@@ -176,6 +145,7 @@ function checkMarks(db: DatabaseSync, path: string): number {
   throw new StoreError(
     `The store ${path} has schema version ${version}, and this agent knows ${SCHEMA_VERSION}; ` +
       `run the agent that made it, or ${moveAway(path)}`,
+    { kind: "version" },
   );
 }
 
@@ -192,16 +162,11 @@ function configure(db: DatabaseSync): void {
   if (pragma(db, "journal_mode") !== "wal") throw new Error("its file system cannot hold a write-ahead log");
 }
 
-function createSchema(db: DatabaseSync): void {
-  db.exec("BEGIN IMMEDIATE");
-  for (const statement of SCHEMA) db.exec(statement);
-  db.exec(SCHEMA_MARKS);
-  db.exec("COMMIT");
-}
-
 function checkShape(db: DatabaseSync, path: string): void {
   if (!hasShape(db)) {
-    throw new StoreError(`The store ${path} does not have the tables of its version; ${moveAway(path)}`);
+    throw new StoreError(`The store ${path} does not have the tables of its version; ${moveAway(path)}`, {
+      kind: "damaged",
+    });
   }
 }
 
@@ -209,11 +174,14 @@ function checkContent(db: DatabaseSync, path: string): void {
   const pages = pragma(db, "page_count") as number, pageBytes = pragma(db, "page_size") as number;
   if (pages * pageBytes <= CHECK_WHOLE_BYTES) {
     const verdict = pragma(db, "quick_check(1)");
-    if (verdict !== "ok") throw new StoreError(`The store ${path} is damaged: ${verdict}; ${moveAway(path)}`);
+    if (verdict !== "ok") {
+      throw new StoreError(`The store ${path} is damaged: ${verdict}; ${moveAway(path)}`, { kind: "damaged" });
+    }
   } else {
-    // The right edge of each tree is where the next batch goes; a damaged page there throws SQLITE_CORRUPT.
-    for (const table of ["process_events", "alerts", "gaps", "collectors", "alert_deliveries"]) {
-      db.prepare(`SELECT * FROM ${table} ORDER BY rowid DESC LIMIT 1`).get();
+    // The right edge of each tree is where the next batch goes; a damaged page there throws SQLITE_CORRUPT. The rest is
+    // read while the agent works (`background_check.ts`).
+    for (const { name } of db.prepare("SELECT name FROM pragma_table_list WHERE type = 'table' AND wr = 0").iterate()) {
+      db.prepare(`SELECT * FROM "${name}" ORDER BY rowid DESC LIMIT 1`).get();
     }
   }
 }

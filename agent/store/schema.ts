@@ -28,17 +28,40 @@ const PRIVATE = [
     next_part INTEGER NOT NULL,
     process_count INTEGER NOT NULL
   ) STRICT`,
+  // See partitions.ts; process_events is a view over the tables that the rows name.
+  `CREATE TABLE partitions (
+    partition INTEGER PRIMARY KEY,
+    layout INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('open', 'closed', 'removing')),
+    opened_time INTEGER NOT NULL,
+    closed_time INTEGER,
+    from_time INTEGER,
+    to_time INTEGER,
+    events INTEGER,
+    first_process INTEGER NOT NULL
+  ) STRICT`,
+  // Numbers that the agent keeps over a restart, by name: retention_clock.ts.
+  `CREATE TABLE agent_state (name TEXT PRIMARY KEY NOT NULL, value INTEGER NOT NULL) STRICT`,
 ];
 
-/** Every statement that makes an empty database a store, one object each. */
-export const SCHEMA: readonly string[] = [...[...CATALOG.values()].flatMap(tableStatements), ...PRIVATE];
+/** Statements of each table with its indexes, by table; the views over the partitions come with the first of those. */
+export const TABLES: ReadonlyMap<string, readonly string[]> = new Map(
+  [...CATALOG.values()].filter(({ name }) => name !== "process_events").map((table) => [
+    table.name,
+    tableStatements(table),
+  ]),
+);
+
+/** Every statement that makes an empty database a store without a partition, one object each. */
+export const SCHEMA: readonly string[] = [...[...TABLES.values()].flat(), ...PRIVATE];
 
 /** To be run before the first table exists; pages that a later deletion frees can then be given back piecemeal. */
 export const BEFORE_SCHEMA = "PRAGMA auto_vacuum = INCREMENTAL";
 
 export const SCHEMA_MARKS = `PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}`;
 
-function tableStatements(table: Table): string[] {
+/** Makes a table of the catalog with its indexes. */
+export function tableStatements(table: Table): string[] {
   const columns = table.columns.map(({ name, type }) =>
     table.key.length === 1 && table.key[0] === name ? `${name} ${type} PRIMARY KEY NOT NULL` : `${name} ${type}`
   );

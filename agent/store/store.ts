@@ -9,21 +9,24 @@
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Alert } from "../../proto/alert.ts";
-import { CONTEXT_COLUMNS, tableNamed } from "../../proto/catalog.ts";
+import { tableNamed } from "../../proto/catalog.ts";
 import type { SqlValue } from "../../proto/event_row.ts";
 import type { Gap } from "../../proto/process_event.ts";
 import type { RuleStatus, SourceStatus } from "../../proto/status.ts";
 import { alertOfRow, alertRow } from "./alert_row.ts";
 import { Checkpointer, type CheckpointOutcome } from "./checkpoint.ts";
-import { closeDatabase, lockStore, openDatabase, StoreError, storeError } from "./database.ts";
+import { closeDatabase, lockStore, openDatabase } from "./database.ts";
+import { Partitions } from "./partitions.ts";
 import { ProcessTable, type SnapshotPart } from "./process_table.ts";
+import { DEFAULT_LIMITS, logLimit, type Removed, Retention, type StoreLimits } from "./retention.ts";
+import { StoreError, storeError } from "./store_error.ts";
 
 /** Room for the sequences of one stream in the ids of its rows. */
 export const SEQUENCES_PER_STREAM = 2 ** 40;
 /** Ids stay below 2^53, where a double is still exact. */
 export const MAX_STREAM = 2 ** 13 - 1;
 
-/** Who a stream of events comes from: one start of one collector. */
+/** Who a stream of events comes from: one log of one collector, which outlives its starts and those of the host. */
 export interface StreamIdentity {
   readonly collectorId: string;
   readonly epoch: string;
@@ -71,7 +74,9 @@ export class Store {
   readonly #db: DatabaseSync;
   readonly #path: string;
   readonly #sinks: readonly string[];
+  readonly #partitions: Partitions;
   readonly #processes: ProcessTable;
+  readonly #retention: Retention;
   readonly #checkpointer: Checkpointer;
   readonly #statements: ReturnType<typeof prepare>;
   /** Deliveries owed now, all sinks together. */
@@ -83,11 +88,12 @@ export class Store {
   readonly upgradedFrom: number | null;
 
   /**
-   * Opens the store, and makes it when there is none. `sinks` are the names that every alert is owed to.
+   * Opens the store, and makes it when there is none. `sinks` are the names that every alert is owed to; `limits` what
+   * {@linkcode Store.maintain} keeps it within.
    *
    * @throws StoreError
    */
-  constructor(path: string, sinks: readonly string[] = []) {
+  constructor(path: string, sinks: readonly string[] = [], limits: StoreLimits = DEFAULT_LIMITS) {
     this.#lock = lockStore(path);
     let upgradedFrom: number | null = null;
     try {
@@ -99,8 +105,10 @@ export class Store {
     this.#path = path;
     this.upgradedFrom = upgradedFrom;
     this.#sinks = sinks;
+    this.#partitions = new Partitions(this.#db);
     this.#processes = new ProcessTable(this.#db);
-    this.#checkpointer = new Checkpointer(this.#db, path);
+    this.#retention = new Retention(this.#db, this.#partitions, limits, Date.now(), performance.now());
+    this.#checkpointer = new Checkpointer(this.#db, path, logLimit(limits));
     this.#statements = prepare(this.#db);
     this.#owed = this.#sinks.reduce((sum, sink) => sum + (this.#statements.countPending.get(sink)!["n"] as number), 0);
   }
@@ -120,6 +128,16 @@ export class Store {
     return Deno.statSync(this.#path).size + Deno.statSync(this.#path + "-wal").size;
   }
 
+  /** What there is of events, and what retention took since the start, by the names of the status. */
+  get counters(): Readonly<Record<string, number>> {
+    const { age, size } = this.#retention.removedEvents;
+    return {
+      store_partitions: this.#partitions.visible.length,
+      events_removed_age: age,
+      events_removed_size: size,
+    };
+  }
+
   get logBytes(): number {
     return this.#checkpointer.logBytes;
   }
@@ -133,11 +151,19 @@ export class Store {
   openStream(identity: StreamIdentity, now: number): Stream {
     const { collectorId, epoch, bootId, version, source } = identity, s = this.#statements;
     const open = this.#streams.get(collectorId);
-    if (open?.epoch === epoch) return open;
+    if (open?.epoch === epoch) {
+      if (open.bootId === bootId && open.version === version && open.source === source) return open;
+      this.#transaction(
+        "The store did not take a stream",
+        () => s.renewStream.run(bootId, version, source, open.number),
+      );
+      return Object.assign(open, { bootId, version, source });
+    }
     const stream = this.#transaction("The store did not take a stream", (): Stream => {
       s.dropUnusedStreams.run(collectorId, epoch);
       const known = s.stream.get(collectorId, epoch);
       if (known !== undefined) {
+        s.renewStream.run(bootId, version, source, known["stream"] as number);
         return { ...identity, number: known["stream"] as number, lastSequence: known["last_sequence"] as number };
       }
       const number = s.freeStream.get()!["stream"] as number;
@@ -158,11 +184,11 @@ export class Store {
   commit(batch: Batch, now: number): void {
     const { stream } = batch, s = this.#statements;
     const base = stream.number * SEQUENCES_PER_STREAM;
+    if (this.#retention.isRotationDue(performance.now())) {
+      this.#transaction("The store did not begin a partition", () => this.#retention.rotate(now, performance.now()));
+    }
     const owed = this.#transaction("The store did not take a batch", () => {
-      for (const row of batch.events) {
-        if (hasContext(row)) s.insertEvent.run(...row);
-        else s.insertBareEvent.run(...row.slice(0, CONTEXT_AT), ...row.slice(CONTEXT_AT + CONTEXT_COLUMNS.length));
-      }
+      for (const row of batch.events) this.#partitions.insert(row);
       this.#processes.applyEvents(batch.events);
       for (const part of batch.snapshots) {
         const origin = { stream: stream.number, collectorId: stream.collectorId, bootId: stream.bootId };
@@ -238,9 +264,23 @@ export class Store {
     }
   }
 
+  /**
+   * One step of retention, of some milliseconds. `more`: another should follow soon. To be called now and then also when
+   * nothing arrives. @throws StoreError
+   */
+  maintain(now: number): { readonly more: boolean; readonly removed: Removed | null } {
+    const inUse = new Set([...this.#streams.values()].map((stream) => stream.number));
+    const more = this.#transaction(
+      "The store was not kept within its limits",
+      () => this.#retention.step(now, performance.now(), inUse),
+    );
+    if (more) this.#checkpointer.committed(performance.now());
+    return { more, removed: this.#retention.takeRemoved() };
+  }
+
   /** Leaves the files as readers need them: see {@linkcode closeDatabase}. */
   close(): void {
-    closeDatabase(this.#db, this.#path);
+    closeDatabase(this.#db);
     this.#lock.close();
   }
 
@@ -264,6 +304,7 @@ export class Store {
       this.#db.exec("BEGIN IMMEDIATE");
       const result = body();
       this.#db.exec("COMMIT");
+      this.#partitions.committed();
       return result;
     } catch (error) {
       try {
@@ -271,7 +312,17 @@ export class Store {
       } catch {
         // SQLite rolled it back itself, as it does on a full disk; the first fault is the one to tell
       }
+      this.#undone();
       throw error instanceof StoreError ? error : storeError(what, this.#path, error);
+    }
+  }
+
+  /** What is remembered of the partitions must not be of a transaction that was undone. */
+  #undone(): void {
+    try {
+      this.#partitions.rolledBack();
+    } catch {
+      // It cannot even be read: the fault that led here says so, and the next transaction comes here again.
     }
   }
 
@@ -285,18 +336,9 @@ export class Store {
 }
 
 /** An insert of whole rows, in the order of the catalog's columns. */
-function insertInto(table: string, names = tableNamed(table).columns.map((column) => column.name)): string {
+function insertInto(table: string): string {
+  const names = tableNamed(table).columns.map((column) => column.name);
   return `INSERT INTO ${table} (${names.join(", ")}) VALUES (${names.map(() => "?").join(", ")})`;
-}
-
-const EVENT_COLUMNS = tableNamed("process_events").columns.map((column) => column.name);
-/** Where the columns of the circumstances begin, which most ends leave NULL: binding each NULL would cost. */
-const CONTEXT_AT = EVENT_COLUMNS.indexOf(CONTEXT_COLUMNS[0]!.name);
-const BARE_EVENT = EVENT_COLUMNS.filter((name) => !CONTEXT_COLUMNS.some((column) => column.name === name));
-
-function hasContext(row: readonly SqlValue[]): boolean {
-  for (let at = CONTEXT_AT; at < CONTEXT_AT + CONTEXT_COLUMNS.length; at++) if (row[at] !== null) return true;
-  return false;
 }
 
 // The type is spelt out by the object: every statement once, by name.
@@ -304,8 +346,6 @@ function hasContext(row: readonly SqlValue[]): boolean {
 function prepare(db: DatabaseSync) {
   const columns = tableNamed("alerts").columns.map((column) => `a.${column.name}`).join(", ");
   return {
-    insertEvent: db.prepare(insertInto("process_events")),
-    insertBareEvent: db.prepare(insertInto("process_events", BARE_EVENT)),
     insertGap: db.prepare(insertInto("gaps")),
     insertAlert: db.prepare(insertInto("alerts") + " ON CONFLICT (alert_id) DO NOTHING"),
     insertRule: db.prepare(insertInto("detection_rules") + " ON CONFLICT (rule_id) DO NOTHING"),
@@ -331,6 +371,7 @@ function prepare(db: DatabaseSync) {
       `SELECT min(n) AS stream FROM (SELECT 1 AS n UNION ALL SELECT stream + 1 FROM collectors)
        WHERE n NOT IN (SELECT stream FROM collectors)`,
     ),
+    renewStream: db.prepare("UPDATE collectors SET boot_id = ?, version = ?, source = ? WHERE stream = ?"),
     insertStream: db.prepare(insertInto("collectors")),
     advance: db.prepare("UPDATE collectors SET last_sequence = ?, last_seen = ? WHERE stream = ?"),
   } satisfies Record<string, StatementSync>;

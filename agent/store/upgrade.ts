@@ -1,15 +1,18 @@
 /**
  * Brings a store of an earlier schema version up to date, in place and in one transaction.
  *
- * Each step only adds columns, which SQLite does without touching a row: it takes no time and no room, and a crash leaves
- * the store as it was. Rows from before have NULL there, which is what was known. The order of columns then differs from
- * that of a new store, so nothing here or in the agent goes by it.
+ * Each step only adds columns and tables and gives a table another name, which SQLite does without touching a row: it
+ * takes no time and no room, and a crash leaves the store as it was. Rows from before have NULL in new columns, which is
+ * what was known. The order of columns then differs from that of a new store, so nothing here or in the agent goes by
+ * it. The one table of events that schema 2 had becomes the first partition as it is, until retention removes it.
  *
  * @module
  */
 import { DatabaseSync } from "node:sqlite";
-import { CATALOG, SCHEMA_VERSION } from "../../proto/catalog.ts";
-import { SCHEMA } from "./schema.ts";
+import { CATALOG, SCHEMA_VERSION, tableNamed } from "../../proto/catalog.ts";
+import { FLAT, partitionStatements, partitionTable, partitionTables } from "./partition_schema.ts";
+import { addPartition, expectedViews, visiblePartitions } from "./partitions.ts";
+import { SCHEMA, tableStatements } from "./schema.ts";
 
 const TEXT = "TEXT" as const, INTEGER = "INTEGER" as const;
 
@@ -59,9 +62,17 @@ const ADDED: ReadonlyMap<number, Additions> = new Map<number, Additions>([
   }],
 ]);
 
+/** The schema versions that this agent brings up to date. */
+const FIRST_VERSION = 1;
+/** The number of the partition that the table of schema 2 becomes. */
+const OLD_PARTITION = 1;
+
+/** What schema 3 added beside the partitions: all of it is made from `SCHEMA`, as in a new store. */
+const NEW_IN_3 = /^CREATE (TABLE (retention|partitions|agent_state) |INDEX alerts_event_id )/;
+
 /** Whether this agent can bring a store of this version up to date. */
 export function canUpgrade(version: unknown): version is number {
-  return typeof version === "number" && ADDED.has(version);
+  return typeof version === "number" && version >= FIRST_VERSION && version < SCHEMA_VERSION;
 }
 
 /**
@@ -73,9 +84,10 @@ export function upgrade(db: DatabaseSync, version: number, check: () => void): v
   db.exec("BEGIN IMMEDIATE");
   try {
     for (let from = version; from < SCHEMA_VERSION; from++) {
-      for (const [table, columns] of Object.entries(ADDED.get(from)!)) {
+      for (const [table, columns] of Object.entries(ADDED.get(from) ?? {})) {
         for (const [name, type] of Object.entries(columns)) db.exec(`ALTER TABLE ${table} ADD COLUMN ${name} ${type}`);
       }
+      if (from === 2) partition(db, Date.now());
     }
     check();
     db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
@@ -86,33 +98,92 @@ export function upgrade(db: DatabaseSync, version: number, check: () => void): v
   }
 }
 
-/** Whether the database has the tables, columns and indexes of a new store, no fewer and no more. */
+/** Schema 3: the table of events becomes the first partition, and a second one is opened. */
+function partition(db: DatabaseSync, now: number): void {
+  for (const statement of SCHEMA) if (NEW_IN_3.test(statement)) db.exec(statement);
+  const { low, high } = db.prepare(
+    "SELECT (SELECT min(time) FROM process_events) AS low, (SELECT max(time) FROM process_events) AS high",
+  ).get() as { low: number | null; high: number | null };
+  db.exec(`ALTER TABLE process_events RENAME TO ${partitionTable(OLD_PARTITION)}`);
+  // It is not counted, which would take a second for ten million events
+  db.prepare(
+    `INSERT INTO partitions (partition, layout, state, opened_time, closed_time, from_time, to_time, first_process)
+     VALUES (?, ?, 'closed', ?, ?, ?, ?, 0)`,
+  ).run(OLD_PARTITION, FLAT, low ?? now, now, low, high);
+  addPartition(db, now);
+}
+
+/** Whether the database has the tables, columns, indexes and views of a store of this version, no fewer and no more. */
 export function hasShape(db: DatabaseSync): boolean {
   const fresh = new DatabaseSync(":memory:");
   try {
     for (const statement of SCHEMA) fresh.exec(statement);
     const expected = shapeOf(fresh), found = shapeOf(db);
-    return expected.size === found.size && [...expected].every((piece) => found.has(piece));
+    if (![...expected].every((piece) => found.delete(piece))) return false;
+    for (const statement of tableStatements(tableNamed("process_events"))) fresh.exec(statement);
+    return takePartitions(db, fresh, found) && found.size === 0;
   } finally {
     fresh.close();
   }
 }
 
+/** Takes what belongs to the partitions out of a shape; false when some is not there. `fresh` has the flat table. */
+function takePartitions(db: DatabaseSync, fresh: DatabaseSync, shape: Set<string>): boolean {
+  const visible = visiblePartitions(db), take = (piece: string): boolean => shape.delete(piece);
+  if (visible.at(-1)?.state !== "open" || !expectedViews(db).every(take)) return false;
+  for (const { number, layout } of visible) {
+    if (layout !== FLAT) {
+      if (!partitionStatements(number).every(take)) return false;
+      continue;
+    }
+    const table = partitionTable(number), events = tableNamed("process_events");
+    const indexes = events.indexes.map((columns) =>
+      `CREATE INDEX process_events_${columns.join("_")} ON "${table}" (${columns.join(", ")})`
+    );
+    const there = new Set(columnsOf(db, table, events.name));
+    const expected = columnsOf(fresh, events.name, events.name);
+    if (there.size !== expected.length || !expected.every((piece) => there.has(piece))) return false;
+    if (!indexes.every(take) || !takeTables(db, [table], shape)) return false;
+  }
+  // What is left of partitions that are being removed may lack anything.
+  const removing = db.prepare("SELECT partition, layout FROM partitions WHERE state = 'removing'").iterate();
+  for (const row of [...removing]) {
+    takeTables(db, partitionTables(row["partition"] as number, row["layout"] as 2 | 3), shape);
+  }
+  return true;
+}
+
+/** Takes whatever statements made these tables and their indexes out of a shape. */
+function takeTables(db: DatabaseSync, tables: readonly string[], shape: Set<string>): boolean {
+  let found = false;
+  for (const table of tables) {
+    const statements = db.prepare("SELECT sql FROM sqlite_schema WHERE tbl_name = ? AND sql IS NOT NULL").iterate(
+      table,
+    );
+    for (const { sql } of [...statements]) found = shape.delete(sql as string) || found;
+  }
+  return found;
+}
+
 /** Tables of the catalog by their columns, in whatever order; everything else by the statement that made it. */
 function shapeOf(db: DatabaseSync): Set<string> {
   const shape = new Set<string>();
-  for (const { name, sql } of db.prepare("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL").iterate()) {
-    if (!CATALOG.has(name as string)) {
-      shape.add(sql as string);
-      continue;
-    }
-    const strict = db.prepare("SELECT strict FROM pragma_table_list(?)").get(name as string)!["strict"];
-    shape.add(`${name} ${strict}`);
-    for (const column of db.prepare("SELECT * FROM pragma_table_xinfo(?)").iterate(name as string)) {
-      shape.add(
-        [name, column["name"], column["type"], column["notnull"], column["dflt_value"], column["pk"]].join(" "),
-      );
-    }
+  for (
+    const { type, name, sql } of db.prepare("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL").iterate()
+  ) {
+    if (type === "table" && CATALOG.has(name as string)) {
+      for (const piece of columnsOf(db, name as string, name as string)) shape.add(piece);
+    } else shape.add(sql as string);
   }
   return shape;
+}
+
+/** Columns of a table, as if it were named `as`. */
+function columnsOf(db: DatabaseSync, table: string, as: string): string[] {
+  const { strict } = db.prepare("SELECT strict FROM pragma_table_list(?)").get(table)!;
+  const columns = [...db.prepare("SELECT * FROM pragma_table_xinfo(?)").iterate(table)];
+  return [
+    `${as} ${strict}`,
+    ...columns.map((c) => [as, c["name"], c["type"], c["notnull"], c["dflt_value"], c["pk"]].join(" ")),
+  ];
 }

@@ -68,7 +68,7 @@ async function hashRegular(
   const lookedAt = now();
   if (facts.size > maxBytes) return { ...failed(request, "too_large"), isSettled: isSettled(facts, lookedAt) };
   const known = cache.get(facts);
-  if (known !== null) return hashed(request, known, true);
+  if (known !== null) return hashed(request, known, facts, true);
   if (isGivenUp()) return failed(request, "timed_out");
 
   const file = await calls.open(handle);
@@ -80,7 +80,7 @@ async function hashRegular(
     if (after === null || !isSameVersion(facts, after)) return failed(request, "changed");
     const settled = isSettled(facts, lookedAt);
     if (settled) cache.put(facts, read);
-    return hashed(request, read, settled);
+    return hashed(request, read, facts, settled);
   } finally {
     await calls.close(file);
   }
@@ -110,11 +110,11 @@ async function readWhole(
   return { hash: hash.digest("hex"), fuzzyHash: fuzzy?.digest() ?? null };
 }
 
-function hashed({ id }: HashRequest, { hash, fuzzyHash }: FileHash, isSettled: boolean): HashAnswer {
-  return { id, state: "hashed", hash, fuzzyHash, isSettled };
+function hashed({ id }: HashRequest, of: FileHash, { changeTime }: FileFacts, isSettled: boolean): HashAnswer {
+  return { id, state: "hashed", hash: of.hash, fuzzyHash: of.fuzzyHash, changeTime, isSettled };
 }
 
 /** An answer without a hash. */
 export function failed({ id }: HashRequest, state: HashState): HashAnswer {
-  return { id, state, hash: null, fuzzyHash: null, isSettled: false };
+  return { id, state, hash: null, fuzzyHash: null, changeTime: null, isSettled: false };
 }

@@ -72,6 +72,8 @@ export interface HashAnswer {
   readonly hash: string | null;
   /** `null` also where the file is too large for one. */
   readonly fuzzyHash: string | null;
+  /** When its inode last changed, as the hasher saw it; only where the state is `hashed`. */
+  readonly changeTime: number | null;
   /** Whether the next file with the same device, inode and change time is surely the same. */
   readonly isSettled: boolean;
 }
@@ -97,8 +99,9 @@ const SEES = tag(1, TEXT), MISSES = tag(2, TEXT);
 const ID = tag(1, VARINT), PATH = tag(2, TEXT), DEVICE = tag(3, VARINT), INODE = tag(4, FIXED64);
 const CHANGE_TIME = tag(5, FIXED64), FOREIGN = tag(6, VARINT);
 const STATE = tag(2, VARINT), HASH = tag(3, TEXT), FUZZY_HASH = tag(4, TEXT), SETTLED = tag(5, VARINT);
+const CHANGED_AT = tag(6, FIXED64);
 
-const HASH_TEXT = /^[0-9a-f]{64}$/;
+export const HASH_TEXT: RegExp = /^[0-9a-f]{64}$/;
 
 export function encodeHashMessage(message: HashMessage): Uint8Array<ArrayBuffer> {
   const w = new BinaryWriter();
@@ -119,11 +122,12 @@ export function encodeHashMessage(message: HashMessage): Uint8Array<ArrayBuffer>
       break;
     }
     case "answer": {
-      const { id, state, hash, fuzzyHash, isSettled } = message.answer;
+      const { id, state, hash, fuzzyHash, changeTime, isSettled } = message.answer;
       w.uint32(ANSWER).uint32(ID).uint32(id).uint32(STATE).uint32(HASH_STATES.indexOf(state) + 1);
       if (hash !== null) writeText(w, HASH, hash);
       if (fuzzyHash !== null) writeText(w, FUZZY_HASH, fuzzyHash);
       if (isSettled) w.uint32(SETTLED).bool(true);
+      if (changeTime !== null) writeDouble(w, CHANGED_AT, changeTime);
     }
   }
   return w.finish();
@@ -181,12 +185,14 @@ function readRequest(r: BinaryReader): HashRequest {
 
 function readAnswer(r: BinaryReader): HashAnswer {
   let id = 0, number = 0, hash: string | null = null, fuzzyHash: string | null = null, isSettled = false;
+  let changeTime: number | null = null;
   fields(r, (tag) => {
     if (tag === ID) id = r.uint32();
     else if (tag === STATE) number = r.uint32();
     else if (tag === HASH) hash = readText(r, tag);
     else if (tag === FUZZY_HASH) fuzzyHash = readText(r, tag);
     else if (tag === SETTLED) isSettled = r.bool();
+    else if (tag === CHANGED_AT) changeTime = readDouble(r, tag);
     else skipUnknown(r, tag);
   });
   const state = HASH_STATES[number - 1];
@@ -196,7 +202,8 @@ function readAnswer(r: BinaryReader): HashAnswer {
     throw new WireError(`An answer of state ${state} does not fit its hash`);
   }
   if (((fuzzyHash as string | null)?.length ?? 0) > MAX_FUZZY_LENGTH) throw new WireError("A fuzzy hash is too long");
-  return { id, state, hash, fuzzyHash, isSettled };
+  if (changeTime !== null && hash === null) throw new WireError("An answer without a hash has a time of change");
+  return { id, state, hash, fuzzyHash, changeTime, isSettled };
 }
 
 /** Whether a path can be handed to the kernel and is surely the one that the kernel gave. */

@@ -37,6 +37,13 @@ const PSEUDO_MAP_FD = 1, PSEUDO_MAP_VALUE = 2, PSEUDO_KFUNC_CALL = 2;
 /** Where an immediate can stand for the second operand, and where a register. */
 const IMMEDIATE = 0x00, REGISTER = 0x08;
 
+/**
+ * What keeps loops from going on for ever: a counter of their own, of which the verifier follows every step; or the
+ * kernel's budget for a program's loops (`may_goto`, Linux 6.9), for which it follows a few, so that long programs load
+ * in a fraction of the time.
+ */
+export type LoopForm = "counter" | "budget";
+
 interface Instruction {
   readonly code: number;
   readonly target: number;
@@ -49,6 +56,11 @@ interface Instruction {
 export class BpfAssembler {
   readonly #instructions: Instruction[] = [];
   readonly #labels = new Map<string, number>();
+  readonly #loops: LoopForm;
+
+  constructor(loops: LoopForm = "counter") {
+    this.#loops = loops;
+  }
 
   // Moves and arithmetic, 64 bits wide. The operand is a register with the plain name, a constant with `Constant`.
   move = (target: Register, source: Register): this => this.#emit(0xb7 | REGISTER, target, source);
@@ -117,6 +129,18 @@ export class BpfAssembler {
 
   jumpIfRegisters(left: Register, condition: Condition, right: Register, label: string): this {
     return this.#emit(0x05 | JUMPS[condition] | REGISTER, left, right, label);
+  }
+
+  /** The label of a loop, which goes to `end` when the kernel's budget is used up. */
+  loop(name: string, end: string): this {
+    this.label(name);
+    return this.#loops === "budget" ? this.#emit(0xe5, 0, 0, end) : this;
+  }
+
+  /** Goes on with a loop; where there is no budget, until `counter`, which begins at zero, comes to `most`. */
+  again(name: string, counter: Register, most: number, end: string): this {
+    if (this.#loops === "budget") return this.jump(name);
+    return this.addConstant(counter, 1).jumpIf(counter, "lt", most, name).jump(end);
   }
 
   exit(): this {

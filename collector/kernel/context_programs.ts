@@ -22,10 +22,11 @@ import {
   SOCKET_FORMAT,
   STREAM,
   TTY_BYTES,
+  TTY_LIMIT,
 } from "./context_records.ts";
 import type { KernelLayout } from "./kernel_layout.ts";
 import { appendGroupPath, appendPath, DENTRY, MOUNT } from "./path_programs.ts";
-import { read, type Reader, readThrough, readTogether } from "./probes.ts";
+import { BY_PROBES, read, type Reader, readThrough, readTogether } from "./probes.ts";
 
 /** Where in a record the block of a context begins, the number in the innermost namespace, and the texts. */
 export interface ContextPlace {
@@ -63,11 +64,20 @@ export function appendContext(a: BpfAssembler, layout: KernelLayout, place: Cont
 
   a.moveConstant(R7, 0);
   if (context.cwd !== null) appendDirectory(a, layout, context.cwd, place, reader);
-  a.store(4, R9, at(CONTEXT.cwdEnd), R7);
-  if (context.group !== null) appendGroup(a, context.group, place, reader);
-  a.store(4, R9, at(CONTEXT.groupEnd), R7);
+  endText(a, at(CONTEXT.cwdEnd), CWD_LIMIT);
+  if (context.group !== null) appendGroup(a, context.group, place);
+  endText(a, at(CONTEXT.groupEnd), GROUP_LIMIT);
   if (context.tty !== null) appendTerminal(a, context.tty, place, reader);
-  a.store(4, R9, at(CONTEXT.ttyEnd), R7);
+  endText(a, at(CONTEXT.ttyEnd), TTY_LIMIT);
+}
+
+/**
+ * Writes where a text ends. The number comes back through the record, where the verifier forgets how it came to be: it
+ * then follows what comes after once, not once for each way to here.
+ */
+function endText(a: BpfAssembler, at: number, limit: number): void {
+  const bounded = `text bounded ${at}`;
+  a.store(4, R9, at, R7).load(4, R7, R9, at).jumpIf(R7, "le", limit, bounded).moveConstant(R7, 0).label(bounded);
 }
 
 /**
@@ -151,21 +161,23 @@ function appendGroup(
   a: BpfAssembler,
   group: NonNullable<ContextLayout["group"]>,
   place: ContextPlace,
-  reader: Reader,
 ): void {
-  reader.follow(a, POINTER, "task", [group.ofTask], "no group");
-  reader.follow(a, DENTRY, POINTER, [group.unified, group.node], "no group");
-  reader.follow(a, NEXT, DENTRY, [group.parent], "unified root");
+  // By probes in every program: for each load through a typed pointer the verifier searches all types of the kernel, and
+  // it comes by here often (a quarter of a second together).
+  const { follow, copy } = BY_PROBES;
+  follow(a, POINTER, "task", [group.ofTask], "no group");
+  follow(a, DENTRY, POINTER, [group.unified, group.node], "no group");
+  follow(a, NEXT, DENTRY, [group.parent], "unified root");
   a.jump("group chosen").label("unified root");
   for (const controller of group.controllers) {
     const other = `not controller ${controller}`;
-    reader.follow(a, MOUNT, POINTER, [controller, group.ofController, group.node], other);
-    reader.follow(a, NEXT, MOUNT, [group.parent], other);
+    follow(a, MOUNT, POINTER, [controller, group.ofController, group.node], other);
+    follow(a, NEXT, MOUNT, [group.parent], other);
     a.load(8, R1, R10, MOUNT).store(8, R10, DENTRY, R1).jump("group chosen").label(other);
   }
   a.label("group chosen");
-  reader.copy(a, 8, place.context + CONTEXT.groupId, DENTRY, group.id);
-  appendGroupPath(a, group, reader, {
+  copy(a, 8, place.context + CONTEXT.groupId, DENTRY, group.id);
+  appendGroupPath(a, group, {
     name: "group",
     texts: place.bytes,
     limit: GROUP_LIMIT,
@@ -221,7 +233,7 @@ export function appendEnvironment(
   readThrough(a, R10, REST, 8, POINTER, end);
   a.load(8, R1, R10, REST).load(8, R2, R10, SOURCE).subtract(R1, R2).store(8, R10, REST, R1);
   a.store(8, R9, place.environmentLength, R1).moveConstant(R6, 0);
-  a.label("environment step").load(8, R2, R10, REST).jumpIf(R2, "eq", 0, "environment read");
+  a.loop("environment step", "environment read").load(8, R2, R10, REST).jumpIf(R2, "eq", 0, "environment read");
   a.jumpIf(R7, "gt", place.limit - ENVIRONMENT_STEP, "environment read");
   a.jumpIf(R2, "le", ENVIRONMENT_STEP, "environment fits").moveConstant(R2, ENVIRONMENT_STEP);
   // Through the record, where the verifier forgets the number: all ways to here become one (200,000 steps else).
@@ -233,6 +245,6 @@ export function appendEnvironment(
   a.jumpIf(R0, "ne", 0, unread).load(8, R2, R10, STEP).andConstant(R2, ENVIRONMENT_STEP).add(R7, R2);
   a.load(8, R1, R10, REST).subtract(R1, R2).store(8, R10, REST, R1);
   a.load(8, R1, R10, SOURCE).add(R1, R2).store(8, R10, SOURCE, R1);
-  a.addConstant(R6, 1).jumpIf(R6, "lt", Math.ceil(place.limit / ENVIRONMENT_STEP), "environment step");
+  a.again("environment step", R6, Math.ceil(place.limit / ENVIRONMENT_STEP), "environment read");
   a.label("environment read");
 }

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import type { LoopForm } from "./bpf_assembler.ts";
 import type { Btf } from "./btf.ts";
 import { type ContextLayout, NO_CONTEXT, readContextLayout } from "./context_layout.ts";
 
@@ -72,6 +73,7 @@ export interface KernelLayout {
    * threads that end at once can both find zero: the receiver then sees the second exit of a process that is gone.
    */
   readonly exitSaysGroupDead: boolean;
+  readonly loops: LoopForm;
   readonly context: ContextLayout;
 }
 
@@ -131,6 +133,8 @@ export function readKernelLayout(btf: Btf): KernelLayout {
     },
     iteratorSequence: at("bpf_iter_meta.seq"),
     exitSaysGroupDead: btf.tracepointArguments("sched_process_exit") > 1,
+    // The verifier's own book of such loops, since Linux 6.9.
+    loops: btf.has("bpf_verifier_state.may_goto_depth") ? "budget" : "counter",
     context: readContextLayout(btf),
   };
 }
@@ -140,7 +144,6 @@ export function withoutContext(layout: KernelLayout): KernelLayout {
   return { ...layout, context: NO_CONTEXT };
 }
 
-/** Since Linux 6.2 an array of per-CPU counters, before a structure with an array of words. */
 /** One number each since Linux 6.11, a structure before, which was renamed in 6.6. */
 function changeTime(btf: Btf): KernelLayout["inode"]["changeTime"] {
   const forms = [
@@ -152,6 +155,7 @@ function changeTime(btf: Btf): KernelLayout["inode"]["changeTime"] {
   return form === undefined ? null : { seconds: btf.offsetOf(form[0]), nanoseconds: btf.offsetOf(form[1]) };
 }
 
+/** Since Linux 6.2 an array of per-CPU counters, before a structure with an array of words. */
 function residentPages(btf: Btf): number[] {
   const start = btf.offsetOf("mm_struct.rss_stat");
   return btf.isArray("mm_struct.rss_stat")

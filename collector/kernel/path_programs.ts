@@ -11,9 +11,9 @@ import { HELPER } from "./bpf.ts";
 import { type BpfAssembler, R0, R1, R10, R2, R3, R6, R7, R9 } from "./bpf_assembler.ts";
 import type { ContextLayout } from "./context_layout.ts";
 import type { KernelLayout } from "./kernel_layout.ts";
-import { type Reader, readTogether } from "./probes.ts";
+import { BY_PROBES, readTogether } from "./probes.ts";
 
-/** Directories and mounts between a file and the root that are walked; a path with more is marked as cut. */
+/** Directories and mounts between a file and the root that are walked with a counter; a path with more is marked as cut. */
 export const MAX_PATH_LEVELS = 256;
 /** The same of control groups, which nobody nests like that. */
 const MAX_GROUP_LEVELS = 64;
@@ -42,24 +42,23 @@ const LEVEL_AREA = -160, MOUNT_AREA = -200, AREA_BYTES = 40;
 export function appendPath(a: BpfAssembler, { dentry, mount }: KernelLayout, walk: Walk): void {
   const { name } = walk;
   a.load(8, R1, R10, MOUNT).addConstant(R1, -mount.vfsmount).store(8, R10, MOUNT, R1).moveConstant(R6, 0);
-  a.label(`${name} mount`);
+  a.loop(`${name} mount`, `${name} cut`);
   const members = [mount.root, mount.parent, mount.mountpoint];
   const [root, parentMount, mountpoint] = readTogether(a, MOUNT_AREA, AREA_BYTES, MOUNT, members) as Three;
 
-  a.label(`${name} level`).load(8, R1, R10, DENTRY).load(8, R2, R10, root);
+  a.loop(`${name} level`, `${name} cut`).load(8, R1, R10, DENTRY).load(8, R2, R10, root);
   a.jumpIfRegisters(R1, "eq", R2, `${name} mount root`);
   const [parent, text] = readTogether(a, LEVEL_AREA, AREA_BYTES, DENTRY, [dentry.parent, dentry.name]) as Two;
   a.load(8, R3, R10, text);
   appendName(a, walk);
   // Its own parent, and not the root of its mount: a memfd, or a directory that was cut off. The path ends here.
   a.load(8, R1, R10, parent).load(8, R2, R10, DENTRY).jumpIfRegisters(R1, "eq", R2, `${name} done`);
-  a.store(8, R10, DENTRY, R1).addConstant(R6, 1).jumpIf(R6, "lt", MAX_PATH_LEVELS, `${name} level`);
-  a.jump(`${name} cut`);
+  a.store(8, R10, DENTRY, R1).again(`${name} level`, R6, MAX_PATH_LEVELS, `${name} cut`);
 
   a.label(`${name} mount root`).load(8, R1, R10, parentMount).load(8, R2, R10, MOUNT);
   a.jumpIfRegisters(R1, "eq", R2, `${name} done`).store(8, R10, MOUNT, R1);
   a.load(8, R1, R10, mountpoint).store(8, R10, DENTRY, R1);
-  a.addConstant(R6, 1).jumpIf(R6, "lt", MAX_PATH_LEVELS, `${name} mount`);
+  a.again(`${name} mount`, R6, MAX_PATH_LEVELS, `${name} cut`);
   a.label(`${name} cut`);
   walk.cut();
   a.label(`${name} done`);
@@ -71,18 +70,17 @@ type Three = [number, number, number];
 export function appendGroupPath(
   a: BpfAssembler,
   { parent, name: nodeName }: NonNullable<ContextLayout["group"]>,
-  reader: Reader,
   walk: Walk,
 ): void {
   const { name } = walk;
-  a.moveConstant(R6, 0).label(`${name} level`);
+  a.moveConstant(R6, 0).loop(`${name} level`, `${name} cut`);
   // The root has no parent and no name.
-  reader.follow(a, MOUNT, DENTRY, [parent], `${name} done`);
-  reader.follow(a, POINTER, DENTRY, [nodeName], `${name} cut`);
+  BY_PROBES.follow(a, MOUNT, DENTRY, [parent], `${name} done`);
+  BY_PROBES.follow(a, POINTER, DENTRY, [nodeName], `${name} cut`);
   a.load(8, R3, R10, POINTER);
   appendName(a, walk);
   a.load(8, R1, R10, MOUNT).store(8, R10, DENTRY, R1);
-  a.addConstant(R6, 1).jumpIf(R6, "lt", MAX_GROUP_LEVELS, `${name} level`);
+  a.again(`${name} level`, R6, MAX_GROUP_LEVELS, `${name} cut`);
   a.label(`${name} cut`);
   walk.cut();
   a.label(`${name} done`);

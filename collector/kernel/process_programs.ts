@@ -66,7 +66,12 @@ export const PROCESS_PROGRAMS: readonly ProcessProgram[] = [
 function execProgram(layout: KernelLayout, maps: ProgramMaps): Uint8Array<ArrayBuffer> {
   const { task, cred } = layout;
   const KEY = -8, POINTER = -16;
-  const a = new BpfAssembler().move(R6, R1).load(8, R8, R6, 0).load(8, R6, R6, 16).store(8, R10, BINPRM, R6);
+  const a = new BpfAssembler(layout.loops).move(R6, R1).load(8, R8, R6, 0).load(8, R6, R6, 16).store(
+    8,
+    R10,
+    BINPRM,
+    R6,
+  );
   count(a, maps, "exec", "seen");
   a.storeConstant(4, R10, KEY, 0).loadMap(R1, maps.scratch).move(R2, R10).addConstant(R2, KEY).call(HELPER.mapLookup);
   a.jumpIf(R0, "eq", 0, "lost").move(R9, R0);

@@ -28,7 +28,13 @@ import {
   readProcLink,
 } from "./proc_files.ts";
 import { type Draft, lacksStreams, readContext, withoutStreams } from "./procfs_context.ts";
-import { parseProcMount, parseStatus, parseThreadCount, type ProcMount } from "./procfs_context_parse.ts";
+import {
+  parseCoveredPids,
+  parseProcMount,
+  parseStatus,
+  parseThreadCount,
+  type ProcMount,
+} from "./procfs_context_parse.ts";
 import {
   parseCredentials,
   parseForkCount,
@@ -160,8 +166,18 @@ export function readArguments(pid: number): { argv: Uint8Array; length: number |
 
 /** How `/proc` is mounted here; `null` when that is not said. */
 export function readProcMount(): ProcMount | null {
+  const text = readMounts();
+  return text === null ? null : parseProcMount(text);
+}
+
+/** Pids of the directories of `/proc` that something else is mounted over. */
+export function readCoveredPids(): number[] {
+  return parseCoveredPids(readMounts() ?? "");
+}
+
+function readMounts(): string | null {
   const bytes = readWholeFile("/proc/self/mountinfo", 4 << 20);
-  return bytes === null ? null : parseProcMount(decoder.decode(bytes));
+  return bytes === null ? null : decoder.decode(bytes);
 }
 
 /** Threads of the whole host, hidden ones too; `null` when the kernel does not say. */

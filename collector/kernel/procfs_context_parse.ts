@@ -187,6 +187,13 @@ export function parseProcMount(text: string): ProcMount | null {
   return mount;
 }
 
+/** Pids of the directories of `/proc` over which, or below which, something is mounted, from `/proc/self/mountinfo`. */
+export function parseCoveredPids(text: string): number[] {
+  const pids = new Set<number>();
+  for (const [, pid] of text.matchAll(/^\d+ \d+ \S+ \S+ \/proc\/(\d{1,9})(?:\/\S*)? /gm)) pids.add(Number(pid));
+  return [...pids];
+}
+
 /** Threads of the host, from `/proc/loadavg`; null when it does not say. */
 export function parseThreadCount(text: string): number | null {
   const found = /^\S+ \S+ \S+ \d+\/(\d{1,9}) /.exec(text)?.[1];

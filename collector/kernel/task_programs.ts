@@ -39,7 +39,7 @@ export function taskIteratorProgram(
 ): Uint8Array<ArrayBuffer> {
   const { task, mm } = layout;
   const KEY = -8, RECORD = -104;
-  const a = new BpfAssembler().store(8, R10, CONTEXT, R1).load(8, R8, R1, 8).jumpIf(R8, "eq", 0, "out");
+  const a = new BpfAssembler(layout.loops).store(8, R10, CONTEXT, R1).load(8, R8, R1, 8).jumpIf(R8, "eq", 0, "out");
   a.load(4, R7, R8, task.tgid).load(4, R1, R8, task.pid).jumpIfRegisters(R7, "eq", R1, "process");
 
   // A thread that is not its process' first.

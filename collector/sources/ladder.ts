@@ -10,6 +10,7 @@ import type { SourceName } from "../../proto/process_event.ts";
 import type { SourceStatus } from "../../proto/status.ts";
 import { forgetOpenings, isTakenOver, told } from "../kernel/inheritance.ts";
 import { ProcfsReader } from "../kernel/procfs_reader.ts";
+import { isInOwnPidNamespace } from "../table_check.ts";
 import { openEbpfSource } from "./ebpf.ts";
 import { openNetlinkSource } from "./netlink.ts";
 import { openProcSource } from "./proc.ts";
@@ -25,6 +26,8 @@ export interface LadderOptions {
   readonly pollIntervalMs: number;
   /** Names of the environment variables to capture: see `EnvironmentFilter`. */
   readonly environment: readonly string[];
+  /** Whether executables and directories of other users stay readable: see `retained.ts`. */
+  readonly readsOthers?: boolean;
 }
 
 export interface OpenedSource {
@@ -35,24 +38,25 @@ export interface OpenedSource {
 
 /** @throws {SourceUnavailableError} when the one that was asked for, or every one, cannot be opened. */
 export function openBestSource(options: LadderOptions): OpenedSource {
-  const { ringBytes, environment } = options;
+  const { ringBytes, environment, readsOthers = false } = options;
   const rungs: Readonly<Record<SourceName, () => ProcessSource>> = {
     ebpf: () => openEbpfSource({ ringBytes, environment, fallback: () => new ProcfsReader({ environment }) }),
     tracepoint: () =>
       openTracepointSource({
         ringBytes,
         environment,
+        readsOthers,
         readKernel: () => told("the kernel's tracepoints", () => readTracepointKernel()),
       }),
-    netlink: () => openNetlinkSource({ environment }),
-    proc: () => openProcSource({ intervalMs: options.pollIntervalMs, environment }),
+    netlink: () => openNetlinkSource({ environment, readsOthers }),
+    proc: () => openProcSource({ intervalMs: options.pollIntervalMs, environment, readsOthers }),
     ps: () => openPsSource({ intervalMs: options.pollIntervalMs }),
   };
   if (isTakenOver()) {
     const { name, unavailable } = told<Chosen>(CHOSEN, () => ({ name: "proc", unavailable: [] }));
     return { source: rungs[name](), unavailable };
   }
-  const opened = choose(options.choice, rungs);
+  const opened = choose(options.choice, { ...rungs, ...refusedRungs() });
   told<Chosen>(CHOSEN, () => ({ name: opened.source.description.name, unavailable: opened.unavailable }));
   return opened;
 }
@@ -60,6 +64,19 @@ export function openBestSource(options: LadderOptions): OpenedSource {
 /** What is handed to the next execution of the collector, which does not choose again. */
 type Chosen = { readonly name: SourceName; readonly unavailable: OpenedSource["unavailable"] };
 const CHOSEN = "the chosen source";
+
+/** The kernel's programs tell the host's pids and parents, and its table only of the collector's namespace. */
+function refusedRungs(): Partial<Record<SourceName, () => ProcessSource>> {
+  if (!isInOwnPidNamespace()) return {};
+  const refuse = (name: SourceName) => (): ProcessSource => {
+    throw new SourceUnavailableError(
+      name,
+      "the collector runs in a pid namespace of its own, where nothing shows the host's processes whole; " +
+        "share the host's (--pid=host of a container)",
+    );
+  };
+  return { ebpf: refuse("ebpf"), tracepoint: refuse("tracepoint") };
+}
 
 function choose(
   choice: LadderOptions["choice"],

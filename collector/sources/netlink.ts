@@ -56,6 +56,8 @@ export interface NetlinkOptions {
   readonly bufferBytes?: number;
   /** Names of the environment variables to capture: see `EnvironmentFilter`. */
   readonly environment?: readonly string[];
+  /** Whether executables and directories of other users stay readable. */
+  readonly readsOthers?: boolean;
 }
 
 /** @throws {SourceUnavailableError} with the reason in words */
@@ -64,6 +66,7 @@ export function openNetlinkSource(options: NetlinkOptions = {}): ProcessSource {
     return new NetlinkSource(
       new ProcessConnector(options.bufferBytes),
       new ProcfsReader({ environment: options.environment ?? [] }),
+      options.readsOthers ?? false,
     );
   } catch (error) {
     throw new SourceUnavailableError("netlink", explain(error), { cause: error });
@@ -90,7 +93,7 @@ class NetlinkSource implements ProcessSource {
   #lastRead = bootTimeNs();
   #closed = false;
 
-  constructor(connector: ProcessConnector, processes: ProcfsReader) {
+  constructor(connector: ProcessConnector, processes: ProcfsReader, private readonly readsOthers: boolean) {
     this.#connector = connector;
     this.#processes = processes;
   }
@@ -102,8 +105,8 @@ class NetlinkSource implements ProcessSource {
       misses: [
         "arguments, executable, user and circumstances of a process that ends within a millisecond are often unknown, " +
         "and its environment mostly",
-        "executable, directory, namespaces, streams and environment of other users' processes are unknown once the " +
-        "collector has given up its privileges",
+        (this.readsOthers ? "" : "executable, directory, namespaces, ") +
+        "streams and environment of other users' processes are unknown once the collector has given up its privileges",
         "CPU time of ended processes, and device and inode of executables are unknown",
         "records that are lost when the host starts processes faster than they are read are not counted",
         ...this.#processes.misses,

@@ -23,6 +23,8 @@ export interface ProcOptions {
   readonly intervalMs: number;
   /** Names of the environment variables to capture: see `EnvironmentFilter`. */
   readonly environment?: readonly string[];
+  /** Whether executables and directories of other users stay readable. */
+  readonly readsOthers?: boolean;
   /** How the table is read; `/proc` unless a test says otherwise. */
   readonly processes?: TableReader;
 }
@@ -33,7 +35,9 @@ export type TableReader = Pick<ProcfsReader, "table" | "look" | "misses" | "clos
 export function openProcSource(options: ProcOptions): ProcessSource {
   const processes = options.processes ?? new ProcfsReader({ environment: options.environment ?? [] });
   try {
-    if (processes.look(Deno.pid) !== null) return new ProcSource(options.intervalMs, processes);
+    if (processes.look(Deno.pid) !== null) {
+      return new ProcSource(options.intervalMs, processes, options.readsOthers ?? false);
+    }
   } catch (error) {
     throw new SourceUnavailableError("proc", error instanceof Error ? error.message : String(error), { cause: error });
   }
@@ -50,7 +54,11 @@ class ProcSource implements ProcessSource {
   #fault: { readonly error: unknown } | null = null;
   #closed = false;
 
-  constructor(private readonly intervalMs: number, private readonly processes: TableReader) {
+  constructor(
+    private readonly intervalMs: number,
+    private readonly processes: TableReader,
+    private readonly readsOthers: boolean,
+  ) {
     this.#watcher = new TableWatcher(youth(intervalMs));
   }
 
@@ -64,8 +72,8 @@ class ProcSource implements ProcessSource {
         "exit codes, signals and the exact time of an end are unknown",
         "a program that replaces another of the same command name is seen with the next whole snapshot only",
         "device and inode of executables are unknown",
-        "executable, directory, namespaces, streams and environment of other users' processes are unknown unless the " +
-        "collector may read them",
+        (this.readsOthers ? "" : "executable, directory, namespaces, ") +
+        "streams and environment of other users' processes are unknown unless the collector may read them",
         ...this.processes.misses,
       ],
       unknownColumns: [...UNKNOWN_COLUMNS],

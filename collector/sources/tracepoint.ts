@@ -54,6 +54,8 @@ export interface TracepointOptions {
   readonly ringBytes?: number;
   /** Names of the environment variables to keep: see {@linkcode EnvironmentFilter}. */
   readonly environment?: readonly string[];
+  /** Whether executables of other users stay readable. */
+  readonly readsOthers?: boolean;
   /** Looks the kernel over; a test gives what another kernel says. */
   readonly readKernel?: () => TracepointKernel;
 }
@@ -67,7 +69,8 @@ export function openTracepointSource(options: TracepointOptions = {}): ProcessSo
   const descriptors: number[] = [];
   try {
     const kernel = (options.readKernel ?? readTracepointKernel)();
-    return new TracepointSource(kernel, 2 ** Math.ceil(Math.log2(wanted)), options.environment ?? [], descriptors);
+    const ringBytes = 2 ** Math.ceil(Math.log2(wanted)), { environment = [], readsOthers = false } = options;
+    return new TracepointSource(kernel, ringBytes, environment, descriptors, readsOthers);
   } catch (error) {
     for (const descriptor of descriptors.toReversed()) libc.close(descriptor);
     throw new SourceUnavailableError("tracepoint", explain(error), { cause: error });
@@ -105,6 +108,7 @@ class TracepointSource implements ProcessSource {
     ringBytes: number,
     environment: readonly string[],
     descriptors: number[],
+    readsOthers: boolean,
   ) {
     const filter = new EnvironmentFilter(environment);
     this.#processes = new ProcfsReader({ environment });
@@ -149,7 +153,7 @@ class TracepointSource implements ProcessSource {
     own(attachTracepoint(newtask.id, fork, "task_newtask"));
     own(attachTracepoint(exit.id, end, "sched_process_exit"));
     this.#descriptors = descriptors;
-    this.#description = describe(layout);
+    this.#description = describe(layout, readsOthers);
   }
 
   get description(): SourceDescription {
@@ -213,12 +217,14 @@ class TracepointSource implements ProcessSource {
   }
 }
 
-function describe(layout: SearchedLayout): SourceDescription {
+function describe(layout: SearchedLayout, readsOthers: boolean): SourceDescription {
   const misses = [
     "of a process that ends within milliseconds the executable is the name that it was started by, unknown for scripts " +
     "and relative names, and circumstances such as its directory, terminal and namespaces are unknown",
-    "the executables of other users' processes too are the names that they were started by, once the collector has " +
-    "given up its privileges",
+    ...(readsOthers ? [] : [
+      "the executables of other users' processes too are the names that they were started by, once the collector has " +
+      "given up its privileges",
+    ]),
     "CPU time of ended processes, and device and inode of executables are unknown",
     layout.exitCode === null
       ? "exit codes and signals are unknown: their place is not found in this kernel's memory"

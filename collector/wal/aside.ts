@@ -3,8 +3,6 @@
  *
  * @module
  */
-import { parseSegmentName } from "./format.ts";
-import { STATE_NAME } from "./state_file.ts";
 import { type Storage, StorageError } from "./storage.ts";
 
 /** Files that were set aside are kept, the newest ones, up to this many bytes. */
@@ -45,19 +43,4 @@ export function attempt(findings: string[], act: () => void): void {
     if (!(error instanceof StorageError)) throw error;
     findings.push(error.message);
   }
-}
-
-/**
- * Moves a whole log out of the way, by renaming: for a log that was refused. Monitoring goes on in a new one, and the old
- * one stays for who wants to look at it.
- */
-export function setLogAside(storage: Storage): string[] {
-  const findings: string[] = [];
-  for (const { name } of storage.list()) {
-    if (parseSegmentName(name) !== null || name === STATE_NAME) {
-      setAside(storage, name, findings, "belongs to another log");
-    }
-  }
-  storage.syncDirectory();
-  return findings;
 }

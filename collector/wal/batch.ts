@@ -5,7 +5,14 @@
  *
  * @module
  */
-import { encodeRecord, recordBytes, type RecordHeader, resealRecord } from "./format.ts";
+import {
+  decodeRecordHeader,
+  encodeRecord,
+  RECORD_HEADER_BYTES,
+  recordBytes,
+  type RecordHeader,
+  resealRecord,
+} from "./format.ts";
 
 /** Kept when empty; a larger one served a burst and is given back. */
 const KEPT_BYTES = 1_048_576;
@@ -23,10 +30,11 @@ export class Batch {
     return this.#used;
   }
 
-  add(header: RecordHeader, payload: Uint8Array): void {
+  /** `checksum` is `crc32c(payload)`. */
+  add(header: RecordHeader, payload: Uint8Array, checksum: number): void {
     const end = this.#used + recordBytes(payload.length);
     if (end > this.#bytes.length) this.#grow(end);
-    this.#used = encodeRecord(this.#bytes, this.#view, this.#used, this.#seed, header, payload);
+    this.#used = encodeRecord(this.#bytes, this.#view, this.#used, this.#seed, header, payload, checksum);
     this.last = header.first + header.count - 1;
   }
 
@@ -35,6 +43,16 @@ export class Batch {
     if (seed === this.#seed) return;
     this.#seed = seed;
     for (let at = 0; at < this.#used;) at = resealRecord(this.#bytes, this.#view, at, seed);
+  }
+
+  /** The records that wait, one after the other; a payload is valid until the next call of anything else. */
+  *records(): Generator<{ readonly header: RecordHeader; readonly payload: Uint8Array }> {
+    for (let at = 0; at < this.#used;) {
+      const header = decodeRecordHeader(this.#bytes, this.#view, at, this.#seed)!;
+      const begin = at + RECORD_HEADER_BYTES;
+      yield { header, payload: this.#bytes.subarray(begin, begin + header.length) };
+      at += recordBytes(header.length);
+    }
   }
 
   /** What to write; valid until the next call. */

@@ -15,7 +15,7 @@ const DIRECTORY_MODE = 0o700, FILE_MODE = 0o600;
 export class DiskStorage implements Storage {
   /** @throws StorageError when `directory` is not one and cannot be made, or is a link. */
   constructor(private readonly directory: string) {
-    tried(directory, () => {
+    onDisk(directory, () => {
       try {
         Deno.mkdirSync(directory, { mode: DIRECTORY_MODE });
       } catch (error) {
@@ -31,7 +31,7 @@ export class DiskStorage implements Storage {
   }
 
   list(): StorageEntry[] {
-    return tried(this.directory, () => {
+    return onDisk(this.directory, () => {
       const entries: StorageEntry[] = [];
       for (const { name } of Deno.readDirSync(this.directory)) {
         const found = lstat(this.#path(name));
@@ -44,7 +44,7 @@ export class DiskStorage implements Storage {
 
   create(name: string): StorageFile {
     // createNew is O_EXCL, which does not follow a link in the last place.
-    return tried(name, () =>
+    return onDisk(name, () =>
       new DiskFile(
         name,
         Deno.openSync(this.#path(name), { read: true, write: true, createNew: true, mode: FILE_MODE }),
@@ -52,7 +52,7 @@ export class DiskStorage implements Storage {
   }
 
   open(name: string): StorageFile {
-    return tried(name, () => {
+    return onDisk(name, () => {
       const before = Deno.lstatSync(this.#path(name));
       if (!before.isFile) throw new StorageError("not-a-file", `${name} is not a regular file, so it is not opened`);
       const file = Deno.openSync(this.#path(name), { read: true, write: true });
@@ -66,15 +66,15 @@ export class DiskStorage implements Storage {
   }
 
   remove(name: string): void {
-    tried(name, () => Deno.removeSync(this.#path(name)));
+    onDisk(name, () => Deno.removeSync(this.#path(name)));
   }
 
   rename(from: string, to: string): void {
-    tried(from, () => Deno.renameSync(this.#path(from), this.#path(to)));
+    onDisk(from, () => Deno.renameSync(this.#path(from), this.#path(to)));
   }
 
   syncDirectory(): void {
-    tried(this.directory, () => {
+    onDisk(this.directory, () => {
       using directory = Deno.openSync(this.directory, { read: true });
       directory.syncSync();
     });
@@ -91,11 +91,11 @@ class DiskFile implements StorageFile {
   constructor(private readonly name: string, private readonly file: Deno.FsFile) {}
 
   size(): number {
-    return tried(this.name, () => this.file.statSync().size);
+    return onDisk(this.name, () => this.file.statSync().size);
   }
 
   readAt(position: number, into: Uint8Array): number {
-    return tried(this.name, () => {
+    return onDisk(this.name, () => {
       this.#seek(position);
       const count = this.file.readSync(into) ?? 0;
       this.#position += count;
@@ -104,7 +104,7 @@ class DiskFile implements StorageFile {
   }
 
   writeAt(position: number, bytes: Uint8Array): number {
-    return tried(this.name, () => {
+    return onDisk(this.name, () => {
       this.#seek(position);
       const count = this.file.writeSync(bytes);
       this.#position += count;
@@ -113,11 +113,11 @@ class DiskFile implements StorageFile {
   }
 
   syncData(): void {
-    tried(this.name, () => this.file.syncDataSync());
+    onDisk(this.name, () => this.file.syncDataSync());
   }
 
   truncate(size: number): void {
-    tried(this.name, () => this.file.truncateSync(size));
+    onDisk(this.name, () => this.file.truncateSync(size));
   }
 
   close(): void {
@@ -141,7 +141,8 @@ function lstat(path: string): Deno.FileInfo | null {
   }
 }
 
-function tried<T>(what: string, call: () => T): T {
+/** Does it, and makes a {@linkcode StorageError} of what goes wrong. */
+export function onDisk<T>(what: string, call: () => T): T {
   try {
     return call();
   } catch (error) {

@@ -26,7 +26,7 @@
  *
  * @module
  */
-import { crc32c } from "../../proto/crc32c.ts";
+import { crc32c, crc32cBehind } from "../../proto/crc32c.ts";
 
 /** Of segment and state file; a program reads its own version only. */
 export const WAL_VERSION = 1;
@@ -139,7 +139,12 @@ export function decodeSegmentHeader(bytes: Uint8Array): SegmentHeader | { readon
   return { host, collectorId, epoch, secret: bytes.slice(28, 28 + SECRET_BYTES), index, first, settled };
 }
 
-/** Puts a whole record at `at`, where there is room for it; `seed` is the segment's. Returns where it ends. */
+/**
+ * Puts a whole record at `at`, where there is room for it; `seed` is the segment's. Returns where it ends.
+ *
+ * `checksum` is `crc32c(payload)`, which a frame on the socket has too: the record's own begins with its header's, and is
+ * made out of it without looking at the bytes once more.
+ */
 export function encodeRecord(
   bytes: Uint8Array,
   view: DataView,
@@ -147,6 +152,7 @@ export function encodeRecord(
   seed: number,
   header: RecordHeader,
   payload: Uint8Array,
+  checksum: number,
 ): number {
   const end = at + recordBytes(payload.length), body = at + RECORD_HEADER_BYTES;
   view.setUint32(at, MARKER, true);
@@ -160,7 +166,7 @@ export function encodeRecord(
   view.setUint32(at + 28, crc, true);
   bytes.set(payload, body);
   bytes.fill(0, body + payload.length + 4, end);
-  view.setUint32(body + payload.length, crc32c(payload, crc), true);
+  view.setUint32(body + payload.length, crc32cBehind(crc, payload, checksum), true);
   return end;
 }
 

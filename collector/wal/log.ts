@@ -11,17 +11,19 @@
  *
  * @module
  */
+import { crc32c } from "../../proto/crc32c.ts";
 import { Batch } from "./batch.ts";
 import {
   MAX_COUNT,
   MAX_PAYLOAD_BYTES,
   recordBytes,
+  type RecordHeader,
   SECRET_BYTES,
   SEGMENT_HEADER_BYTES,
   type WalIdentity,
 } from "./format.ts";
 import { type LogItem, LogReader } from "./log_reader.ts";
-import { type Segment, type Survey, survey } from "./recovery.ts";
+import { type LogRecord, type Segment, type Survey, survey } from "./recovery.ts";
 import { Segments } from "./segments.ts";
 import { ITEM_CLASSES, type ItemClass, Shedding, type Tally } from "./shedding.ts";
 import { STATE_NAME, StateFile, type WalState } from "./state_file.ts";
@@ -58,6 +60,8 @@ export interface NewRecord {
   readonly time: number;
   readonly lastTime: number;
   readonly payload: Uint8Array;
+  /** `crc32c(payload)`, when it is known. */
+  readonly checksum?: number;
 }
 
 export interface WalStatus {
@@ -76,7 +80,7 @@ export interface WalStatus {
   readonly fault: string;
 }
 
-/** Waiting bytes at which {@linkcode WriteAheadLog.append} flushes by itself. */
+/** Waiting bytes at which {@linkcode WriteAheadLog.append} flushes by itself, and at half of what may wait. */
 const FLUSH_BYTES = 4_194_304;
 const FIRST_RETRY_MS = 100, LAST_RETRY_MS = 30_000;
 /** A hint of how far the log has come is given when one of these has passed; a restart writes the rest again. */
@@ -88,6 +92,9 @@ export class WriteAheadLog {
   /** What was found wrong when the log was opened. */
   readonly findings: readonly string[];
   readonly identity: WalIdentity;
+  /** The last record that was found when the log was opened, and its Unix milliseconds: 0 when there was none. */
+  readonly foundLast: number;
+  readonly foundTime: number;
   readonly #options: WalOptions;
   readonly #secret: Uint8Array;
   readonly #segments: Segments;
@@ -119,6 +126,8 @@ export class WriteAheadLog {
     const random = options.random ?? ((length) => crypto.getRandomValues(new Uint8Array(length)));
     const found = survey(storage, { host, collectorId });
     this.findings = found.findings;
+    this.foundLast = found.last;
+    this.foundTime = found.lastTime;
     this.identity = found.identity ?? { host, collectorId, epoch: uuid(random(16)) };
     this.#secret = found.secret ?? random(SECRET_BYTES);
     const { identity } = this, { segmentBytes } = options;
@@ -137,7 +146,7 @@ export class WriteAheadLog {
     this.#openState(found);
     // The end that nothing proves is written again by the first flush, in a segment that takes over from here.
     for (const { payload, ...header } of found.unproven) {
-      this.#batch.add({ ...header, length: payload.length }, payload);
+      this.#batch.add({ ...header, length: payload.length }, payload, crc32c(payload));
     }
     this.#last = found.last;
     this.#segments.markAcknowledged(this.#acknowledged, this.#durable, this.#options.clock());
@@ -154,6 +163,26 @@ export class WriteAheadLog {
   }
   get acknowledged(): number {
     return this.#acknowledged;
+  }
+  /**
+   * Share of the space that is taken by what is not acknowledged; or that of memory, while the disk takes nothing. What
+   * is acknowledged and kept does not count: it goes when its room is needed.
+   */
+  get load(): number {
+    const { totalBytes, maxPendingBytes } = this.#options, pending = this.#batch.length;
+    const share = (this.#segments.bytesAbove(this.#acknowledged, this.#durable) + pending) / totalBytes;
+    return this.#fault === "" ? share : Math.max(share, pending / maxPendingBytes);
+  }
+  /** Whether the file that is written still has its name: one that was deleted takes records, and loses them. */
+  get isPresent(): boolean {
+    const { active } = this.#segments;
+    if (active === null) return true;
+    try {
+      return this.#options.storage.list().some(({ name }) => name === active.segment.name);
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error;
+      return error.fault !== "missing";
+    }
   }
   /** Items that were refused and that no gap record on disk tells of. */
   get outstanding(): Tally[] {
@@ -187,6 +216,12 @@ export class WriteAheadLog {
     this.#talliesChanged = true;
   }
 
+  /** Takes over items that another log refused and counted: they are told here, and not counted again. */
+  inherit(itemClass: ItemClass, count: number, from: number, to: number): void {
+    this.#shedding.inherit(itemClass, count, from, to);
+    this.#talliesChanged = true;
+  }
+
   /**
    * Takes a record whose payload was made for {@linkcode nextSequence}; it is on disk after the next flush that returns
    * `true`. Returns whether there was room; if not, its items are counted as refused and no number is used.
@@ -194,7 +229,7 @@ export class WriteAheadLog {
    * @throws RangeError for a record that the format cannot hold.
    */
   append(record: NewRecord): boolean {
-    const { kind, itemClass, count, time, lastTime, payload } = record;
+    const { kind, itemClass, count, time, lastTime, payload, checksum = crc32c(payload) } = record;
     if (payload.length === 0 || payload.length > MAX_PAYLOAD_BYTES || count < 1 || count > MAX_COUNT) {
       throw new RangeError(`A record holds 1 to ${MAX_PAYLOAD_BYTES} bytes and 1 to ${MAX_COUNT} items`);
     }
@@ -203,13 +238,16 @@ export class WriteAheadLog {
       this.refuse(itemClass, count, time, lastTime);
       return false;
     }
-    this.#put(kind, count, time, 0, payload);
-    if (this.#batch.length >= FLUSH_BYTES && this.#fault === "") this.flush();
+    this.#put({ kind, count, time, settles: 0 }, payload, checksum);
+    const enough = Math.min(FLUSH_BYTES, this.#options.maxPendingBytes / 2);
+    if (this.#batch.length >= enough && this.#fault === "") this.flush();
     return true;
   }
 
   /** Puts everything on disk that was taken. Returns whether all of it is there now, refusals included. */
   flush(): boolean {
+    // A log in which nothing is admitted any more would never append, and so never find room again.
+    if (this.#share() > HASTE) this.#expire(true);
     for (const tally of this.#shedding.due(this.#share())) this.#settle(tally);
     const now = this.#options.clock();
     if (this.#batch.length > 0 && (this.#fault === "" || now >= this.#retryAt)) {
@@ -245,7 +283,20 @@ export class WriteAheadLog {
    */
   read(after: number, maxBytes: number = MAX_PAYLOAD_BYTES): LogItem[] {
     const { list: segments, active } = this.#segments, { storage } = this.#options;
-    return this.#reader.read({ storage, segments, active, durable: this.#durable }, after, maxBytes);
+    const acknowledged = this.#acknowledged, durable = this.#durable;
+    return this.#reader.read({ storage, segments, active, durable, acknowledged }, after, maxBytes);
+  }
+
+  /** What was taken and is not on disk, without the gap records that {@linkcode outstanding} stands for. */
+  unflushed(): LogRecord[] {
+    return [...this.#batch.records()].filter(({ header }) => header.settles === 0)
+      .map(({ header: { kind, first, count, time }, payload }) => ({
+        kind,
+        first,
+        count,
+        time,
+        payload: payload.slice(),
+      }));
   }
 
   /** Flushes, remembers where the log ends, and closes every file. Returns what the flush returned. */
@@ -257,16 +308,23 @@ export class WriteAheadLog {
     return flushed;
   }
 
-  #put(kind: number, count: number, time: number, settles: number, payload: Uint8Array): void {
-    this.#batch.add({ length: payload.length, first: this.#last + 1, count, time, kind, settles }, payload);
-    this.#last += count;
+  /** Closes every file and writes nothing more: for a log that another one has taken over. */
+  abandon(): void {
+    this.#segments.close();
+    this.#state.close();
+  }
+
+  #put(record: Omit<RecordHeader, "length" | "first">, payload: Uint8Array, checksum: number): void {
+    this.#batch.add({ ...record, length: payload.length, first: this.#last + 1 }, payload, checksum);
+    this.#last += record.count;
   }
 
   #settle(tally: Tally): void {
     const { kind, payload } = this.#options.gapRecord(this.nextSequence, tally);
     if (!this.admits(tally.itemClass, payload.length)) return;
     this.#shedding.settling(tally);
-    this.#put(kind, 1, tally.from, tally.generation * 8 + ITEM_CLASSES.indexOf(tally.itemClass), payload);
+    const settles = tally.generation * 8 + ITEM_CLASSES.indexOf(tally.itemClass);
+    this.#put({ kind, count: 1, time: tally.from, settles }, payload, crc32c(payload));
   }
 
   /** Used share of the space: of the disk's, and of memory while the disk takes nothing. */

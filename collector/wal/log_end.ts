@@ -14,7 +14,7 @@ import type { Storage } from "./storage.ts";
  * By so much a log may exceed its bound after a crash, until it is acknowledged.
  */
 const MAX_UNPROVEN_BYTES = 8_388_608;
-export type LogEnd = Pick<Survey, "last" | "durable" | "unproven" | "settled" | "onTheWay" | "cutBytes">;
+export type LogEnd = Pick<Survey, "last" | "durable" | "lastTime" | "unproven" | "settled" | "onTheWay" | "cutBytes">;
 
 /** Reads the last segment that holds records; takes segments behind it, which are torn, off the list. */
 export function findEnd(storage: Storage, segments: Segment[], promised: number, findings: string[]): LogEnd {
@@ -28,7 +28,7 @@ export function findEnd(storage: Storage, segments: Segment[], promised: number,
         findings.push(`${segment.name} ends at number ${tail.last}, but ${promised} was on disk: the rest is lost`);
       }
       const cutBytes = cutTail(storage, segment, tail, promised, findings);
-      return { last, durable: tail.durable, unproven: tail.unproven, settled, onTheWay, cutBytes };
+      return { last, durable: tail.durable, lastTime: tail.time, unproven: tail.unproven, settled, onTheWay, cutBytes };
     }
     segments.pop();
     if (segment.size <= SEGMENT_HEADER_BYTES || segment.first > promised) {
@@ -37,7 +37,7 @@ export function findEnd(storage: Storage, segments: Segment[], promised: number,
       else setAside(storage, segment.name, findings, "was torn by a crash at its first write");
     } else setAside(storage, segment.name, findings, `holds no record, but numbers up to ${promised} were on disk`);
   }
-  return { last: promised, durable: promised, unproven: [], settled, onTheWay, cutBytes: 0 };
+  return { last: promised, durable: promised, lastTime: 0, unproven: [], settled, onTheWay, cutBytes: 0 };
 }
 
 /** Finds out which tallies have their gap record in the log: what a whole header says, and all records from there on. */
@@ -66,6 +66,7 @@ interface Tail {
   /** The last number in the segment, 0 for none. */
   readonly last: number;
   readonly durable: number;
+  readonly time: number;
   /** Where the last record ends. */
   readonly end: number;
   readonly unproven: UnprovenRecord[];
@@ -77,12 +78,13 @@ function readTail(storage: Storage, segment: Segment, promised: number): Tail {
   try {
     const reader = new SegmentReader(file, segment.seed, segment.first);
     const unproven: UnprovenRecord[] = [], settles: [number, number][] = [];
-    let last = 0, end = SEGMENT_HEADER_BYTES, bytes = 0, durable = promised;
+    let last = 0, end = SEGMENT_HEADER_BYTES, bytes = 0, durable = promised, time = 0;
     for (let item = reader.next(); item !== null; item = reader.next()) {
       if (item.kind === "damage") continue;
       const { first, count } = item.header;
       last = first + count - 1;
       end = item.end;
+      time = item.header.time;
       if (item.header.settles !== 0) settles.push([item.header.settles, first]);
       if (first <= promised) {
         durable = Math.max(durable, last);
@@ -92,9 +94,9 @@ function readTail(storage: Storage, segment: Segment, promised: number): Tail {
       if (bytes <= MAX_UNPROVEN_BYTES) unproven.push({ ...item.header, payload: reader.payload(item).slice() });
     }
     // What can be read here may be in memory only, if a sync failed before the collector ended: so it is written again.
-    if (bytes <= MAX_UNPROVEN_BYTES) return { last, durable, end, unproven, settles };
+    if (bytes <= MAX_UNPROVEN_BYTES) return { last, durable, time, end, unproven, settles };
     file.syncData();
-    return { last, durable: Math.max(last, promised), end, unproven: [], settles };
+    return { last, durable: Math.max(last, promised), time, end, unproven: [], settles };
   } finally {
     file.close();
   }

@@ -30,6 +30,8 @@ export interface ReadableLog {
   /** The segment that is written, with as many bytes as are on disk; `null` when none is open. */
   readonly active: { readonly segment: Segment; readonly file: StorageFile } | null;
   readonly durable: number;
+  /** What is missing up to here was given away and deleted, which is no damage. */
+  readonly acknowledged: number;
 }
 
 /** After so many failed tries, a segment that cannot be read counts as lost from there on. */
@@ -60,6 +62,7 @@ export class LogReader {
       const at = log.segments.findLastIndex((segment) => segment.first <= reading.expected);
       const limit = Math.min(log.durable, (log.segments[at + 1]?.first ?? Infinity) - 1);
       if (at >= 0) this.#readSegment(log, log.segments[at]!, limit, reading, items);
+      else if (limit <= log.acknowledged) this.#skip(limit, reading, items);
       else this.#miss(limit, "no file holds them", null, reading, items);
     }
     return items;
@@ -119,6 +122,14 @@ export class LogReader {
     if (reading.room > 0 && reading.expected <= limit) {
       this.#miss(limit, `${segment.name} ends too early`, null, reading, items);
     }
+  }
+
+  #skip(last: number, reading: Reading, items: LogItem[]): void {
+    items.push({ kind: "missing", first: reading.expected, last, from: null, to: null });
+    this.notice(
+      `write-ahead log: numbers ${reading.expected} to ${last} are asked for, but were acknowledged and are not kept`,
+    );
+    reading.took(last, null, 0);
   }
 
   #miss(last: number, why: string, to: number | null, reading: Reading, items: LogItem[]): void {

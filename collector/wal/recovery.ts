@@ -67,6 +67,8 @@ export interface Survey {
   readonly last: number;
   /** Every number up to here was on disk. */
   readonly durable: number;
+  /** Unix milliseconds of the last record, 0 when there is none. */
+  readonly lastTime: number;
   readonly unproven: readonly UnprovenRecord[];
   /** By class, the last tally whose gap record is on disk, and the last whose record is among the unproven. */
   readonly settled: number[];
@@ -117,6 +119,11 @@ export function survey(storage: Storage, owner: { readonly host: string; readonl
     findings,
     ...end,
   };
+}
+
+/** @throws {WalRefusedError} when what is there is another's log; nothing is changed. @throws {StorageError} */
+export function checkOwnership(storage: Storage, owner: { readonly host: string; readonly collectorId: string }): void {
+  checkOwner(readDirectory(storage, []), owner);
 }
 
 interface Directory {
@@ -172,7 +179,7 @@ function readDirectory(storage: Storage, findings: string[]): Directory {
 }
 
 function checkOwner(found: Directory, owner: { readonly host: string; readonly collectorId: string }): void {
-  const mend = "nothing in it was changed; move the directory away, or give this collector another state directory";
+  const mend = "nothing in it was changed; move the directory away when you have looked at it";
   if (found.newer !== null) {
     const { name, version } = found.newer;
     throw new WalRefusedError(

@@ -49,6 +49,16 @@ export class Segments {
     return this.#active?.fresh === false ? this.#active : null;
   }
 
+  /** Bytes of the segments that hold a number above `acknowledged`. */
+  bytesAbove(acknowledged: number, durable: number): number {
+    let bytes = 0, last = durable;
+    for (let at = this.list.length - 1; at >= 0 && last > acknowledged; at--) {
+      bytes += this.list[at]!.size;
+      last = this.list[at]!.first - 1;
+    }
+    return bytes;
+  }
+
   isOpen(segment: Segment): boolean {
     return segment === this.#active?.segment;
   }

@@ -77,11 +77,16 @@ export class Shedding {
   }
 
   refuse(itemClass: ItemClass, count: number, from: number, to: number): void {
+    this.inherit(itemClass, count, from, to);
+    this.refused += count;
+  }
+
+  /** Of items that another log has counted as refused. */
+  inherit(itemClass: ItemClass, count: number, from: number, to: number): void {
     const at = ITEM_CLASSES.indexOf(itemClass), before = this.#open[at] ?? null;
     if (before === null) this.generation += 1;
     const more: Tally = { itemClass, generation: before?.generation ?? this.generation, count, from, to };
     this.#open[at] = before === null ? more : joined(before, more);
-    this.refused += count;
   }
 
   /** Tallies that can be told now, the least valued last. One at a time of each class is on its way. */

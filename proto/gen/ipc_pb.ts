@@ -19,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file ipc.proto.
  */
 export const file_ipc: GenFile = /*@__PURE__*/
-  fileDesc("CglpcGMucHJvdG8SDWRhZW1vbmV5ZS5pcGMiUwoUQWR2YW5jZWRDYXBhYmlsaXRpZXMSFAoMa2VybmVsX2xldmVsGAEgASgIEhAKCHJlYWx0aW1lGAIgASgIEhMKC3N5c3RlbV93aWRlGAMgASgIIosBChZDb2xsZWN0aW9uQ2FwYWJpbGl0aWVzEjoKEXN1cHBvcnRlZF9kb21haW5zGAEgAygOMh8uZGFlbW9uZXllLmlwYy5Nb25pdG9yaW5nRG9tYWluEjUKCGFkdmFuY2VkGAIgASgLMiMuZGFlbW9uZXllLmlwYy5BZHZhbmNlZENhcGFiaWxpdGllcyKSAQoRQ2FwYWJpbGl0eVJlcXVlc3QSEQoJY2xpZW50X2lkGAEgASgJEjoKEXJlcXVlc3RlZF9kb21haW5zGAIgAygOMh8uZGFlbW9uZXllLmlwYy5Nb25pdG9yaW5nRG9tYWluEhsKDmNsaWVudF92ZXJzaW9uGAMgASgJSACIAQFCEQoPX2NsaWVudF92ZXJzaW9uIswBChJDYXBhYmlsaXR5UmVzcG9uc2USGwoTbmVnb3RpYXRpb25fc3VjY2VzcxgBIAEoCBI7CgxjYXBhYmlsaXRpZXMYAiABKAsyJS5kYWVtb25leWUuaXBjLkNvbGxlY3Rpb25DYXBhYmlsaXRpZXMSGgoNZXJyb3JfbWVzc2FnZRgDIAEoCUgAiAEBEhsKDnNlcnZlcl92ZXJzaW9uGAQgASgJSAGIAQFCEAoOX2Vycm9yX21lc3NhZ2VCEQoPX3NlcnZlcl92ZXJzaW9uIpcECg1EZXRlY3Rpb25UYXNrEg8KB3Rhc2tfaWQYASABKAkSLQoJdGFza190eXBlGAIgASgOMhouZGFlbW9uZXllLmNvbW1vbi5UYXNrVHlwZRI8Cg5wcm9jZXNzX2ZpbHRlchgDIAEoCzIfLmRhZW1vbmV5ZS5jb21tb24uUHJvY2Vzc0ZpbHRlckgAiAEBEjQKCmhhc2hfY2hlY2sYBCABKAsyGy5kYWVtb25leWUuY29tbW9uLkhhc2hDaGVja0gBiAEBEhUKCG1ldGFkYXRhGAUgASgJSAKIAQESPAoObmV0d29ya19maWx0ZXIYBiABKAsyHy5kYWVtb25leWUuY29tbW9uLk5ldHdvcmtGaWx0ZXJIA4gBARJCChFmaWxlc3lzdGVtX2ZpbHRlchgHIAEoCzIiLmRhZW1vbmV5ZS5jb21tb24uRmlsZXN5c3RlbUZpbHRlckgEiAEBEkQKEnBlcmZvcm1hbmNlX2ZpbHRlchgIIAEoCzIjLmRhZW1vbmV5ZS5jb21tb24uUGVyZm9ybWFuY2VGaWx0ZXJIBYgBAUIRCg9fcHJvY2Vzc19maWx0ZXJCDQoLX2hhc2hfY2hlY2tCCwoJX21ldGFkYXRhQhEKD19uZXR3b3JrX2ZpbHRlckIUChJfZmlsZXN5c3RlbV9maWx0ZXJCFQoTX3BlcmZvcm1hbmNlX2ZpbHRlckoECAkQCiKWAwoPRGV0ZWN0aW9uUmVzdWx0Eg8KB3Rhc2tfaWQYASABKAkSDwoHc3VjY2VzcxgCIAEoCBIaCg1lcnJvcl9tZXNzYWdlGAMgASgJSACIAQESMgoJcHJvY2Vzc2VzGAQgAygLMh8uZGFlbW9uZXllLmNvbW1vbi5Qcm9jZXNzUmVjb3JkEjYKC2hhc2hfcmVzdWx0GAUgASgLMhwuZGFlbW9uZXllLmNvbW1vbi5IYXNoUmVzdWx0SAGIAQESNwoObmV0d29ya19ldmVudHMYBiADKAsyHy5kYWVtb25leWUuY29tbW9uLk5ldHdvcmtSZWNvcmQSPQoRZmlsZXN5c3RlbV9ldmVudHMYByADKAsyIi5kYWVtb25leWUuY29tbW9uLkZpbGVzeXN0ZW1SZWNvcmQSPwoScGVyZm9ybWFuY2VfZXZlbnRzGAggAygLMiMuZGFlbW9uZXllLmNvbW1vbi5QZXJmb3JtYW5jZVJlY29yZEIQCg5fZXJyb3JfbWVzc2FnZUIOCgxfaGFzaF9yZXN1bHQi1AQKCEVudmVsb3BlEi0KCWNoYWxsZW5nZRgBIAEoCzIYLmRhZW1vbmV5ZS5pcGMuQ2hhbGxlbmdlSAASJQoFaGVsbG8YAiABKAsyFC5kYWVtb25leWUuaXBjLkhlbGxvSAASKQoHd2VsY29tZRgDIAEoCzIWLmRhZW1vbmV5ZS5pcGMuV2VsY29tZUgAEikKB3JlZnVzZWQYBCABKAsyFi5kYWVtb25leWUuaXBjLlJlZnVzZWRIABIwCgZldmVudHMYBSABKAsyHi5kYWVtb25leWUuZXZlbnRidXMuRXZlbnRCYXRjaEgAEiwKA2dhcBgGIAEoCzIdLmRhZW1vbmV5ZS5ldmVudGJ1cy5HYXBSZXBvcnRIABIwCghzbmFwc2hvdBgHIAEoCzIcLmRhZW1vbmV5ZS5ldmVudGJ1cy5TbmFwc2hvdEgAEjMKB3NvdXJjZXMYCCABKAsyIC5kYWVtb25leWUuZXZlbnRidXMuU291cmNlUmVwb3J0SAASIQoDYWNrGAkgASgLMhIuZGFlbW9uZXllLmlwYy5BY2tIABItCgloZWFydGJlYXQYCiABKAsyGC5kYWVtb25leWUuaXBjLkhlYXJ0YmVhdEgAEikKB2dvb2RieWUYCyABKAsyFi5kYWVtb25leWUuaXBjLkdvb2RieWVIABIpCgdyZXF1ZXN0GAwgASgLMhYuZGFlbW9uZXllLmlwYy5SZXF1ZXN0SAASJQoFcmVwbHkYDSABKAsyFC5kYWVtb25leWUuaXBjLlJlcGx5SABCBgoEYm9keSJECglDaGFsbGVuZ2USDQoFbm9uY2UYASABKAwSEwoLdmVyc2lvbl9taW4YAiABKA0SEwoLdmVyc2lvbl9tYXgYAyABKA0ilgEKBUhlbGxvEg8KB3ZlcnNpb24YASABKA0SFAoMY29sbGVjdG9yX2lkGAIgASgJEg0KBWVwb2NoGAMgASgJEg8KB2Jvb3RfaWQYBCABKAkSGAoQc29mdHdhcmVfdmVyc2lvbhgFIAEoCRIOCgZzb3VyY2UYBiABKAkSDQoFbm9uY2UYByABKAwSDQoFcHJvb2YYCCABKAwiPwoHV2VsY29tZRINCgVwcm9vZhgBIAEoDBIVCg1sYXN0X3NlcXVlbmNlGAIgASgGEg4KBmNyZWRpdBgDIAEoBiIZCgdSZWZ1c2VkEg4KBnJlYXNvbhgBIAEoCSInCgNBY2sSEAoIc2VxdWVuY2UYASABKAYSDgoGY3JlZGl0GAIgASgGIhkKCUhlYXJ0YmVhdBIMCgR0aW1lGAEgASgGIhkKB0dvb2RieWUSDgoGcmVhc29uGAEgASgJIoUBCgdSZXF1ZXN0EgoKAmlkGAEgASgNEjgKDGNhcGFiaWxpdGllcxgCIAEoCzIgLmRhZW1vbmV5ZS5pcGMuQ2FwYWJpbGl0eVJlcXVlc3RIABIsCgR0YXNrGAMgASgLMhwuZGFlbW9uZXllLmlwYy5EZXRlY3Rpb25UYXNrSABCBgoEYm9keSKZAQoFUmVwbHkSCgoCaWQYASABKA0SOQoMY2FwYWJpbGl0aWVzGAIgASgLMiEuZGFlbW9uZXllLmlwYy5DYXBhYmlsaXR5UmVzcG9uc2VIABIwCgZyZXN1bHQYAyABKAsyHi5kYWVtb25leWUuaXBjLkRldGVjdGlvblJlc3VsdEgAEg8KBWVycm9yGAQgASgJSABCBgoEYm9keSIkCgZOb3RpY2USDAoEdGltZRgBIAEoBhIMCgR0ZXh0GAIgASgJIvEBCgpUaWVyU3RhdHVzEg8KB2Jvb3RfaWQYASABKAkSDAoEdGltZRgCIAEoBhIRCgl1cHRpbWVfbXMYAyABKAESCwoDcGlkGAQgASgNEhQKB3VzZXJfaWQYBSABKA1IAIgBARIPCgd2ZXJzaW9uGAYgASgJEg0KBXN0YXRlGAcgASgJEhQKDG1lbW9yeV9ieXRlcxgIIAEoBhIOCgZjcHVfbXMYCSABKAESJgoHbm90aWNlcxgKIAMoCzIVLmRhZW1vbmV5ZS5pcGMuTm90aWNlEhQKDG5vdGljZV9jb3VudBgLIAEoBkIKCghfdXNlcl9pZCKoBAoPQ29sbGVjdG9yU3RhdHVzEicKBHRpZXIYASABKAsyGS5kYWVtb25leWUuaXBjLlRpZXJTdGF0dXMSFAoMY29sbGVjdG9yX2lkGAIgASgJEg0KBWVwb2NoGAMgASgJEjEKB3NvdXJjZXMYBCADKAsyIC5kYWVtb25leWUuZXZlbnRidXMuU291cmNlU3RhdHVzEhMKC2NvbmZpbmVtZW50GAUgASgJEhEKCWNvbm5lY3RlZBgGIAEoCBIVCg1sYXN0X3NlcXVlbmNlGAcgASgGEh0KFWFja25vd2xlZGdlZF9zZXF1ZW5jZRgIIAEoBhIZChFhY2tub3dsZWRnZWRfdGltZRgJIAEoBhIVCg1xdWV1ZWRfZXZlbnRzGAogASgGEhkKEXRyYWNrZWRfcHJvY2Vzc2VzGAsgASgGEh0KEGZvcmtzX3NpbmNlX2Jvb3QYDCABKAZIAIgBARI+Cghjb3VudGVycxgNIAMoCzIsLmRhZW1vbmV5ZS5pcGMuQ29sbGVjdG9yU3RhdHVzLkNvdW50ZXJzRW50cnkSEQoJcmVkYWN0aW9uGA4gASgJEjEKDGNvbXBsZXRlbmVzcxgPIAEoCzIbLmRhZW1vbmV5ZS5pcGMuQ29tcGxldGVuZXNzGi8KDUNvdW50ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4AUITChFfZm9ya3Nfc2luY2VfYm9vdCItCgxDb21wbGV0ZW5lc3MSDQoFc3RhdGUYASABKAkSDgoGZGV0YWlsGAIgASgJIsABCgpSdWxlU3RhdHVzEgoKAmlkGAEgASgJEg0KBXRpdGxlGAIgASgJEhAKCHNldmVyaXR5GAMgASgJEgwKBGZpbGUYBCABKAkSDQoFc3RhdGUYBSABKAkSEQoEbGluZRgGIAEoDUgAiAEBEhMKBmNvbHVtbhgHIAEoDUgBiAEBEhMKBnJlYXNvbhgIIAEoCUgCiAEBEgwKBGhpdHMYCSABKAZCBwoFX2xpbmVCCQoHX2NvbHVtbkIJCgdfcmVhc29uIoABChBDb25uZWN0aW9uU3RhdHVzEhQKDGNvbGxlY3Rvcl9pZBgBIAEoCRINCgVlcG9jaBgCIAEoCRIXCg9jb25uZWN0ZWRfc2luY2UYAyABKAYSFQoNbGFzdF9zZXF1ZW5jZRgEIAEoBhIXCg9sYXN0X2V2ZW50X3RpbWUYBSABKAYisQIKC0FnZW50U3RhdHVzEicKBHRpZXIYASABKAsyGS5kYWVtb25leWUuaXBjLlRpZXJTdGF0dXMSKAoFcnVsZXMYAiADKAsyGS5kYWVtb25leWUuaXBjLlJ1bGVTdGF0dXMSMwoKY29sbGVjdG9ycxgDIAMoCzIfLmRhZW1vbmV5ZS5pcGMuQ29ubmVjdGlvblN0YXR1cxITCgtzdG9yZV9ieXRlcxgEIAEoBhIYChBsYXN0X2NvbW1pdF90aW1lGAUgASgGEjoKCGNvdW50ZXJzGAYgAygLMiguZGFlbW9uZXllLmlwYy5BZ2VudFN0YXR1cy5Db3VudGVyc0VudHJ5Gi8KDUNvdW50ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASpNChBNb25pdG9yaW5nRG9tYWluEgsKB1BST0NFU1MQABILCgdORVRXT1JLEAESDgoKRklMRVNZU1RFTRACEg8KC1BFUkZPUk1BTkNFEANiBnByb3RvMw", [file_common, file_eventbus]);
+  fileDesc("CglpcGMucHJvdG8SDWRhZW1vbmV5ZS5pcGMiUwoUQWR2YW5jZWRDYXBhYmlsaXRpZXMSFAoMa2VybmVsX2xldmVsGAEgASgIEhAKCHJlYWx0aW1lGAIgASgIEhMKC3N5c3RlbV93aWRlGAMgASgIIosBChZDb2xsZWN0aW9uQ2FwYWJpbGl0aWVzEjoKEXN1cHBvcnRlZF9kb21haW5zGAEgAygOMh8uZGFlbW9uZXllLmlwYy5Nb25pdG9yaW5nRG9tYWluEjUKCGFkdmFuY2VkGAIgASgLMiMuZGFlbW9uZXllLmlwYy5BZHZhbmNlZENhcGFiaWxpdGllcyKSAQoRQ2FwYWJpbGl0eVJlcXVlc3QSEQoJY2xpZW50X2lkGAEgASgJEjoKEXJlcXVlc3RlZF9kb21haW5zGAIgAygOMh8uZGFlbW9uZXllLmlwYy5Nb25pdG9yaW5nRG9tYWluEhsKDmNsaWVudF92ZXJzaW9uGAMgASgJSACIAQFCEQoPX2NsaWVudF92ZXJzaW9uIswBChJDYXBhYmlsaXR5UmVzcG9uc2USGwoTbmVnb3RpYXRpb25fc3VjY2VzcxgBIAEoCBI7CgxjYXBhYmlsaXRpZXMYAiABKAsyJS5kYWVtb25leWUuaXBjLkNvbGxlY3Rpb25DYXBhYmlsaXRpZXMSGgoNZXJyb3JfbWVzc2FnZRgDIAEoCUgAiAEBEhsKDnNlcnZlcl92ZXJzaW9uGAQgASgJSAGIAQFCEAoOX2Vycm9yX21lc3NhZ2VCEQoPX3NlcnZlcl92ZXJzaW9uIpcECg1EZXRlY3Rpb25UYXNrEg8KB3Rhc2tfaWQYASABKAkSLQoJdGFza190eXBlGAIgASgOMhouZGFlbW9uZXllLmNvbW1vbi5UYXNrVHlwZRI8Cg5wcm9jZXNzX2ZpbHRlchgDIAEoCzIfLmRhZW1vbmV5ZS5jb21tb24uUHJvY2Vzc0ZpbHRlckgAiAEBEjQKCmhhc2hfY2hlY2sYBCABKAsyGy5kYWVtb25leWUuY29tbW9uLkhhc2hDaGVja0gBiAEBEhUKCG1ldGFkYXRhGAUgASgJSAKIAQESPAoObmV0d29ya19maWx0ZXIYBiABKAsyHy5kYWVtb25leWUuY29tbW9uLk5ldHdvcmtGaWx0ZXJIA4gBARJCChFmaWxlc3lzdGVtX2ZpbHRlchgHIAEoCzIiLmRhZW1vbmV5ZS5jb21tb24uRmlsZXN5c3RlbUZpbHRlckgEiAEBEkQKEnBlcmZvcm1hbmNlX2ZpbHRlchgIIAEoCzIjLmRhZW1vbmV5ZS5jb21tb24uUGVyZm9ybWFuY2VGaWx0ZXJIBYgBAUIRCg9fcHJvY2Vzc19maWx0ZXJCDQoLX2hhc2hfY2hlY2tCCwoJX21ldGFkYXRhQhEKD19uZXR3b3JrX2ZpbHRlckIUChJfZmlsZXN5c3RlbV9maWx0ZXJCFQoTX3BlcmZvcm1hbmNlX2ZpbHRlckoECAkQCiKWAwoPRGV0ZWN0aW9uUmVzdWx0Eg8KB3Rhc2tfaWQYASABKAkSDwoHc3VjY2VzcxgCIAEoCBIaCg1lcnJvcl9tZXNzYWdlGAMgASgJSACIAQESMgoJcHJvY2Vzc2VzGAQgAygLMh8uZGFlbW9uZXllLmNvbW1vbi5Qcm9jZXNzUmVjb3JkEjYKC2hhc2hfcmVzdWx0GAUgASgLMhwuZGFlbW9uZXllLmNvbW1vbi5IYXNoUmVzdWx0SAGIAQESNwoObmV0d29ya19ldmVudHMYBiADKAsyHy5kYWVtb25leWUuY29tbW9uLk5ldHdvcmtSZWNvcmQSPQoRZmlsZXN5c3RlbV9ldmVudHMYByADKAsyIi5kYWVtb25leWUuY29tbW9uLkZpbGVzeXN0ZW1SZWNvcmQSPwoScGVyZm9ybWFuY2VfZXZlbnRzGAggAygLMiMuZGFlbW9uZXllLmNvbW1vbi5QZXJmb3JtYW5jZVJlY29yZEIQCg5fZXJyb3JfbWVzc2FnZUIOCgxfaGFzaF9yZXN1bHQi1AQKCEVudmVsb3BlEi0KCWNoYWxsZW5nZRgBIAEoCzIYLmRhZW1vbmV5ZS5pcGMuQ2hhbGxlbmdlSAASJQoFaGVsbG8YAiABKAsyFC5kYWVtb25leWUuaXBjLkhlbGxvSAASKQoHd2VsY29tZRgDIAEoCzIWLmRhZW1vbmV5ZS5pcGMuV2VsY29tZUgAEikKB3JlZnVzZWQYBCABKAsyFi5kYWVtb25leWUuaXBjLlJlZnVzZWRIABIwCgZldmVudHMYBSABKAsyHi5kYWVtb25leWUuZXZlbnRidXMuRXZlbnRCYXRjaEgAEiwKA2dhcBgGIAEoCzIdLmRhZW1vbmV5ZS5ldmVudGJ1cy5HYXBSZXBvcnRIABIwCghzbmFwc2hvdBgHIAEoCzIcLmRhZW1vbmV5ZS5ldmVudGJ1cy5TbmFwc2hvdEgAEjMKB3NvdXJjZXMYCCABKAsyIC5kYWVtb25leWUuZXZlbnRidXMuU291cmNlUmVwb3J0SAASIQoDYWNrGAkgASgLMhIuZGFlbW9uZXllLmlwYy5BY2tIABItCgloZWFydGJlYXQYCiABKAsyGC5kYWVtb25leWUuaXBjLkhlYXJ0YmVhdEgAEikKB2dvb2RieWUYCyABKAsyFi5kYWVtb25leWUuaXBjLkdvb2RieWVIABIpCgdyZXF1ZXN0GAwgASgLMhYuZGFlbW9uZXllLmlwYy5SZXF1ZXN0SAASJQoFcmVwbHkYDSABKAsyFC5kYWVtb25leWUuaXBjLlJlcGx5SABCBgoEYm9keSJECglDaGFsbGVuZ2USDQoFbm9uY2UYASABKAwSEwoLdmVyc2lvbl9taW4YAiABKA0SEwoLdmVyc2lvbl9tYXgYAyABKA0ilgEKBUhlbGxvEg8KB3ZlcnNpb24YASABKA0SFAoMY29sbGVjdG9yX2lkGAIgASgJEg0KBWVwb2NoGAMgASgJEg8KB2Jvb3RfaWQYBCABKAkSGAoQc29mdHdhcmVfdmVyc2lvbhgFIAEoCRIOCgZzb3VyY2UYBiABKAkSDQoFbm9uY2UYByABKAwSDQoFcHJvb2YYCCABKAwiPwoHV2VsY29tZRINCgVwcm9vZhgBIAEoDBIVCg1sYXN0X3NlcXVlbmNlGAIgASgGEg4KBmNyZWRpdBgDIAEoBiIZCgdSZWZ1c2VkEg4KBnJlYXNvbhgBIAEoCSInCgNBY2sSEAoIc2VxdWVuY2UYASABKAYSDgoGY3JlZGl0GAIgASgGIhkKCUhlYXJ0YmVhdBIMCgR0aW1lGAEgASgGIhkKB0dvb2RieWUSDgoGcmVhc29uGAEgASgJIoUBCgdSZXF1ZXN0EgoKAmlkGAEgASgNEjgKDGNhcGFiaWxpdGllcxgCIAEoCzIgLmRhZW1vbmV5ZS5pcGMuQ2FwYWJpbGl0eVJlcXVlc3RIABIsCgR0YXNrGAMgASgLMhwuZGFlbW9uZXllLmlwYy5EZXRlY3Rpb25UYXNrSABCBgoEYm9keSKZAQoFUmVwbHkSCgoCaWQYASABKA0SOQoMY2FwYWJpbGl0aWVzGAIgASgLMiEuZGFlbW9uZXllLmlwYy5DYXBhYmlsaXR5UmVzcG9uc2VIABIwCgZyZXN1bHQYAyABKAsyHi5kYWVtb25leWUuaXBjLkRldGVjdGlvblJlc3VsdEgAEg8KBWVycm9yGAQgASgJSABCBgoEYm9keSIkCgZOb3RpY2USDAoEdGltZRgBIAEoBhIMCgR0ZXh0GAIgASgJIvEBCgpUaWVyU3RhdHVzEg8KB2Jvb3RfaWQYASABKAkSDAoEdGltZRgCIAEoBhIRCgl1cHRpbWVfbXMYAyABKAESCwoDcGlkGAQgASgNEhQKB3VzZXJfaWQYBSABKA1IAIgBARIPCgd2ZXJzaW9uGAYgASgJEg0KBXN0YXRlGAcgASgJEhQKDG1lbW9yeV9ieXRlcxgIIAEoBhIOCgZjcHVfbXMYCSABKAESJgoHbm90aWNlcxgKIAMoCzIVLmRhZW1vbmV5ZS5pcGMuTm90aWNlEhQKDG5vdGljZV9jb3VudBgLIAEoBkIKCghfdXNlcl9pZCLKBAoPQ29sbGVjdG9yU3RhdHVzEicKBHRpZXIYASABKAsyGS5kYWVtb25leWUuaXBjLlRpZXJTdGF0dXMSFAoMY29sbGVjdG9yX2lkGAIgASgJEg0KBWVwb2NoGAMgASgJEjEKB3NvdXJjZXMYBCADKAsyIC5kYWVtb25leWUuZXZlbnRidXMuU291cmNlU3RhdHVzEhMKC2NvbmZpbmVtZW50GAUgASgJEhEKCWNvbm5lY3RlZBgGIAEoCBIVCg1sYXN0X3NlcXVlbmNlGAcgASgGEh0KFWFja25vd2xlZGdlZF9zZXF1ZW5jZRgIIAEoBhIUCgxkdXJhYmxlX3RpbWUYCSABKAYSFQoNcXVldWVkX2V2ZW50cxgKIAEoBhIZChF0cmFja2VkX3Byb2Nlc3NlcxgLIAEoBhIdChBmb3Jrc19zaW5jZV9ib290GAwgASgGSACIAQESPgoIY291bnRlcnMYDSADKAsyLC5kYWVtb25leWUuaXBjLkNvbGxlY3RvclN0YXR1cy5Db3VudGVyc0VudHJ5EhEKCXJlZGFjdGlvbhgOIAEoCRIxCgxjb21wbGV0ZW5lc3MYDyABKAsyGy5kYWVtb25leWUuaXBjLkNvbXBsZXRlbmVzcxIlCgNsb2cYECABKAsyGC5kYWVtb25leWUuaXBjLkxvZ1N0YXR1cxovCg1Db3VudGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAFCEwoRX2ZvcmtzX3NpbmNlX2Jvb3QipQIKCUxvZ1N0YXR1cxINCgVwbGFjZRgBIAEoCRIPCgd0cm91YmxlGAIgASgJEg0KBWJ5dGVzGAMgASgGEhEKCW1heF9ieXRlcxgEIAEoBhIQCghzZWdtZW50cxgFIAEoDRIVCg1wZW5kaW5nX2J5dGVzGAYgASgGEgwKBGxvYWQYByABKAESEQoJaXNfc2xvd2VkGAggASgIEg8KB3JlZnVzZWQYCSABKAYSDwoHbWlzc2luZxgKIAEoBhIPCgdkYW1hZ2VkGAsgASgGEg4KBmZhdWx0cxgMIAEoBhIQCghoYXN0ZW5lZBgNIAEoBhINCgVmYXVsdBgOIAEoCRIYCgtvbGRlc3RfdGltZRgPIAEoBkgAiAEBQg4KDF9vbGRlc3RfdGltZSItCgxDb21wbGV0ZW5lc3MSDQoFc3RhdGUYASABKAkSDgoGZGV0YWlsGAIgASgJItwBCgpSdWxlU3RhdHVzEgoKAmlkGAEgASgJEg0KBXRpdGxlGAIgASgJEhAKCHNldmVyaXR5GAMgASgJEgwKBGZpbGUYBCABKAkSDQoFc3RhdGUYBSABKAkSEQoEbGluZRgGIAEoDUgAiAEBEhMKBmNvbHVtbhgHIAEoDUgBiAEBEhMKBnJlYXNvbhgIIAEoCUgCiAEBEgwKBGhpdHMYCSABKAYSEQoEbGFuZRgKIAEoCUgDiAEBQgcKBV9saW5lQgkKB19jb2x1bW5CCQoHX3JlYXNvbkIHCgVfbGFuZSKAAQoQQ29ubmVjdGlvblN0YXR1cxIUCgxjb2xsZWN0b3JfaWQYASABKAkSDQoFZXBvY2gYAiABKAkSFwoPY29ubmVjdGVkX3NpbmNlGAMgASgGEhUKDWxhc3Rfc2VxdWVuY2UYBCABKAYSFwoPbGFzdF9ldmVudF90aW1lGAUgASgGItwCCgtBZ2VudFN0YXR1cxInCgR0aWVyGAEgASgLMhkuZGFlbW9uZXllLmlwYy5UaWVyU3RhdHVzEigKBXJ1bGVzGAIgAygLMhkuZGFlbW9uZXllLmlwYy5SdWxlU3RhdHVzEjMKCmNvbGxlY3RvcnMYAyADKAsyHy5kYWVtb25leWUuaXBjLkNvbm5lY3Rpb25TdGF0dXMSEwoLc3RvcmVfYnl0ZXMYBCABKAYSGAoQbGFzdF9jb21taXRfdGltZRgFIAEoBhI6Cghjb3VudGVycxgGIAMoCzIoLmRhZW1vbmV5ZS5pcGMuQWdlbnRTdGF0dXMuQ291bnRlcnNFbnRyeRIpCgVzdG9yZRgHIAEoCzIaLmRhZW1vbmV5ZS5pcGMuU3RvcmVTdGF0dXMaLwoNQ291bnRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBIogBCgtTdG9yZVN0YXR1cxINCgVzdGF0ZRgBIAEoCRIOCgZyZWFzb24YAiABKAkSDQoFc2luY2UYAyABKAYSFwoKZnJlZV9ieXRlcxgEIAEoBkgAiAEBEhQKDGNoZWNrZWRfdGltZRgFIAEoBhINCgVjaGVjaxgGIAEoCUINCgtfZnJlZV9ieXRlcypNChBNb25pdG9yaW5nRG9tYWluEgsKB1BST0NFU1MQABILCgdORVRXT1JLEAESDgoKRklMRVNZU1RFTRACEg8KC1BFUkZPUk1BTkNFEANiBnByb3RvMw", [file_common, file_eventbus]);
 
 /**
  * @generated from message daemoneye.ipc.AdvancedCapabilities
@@ -733,9 +733,9 @@ export type CollectorStatus = Message<"daemoneye.ipc.CollectorStatus"> & {
   acknowledgedSequence: bigint;
 
   /**
-   * @generated from field: fixed64 acknowledged_time = 9;
+   * @generated from field: fixed64 durable_time = 9;
    */
-  acknowledgedTime: bigint;
+  durableTime: bigint;
 
   /**
    * @generated from field: fixed64 queued_events = 10;
@@ -766,6 +766,11 @@ export type CollectorStatus = Message<"daemoneye.ipc.CollectorStatus"> & {
    * @generated from field: daemoneye.ipc.Completeness completeness = 15;
    */
   completeness?: Completeness | undefined;
+
+  /**
+   * @generated from field: daemoneye.ipc.LogStatus log = 16;
+   */
+  log?: LogStatus | undefined;
 };
 
 /**
@@ -774,6 +779,97 @@ export type CollectorStatus = Message<"daemoneye.ipc.CollectorStatus"> & {
  */
 export const CollectorStatusSchema: GenMessage<CollectorStatus> = /*@__PURE__*/
   messageDesc(file_ipc, 18);
+
+/**
+ * The collector's write-ahead log; counts are since its start.
+ *
+ * @generated from message daemoneye.ipc.LogStatus
+ */
+export type LogStatus = Message<"daemoneye.ipc.LogStatus"> & {
+  /**
+   * Its directory, or "memory".
+   *
+   * @generated from field: string place = 1;
+   */
+  place: string;
+
+  /**
+   * @generated from field: string trouble = 2;
+   */
+  trouble: string;
+
+  /**
+   * @generated from field: fixed64 bytes = 3;
+   */
+  bytes: bigint;
+
+  /**
+   * @generated from field: fixed64 max_bytes = 4;
+   */
+  maxBytes: bigint;
+
+  /**
+   * @generated from field: uint32 segments = 5;
+   */
+  segments: number;
+
+  /**
+   * @generated from field: fixed64 pending_bytes = 6;
+   */
+  pendingBytes: bigint;
+
+  /**
+   * @generated from field: double load = 7;
+   */
+  load: number;
+
+  /**
+   * @generated from field: bool is_slowed = 8;
+   */
+  isSlowed: boolean;
+
+  /**
+   * @generated from field: fixed64 refused = 9;
+   */
+  refused: bigint;
+
+  /**
+   * @generated from field: fixed64 missing = 10;
+   */
+  missing: bigint;
+
+  /**
+   * @generated from field: fixed64 damaged = 11;
+   */
+  damaged: bigint;
+
+  /**
+   * @generated from field: fixed64 faults = 12;
+   */
+  faults: bigint;
+
+  /**
+   * @generated from field: fixed64 hastened = 13;
+   */
+  hastened: bigint;
+
+  /**
+   * @generated from field: string fault = 14;
+   */
+  fault: string;
+
+  /**
+   * @generated from field: optional fixed64 oldest_time = 15;
+   */
+  oldestTime?: bigint | undefined;
+};
+
+/**
+ * Describes the message daemoneye.ipc.LogStatus.
+ * Use `create(LogStatusSchema)` to create a new message.
+ */
+export const LogStatusSchema: GenMessage<LogStatus> = /*@__PURE__*/
+  messageDesc(file_ipc, 19);
 
 /**
  * Whether a second source proves that the first one misses nothing.
@@ -799,7 +895,7 @@ export type Completeness = Message<"daemoneye.ipc.Completeness"> & {
  * Use `create(CompletenessSchema)` to create a new message.
  */
 export const CompletenessSchema: GenMessage<Completeness> = /*@__PURE__*/
-  messageDesc(file_ipc, 19);
+  messageDesc(file_ipc, 20);
 
 /**
  * @generated from message daemoneye.ipc.RuleStatus
@@ -849,6 +945,13 @@ export type RuleStatus = Message<"daemoneye.ipc.RuleStatus"> & {
    * @generated from field: fixed64 hits = 9;
    */
   hits: bigint;
+
+  /**
+   * "stream", or "sql: " and why; absent for a rule that does not run.
+   *
+   * @generated from field: optional string lane = 10;
+   */
+  lane?: string | undefined;
 };
 
 /**
@@ -856,7 +959,7 @@ export type RuleStatus = Message<"daemoneye.ipc.RuleStatus"> & {
  * Use `create(RuleStatusSchema)` to create a new message.
  */
 export const RuleStatusSchema: GenMessage<RuleStatus> = /*@__PURE__*/
-  messageDesc(file_ipc, 20);
+  messageDesc(file_ipc, 21);
 
 /**
  * @generated from message daemoneye.ipc.ConnectionStatus
@@ -893,7 +996,7 @@ export type ConnectionStatus = Message<"daemoneye.ipc.ConnectionStatus"> & {
  * Use `create(ConnectionStatusSchema)` to create a new message.
  */
 export const ConnectionStatusSchema: GenMessage<ConnectionStatus> = /*@__PURE__*/
-  messageDesc(file_ipc, 21);
+  messageDesc(file_ipc, 22);
 
 /**
  * The agent's status file.
@@ -930,6 +1033,11 @@ export type AgentStatus = Message<"daemoneye.ipc.AgentStatus"> & {
    * @generated from field: map<string, double> counters = 6;
    */
   counters: { [key: string]: number };
+
+  /**
+   * @generated from field: daemoneye.ipc.StoreStatus store = 7;
+   */
+  store?: StoreStatus | undefined;
 };
 
 /**
@@ -937,7 +1045,59 @@ export type AgentStatus = Message<"daemoneye.ipc.AgentStatus"> & {
  * Use `create(AgentStatusSchema)` to create a new message.
  */
 export const AgentStatusSchema: GenMessage<AgentStatus> = /*@__PURE__*/
-  messageDesc(file_ipc, 22);
+  messageDesc(file_ipc, 23);
+
+/**
+ * Whether the agent's store takes what comes, and what was found in it.
+ *
+ * @generated from message daemoneye.ipc.StoreStatus
+ */
+export type StoreStatus = Message<"daemoneye.ipc.StoreStatus"> & {
+  /**
+   * "taking" or "refusing"
+   *
+   * @generated from field: string state = 1;
+   */
+  state: string;
+
+  /**
+   * Why it takes nothing, with what to do; empty while it does.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: fixed64 since = 3;
+   */
+  since: bigint;
+
+  /**
+   * @generated from field: optional fixed64 free_bytes = 4;
+   */
+  freeBytes?: bigint | undefined;
+
+  /**
+   * 0 before the first check of all of it.
+   *
+   * @generated from field: fixed64 checked_time = 5;
+   */
+  checkedTime: bigint;
+
+  /**
+   * "ok", or what is damaged.
+   *
+   * @generated from field: string check = 6;
+   */
+  check: string;
+};
+
+/**
+ * Describes the message daemoneye.ipc.StoreStatus.
+ * Use `create(StoreStatusSchema)` to create a new message.
+ */
+export const StoreStatusSchema: GenMessage<StoreStatus> = /*@__PURE__*/
+  messageDesc(file_ipc, 24);
 
 /**
  * @generated from enum daemoneye.ipc.MonitoringDomain

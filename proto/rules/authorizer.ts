@@ -18,6 +18,7 @@ import { constants, type DatabaseSync, type StatementSync } from "node:sqlite";
 import "./sqlite_types.ts";
 import { CATALOG, type Table } from "../catalog.ts";
 import type { SqlValue } from "../event_row.ts";
+import { MAX_EXPANSION, STORED_EVENTS } from "../store_layout.ts";
 import type { GuardedQuery } from "./sql_guard.ts";
 import { tickColumn, weave } from "./weave.ts";
 
@@ -76,17 +77,21 @@ export interface DeadlineViews {
   look(): void;
   /** Whether `mark` was called since the start. */
   readonly marked: boolean;
+  /** How many partitions `process_events` has: 1 where it is a table. */
+  readonly partitions: number;
 }
 
 /**
  * Makes temporary views named like the tables, which from then on hide them. Also on a database that is open read-only.
  *
  * @param narrow a condition on the rows of a table, in trusted SQL, or `null`
+ * @param partitions how many `process_events` has, where it is a view over some
  */
 export function openDeadlineViews(
   db: DatabaseSync,
   tables: Iterable<Table> = CATALOG.values(),
   narrow: (table: Table) => string | null = () => null,
+  partitions = 1,
 ): DeadlineViews {
   const secret = crypto.randomUUID().replaceAll("-", "");
   const tick = `tick_${secret}`, mark = `mark_${secret}`;
@@ -114,11 +119,19 @@ export function openDeadlineViews(
        CREATE TEMP VIEW "${table.name}" AS SELECT ${list} FROM temp."${gate}";`,
     );
     gates.set(table.name, gate);
+    if (partitions > 1 && table.name === "process_events") {
+      // A SELECT without a table keeps SQLite from making one query for each combination of partitions.
+      db.exec(
+        `CREATE TEMP VIEW "${wholeGate(gate)}" AS SELECT * FROM temp."${gate}"
+         UNION ALL SELECT ${table.columns.map(() => "NULL").join(", ")} WHERE 0`,
+      );
+    }
   }
   return {
     tick,
     mark,
     gates,
+    partitions,
     look,
     start(budgetMs) {
       budget = budgetMs;
@@ -129,6 +142,27 @@ export function openDeadlineViews(
       return marked;
     },
   };
+}
+
+/** The name of the view that stands for a gate where the query is not to be expanded. */
+function wholeGate(gate: string): string {
+  return `${gate}_whole`;
+}
+
+/**
+ * Where a query reads `process_events` so often that SQLite would expand it to more SELECTs than it can plan in time
+ * (nothing stops it while it plans), the table is read as one: all of it that `--since` leaves, into memory, under the
+ * deadline. Answers are the same.
+ */
+function chooseGate(db: DatabaseSync, views: DeadlineViews, query: GuardedQuery): void {
+  const gate = views.gates.get("process_events");
+  if (gate === undefined || views.partitions < 2) return;
+  const from = views.partitions ** query.eventReads > MAX_EXPANSION ? wholeGate(gate) : gate;
+  const { query_only: fixed } = db.prepare("SELECT query_only FROM pragma_query_only").get() as { query_only: number };
+  db.exec(
+    `PRAGMA query_only = 0; DROP VIEW temp.process_events;
+     CREATE TEMP VIEW process_events AS SELECT * FROM temp."${from}"; PRAGMA query_only = ${fixed}`,
+  );
 }
 
 /** What {@linkcode authorizeReads} lets through. */
@@ -151,12 +185,19 @@ export function authorizeReads(db: DatabaseSync, scope: ReadScope): void {
   const { tables, views } = scope;
   const functions = new Set(scope.functions === "row" ? ROW_FUNCTIONS : [...ROW_FUNCTIONS, ...QUERY_FUNCTIONS]);
   if (views !== null) functions.add(views.tick).add(views.mark);
-  const gated = new Map([...views?.gates ?? []].map(([table, gate]) => [gate, table]));
+  const gated = new Map([...views?.gates ?? []].flatMap(([table, gate]) => [[gate, table], [wholeGate(gate), table]]));
 
   // A table that is read without a column, as by count(*), has "" for one, and its schema only if the query names it.
   // Of a table behind a view that would be a read past the clock; the views themselves read a column always.
   const readAllowed = (table: string, column: string, schema: string | null, by: string | null): boolean => {
-    if (views !== null && schema === "main") return gated.get(by ?? "") === table && column !== "";
+    if (views !== null && schema === "main") {
+      // What the view over the partitions reads, and only it: runGuarded() refuses a query that holds the name. A table
+      // of a partition of which no column is asked for is told without the view that reads it.
+      if (table.startsWith(STORED_EVENTS) && (by === STORED_EVENTS || by === "process_events" || column === "")) {
+        return true;
+      }
+      return gated.get(by ?? "") === table && column !== "";
+    }
     const columns = tables.get(gated.get(table) ?? table);
     const known = schema === (views === null ? "main" : "temp") || (schema === null && column === "");
     return known && columns !== undefined && (column === "" || columns.has(column));
@@ -184,6 +225,9 @@ export interface Answer {
  * @throws Error of SQLite when the second gate denies what the first let through, or the database lacks a column
  */
 export function runGuarded(db: DatabaseSync, views: DeadlineViews, query: GuardedQuery, budgetMs: number): Answer {
+  if (query.sql.toLowerCase().includes(STORED_EVENTS)) throw new RangeError(`A query cannot name ${STORED_EVENTS}`);
+  db.setAuthorizer(null);
+  chooseGate(db, views, query);
   authorizeReads(db, { tables: catalogColumns(), functions: "query", views });
   const sql = weave(query, views.tick);
   views.start(budgetMs);

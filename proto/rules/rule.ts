@@ -17,7 +17,7 @@ import {
   YamlFaultError,
   type YamlNode,
 } from "./located_yaml.ts";
-import { type GuardedQuery, guardSql } from "./sql_guard.ts";
+import { type GuardedQuery, guardSql, type RowQuery } from "./sql_guard.ts";
 import { SqlRefusedError, suggestion } from "./sql_refused.ts";
 import { parseTestRow } from "./test_row.ts";
 
@@ -58,8 +58,23 @@ export interface Rule {
 
 declare const validated: unique symbol;
 
-/** A rule whose query passed the guard; only {@linkcode validateRule} makes one. */
-export type ValidatedRule = Rule & { readonly query: GuardedQuery; readonly [validated]: true };
+/**
+ * A rule whose query passed the guard; only {@linkcode validateRule} makes one. It does not keep its file: thousands of
+ * them stay in memory as long as the agent runs.
+ */
+export type ValidatedRule = Omit<Rule, "sqlPosition"> & { readonly query: GuardedQuery; readonly [validated]: true };
+
+/** What the engine needs of a rule. @throws TypeError for a query of another purpose */
+export function rowQuery({ query }: ValidatedRule): RowQuery {
+  if (query.row === null) throw new TypeError("The engine takes rules, and this is a hunt");
+  return query.row;
+}
+
+/** Where a rule is judged, for people: `stream`, or `sql` with the reason why not there. */
+export function laneOf(rule: ValidatedRule): string {
+  const { translation } = rowQuery(rule);
+  return translation.form === null ? `sql: ${translation.reason}` : "stream";
+}
 
 /** A rule file has a fault. */
 export class RuleError extends Error {
@@ -90,7 +105,8 @@ export function parseRule(text: string, file: string): Rule {
 /** Checks a rule's query with the guard. @throws RuleError at the place of the fault in the file */
 export function validateRule(rule: Rule): ValidatedRule {
   try {
-    return { ...rule, query: guardSql(rule.sql, "rule") } as ValidatedRule;
+    const { sqlPosition: _, ...kept } = rule;
+    return { ...kept, query: guardSql(rule.sql, "rule") } as ValidatedRule;
   } catch (error) {
     if (!(error instanceof SqlRefusedError)) throw error;
     throw new RuleError(rule.file, rule.sqlPosition(error.offset), error.reason, { cause: error });

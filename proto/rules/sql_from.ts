@@ -38,6 +38,7 @@ export interface Output {
 interface Cte {
   readonly columns: readonly string[];
   readonly items: number;
+  readonly eventReads: number;
 }
 
 /** Checks FROM and WITH; what a SELECT is, its heir knows. */
@@ -48,6 +49,13 @@ export abstract class FromCheck extends ExpressionCheck {
   readonly #ctes = new Map<string, Cte>();
   readonly #unready = new Set<string>();
   #fromItems = 0;
+  /** Those of the FROM items that are `process_events`. */
+  #eventReads = 0;
+
+  /** How often `process_events` is read, every use of a CTE counted. */
+  get eventReads(): number {
+    return this.#eventReads;
+  }
 
   /** Checks a query; `named` when its columns are going to be referred to. */
   protected abstract query(query: Query, scope: Scope, named: boolean): readonly Output[];
@@ -64,11 +72,13 @@ export abstract class FromCheck extends ExpressionCheck {
       const body = queryIn(cte.expr);
       if (body === null) refuse("A CTE must be a SELECT", start(cte.expr));
 
-      const before = this.#fromItems;
+      const before = this.#fromItems, eventsBefore = this.#eventReads;
       this.#fromItems = 0;
+      this.#eventReads = 0;
       const outputs = this.query(body, { ...openScope(null), level: scope.level + 1 }, cte.columns === undefined);
-      const items = this.#fromItems;
+      const items = this.#fromItems, eventReads = this.#eventReads;
       this.#fromItems = before;
+      this.#eventReads = eventsBefore;
       let columns = outputs.map((output) => output.name?.toLowerCase() ?? "");
       if (cte.columns !== undefined) {
         columns = cte.columns.expr.items.map((column) => this.name(column));
@@ -77,7 +87,7 @@ export abstract class FromCheck extends ExpressionCheck {
         }
         if (new Set(columns).size < columns.length) refuse(`${name} names a column twice`, start(cte.columns));
       }
-      this.#ctes.set(name, { columns, items });
+      this.#ctes.set(name, { columns, items, eventReads });
       this.#unready.delete(name);
     }
   }
@@ -129,6 +139,7 @@ export abstract class FromCheck extends ExpressionCheck {
     }
     if (table !== undefined) this.tables.add(name);
     this.#countItems(cte?.items ?? 1, offset);
+    this.#eventReads += cte?.eventReads ?? Number(name === "process_events");
     addSource(scope, {
       name: alias,
       table: table === undefined ? null : name,

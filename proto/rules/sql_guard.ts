@@ -12,6 +12,7 @@ import { type LexedSql, lexSql } from "./sql_lexer.ts";
 import type { Purpose } from "./sql_expression.ts";
 import type { Insertion, Output } from "./sql_from.ts";
 import { QueryCheck } from "./sql_query.ts";
+import { translateWhere, type Translation } from "./sql_predicate.ts";
 import { refuse, SqlRefusedError } from "./sql_refused.ts";
 import { checkSyntax } from "./sql_syntax.ts";
 
@@ -31,6 +32,8 @@ export interface RowQuery {
   readonly outputs: readonly RowOutput[];
   /** Columns that `where` and the computed outputs read. */
   readonly columns: ReadonlySet<string>;
+  /** `where` as a form, or why SQLite alone can compute it. */
+  readonly translation: Translation;
 }
 
 declare const guarded: unique symbol;
@@ -43,6 +46,8 @@ export interface GuardedQuery {
   readonly sql: string;
   /** Tables of the catalog that it reads. */
   readonly tables: readonly string[];
+  /** How often it reads `process_events`, every use of a CTE counted: the store has that one in parts. */
+  readonly eventReads: number;
   /** Where the deadline is looked at, by place in `sql`. */
   readonly insertions: readonly Insertion[];
   /** Of purpose "rule" alone. */
@@ -82,6 +87,7 @@ export function guardSql(sql: string, purpose: Purpose): GuardedQuery {
     purpose,
     sql: lexed.sql,
     tables: [...check.tables],
+    eventReads: check.eventReads,
     insertions: check.insertions.map((insertion, i) => ({ insertion, i }))
       .sort((a, b) => a.insertion.at - b.insertion.at || a.i - b.i).map(({ insertion }) => insertion),
     row: purpose === "rule" ? rowQuery(lexed.sql, statement, check, outputs) : null,
@@ -124,7 +130,13 @@ function rowQuery(sql: string, statement: Node, check: QueryCheck, outputs: read
     if (column !== null) return { name: name!, column, sql: null };
     return { name: name!, column: null, sql: sql.slice(...range!) };
   });
-  return { alias, where: sql.slice(...where.expr.range!), outputs: rowOutputs, columns: check.columns };
+  return {
+    alias,
+    where: sql.slice(...where.expr.range!),
+    outputs: rowOutputs,
+    columns: check.columns,
+    translation: translateWhere(where.expr),
+  };
 }
 
 /** Offset of a one-based line and column. */

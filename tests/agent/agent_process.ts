@@ -54,6 +54,8 @@ export interface AgentOptions {
   readonly bundle?: string;
   /** Ready when it listens unless it is expected to end first. */
   readonly expectEnd?: boolean;
+  /** More words of the command line. */
+  readonly args?: readonly string[];
 }
 
 export class AgentProcess implements AsyncDisposable {
@@ -82,6 +84,7 @@ export class AgentProcess implements AsyncDisposable {
       "--state",
       layout.state,
       ...set,
+      ...options.args ?? [],
     ];
     this.#child = new Deno.Command(program!, {
       args,

@@ -15,6 +15,7 @@ const evenPids: Judge = {
     events.filter((row) => (row[5] as number) % 2 === 0).map((row) =>
       alertOf(RULE, row, { pid: row[5]! }, stream, now)
     ),
+  stored: () => {},
 };
 
 class World implements Disposable {
@@ -30,7 +31,7 @@ class World implements Disposable {
 
   constructor(detection: Judge = evenPids) {
     const { store, counters } = this;
-    this.ingest = new Ingest({ store, detection, counters, alerted: () => this.alerted++ });
+    this.ingest = new Ingest({ store, detection, counters, alerted: () => this.alerted++, failed: () => {} });
   }
 
   async take(...messages: StreamMessage[]): Promise<void> {
@@ -125,7 +126,7 @@ Deno.test("numbers that are skipped are a gap of their count, and do not come ba
 });
 
 Deno.test("many events are stored in slices, each acknowledged, none lost at the seams", async () => {
-  using world = new World({ judge: () => [] });
+  using world = new World({ judge: () => [], stored: () => {} });
   const pids = Array.from({ length: 2_500 }, (_, i) => i + 1);
   await world.take(events(1, ...pids), events(2_501, 1, 2, 3), {
     kind: "gap",
@@ -138,7 +139,7 @@ Deno.test("many events are stored in slices, each acknowledged, none lost at the
 });
 
 Deno.test("a slice that ends exactly with a message does not lose or repeat the next", async () => {
-  using world = new World({ judge: () => [] });
+  using world = new World({ judge: () => [], stored: () => {} });
   const pids = Array.from({ length: MAX_SLICE_EVENTS }, (_, i) => i + 1);
   await world.take(events(1, ...pids), events(MAX_SLICE_EVENTS + 1, ...pids));
   assert.equal(world.sequences().length, 2 * MAX_SLICE_EVENTS);

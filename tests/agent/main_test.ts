@@ -184,12 +184,6 @@ Deno.test("what is wrong at the start is said in a sentence with its mend", asyn
       [],
       /is not 64 hexadecimal digits; delete it/,
     ],
-    [
-      "store",
-      (s) => Deno.writeTextFileSync(s.layout.store, "x".repeat(200)),
-      [],
-      /not a database; stop the agent and move/,
-    ],
     ["agent directory", (s) => Deno.removeSync(s.layout.agent), [], /make .*\/agent and let the agent's user write it/],
     ["setting", () => {}, ["agent.max_connections=0"], /agent\.max_connections must be a whole number from 1 to 1000/],
     ["socket", (s) => Deno.writeTextFileSync(s.layout.brokerSocket, ""), [], /is not a socket; move it away/],

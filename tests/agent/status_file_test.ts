@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { Journal } from "../../agent/journal.ts";
 import { type AgentPart, StatusFile } from "../../agent/status_file.ts";
 import { decodeAgentStatus } from "../../proto/status_codec.ts";
+import { needs } from "../support/needs.ts";
+import { SmallDisk } from "../support/small_disk.ts";
 import { TempDir } from "./support.ts";
 
 const part: AgentPart = {
@@ -9,6 +11,7 @@ const part: AgentPart = {
   rules: [],
   collectors: [{ collectorId: "c", epoch: "e", connectedSince: 1, lastSequence: 2, lastEventTime: 3 }],
   storeBytes: 4,
+  store: { state: "taking", reason: "", since: 0, freeBytes: null, checkedTime: 0, check: "" },
   lastCommitTime: 5,
   counters: { events: 6 },
 };
@@ -20,6 +23,7 @@ Deno.test("StatusFile says who the agent is and how it does, in a file that is n
   journal.notice("a fault");
   const file = new StatusFile(path, journal, () => part);
   file.begin();
+  file.say("running");
   const status = decodeAgentStatus(Deno.readFileSync(path));
   assert.equal(status.state, "running");
   assert.equal(status.pid, Deno.pid);
@@ -45,4 +49,34 @@ Deno.test("StatusFile that cannot write says so once and goes on", () => {
   Deno.mkdirSync(`${dir.path}/no`);
   file.say("running");
   assert.equal(decodeAgentStatus(Deno.readFileSync(`${dir.path}/no/status.pb`)).state, "running");
+});
+
+Deno.test({
+  name: "StatusFile goes on where the disk has not a byte left, and says so when it cannot",
+  ...needs({ root: true, mount: true }),
+  fn() {
+    using dir = new TempDir();
+    using disk = new SmallDisk(dir.path, 1);
+    const path = `${dir.path}/status.pb`, lines: string[] = [];
+    let events = 0;
+    const look = (): AgentPart => ({ ...part, counters: { events: ++events } });
+    const file = new StatusFile(path, new Journal((line) => lines.push(line)), look);
+    file.say("running");
+    disk.fill();
+    for (let i = 0; i < 20; i++) {
+      file.say("degraded");
+      assert.equal(decodeAgentStatus(Deno.readFileSync(path)).counters["events"], events);
+      disk.fill();
+    }
+    // Somebody took the room of the spare as well.
+    Deno.removeSync(`${path}.spare`);
+    disk.fill();
+    for (let i = 0; i < 3; i++) file.say("degraded");
+    assert.ok(decodeAgentStatus(Deno.readFileSync(path)).counters["events"]! < events);
+    assert.equal(lines.length, 1);
+    assert.match(lines[0]!, /cannot be written: No (space left|such file)/);
+    disk.free();
+    file.say("running");
+    assert.equal(decodeAgentStatus(Deno.readFileSync(path)).counters["events"], events);
+  },
 });

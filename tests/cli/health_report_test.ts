@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { assess, type Report, type StoreReading } from "../../cli/health_report.ts";
 import type { StatusReading } from "../../cli/status_reader.ts";
-import type { AgentStatus, CollectorStatus, TierStatus } from "../../proto/status.ts";
+import type { AgentStatus, CollectorStatus, LogStatus, TierStatus } from "../../proto/status.ts";
+import { HEALTHY_LOG } from "../support/log_status.ts";
 import { AGENT, COLLECTOR, NOW } from "../support/test_store.ts";
 
 const STORE: StoreReading = {
@@ -12,6 +13,8 @@ const STORE: StoreReading = {
   newestEvent: NOW - 1_000,
   lastSnapshot: NOW - 5_000,
   alertsLastDay: 0,
+  oldestEvent: NOW - 86_400_000,
+  removed: null,
   walBytes: 4_096,
 };
 
@@ -73,10 +76,19 @@ Deno.test("assess() names what is not seen, not kept, not judged", () => {
   finds({ collector: { completeness } }, "degraded", /a second source saw other things: 99\.9 % of 1000 records/);
   finds({ collector: { redaction: "" } }, "degraded", /redaction is not spoken of by the collector/);
   finds({ collector: { queuedEvents: 20_000 } }, "degraded", /20,000 events wait/);
+  const log = (more: Partial<LogStatus>): World => ({ collector: { log: { ...HEALTHY_LOG, ...more } } });
+  finds(log({ trouble: "it is in memory: mend that" }), "degraded", /write-ahead log: it is in memory: mend that/);
+  finds(log({ fault: "the disk is full" }), "degraded", /is not written, so the agent gets nothing: the disk is full/);
+  finds(log({ isSlowed: true }), "degraded", /the write-ahead log fills up/);
+  finds(log({ refused: 1 }), "degraded", /1 item found no room/);
+  finds(log({ missing: 3 }), "degraded", /3 numbers of the write-ahead log are lost/);
+  assert.equal(judge(log({ damaged: 1, hastened: 4, pendingBytes: 100, oldestTime: NOW })).verdict, "healthy");
   finds({ agent: { state: "starting" } }, "degraded", /agent is starting/);
   const rejected = { ...AGENT.rules[0]!, id: "other", state: "rejected" };
   finds({ agent: { rules: [...AGENT.rules, rejected] } }, "degraded", /1 rule rejected/);
   finds({ agent: { rules: [] } }, "degraded", /no rule is active/);
+  const refused = { hasher_refused_system_calls: 2, refused_system_calls: 0 };
+  finds({ collector: { counters: refused } }, "degraded", /the kernel refused the hasher 2 system calls .*notices/);
   finds({ agent: { counters: { rule_faults: 2 } } }, "degraded", /2 times that a rule could not judge/);
   finds({ agent: { counters: { alerts_undelivered: 7 } } }, "degraded", /7 alerts are owed/);
   const gaps = { gaps: 1, from: NOW - 5_000, to: NOW - 1_000, lost: 3, uncounted: 0 };
@@ -128,4 +140,22 @@ Deno.test("assess() knows nothing when neither status nor store can be read", ()
   const half = assess({ agent: damaged, collector: reading(COLLECTOR) }, STORE, NOW);
   assert.equal(half.verdict, "degraded");
   assert.match(half.findings[0]!.text, /agent's status cannot be read: it is damaged/);
+});
+
+Deno.test("assess() tells that the store takes nothing, why and since when", () => {
+  const store = { ...AGENT.store, state: "refusing", reason: "its disk is full; free space", since: NOW - 90_000 };
+  finds(
+    { agent: { state: "degraded", store } },
+    "degraded",
+    /^nothing is stored or judged since .* \(1 min 30 s\), and collectors keep what they see: its disk is full; free/,
+  );
+  finds({ agent: { state: "degraded" } }, "degraded", /degraded and does not say why/);
+});
+
+Deno.test("assess() tells what a check of the store found, and that its disk will soon be full", () => {
+  const damaged = { ...AGENT.store, check: "gaps: page 7 is damaged", checkedTime: NOW - 60_000 };
+  finds({ agent: { store: damaged } }, "degraded", /store is damaged, as found at .*: gaps: page 7 is damaged; run/);
+  finds({ agent: { store: { ...AGENT.store, freeBytes: 40_000_000 } } }, "degraded", /has 38\.1 MiB left; free space/);
+  const well = { ...AGENT.store, check: "ok", checkedTime: NOW - 60_000, freeBytes: null };
+  assert.equal(judge({ agent: { store: well } }).verdict, "healthy");
 });

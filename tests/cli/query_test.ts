@@ -6,10 +6,9 @@ import { TestState } from "../support/test_store.ts";
 function world(rows = 0): TestState {
   const state = new TestState();
   state.live();
-  state.db.exec(
-    `INSERT INTO process_events (event_id, time, pid, name)
-     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${rows}) SELECT i, i, i, 'n' || i FROM n`,
-  );
+  state.db.exec("BEGIN");
+  for (let i = 1; i <= rows; i++) state.insert("process_events", { event_id: i, time: i, pid: i, name: `n${i}` });
+  state.db.exec("COMMIT");
   return state;
 }
 

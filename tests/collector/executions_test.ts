@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { ProcessEvent } from "../../proto/process_event.ts";
 import { MOST_A_MINUTE } from "../../collector/repetitions.ts";
 import { type ExecRecord, NOTHING_KNOWN, type RawContext } from "../../collector/sources/source.ts";
-import { entry, exec, fork, MS, S, TestWorld } from "../support/lifecycle_world.ts";
+import { BOOT_MS, entry, exec, exit, fork, MS, S, TestWorld } from "../support/lifecycle_world.ts";
 
 type Mark = [number, string | null, string | null];
 
@@ -42,6 +42,21 @@ Deno.test("a program of a deleted file is marked, one that a table shows later i
     entry(62, 20 * S, { executablePath: "/dev/shm/x" }),
   ], 30 * S);
   assert.deepEqual(marks(world.events()).map(([pid, severity]) => [pid, severity]), [[61, "high"], [62, "medium"]]);
+});
+
+Deno.test("a system's program that its package manager deleted is no more than ordinary when it begins anew", () => {
+  const again = (path: string, changedMs: number | null): Mark[] => {
+    const world = new TestWorld();
+    const dpkg = { executablePath: "/usr/bin/dpkg", effectiveUserId: 0, startTime: 20 * S };
+    world.receive(exec(40, 1, 20 * S, dpkg), exit(40, 22 * S, 20 * S));
+    const changeTime = changedMs === null ? null : (BOOT_MS + changedMs) * 1e6;
+    return marks(world.receive(exec(50, 1, 30 * S, { executablePath: `${path} (deleted)`, changeTime })).events());
+  };
+  const reason = "it runs from /usr/bin/served, which was deleted before";
+  assert.deepEqual(again("/usr/bin/served", 21_000), [[50, "low", `${reason}, while dpkg (process 40) ran`]]);
+  assert.deepEqual(again("/usr/bin/served", 25_000), [[50, "high", reason]]);
+  assert.deepEqual(again("/usr/bin/served", null), [[50, "high", reason]], "not known");
+  assert.equal(again("/home/me/served", 21_000)[0]![1], "high", "anybody can wait for it to run");
 });
 
 Deno.test("a program in a directory that everybody may write to is marked, a script there is not", () => {
@@ -100,7 +115,13 @@ Deno.test("a shell that takes commands from the network is marked", () => {
   }
   assert.deepEqual(shell({ stdinFamily: 1 }), [], "Node.js and sshd do that");
   assert.equal(shell({})[0]![1], "low", "of a source that does not know");
-  assert.equal(shell({ stdinFamily: 2, scriptPath: "/srv/cgi" })[0]![1], "medium");
+  assert.equal(shell({ stdinFamily: 2, scriptPath: "/srv/cgi" })[0]![1], "medium", "given by another shell");
+  const served = (more: Partial<RawContext>): Mark[] =>
+    judged({ executablePath: "/usr/bin/dash", context: context({ stdinKind: "socket", stdinFamily: 2, ...more }) }, {
+      executablePath: "/usr/sbin/xinetd",
+    });
+  assert.equal(served({ scriptPath: "/srv/cgi" })[0]![1], "low", "a server's small helper");
+  assert.equal(served({})[0]![1], "high", "a server that was taken over");
   assert.deepEqual(shell({ stdinFamily: 2, stdinKind: "pipe" }), []);
   assert.deepEqual(shell({ stdinFamily: 2 }, "/usr/bin/python3"), []);
 });

@@ -27,7 +27,15 @@ class TestBook {
 
   answer(state: HashState, hash: string | null = null, more: Partial<HashAnswer> = {}): ProcessEvent[] {
     const { id } = this.asked.at(-1)!;
-    this.book.answered({ id, state, hash, fuzzyHash: hash === null ? null : FUZZY, isSettled: true, ...more });
+    this.book.answered({
+      id,
+      state,
+      hash,
+      fuzzyHash: hash === null ? null : FUZZY,
+      changeTime: null,
+      isSettled: true,
+      ...more,
+    });
     return this.book.takeEvents();
   }
 }
@@ -162,7 +170,7 @@ Deno.test("what waits is bounded, and what is dropped is counted", () => {
   test.book.dropped(1);
   test.book.dropped(1);
   assert.equal(test.book.counters()["hash_waiting"], 16_384 - 300);
-  test.book.answered({ id: 1, state: "hashed", hash: ONE, fuzzyHash: null, isSettled: true });
+  test.book.answered({ id: 1, state: "hashed", hash: ONE, fuzzyHash: null, changeTime: null, isSettled: true });
   assert.deepEqual(test.book.takeEvents(), [], "an answer that nobody waits for changes nothing");
 
   const long = new TestBook(), argv = new Uint8Array(16_384);

@@ -4,6 +4,7 @@ import type { CollectorStatus } from "../../proto/status.ts";
 import { KnownFile } from "../../collector/known_table.ts";
 import { type Present, recover } from "../../collector/recovery.ts";
 import { writeStatus } from "../../collector/status_file.ts";
+import { HEALTHY_LOG } from "../support/log_status.ts";
 
 const STATUS: CollectorStatus = {
   bootId: "0badcafe-1",
@@ -29,13 +30,21 @@ const STATUS: CollectorStatus = {
   connected: true,
   lastSequence: 9,
   acknowledgedSequence: 7,
-  acknowledgedTime: 9_000,
+  durableTime: 9_000,
+  log: HEALTHY_LOG,
   queuedEvents: 2,
   trackedProcesses: 3,
   forksSinceBoot: 100,
   counters: {},
 };
-const PRESENT: Present = { time: 12_000, bootId: "0badcafe-1", forksSinceBoot: 130, source: "proc" };
+const PRESENT: Present = {
+  time: 12_000,
+  bootId: "0badcafe-1",
+  forksSinceBoot: 130,
+  source: "proc",
+  epoch: "epoch-1",
+  lastRecordTime: 0,
+};
 
 async function withFiles(run: (status: string, known: string) => void): Promise<void> {
   const directory = await Deno.makeTempDir();
@@ -109,5 +118,13 @@ Deno.test("recover() makes a change of the source a gap of its own", async () =>
       count: 0,
       reason: "the source changed from proc to ebpf",
     }]);
+  });
+});
+
+Deno.test("recover() knows by the log alone that there was a run", async () => {
+  await withFiles((status, known) => {
+    const { gaps } = recover(status, known, { ...PRESENT, lastRecordTime: 7_000 });
+    assert.deepEqual(gaps.map(({ from, to, count }) => [from, to, count]), [[7_000, 12_000, null]]);
+    assert.match(gaps[0]!.reason, /its status is gone/);
   });
 });

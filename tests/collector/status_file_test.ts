@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { gapSince, readStatus, writeStatus } from "../../collector/status_file.ts";
 import type { CollectorStatus } from "../../proto/status.ts";
+import { HEALTHY_LOG } from "../support/log_status.ts";
 
 const STATUS: CollectorStatus = {
   bootId: "boot-1",
@@ -23,12 +24,15 @@ const STATUS: CollectorStatus = {
   connected: true,
   lastSequence: 9,
   acknowledgedSequence: 7,
-  acknowledgedTime: 9_000,
+  durableTime: 9_000,
+  log: HEALTHY_LOG,
   queuedEvents: 2,
   trackedProcesses: 3,
   forksSinceBoot: 100,
   counters: { events: 9 },
 };
+
+const LOG = { epoch: "epoch-1", lastRecordTime: 8_000 };
 
 Deno.test("writeStatus() replaces the file whole, and readStatus() reads it back", async () => {
   const directory = await Deno.makeTempDir(), path = `${directory}/status.pb`;
@@ -49,8 +53,8 @@ Deno.test("readStatus() gives nothing for a file that is missing, damaged or too
   await Deno.remove(directory, { recursive: true });
 });
 
-Deno.test("gapSince() begins where the agent had everything, and bounds what was missed by the kernel's count", () => {
-  const gap = gapSince(STATUS, { time: 12_000, bootId: "boot-1", forksSinceBoot: 130 });
+Deno.test("gapSince() begins where all that was seen was on disk, and bounds what was missed by the kernel's count", () => {
+  const gap = gapSince(STATUS, { time: 12_000, bootId: "boot-1", forksSinceBoot: 130, ...LOG });
   assert.deepEqual([gap.source, gap.recordKind, gap.from, gap.to, gap.count], [
     "collector",
     "all",
@@ -62,11 +66,30 @@ Deno.test("gapSince() begins where the agent had everything, and bounds what was
 });
 
 Deno.test("gapSince() tells a stop from an end without a word, and a boot from none", () => {
-  const stopped = gapSince({ ...STATUS, state: "stopped" }, { time: 12_000, bootId: "boot-2", forksSinceBoot: 5 });
+  const stopped = gapSince({ ...STATUS, state: "stopped" }, {
+    time: 12_000,
+    bootId: "boot-2",
+    forksSinceBoot: 5,
+    ...LOG,
+  });
   assert.match(stopped.reason, /was stopped .* the host was booted meanwhile/);
 });
 
 Deno.test("gapSince() never ends before it begins, also when the clock was set back", () => {
-  const gap = gapSince(STATUS, { time: 3_000, bootId: "boot-1", forksSinceBoot: null });
+  const gap = gapSince(STATUS, { time: 3_000, bootId: "boot-1", forksSinceBoot: null, ...LOG });
   assert.deepEqual([gap.from, gap.to], [3_000, 3_000]);
+});
+
+Deno.test("gapSince() begins with the last record on disk, where the last run did not live to say so", () => {
+  const now = { time: 12_000, bootId: "boot-1", forksSinceBoot: null, epoch: "epoch-1", lastRecordTime: 9_700 };
+  assert.equal(gapSince(STATUS, now).from, 9_700);
+});
+
+Deno.test("gapSince() begins with what waited, where the log that held it is gone", () => {
+  const previous = { ...STATUS, log: { ...HEALTHY_LOG, oldestTime: 4_000 } };
+  const gap = gapSince(previous, { time: 12_000, bootId: "boot-1", forksSinceBoot: null, ...LOG, epoch: "epoch-2" });
+  assert.equal(gap.from, 4_000);
+  assert.match(gap.reason, /, and what its log held is lost/);
+  const empty = gapSince(STATUS, { time: 12_000, bootId: "boot-1", forksSinceBoot: null, ...LOG, epoch: "epoch-2" });
+  assert.deepEqual([empty.from, empty.reason], [9_000, "the collector ended without a word and did not run"]);
 });

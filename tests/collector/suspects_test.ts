@@ -1,5 +1,6 @@
 /**
- * Suspicious behaviour, done for real and seen by the best source; and ordinary work, in which there is none.
+ * Suspicious behaviour, done for real and seen by the best source. Ordinary work, in which there is none, is in
+ * `tests/e2e/ordinary_test.ts`.
  */
 import assert from "node:assert/strict";
 import { Lifecycle } from "../../collector/lifecycle.ts";
@@ -115,67 +116,21 @@ Deno.test({
   },
 });
 
-/** A package with scripts, a build, version control, shells, archives, a log rotated, a job given to a server's child. */
-const ORDINARY = `
-set -eu
-mkdir -p package/DEBIAN package/usr/share/daemoneye-test; cd package
-printf 'Package: daemoneye-test\\nVersion: 1\\nArchitecture: all\\nMaintainer: nobody <n@example>\\nDescription: test\\n' > DEBIAN/control
-printf '#!/bin/sh\\nset -e\\ncat /etc/passwd | sort | head -3 > /dev/null\\n' > DEBIAN/postinst; chmod 755 DEBIAN/postinst
-cp DEBIAN/postinst DEBIAN/prerm; echo hello > usr/share/daemoneye-test/file; cd ..
-dpkg-deb --build package test.deb > /dev/null
-dpkg -i test.deb > /dev/null; dpkg -s daemoneye-test > /dev/null; dpkg -P daemoneye-test > /dev/null
-apt-get -qq -s install coreutils > /dev/null
-mkdir build; cd build
-for name in one two three; do printf 'int %s(void) { return 1; }\\n' $name > $name.c; done
-printf 'int one(void); int main(void) { return one() - 1; }\\n' > main.c
-printf 'all: program\\n\\t./program\\nprogram: main.o one.o two.o three.o\\n\\tgcc -o program $^\\nclean:\\n\\trm -f *.o program\\n' > Makefile
-make -j2 > /dev/null; make clean > /dev/null; cd ..
-git init -q repository; cd repository
-git config user.email n@example; git config user.name n
-cp ../build/*.c .; git add .; git commit -qm first; git checkout -qb other; echo >> one.c; git commit -qam second
-git checkout -q -; git merge -q other; git log --oneline > /dev/null; git gc -q; cd ..
-git clone -q repository clone
-(for i in 1 2 3; do echo "$i" | tr 1 2 | sed s/2/3/ | awk '{ print $1 }'; done) > log
-printf '#!/bin/bash\\ntrue\\n' > script; chmod 755 script; ./script; bash script; env -i /bin/sh -c 'true; id > /dev/null'
-mv log log.1; : > log; gzip log.1; tar czf all.tgz build repository; tar tzf all.tgz > /dev/null
-find . -name '*.c' -exec grep -l main {} + > /dev/null
-su nobody -s /bin/sh -c 'id > /dev/null'
-crontab -l > /dev/null 2>&1 || true
-if command -v npx > /dev/null; then npx --version > /dev/null; fi
-if command -v node > /dev/null; then node -e 'require("child_process").execSync("id; true")'; fi
-if command -v logrotate > /dev/null; then
-  echo "$PWD/log { copytruncate
-compress
-postrotate
-true
-endscript
-}" > rotate.conf; chmod 644 rotate.conf; logrotate -f -s "$PWD/state" rotate.conf || true
-fi
-t=$(mktemp); printf '#!/bin/sh\\ntrue\\n' > "$t"; chmod 700 "$t"; "$t"; rm "$t"
-`;
-
 Deno.test({
-  name: "a stretch of ordinary work is told without anything above low",
-  ...needs({ root: true, bpf: true, programs: ["gcc", "make", "git", "dpkg-deb", "apt-get", "su"] }),
+  name: "a start in the future is told once: the kernel's clock is ahead of that of whoever looks",
+  ...needs({ root: true, bpf: true, programs: ["unshare"] }),
   async fn() {
-    const directory = await Deno.makeTempDir({ dir: "/var/lib", prefix: "daemoneye-test-" });
-    using watch = await Watch.open();
-    try {
-      const events = await watch.run("bash", ["-c", ORDINARY], { cwd: directory });
-      const programs = new Set(events.filter((e) => e.kind === "start" && e.reason !== "fork").map((e) => e.name));
-      const found = events.filter((e) => e.kind === "suspicious");
-      console.log(
-        `ordinary work: ${events.length} events of ${programs.size} programs: ${[...programs].sort().join(" ")}`,
-      );
-      console.log(`suspicious in it: ${marks(found).join("; ") || "nothing"}`);
-      for (
-        const name of ["dpkg", "daemoneye-test.", "apt-get", "make", "cc1", "ld", "git", "su", "gzip", "tar", "sed"]
-      ) {
-        assert.ok(programs.has(name), `${name} was seen`);
-      }
-      assert.deepEqual(marks(found.filter(({ severity }) => severity !== "low" && severity !== "info")), []);
-    } finally {
-      await Deno.remove(directory, { recursive: true });
-    }
+    const program = new URL("sources/displaced_clock.ts", import.meta.url).pathname;
+    const { success, stdout, stderr } = await new Deno.Command("unshare", {
+      // A time namespace holds for the children of who makes it.
+      args: ["--time", "--boottime", "-60", "--fork", Deno.execPath(), "run", "-A", "--quiet", program],
+      stdin: "null",
+    }).output();
+    assert.ok(success, new TextDecoder().decode(stderr));
+    const [mark, ...more] = JSON.parse(new TextDecoder().decode(stdout));
+    assert.deepEqual([mark.severity, more], ["high", []]);
+    // As much as the clocks differ, but for the time until it is seen.
+    assert.match(mark.reason, /^its start time lies (?:60\.0|[1-5]\d\.\d) s in the future$/);
+    assert.match(mark.executablePath, /\/true$/);
   },
 });

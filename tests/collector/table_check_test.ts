@@ -14,7 +14,9 @@ class World {
     source: { look: (pid) => this.inTable.has(pid) ? entry(pid, this.start) : null },
     list: () => [...this.inProc],
     startOf: (pid) => this.inProc.has(pid) ? this.start : null,
+    covered: () => this.covered,
   });
+  covered: number[] = [];
 
   look(meanwhile = (): void => {}): (string | number)[][] {
     const before = this.check.before();
@@ -30,6 +32,13 @@ Deno.test("TableCheck finds who is hidden from either listing, once", () => {
   world.inProc.delete(51);
   world.inTable.delete(52);
   assert.deepEqual(world.look(), [[51, "the kernel's table", "/proc"], [52, "/proc", "the kernel's table"]]);
+  assert.deepEqual(world.look(), []);
+});
+
+Deno.test("TableCheck finds whose directory of /proc is covered by a mount, once", () => {
+  const world = new World();
+  world.covered = [51, 99];
+  assert.deepEqual(world.look(), [[51, "the kernel's table", "/proc, as something is mounted over it there"]]);
   assert.deepEqual(world.look(), []);
 });
 

@@ -60,7 +60,7 @@ Deno.test("tierGrants() grants exactly what the table says", () => {
     write: ["/s/agent", "/s/run/broker.sock"],
     net: ["unix:/s/run/broker.sock", "sink.example:8443"],
     env: ["DAEMONEYE_*"],
-    sys: ["hostname"],
+    sys: ["hostname", "statfs"],
     run: [],
     ffi: [],
     import: ["none.invalid:443"],

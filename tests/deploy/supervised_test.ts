@@ -2,8 +2,10 @@
 import assert from "node:assert/strict";
 import { Backoff } from "../../deploy/backoff.ts";
 import { Guard } from "../../deploy/guard.ts";
+import { describeEnd } from "../../deploy/last_end.ts";
 import { lines, MAX_LINE_LENGTH } from "../../deploy/lines.ts";
 import { Supervised } from "../../deploy/supervised.ts";
+import { needs } from "../support/needs.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 
@@ -178,3 +180,59 @@ function alive(pid: number): boolean {
     return false;
   }
 }
+
+Deno.test("Supervised tells the next run how the last one ended, and the first nothing", async () => {
+  const watched = new Watched('echo "[$DAEMONEYE_LAST_END]"; kill -9 $$');
+  await watched.until(() => watched.out.length >= 2);
+  await watched.stop();
+  assert.deepEqual(watched.out.slice(0, 2), ["[]", "[SIGKILL]"]);
+});
+
+const LOG =
+  '[1.5] audit: type=1326 audit(1.1:2): uid=5 pid=77 comm="deno" exe="/d" sig=31 arch=c000003e syscall=41 compat=0\n';
+
+Deno.test("describeEnd() takes from the kernel's log by which call a process was ended, or says where to look", async () => {
+  const end = (log: string | null) => describeEnd({ code: 159, signal: "SIGSYS" }, 77, () => Promise.resolve(log));
+  assert.deepEqual(await end(LOG + LOG.replace("41", "425") + LOG.replace("pid=77", "pid=78").replace("41", "9")), {
+    words: "signal SIGSYS: the kernel refused it system call 425",
+    variable: "SIGSYS 425",
+  });
+  for (const log of [null, "", LOG.replace("sig=31", "sig=0"), LOG.replace("pid=77", "pid=777")]) {
+    const { words, variable } = await end(log);
+    assert.equal(variable, "SIGSYS");
+    assert.match(words, /ausearch -m SECCOMP -p 77$/);
+  }
+  assert.deepEqual(await describeEnd({ code: 3, signal: null }, 1), { words: "exit code 3", variable: "code 3" });
+});
+
+Deno.test({
+  name: "a collector's program that its filter ends is told of with the call, on the terminal and to its next run",
+  ...needs({ root: true, audit: true, programs: ["dmesg"] }),
+  async fn() {
+    const modules = new URL("../../collector/kernel/", import.meta.url).href;
+    const file = await Deno.makeTempFile({ suffix: ".ts" });
+    await Deno.writeTextFile(
+      file,
+      `import { installFilter } from "${modules}seccomp.ts";
+       import { libc } from "${modules}libc.ts";
+       console.log("[" + (Deno.env.get("DAEMONEYE_LAST_END") ?? "") + "]");
+       installFilter({ refused: "kill", processes: false });
+       libc.syscall(425n, 0n, 0n, 0n, 0n, 0n, 0n);`,
+    );
+    const config = new URL("../../deno.json", import.meta.url).pathname;
+    const watched = new Watched(
+      `exec ${Deno.execPath()} run -A -q --no-check --config ${config} ${file}`,
+      { DENO_DIR: Deno.env.get("DENO_DIR") ?? `${Deno.env.get("HOME")}/.cache/deno` },
+    );
+    try {
+      await watched.until(() => watched.out.length >= 2);
+    } finally {
+      await watched.stop();
+      await Deno.remove(file);
+    }
+    // An audit daemon takes the records away from the kernel's log.
+    const isKnown = watched.out[1] === "[SIGSYS 425]";
+    assert.ok(isKnown || watched.out[1] === "[SIGSYS]", watched.out.join());
+    assert.match(watched.ends[0]!, isKnown ? /signal SIGSYS: .*system call 425\)/ : /signal SIGSYS: .*ausearch/);
+  },
+});

@@ -5,6 +5,7 @@
  */
 import type { FuzzTarget } from "./fuzz.ts";
 import { btf } from "./targets/btf.ts";
+import { ledger } from "./targets/ledger.ts";
 import { lifecycle } from "./targets/lifecycle.ts";
 import { connectorMessages } from "./targets/netlink.ts";
 import { procfs } from "./targets/procfs.ts";
@@ -27,6 +28,7 @@ export const targets: readonly FuzzTarget[] = [
   ...ps,
   lifecycle,
   ...wal,
+  ...ledger,
 ];
 
 /** The targets of a group; all without a name. */

@@ -22,20 +22,20 @@ Deno.test("loadSettings() gives defaults with their layer", () => {
 Deno.test("loadSettings() lets flags beat environment, environment the user file, and that the system file", () => {
   const files = {
     "/etc/daemoneye/config.yaml":
-      "collector:\n  poll_interval_ms: 2000\n  snapshot_interval_ms: 2000\n  max_queued_events: 2000\n  id: system\n",
-    "/s/config.toml": '[collector]\nsnapshot_interval_ms = 3000\nmax_queued_events = 3000\nid = "user"\n',
+      "collector:\n  poll_interval_ms: 2000\n  snapshot_interval_ms: 2000\n  wal_keep_ms: 2000\n  id: system\n",
+    "/s/config.toml": '[collector]\nsnapshot_interval_ms = 3000\nwal_keep_ms = 3000\nid = "user"\n',
   };
-  const env = { DAEMONEYE_COLLECTOR__MAX_QUEUED_EVENTS: "4000", DAEMONEYE_COLLECTOR__ID: "environment", PATH: "/bin" };
+  const env = { DAEMONEYE_COLLECTOR__WAL_KEEP_MS: "4000", DAEMONEYE_COLLECTOR__ID: "environment", PATH: "/bin" };
   const settings = settle({ files, env, flags: { state: "/s", set: ["collector.id=flag"] } });
   assert.equal(settings.collector.pollIntervalMs, 2000);
   assert.equal(settings.collector.snapshotIntervalMs, 3000);
-  assert.equal(settings.collector.maxQueuedEvents, 4000);
+  assert.equal(settings.collector.walKeepMs, 4000);
   assert.equal(settings.collector.id, "flag");
   assert.equal(settings.origins.get("collector.poll_interval_ms"), "/etc/daemoneye/config.yaml");
   assert.equal(settings.origins.get("collector.snapshot_interval_ms"), "/s/config.toml");
   assert.equal(
-    settings.origins.get("collector.max_queued_events"),
-    "environment DAEMONEYE_COLLECTOR__MAX_QUEUED_EVENTS",
+    settings.origins.get("collector.wal_keep_ms"),
+    "environment DAEMONEYE_COLLECTOR__WAL_KEEP_MS",
   );
 });
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { crc32c } from "../../proto/crc32c.ts";
+import fc from "fast-check";
+import { crc32c, crc32cBehind } from "../../proto/crc32c.ts";
 
 /** Bit by bit, straight from the definition. */
 function reference(bytes: Uint8Array): number {
@@ -29,5 +30,15 @@ Deno.test("crc32c() agrees with the definition at every length and alignment", (
       const part = bytes.subarray(begin, end);
       assert.equal(crc32c(part), reference(part), `${begin} to ${end}`);
     }
+  }
+});
+
+Deno.test("crc32cBehind() is the checksum behind other bytes, without looking at long ones again", () => {
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 5_000 }), fc.nat({ max: 2 ** 32 - 1 }), (bytes, before) => {
+    assert.equal(crc32cBehind(before, bytes, crc32c(bytes)), crc32c(bytes, before));
+  }));
+  for (const length of [1_023, 1_024, 65_535, 65_536, 1_048_576]) {
+    const bytes = new Uint8Array(length).map((_, at) => at * 31 + (at >>> 7));
+    assert.equal(crc32cBehind(0xdeadbeef, bytes, crc32c(bytes)), crc32c(bytes, 0xdeadbeef), String(length));
   }
 });

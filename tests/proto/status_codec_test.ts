@@ -9,6 +9,7 @@ import {
   MAX_STATUS_BYTES,
 } from "../../proto/status_codec.ts";
 import { WireError } from "../../proto/wire_error.ts";
+import { HEALTHY_LOG } from "../support/log_status.ts";
 
 const TIER = {
   bootId: "a1b2c3d4",
@@ -41,7 +42,8 @@ const COLLECTOR: CollectorStatus = {
   connected: true,
   lastSequence: 2 ** 40 - 1,
   acknowledgedSequence: 12,
-  acknowledgedTime: 1_732_166_400_000,
+  durableTime: 1_732_166_400_000,
+  log: { ...HEALTHY_LOG, trouble: "moved", isSlowed: true, load: 0.75, fault: "full", refused: 2 ** 40, oldestTime: 0 },
   queuedEvents: 3,
   trackedProcesses: 400,
   forksSinceBoot: 0,
@@ -63,11 +65,24 @@ const AGENT: AgentStatus = {
       column: null,
       reason: null,
       hits: 3,
+      lane: "stream",
     },
-    { id: "r2", title: "", severity: "", file: "r2.yml", state: "rejected", line: 1, column: 0, reason: "no", hits: 0 },
+    {
+      id: "r2",
+      title: "",
+      severity: "",
+      file: "r2.yml",
+      state: "rejected",
+      line: 1,
+      column: 0,
+      reason: "no",
+      hits: 0,
+      lane: null,
+    },
   ],
   collectors: [{ collectorId: "procmond", epoch: "e1", connectedSince: 1, lastSequence: 2, lastEventTime: 3 }],
   storeBytes: 2 ** 41,
+  store: { state: "refusing", reason: "full", since: 7, freeBytes: 2 ** 40, checkedTime: 8, check: "ok" },
   lastCommitTime: 4,
   counters: {},
 };

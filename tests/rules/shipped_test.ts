@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { columnPlaces, type SqlValue } from "../../proto/event_row.ts";
 import { RuleEngine } from "../../proto/rules/engine.ts";
+import { laneOf } from "../../proto/rules/rule.ts";
 import { loadRules, type RuleFile } from "../../proto/rules/rule_set.ts";
 import { runRuleTests } from "../../proto/rules/rule_tests.ts";
 
@@ -18,6 +19,10 @@ Deno.test("shipped rules pass the guard and are twenty-one", () => {
   assert.deepEqual(rejected.map((error) => error.message), []);
   assert.deepEqual(disabled, []);
   assert.equal(active.length, 21);
+});
+
+Deno.test("shipped rules are judged in the stream lane", () => {
+  assert.deepEqual([...new Set(loadRules(shippedFiles()).active.map(laneOf))], ["stream"]);
 });
 
 Deno.test("shipped rules match the rows that they must, and no others of their own", () => {

@@ -53,6 +53,7 @@ function troubled(): TestState {
           column: 12,
           reason: "There is no table proces_events; did you mean process_events?",
           hits: 0,
+          lane: null,
         },
       ],
       counters: { ...AGENT.counters, rule_faults: 3 },
@@ -78,6 +79,22 @@ function troubled(): TestState {
       ],
       acknowledgedSequence: 510,
       lastSequence: 12_400,
+      log: {
+        ...COLLECTOR.log,
+        trouble: "/var/lib/daemoneye/collector/wal/1 is left alone: it belongs to another host; move it away",
+        bytes: 201_326_592,
+        segments: 25,
+        pendingBytes: 70_000,
+        load: 0.75,
+        isSlowed: true,
+        refused: 1_200,
+        missing: 40,
+        damaged: 1,
+        faults: 2,
+        hastened: 3,
+        fault: "the disk is full: No space left on device",
+        oldestTime: NOW - 3_600_000,
+      },
       queuedEvents: 11_890,
       counters: { ...COLLECTOR.counters, exec_lost: 1_234 },
     },
@@ -203,6 +220,7 @@ function hostile(): TestState {
   const { sources } = COLLECTOR;
   state.writeStatus(null, {
     sources: [{ ...sources[0]!, misses: [`miss${evil}`], unknownColumns: [`column${evil}`] }],
+    log: { ...COLLECTOR.log, place: `place${evil}`, trouble: `trouble${evil}`, fault: `fault${evil}` },
   });
   state.process(200, { command_line: "x".repeat(16_384) });
   state.process(201, { command_line: "", name: "" });

@@ -4,6 +4,7 @@
  * @module
  */
 import { deepStrictEqual as equal, ok } from "node:assert/strict";
+import { type Btf, BtfError, readKernelBtf } from "../../collector/kernel/btf.ts";
 import { libc, NativeArena } from "../../collector/kernel/libc.ts";
 import { type EbpfOptions, openEbpfSource } from "../../collector/sources/ebpf.ts";
 import type {
@@ -30,6 +31,23 @@ interface Life {
   readonly forks: readonly ForkRecord[];
   readonly execs: readonly ExecRecord[];
   readonly exits: readonly ExitRecord[];
+}
+
+/** The types of this kernel without some members, and with some by another name. */
+export function typesWithout(
+  lacking: (path: string) => boolean,
+  renamed: Readonly<Record<string, string>> = {},
+): () => Btf {
+  return () => {
+    const btf = readKernelBtf(), has = btf.has.bind(btf), offsetOf = btf.offsetOf.bind(btf);
+    const name = (path: string): string => renamed[path] ?? path;
+    btf.has = (path) => !lacking(path) && has(name(path));
+    btf.offsetOf = (path) => {
+      if (lacking(path)) throw new BtfError(`This kernel has no ${path}`);
+      return offsetOf(name(path));
+    };
+    return btf;
+  };
 }
 
 /** A source whose records are kept, for as long as the scope lasts. */

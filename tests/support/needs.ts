@@ -24,6 +24,10 @@ export interface Needs {
   readonly mount?: boolean;
   /** May make control groups, in a hierarchy that it mounts itself, and namespaces of every kind. */
   readonly containers?: boolean;
+  /** May listen to the kernel's audit log, which takes records of refused system calls. */
+  readonly audit?: boolean;
+  /** Packages may be installed, by `apt-get` of a package system that is in order. */
+  readonly packages?: boolean;
   /** Programs by name, found in `PATH`. */
   readonly programs?: readonly string[];
 }
@@ -35,7 +39,7 @@ export interface Verdict {
   readonly why: string;
 }
 
-const CAP_SETUID = 7, CAP_NET_ADMIN = 12, CAP_SYS_ADMIN = 21, CAP_PERFMON = 38, CAP_BPF = 39;
+const CAP_SETUID = 7, CAP_NET_ADMIN = 12, CAP_SYS_ADMIN = 21, CAP_AUDIT_READ = 37, CAP_PERFMON = 38, CAP_BPF = 39;
 
 const said = new Set<string>();
 
@@ -55,9 +59,21 @@ export function needs(wanted: Needs): Verdict {
   }
   if (wanted.mount && !capable(CAP_SYS_ADMIN)) faults.push("mount: the tests run without CAP_SYS_ADMIN");
   if (wanted.landlock && landlockVersion() === 0) faults.push("landlock: the kernel has none, or it is turned off");
+  if (wanted.audit) {
+    if (!capable(CAP_AUDIT_READ)) faults.push("audit: the tests run without CAP_AUDIT_READ");
+    else if (!readIfThere("/proc/sys/kernel/seccomp/actions_logged").split(/\s+/).includes("errno")) {
+      faults.push("audit: kernel.seccomp.actions_logged lacks errno");
+    } else if (/(^|\s)audit=(0|off)(\s|$)/.test(readIfThere("/proc/cmdline"))) {
+      faults.push("audit: the kernel was booted with audit=0");
+    }
+  }
   if (wanted.containers) {
     const refusal = refusedContainer();
     if (refusal !== null) faults.push(`containers: ${refusal}`);
+  }
+  if (wanted.packages) {
+    const refusal = refusedPackage();
+    if (refusal !== null) faults.push(`packages: ${refusal}`);
   }
   for (const program of wanted.programs ?? []) {
     if (!inPath(program)) faults.push(`${program}: the program is not installed`);
@@ -68,6 +84,18 @@ export function needs(wanted: Needs): Verdict {
     console.error(`cannot run here: ${fault}`);
   }
   return { ignore: faults.length > 0, why: faults.join("; ") };
+}
+
+/** Why no package can be installed, as `apt-get` says when it only pretends to. */
+function refusedPackage(): string | null {
+  if (Deno.uid() !== 0) return "the tests do not run as root";
+  if (!inPath("apt-get") || !inPath("dpkg-deb")) return "the programs apt-get and dpkg-deb are not installed";
+  const { success, stderr } = new Deno.Command("apt-get", {
+    args: ["-qq", "-s", "install"],
+    stdin: "null",
+    stdout: "null",
+  }).outputSync();
+  return success ? null : new TextDecoder().decode(stderr).trim().split("\n")[0] ?? "apt-get fails";
 }
 
 let containerRefusal: string | null | undefined;
@@ -96,6 +124,14 @@ function capable(capability: number): boolean {
     capabilities = line === null ? 0n : BigInt(`0x${line[1]}`);
   }
   return (capabilities >> BigInt(capability) & 1n) === 1n;
+}
+
+function readIfThere(path: string): string {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch {
+    return "";
+  }
 }
 
 function inPath(program: string): boolean {

@@ -9,7 +9,9 @@
  *
  * @module
  */
-import { MAX_WAITING_BYTES, Outbox } from "../../collector/outbox.ts";
+import { LogKeeper } from "../../collector/log_keeper.ts";
+import { Outbox, refusalRecord } from "../../collector/outbox.ts";
+import { DiskHome } from "../../collector/wal/home.ts";
 import { KnownFile } from "../../collector/known_table.ts";
 import { Lifecycle } from "../../collector/lifecycle.ts";
 import { NOTHING_KNOWN, type RawContext, type TableEntry } from "../../collector/sources/source.ts";
@@ -64,8 +66,23 @@ const lifecycle = new Lifecycle({
   limits: LIMITS,
   thresholds: { memoryPercent: 50, cpuPercent: 25 },
 });
-const outbox = new Outbox(100_000);
 const directory = await Deno.makeTempDir();
+const LOG_BYTES = 67_108_864;
+const outbox = new Outbox(
+  new LogKeeper({
+    home: new DiskHome(`${directory}/wal`),
+    host: "soak",
+    collectorId: "soak",
+    totalBytes: LOG_BYTES,
+    segmentBytes: 8_388_608,
+    keepMs: 0,
+    memoryBytes: 33_554_432,
+    clock: () => performance.now(),
+    now: Date.now,
+    gapRecord: refusalRecord,
+    notice: (text) => console.error(text),
+  }),
+);
 const knownPath = `${directory}/known.pb`, knownFile = new KnownFile(knownPath);
 let records = 0, events = 0, gaps = 0;
 
@@ -106,7 +123,8 @@ function flush(isLast = false): void {
   outbox.addEvents(flushed.events);
   events += flushed.events.length;
   gaps += flushed.gaps.reduce((sum, gap) => sum + gap.count!, 0);
-  outbox.acknowledge(Math.max(0, outbox.lastSequence - LAG));
+  outbox.flush();
+  outbox.acknowledge(Math.min(outbox.durable, Math.max(0, outbox.lastSequence - LAG)));
 }
 
 function snapshot(): void {
@@ -132,7 +150,7 @@ function measure(): number {
   for (let i = 0; i < 3; i++) (globalThis as any).gc();
   check("living processes", lifecycle.tracked, LIMITS.maxTracked);
   check("bytes of the table", lifecycle.retainedBytes, 2 * LIMITS.maxBytes);
-  check("bytes that wait", outbox.waitingBytes, MAX_WAITING_BYTES);
+  check("bytes of the log", outbox.status.bytes, LOG_BYTES);
   check("bytes of the last known table", Deno.statSync(knownPath).size, TRACKED * 2_000 + 1_000_000);
   return Deno.memoryUsage().rss;
 }
@@ -171,7 +189,7 @@ console.log(JSON.stringify({
   forgotten: lifecycle.forgotten,
   retainedMiB: Math.round(lifecycle.retainedBytes / 1048576),
   gapCount: gaps,
-  refused: outbox.refused,
+  refused: outbox.status.refused,
   faults,
 }));
 Deno.exit(faults.length > 0 ? 1 : 0);

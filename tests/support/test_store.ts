@@ -3,8 +3,10 @@
  *
  * @module
  */
+import { HEALTHY_LOG } from "./log_status.ts";
 import type { DatabaseSync } from "node:sqlite";
 import { closeDatabase, openDatabase } from "../../agent/store/database.ts";
+import { Partitions } from "../../agent/store/partitions.ts";
 import { tableNamed } from "../../proto/catalog.ts";
 import type { SqlValue } from "../../proto/event_row.ts";
 import { execId } from "../../proto/identity.ts";
@@ -29,6 +31,7 @@ export class TestState implements Disposable {
   readonly directory = Deno.makeTempDirSync({ prefix: "daemoneye-cli-" });
   readonly layout: StateLayout = stateLayout(this.directory);
   #db: DatabaseSync | null;
+  #events: Partitions | null = null;
   #nextEvent = 2 ** 40 + 1;
 
   constructor() {
@@ -45,10 +48,19 @@ export class TestState implements Disposable {
     return this.#db;
   }
 
+  /** To be called when a test changed the partitions itself. */
+  reopenPartitions(): void {
+    this.#events = null;
+  }
+
   insert(table: string, row: Row): void {
     const columns = tableNamed(table).columns.map((column) => column.name);
     const unknown = Object.keys(row).filter((name) => !columns.includes(name));
     if (unknown.length > 0) throw new RangeError(`${table} has no column ${unknown.join(", ")}`);
+    if (table === "process_events") {
+      this.#events ??= new Partitions(this.db);
+      return this.#events.insert(columns.map((name) => row[name] ?? null));
+    }
     this.db.prepare(`INSERT INTO ${table} VALUES (${columns.map(() => "?").join(", ")})`)
       .run(...columns.map((name) => row[name] ?? null));
   }
@@ -177,7 +189,7 @@ export class TestState implements Disposable {
 
   /** As the agent does at its end. */
   stop(): void {
-    closeDatabase(this.db, this.layout.store);
+    closeDatabase(this.db);
     this.#db = null;
   }
 
@@ -218,7 +230,8 @@ export const COLLECTOR: CollectorStatus = {
   connected: true,
   lastSequence: 500,
   acknowledgedSequence: 500,
-  acknowledgedTime: NOW - 100,
+  durableTime: NOW - 100,
+  log: HEALTHY_LOG,
   queuedEvents: 0,
   trackedProcesses: 120,
   forksSinceBoot: 5_000,
@@ -239,6 +252,7 @@ export const AGENT: AgentStatus = {
       column: null,
       reason: null,
       hits: 2,
+      lane: "stream",
     },
   ],
   collectors: [{
@@ -249,6 +263,7 @@ export const AGENT: AgentStatus = {
     lastEventTime: NOW - 200,
   }],
   storeBytes: 1_234_567,
+  store: { state: "taking", reason: "", since: 0, freeBytes: 2 ** 36, checkedTime: 0, check: "" },
   lastCommitTime: NOW - 100,
   counters: { events: 500, duplicates: 0, alerts: 2, gaps: 0 },
 };

@@ -48,7 +48,10 @@ class World implements Disposable {
   }
 
   deliver(sink: Sink): Delivery {
-    return new Delivery(this.store, sink, { fault: (text) => this.faults.push(text) }, 20);
+    const events = { fault: (text: string) => this.faults.push(text), storeFault: () => {} };
+    const delivery = new Delivery(sink, events, 20);
+    delivery.attach(this.store);
+    return delivery;
   }
 
   [Symbol.dispose](): void {
@@ -97,7 +100,6 @@ Deno.test("Delivery leaves what a closed sink did not take to the next start", a
   assert.deepEqual(sink.ids, []);
   assert.equal(world.store.owedDeliveries, 2);
   const next = new TestSink(), again = world.deliver(next);
-  await again.recover();
   await again.stop(1_000);
   assert.deepEqual(next.ids, ["a", "b"]);
 });
@@ -126,7 +128,6 @@ Deno.test("a delivery that a crash left written but not noted is noted, not writ
     await sink.close();
   }
   const delivery = world.deliver(new FileSink(path));
-  await delivery.recover();
   await until("all are noted", () => world.store.owedDeliveries === 0);
   await delivery.stop(100);
   const lines = Deno.readTextFileSync(path).trimEnd().split("\n").map((line) => JSON.parse(line).alertId);

@@ -26,8 +26,7 @@ class World implements AsyncDisposable {
     const { store, counters, journal } = world;
     world.broker = new Broker(await listenAt(world.socket), {
       token: TOKEN,
-      store,
-      ingest: new Ingest({ store, counters, detection: { judge: () => [] }, alerted: () => {} }),
+      storeFailed: () => {},
       journal,
       counters,
       joined: () => {},
@@ -35,6 +34,9 @@ class World implements AsyncDisposable {
       idleTimeoutMs: 5_000,
       ...more,
     });
+    const detection = { judge: () => [], stored: () => {} };
+    const ingest = new Ingest({ store, counters, detection, alerted: () => {}, failed: () => {} });
+    world.broker.take({ store, ingest });
     world.#serving = world.broker.serve();
     return world;
   }

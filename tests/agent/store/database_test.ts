@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { SCHEMA_VERSION } from "../../../proto/catalog.ts";
-import { StoreError } from "../../../agent/store/database.ts";
+import { DEFAULT_LIMITS } from "../../../agent/store/retention.ts";
 import { Store } from "../../../agent/store/store.ts";
+import { StoreError } from "../../../agent/store/store_error.ts";
 import { needs } from "../../support/needs.ts";
 import { FULL_CONTEXT } from "../../support/wire_samples.ts";
-import { commitEvents, openTestStream, start, TempDir } from "../support.ts";
+import { commitEvents, openTestStream, rows, start, TempDir } from "../support.ts";
 
 /** Opening fails with words that match, the file stays as it was, and another attempt fails alike. */
 function refuses(path: string, words: RegExp): void {
@@ -32,7 +33,7 @@ Deno.test("a store that is not a database is refused with its mend", () => {
   using dir = new TempDir();
   const path = `${dir.path}/events.db`;
   Deno.writeTextFileSync(path, "this is not a database, and longer than a header of one hundred bytes: ".repeat(20));
-  refuses(path, /not a database; stop the agent and move .*events\.db, .*-wal and .*-shm away/);
+  refuses(path, /not a database: its first bytes are not SQLite's; move .*events\.db, .*-wal and .*-shm away/);
 });
 
 Deno.test("a database of another program is refused and not touched", () => {
@@ -106,6 +107,34 @@ Deno.test("a store of schema version 1 is brought up to date with all that is in
   again.close();
 });
 
+Deno.test("the table of an upgraded store is a partition as it is, which retention removes and counts", () => {
+  using dir = new TempDir();
+  const path = `${dir.path}/events.db`;
+  storeOfVersion1(path);
+  const store = new Store(path, [], { ...DEFAULT_LIMITS, maxBytes: 65_536 }), stream = openTestStream(store);
+  commitEvents(store, stream, [start(8)]);
+  assert.deepEqual(rows(path, "SELECT partition, layout, state, from_time, to_time FROM partitions"), [
+    { partition: 1, layout: 2, state: "closed", from_time: 5, to_time: 5 },
+    { partition: 2, layout: 3, state: "open", from_time: null, to_time: null },
+  ]);
+  assert.deepEqual(rows(path, "SELECT pid FROM process_events ORDER BY time DESC, event_id DESC LIMIT 5"), [
+    { pid: 8 },
+    { pid: 7 },
+  ]);
+  let removed: number | undefined;
+  for (let i = 0; i < 20 && removed === undefined; i++) removed = store.maintain(Date.now()).removed?.partition.number;
+  assert.equal(removed, 1);
+  assert.deepEqual(rows(path, "SELECT pid FROM process_events"), [{ pid: 8 }]);
+  for (let i = 0; i < 10; i++) store.maintain(Date.now());
+  const [told] = rows(path, "SELECT count, from_time, reason FROM retention WHERE table_name = 'process_events'");
+  assert.ok(
+    Number(told!["count"]) >= 1 && told!["from_time"] === 5 && told!["reason"] === "size",
+    JSON.stringify(told),
+  );
+  store.close();
+  new Store(path).close();
+});
+
 Deno.test("a new row of an upgraded store has its values in the columns of their names", () => {
   using dir = new TempDir();
   const old = `${dir.path}/old.db`, fresh = `${dir.path}/fresh.db`;
@@ -136,7 +165,14 @@ Deno.test("a store of schema version 1 that lacks a table, or has one more, is r
 });
 
 Deno.test("a store without one of its tables, or with one more, is refused", () => {
-  for (const change of ["DROP TABLE gaps", "CREATE TABLE extra (a)", "DROP INDEX process_events_time"]) {
+  for (
+    const change of [
+      "DROP TABLE gaps",
+      "CREATE TABLE extra (a)",
+      "DROP INDEX stored_events_1_time",
+      "DROP VIEW process_events",
+    ]
+  ) {
     using dir = new TempDir();
     const path = `${dir.path}/events.db`;
     new Store(path).close();
@@ -158,7 +194,7 @@ Deno.test("a damaged page is found at open, a truncated file too", () => {
   Deno.writeFileSync(path, damaged);
   refuses(path, /damaged|malformed/);
   Deno.writeFileSync(path, whole.subarray(0, 4_096 * 50));
-  refuses(path, /damaged|malformed/);
+  refuses(path, /was cut off: it has 204800 of its \d+ bytes/);
   Deno.writeFileSync(path, whole);
   new Store(path).close();
 });
@@ -180,7 +216,10 @@ Deno.test("a store that another agent uses is refused, and free when that ends",
 Deno.test("something else in the place of the store is refused", () => {
   using dir = new TempDir();
   Deno.mkdirSync(`${dir.path}/events.db`);
-  assert.throws(() => new Store(`${dir.path}/events.db`), /is not a regular file; move it away/);
+  assert.throws(
+    () => new Store(`${dir.path}/events.db`),
+    /events\.db is a directory, and the store is a regular file; move it away/,
+  );
 });
 
 const CHILD = `

@@ -3,7 +3,7 @@ import { DatabaseSync } from "node:sqlite";
 import type { Alert } from "../../../proto/alert.ts";
 import { CATALOG } from "../../../proto/catalog.ts";
 import { eventRow } from "../../../proto/event_row.ts";
-import { StoreError } from "../../../agent/store/database.ts";
+import { StoreError } from "../../../agent/store/store_error.ts";
 import { MAX_STREAM, SEQUENCES_PER_STREAM, Store } from "../../../agent/store/store.ts";
 import { BOOT_ID, checkStore, commitEvents, execIdOf, openTestStream, rows, start, stop, TempDir } from "../support.ts";
 
@@ -163,7 +163,7 @@ Deno.test("sources, rules and facts are replaced as a whole", () => {
   commitEvents(store, stream, [start(2)], { sources: [source("proc")] });
   assert.deepEqual(rows(path, "SELECT name, misses FROM sources"), [{ name: "proc", misses: '["x"]' }]);
   const rule = { id: "a", title: "A", description: null, severity: "low", tags: ["t"], sql: "SELECT 1", file: "a.yml" };
-  const standing = { state: "active", line: null, column: null, reason: null, hits: 0 };
+  const standing = { state: "active", line: null, column: null, reason: null, hits: 0, lane: "stream" };
   store.replaceRules([{ ...rule, ...standing }, { ...rule, id: "b", ...standing }]);
   store.replaceRules([{ ...rule, id: "c", ...standing, state: "rejected", line: 3, column: 4, reason: "why" }]);
   assert.deepEqual(rows(path, "SELECT rule_id, tags, state, line, column_number, reason FROM detection_rules"), [
@@ -199,5 +199,20 @@ Deno.test("identities of one collector and epoch share one stream, so that its w
   const a = openTestStream(store), b = openTestStream(store);
   assert.equal(a, b);
   assert.equal(a.bootId, BOOT_ID);
+  store.close();
+});
+
+Deno.test("Store knows a stream again whose collector was started on another boot and rung", () => {
+  using dir = new TempDir();
+  const path = `${dir.path}/events.db`, later = { bootId: "feedf00d-1", version: "2", source: "proc" };
+  const store = new Store(path), stream = openTestStream(store);
+  commitEvents(store, stream, [start(1)]);
+  const { collectorId, epoch, number } = stream;
+  const again = store.openStream({ collectorId, epoch, ...later }, 5);
+  assert.equal(again, stream, "one object, one watermark");
+  assert.deepEqual([again.number, again.lastSequence, again.bootId, again.source], [number, 1, "feedf00d-1", "proc"]);
+  assert.deepEqual(rows(path, "SELECT boot_id, version, source, last_sequence FROM collectors"), [
+    { boot_id: "feedf00d-1", version: "2", source: "proc", last_sequence: 1 },
+  ]);
   store.close();
 });

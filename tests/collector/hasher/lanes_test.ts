@@ -13,7 +13,14 @@ function request(id: number, more: Partial<HashRequest> = {}): HashRequest {
 const ask = (lanes: Lanes, wanted: HashRequest): Promise<HashAnswer> =>
   new Promise((resolve) => lanes.ask(wanted, resolve));
 
-const done = (id: number): HashAnswer => ({ id, state: "hashed", hash: "", fuzzyHash: null, isSettled: true });
+const done = (id: number): HashAnswer => ({
+  id,
+  state: "hashed",
+  hash: "",
+  fuzzyHash: null,
+  changeTime: null,
+  isSettled: true,
+});
 
 /** Work that ends when the test says so: for each id a way to end it. */
 function heldWork(): { work: Work; begun: Map<number, () => void>; givenUp: Map<number, () => boolean> } {

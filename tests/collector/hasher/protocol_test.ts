@@ -16,10 +16,13 @@ const MESSAGES: readonly HashMessage[] = [
     request: { id: 1, path: "/usr/bin/é", device: 0xfe00001, inode: 2 ** 40, changeTime: 1.7e18, isForeign: true },
   },
   { kind: "request", request: { id: 7, path: "/x", device: null, inode: null, changeTime: null, isForeign: false } },
-  { kind: "answer", answer: { id: 2, state: "hashed", hash: HASH, fuzzyHash: "3:a:b", isSettled: true } },
+  {
+    kind: "answer",
+    answer: { id: 2, state: "hashed", hash: HASH, fuzzyHash: "3:a:b", changeTime: 1.7e18, isSettled: true },
+  },
   ...HASH_STATES.filter((state) => state !== "hashed").map((state): HashMessage => ({
     kind: "answer",
-    answer: { id: 3, state, hash: null, fuzzyHash: null, isSettled: false },
+    answer: { id: 3, state, hash: null, fuzzyHash: null, changeTime: null, isSettled: false },
   })),
 ];
 
@@ -58,12 +61,13 @@ Deno.test("decodeHashMessage() refuses paths that are none, states that are none
   for (const path of ["", "x", "/a\0b", "/\ufffd", `/${"x".repeat(4_095)}`]) {
     refuses({ kind: "request", request: { ...request, path } });
   }
-  const answer = { id: 1, fuzzyHash: null, isSettled: false };
+  const answer = { id: 1, fuzzyHash: null, changeTime: null, isSettled: false };
   refuses({ kind: "answer", answer: { ...answer, state: "hashed", hash: null } });
   refuses({ kind: "answer", answer: { ...answer, state: "hashed", hash: HASH.slice(1) } });
   refuses({ kind: "answer", answer: { ...answer, state: "missing", hash: HASH } });
   refuses({ kind: "answer", answer: { ...answer, state: "nonsense" as "missing", hash: null } });
   refuses({ kind: "answer", answer: { ...answer, state: "hashed", hash: HASH, fuzzyHash: "x".repeat(141) } });
+  refuses({ kind: "answer", answer: { ...answer, state: "missing", hash: null, changeTime: 1 } });
   refuses({ kind: "greeting", greeting: { sees: "x".repeat(1_025), misses: "" } });
 });
 

@@ -1,8 +1,8 @@
 import { deepStrictEqual as equal, throws } from "node:assert/strict";
-import { BpfAssembler, R0, R1, R10, R2, R9 } from "../../../collector/kernel/bpf_assembler.ts";
+import { BpfAssembler, type LoopForm, R0, R1, R10, R2, R9 } from "../../../collector/kernel/bpf_assembler.ts";
 
-function hex(build: (a: BpfAssembler) => unknown): string {
-  const a = new BpfAssembler();
+function hex(build: (a: BpfAssembler) => unknown, loops?: LoopForm): string {
+  const a = new BpfAssembler(loops);
   build(a);
   return [...a.assemble()].map((byte) => byte.toString(16).padStart(2, "0")).join("").replace(/(.{16})(?=.)/g, "$1 ");
 }
@@ -47,6 +47,14 @@ Deno.test("assembler jumps over the second half of a wide instruction", () => {
     hex((a) => a.jump("end").loadMap(R1, 3).label("end").exit()),
     "0500020000000000 1811000003000000 0000000000000000 9500000000000000",
   );
+});
+
+Deno.test("assembler keeps a loop from going on for ever by a counter, or by the kernel's budget", () => {
+  const loop = (a: BpfAssembler): unknown => a.loop("next", "end").again("next", R1, 9, "end").label("end").exit();
+  // r1 += 1; if r1 < 9 goto -2; goto +0; exit
+  equal(hex(loop, "counter"), "0701000001000000 a501feff09000000 0500000000000000 9500000000000000");
+  // may_goto +1; goto -2; exit
+  equal(hex(loop, "budget"), "e500010000000000 0500feff00000000 9500000000000000");
 });
 
 Deno.test("assembler refuses what does not fit", () => {

@@ -5,6 +5,7 @@ import {
   kindOfLink,
   parseAuditId,
   parseControlGroup,
+  parseCoveredPids,
   parseNamespace,
   parseProcMount,
   parseStatus,
@@ -162,6 +163,14 @@ Deno.test("a stream's kind is the kernel's word or the file's type, never a path
   for (const [mode, major, minor, kind] of files) {
     assert.equal(kindOfFile(mode, major, minor), kind, `${mode} ${major}`);
   }
+});
+
+Deno.test("parseCoveredPids() tells over whose directories something is mounted", () => {
+  const line = (at: string): string => `21 27 0:21 / ${at} rw,relatime shared:5 - tmpfs none rw\n`;
+  assert.deepEqual(parseCoveredPids(["/proc", "/proc/12", "/proc/13/fd", "/proc/12/exe"].map(line).join("")), [12, 13]);
+  const others = ["/proc/sys/fs/binfmt_misc", "/proc/1x", "/srv/proc/12", "/proc/12345678901", "/proc/kcore"];
+  assert.deepEqual(parseCoveredPids(others.map(line).join("") + "x /proc/14 y\n"), []);
+  assert.deepEqual(parseCoveredPids(""), []);
 });
 
 Deno.test("parseProcMount() tells what /proc hides", () => {

@@ -1,29 +1,15 @@
 import { deepStrictEqual as equal, ok } from "node:assert/strict";
 import { BpfAssembler, R0, R10 } from "../../../collector/kernel/bpf_assembler.ts";
-import { type Btf, BtfError, readKernelBtf } from "../../../collector/kernel/btf.ts";
+import { type Btf, readKernelBtf } from "../../../collector/kernel/btf.ts";
 import { readContextLayout, unknownColumns } from "../../../collector/kernel/context_layout.ts";
 import { PROCESS_PROGRAMS } from "../../../collector/kernel/process_programs.ts";
 import type { RawContext } from "../../../collector/sources/source.ts";
 import { tableNamed } from "../../../proto/catalog.ts";
-import { argvOf, contextOf, one, temporaryDirectory, Watch } from "../../support/ebpf_watch.ts";
+import { argvOf, contextOf, one, temporaryDirectory, typesWithout, Watch } from "../../support/ebpf_watch.ts";
 import { needs } from "../../support/needs.ts";
 import { procFacts } from "../../support/proc_facts.ts";
 
 const bpf = needs({ bpf: true });
-
-/** The types of this kernel without some members, and with some by another name. */
-function typesWithout(lacking: (path: string) => boolean, renamed: Readonly<Record<string, string>> = {}): () => Btf {
-  return () => {
-    const btf = readKernelBtf(), has = btf.has.bind(btf), offsetOf = btf.offsetOf.bind(btf);
-    const name = (path: string): string => renamed[path] ?? path;
-    btf.has = (path) => !lacking(path) && has(name(path));
-    btf.offsetOf = (path) => {
-      if (lacking(path)) throw new BtfError(`This kernel has no ${path}`);
-      return offsetOf(name(path));
-    };
-    return btf;
-  };
-}
 
 /** A member that each part of a context cannot do without, and the columns and fields that it fills. */
 const PARTS: Readonly<Record<string, readonly [columns: string[], fields: (keyof RawContext)[]]>> = {

@@ -3,32 +3,7 @@
  *
  * @module
  */
-import { add, nothing, simulate, type SimulationResult } from "./simulation.ts";
+import { serveSeeds } from "../../crash/seeds.ts";
+import { add, nothing, simulate } from "./simulation.ts";
 
-export interface Job {
-  readonly from: number;
-  readonly count: number;
-}
-
-export interface Done {
-  readonly sum: SimulationResult;
-  readonly failed: readonly { readonly seed: number; readonly why: string }[];
-}
-
-function runJob({ from, count }: Job): Done {
-  const sum = nothing(), failed: { seed: number; why: string }[] = [];
-  for (let seed = from; seed < from + count; seed++) {
-    try {
-      add(sum, simulate(seed));
-    } catch (error) {
-      failed.push({ seed, why: error instanceof Error ? `${error.name}: ${error.message}` : String(error) });
-    }
-  }
-  return { sum, failed };
-}
-
-const scope = self as unknown as {
-  onmessage: (event: MessageEvent<Job>) => void;
-  postMessage: (done: Done) => void;
-};
-scope.onmessage = ({ data }) => scope.postMessage(runJob(data));
+serveSeeds(nothing, add, (seed) => simulate(seed));

@@ -322,5 +322,7 @@ Deno.test("guardSql() tells a rule's parts apart", () => {
       { name: "n", column: null, sql: "length(e.cwd)" },
     ],
     columns: new Set(["cwd", "ppid", "event_type"]),
+    translation: row!.translation,
   });
+  assert.notEqual(row!.translation.form, null);
 });

@@ -1,0 +1,216 @@
+/**
+ * One automaton that finds all texts of many rules in a text, in one pass (Aho and Corasick, 1975).
+ *
+ * It is small, so that thousands of rules fit: characters are reduced to the classes that the texts have, the states near
+ * the root, where a scan spends its time, have whole rows of transitions, and the others, most of which have one child,
+ * have a list of children and a way back. Everything lies in a few typed arrays.
+ *
+ * A to Z are read as a to z. Characters beyond ASCII share a few classes, so what is reported of texts that have some
+ * may be wrong: take it as "may contain".
+ *
+ * @module
+ */
+
+/** Classes of characters beyond ASCII. */
+const WIDE_CLASSES = 8;
+/** States with whole rows. */
+const MAX_ROWS = 2_048;
+
+/** Which ids have been reported of the row that is looked at. */
+export class Candidates {
+  /** The first {@linkcode count} are those reported, each once, in no order. */
+  readonly ids: Int32Array;
+  count = 0;
+  readonly #marks: Int32Array;
+  #round = 0;
+
+  constructor(size: number) {
+    this.ids = new Int32Array(size);
+    this.#marks = new Int32Array(size);
+  }
+
+  clear(): void {
+    this.count = 0;
+    if (++this.#round === 0x7fff_ffff) {
+      this.#marks.fill(0);
+      this.#round = 1;
+    }
+  }
+
+  add(id: number): void {
+    if (this.#marks[id] === this.#round) return;
+    this.#marks[id] = this.#round;
+    this.ids[this.count++] = id;
+  }
+}
+
+export class LiteralAutomaton {
+  /** Class of each ASCII character; 0 for those that no text has. */
+  readonly #classes = new Uint8Array(128);
+  /** First class of the characters beyond ASCII. */
+  readonly #wide: number;
+  readonly #classCount: number;
+  /** States with rows come first. */
+  readonly #rowCount: number;
+  readonly #rows: Int32Array;
+  /** Children of a state: from its entry up to the next one's, as states. They were numbered level by level. */
+  readonly #children: Int32Array;
+  /** Class of the character that leads into a state. */
+  readonly #labels: Uint8Array;
+  /** The state of the longest true end of a state's text. */
+  readonly #fails: Int32Array;
+  /** First entry in the list of reports for a state and its ends, or -1. */
+  readonly #reports: Int32Array;
+  /** By report: where its ids begin; the next report of the same text's ends, or -1. */
+  readonly #starts: Int32Array;
+  readonly #next: Int32Array;
+  readonly #ids: Int32Array;
+
+  /** @param texts folded texts, none empty, each with the ids to report when it is found */
+  constructor(texts: ReadonlyMap<string, readonly number[]>) {
+    let classCount = 1;
+    for (const text of texts.keys()) {
+      for (let at = 0; at < text.length; at++) {
+        const code = text.charCodeAt(at);
+        if (code < 128 && this.#classes[code] === 0) this.#classes[code] = classCount++;
+      }
+    }
+    for (let code = 65; code <= 90; code++) this.#classes[code] = this.#classes[code + 32]!;
+    this.#wide = classCount;
+    this.#classCount = classCount + WIDE_CLASSES;
+
+    // Several texts may be one in classes
+    const words = new Map<string, number[]>();
+    for (const [text, ids] of texts) {
+      let word = "";
+      for (let at = 0; at < text.length; at++) word += String.fromCharCode(this.#classOf(text.charCodeAt(at)));
+      const known = words.get(word);
+      if (known === undefined) words.set(word, [...ids]);
+      else known.push(...ids.filter((id) => !known.includes(id)));
+    }
+    const sorted = [...words.keys()].sort();
+    let states = 1;
+    sorted.forEach((word, i) => states += word.length - sharedStart(word, sorted[i - 1] ?? ""));
+
+    const children = new Int32Array(states + 1), labels = new Uint8Array(states), fails = new Int32Array(states);
+    const parents = new Int32Array(states), own = new Int32Array(states).fill(-1);
+    const starts: number[] = [0], ids: number[] = [];
+    // A state is the words from `from` to `to`, which share their first `depth` classes.
+    const from = new Int32Array(states), to = new Int32Array(states), depth = new Uint16Array(states);
+    to[0] = sorted.length;
+    let made = 1;
+    for (let state = 0; state < states; state++) {
+      children[state] = made;
+      const level = depth[state]!;
+      let at = from[state]!;
+      if (at < to[state]! && sorted[at]!.length === level && level > 0) {
+        own[state] = starts.length - 1;
+        ids.push(...words.get(sorted[at]!)!);
+        starts.push(ids.length);
+        at++;
+      }
+      while (at < to[state]!) {
+        const label = sorted[at]!.charCodeAt(level);
+        let end = at + 1;
+        while (end < to[state]! && sorted[end]!.charCodeAt(level) === label) end++;
+        from[made] = at;
+        to[made] = end;
+        depth[made] = level + 1;
+        labels[made] = label;
+        parents[made] = state;
+        made++;
+        at = end;
+      }
+    }
+    children[states] = made;
+    this.#children = children;
+    this.#labels = labels;
+    this.#fails = fails;
+    this.#rowCount = Math.min(states, MAX_ROWS);
+    this.#rows = new Int32Array(this.#rowCount * this.#classCount);
+    this.#starts = Int32Array.from(starts);
+    this.#ids = Int32Array.from(ids);
+    this.#next = new Int32Array(starts.length).fill(-1);
+    this.#reports = own;
+    // Level by level, so that whatever a state falls back to is done before it.
+    for (let state = 0; state < states; state++) {
+      if (state > 0) {
+        const parent = parents[state]!;
+        if (parent > 0) fails[state] = this.#step(fails[parent]!, labels[state]!);
+        const behind = this.#reports[fails[state]!]!;
+        if (own[state]! < 0) this.#reports[state] = behind;
+        else this.#next[own[state]!] = behind;
+      }
+      if (state < this.#rowCount) this.#fillRow(state);
+    }
+  }
+  /** Bytes of its tables. */
+  get bytes(): number {
+    const tables = [
+      this.#classes,
+      this.#rows,
+      this.#children,
+      this.#labels,
+      this.#fails,
+      this.#reports,
+      this.#starts,
+      this.#next,
+      this.#ids,
+    ];
+    return tables.reduce((sum, table) => sum + table.byteLength, 0);
+  }
+
+  /** Adds the ids of every text that a text may contain. */
+  scan(text: string, found: Candidates): void {
+    const classes = this.#classes, rows = this.#rows, reports = this.#reports;
+    const classCount = this.#classCount, rowCount = this.#rowCount;
+    let state = 0;
+    for (let at = 0; at < text.length; at++) {
+      const code = text.charCodeAt(at);
+      const label = code < 128 ? classes[code]! : this.#classOf(code);
+      state = state < rowCount ? rows[state * classCount + label]! : this.#step(state, label);
+      const report = reports[state]!;
+      if (report >= 0) this.#report(report, found);
+    }
+  }
+
+  #report(report: number, found: Candidates): void {
+    for (let at = report; at >= 0; at = this.#next[at]!) {
+      const end = this.#starts[at + 1]!;
+      for (let i = this.#starts[at]!; i < end; i++) found.add(this.#ids[i]!);
+    }
+  }
+
+  #classOf(code: number): number {
+    if (code < 128) return this.#classes[code]!;
+    if (code > 0xfffd) code = 0xfffd; // as LIKE reads them
+    return this.#wide + (code ^ (code >> 5)) % WIDE_CLASSES;
+  }
+
+  /** The state after one more character. */
+  #step(state: number, label: number): number {
+    const children = this.#children, labels = this.#labels;
+    for (let at = state;; at = this.#fails[at]!) {
+      if (at < this.#rowCount) return this.#rows[at * this.#classCount + label]!;
+      const end = children[at + 1]!;
+      for (let child = children[at]!; child < end; child++) if (labels[child] === label) return child;
+    }
+  }
+
+  #fillRow(state: number): void {
+    const row = state * this.#classCount;
+    if (state > 0) {
+      const behind = this.#fails[state]! * this.#classCount;
+      this.#rows.copyWithin(row, behind, behind + this.#classCount);
+    }
+    for (let child = this.#children[state]!; child < this.#children[state + 1]!; child++) {
+      this.#rows[row + this.#labels[child]!] = child;
+    }
+  }
+}
+
+function sharedStart(a: string, b: string): number {
+  let at = 0;
+  while (at < a.length && at < b.length && a.charCodeAt(at) === b.charCodeAt(at)) at++;
+  return at;
+}

@@ -1,0 +1,207 @@
+/**
+ * Holds the forms of a rule against each other: its predicate, its terms with its predicate, the SQL that is made from
+ * its form, and SQLite's answer to the rule as it was written, on the same rows in a STRICT table.
+ *
+ * Rules and rows come from a seed; each rule belongs to a chunk with its own rows, so that one pair is made again without
+ * the others.
+ *
+ * @module
+ */
+import { DatabaseSync } from "node:sqlite";
+import { tableNamed } from "../../../proto/catalog.ts";
+import type { SqlValue } from "../../../proto/event_row.ts";
+import { READ_LIMITS } from "../../../proto/rules/authorizer.ts";
+import { columnAt, columnsOf, type Form, partsOf } from "../../../proto/rules/predicate.ts";
+import { compilePredicate } from "../../../proto/rules/predicate_js.ts";
+import { RowView } from "../../../proto/rules/row_view.ts";
+import { formSql } from "../../../proto/rules/predicate_sql.ts";
+import { requiredTerms } from "../../../proto/rules/required_terms.ts";
+import { guardSql } from "../../../proto/rules/sql_guard.ts";
+import { SqlRefusedError } from "../../../proto/rules/sql_refused.ts";
+import { StreamIndex } from "../../../proto/rules/stream_index.ts";
+import { UNDECIDED } from "../../../proto/rules/undecided.ts";
+import { Random } from "../../fuzz/random.ts";
+import { createTable } from "./store_like.ts";
+import { randomRow, RandomWhere } from "./random_where.ts";
+
+export const RULES_OF_CHUNK = 40;
+export const ROWS_OF_CHUNK = 200;
+
+/** Answers to one pair; `null` where SQLite fails on the row, or where the predicate leaves it to SQLite. */
+export interface Answers {
+  readonly sql: boolean | null;
+  readonly formSql: boolean | null;
+  readonly predicate: boolean | null;
+  /** Whether the rule's terms say that the row may match. */
+  readonly candidate: boolean;
+}
+
+export interface Difference {
+  readonly rule: number;
+  readonly row: number;
+  readonly sql: string;
+  readonly answers: Answers;
+}
+
+export interface Totals {
+  /** Pairs of rules and rows that were judged in all ways. */
+  pairs: number;
+  matches: number;
+  /** Pairs that the predicate left to SQLite. */
+  undecided: number;
+  /** Pairs on which SQLite itself fails. */
+  failing: number;
+  /** Pairs that the terms ruled out. */
+  ruledOut: number;
+  rules: number;
+  /** Rules that have no form, by reason. */
+  readonly sqlOnly: Map<string, number>;
+  refused: number;
+  /** Kinds of nodes, operators and functions that were seen. */
+  readonly seen: Set<string>;
+  readonly differences: Difference[];
+}
+
+export function noTotals(): Totals {
+  return {
+    pairs: 0,
+    matches: 0,
+    undecided: 0,
+    failing: 0,
+    ruledOut: 0,
+    rules: 0,
+    sqlOnly: new Map(),
+    refused: 0,
+    seen: new Set(),
+    differences: [],
+  };
+}
+
+interface Subject {
+  readonly number: number;
+  readonly sql: string;
+  readonly alias: string;
+  readonly where: string;
+  readonly form: Form;
+}
+
+/** The rows of a chunk. */
+export function rowsOf(seed: number, chunk: number): SqlValue[][] {
+  const random = new Random(seed ^ 0x5eed, chunk);
+  return Array.from({ length: ROWS_OF_CHUNK }, (_, i) => randomRow(random, i));
+}
+
+/** The query of a rule. */
+export function ruleOf(seed: number, rule: number): string {
+  return new RandomWhere(new Random(seed, rule)).sql();
+}
+
+/** Judges one chunk; `only` one of its rules and all its rows. */
+export function judgeChunk(seed: number, chunk: number, totals: Totals, only: number | null = null): void {
+  const rows = rowsOf(seed, chunk), subjects: Subject[] = [];
+  for (let i = 0; i < RULES_OF_CHUNK; i++) {
+    const number = chunk * RULES_OF_CHUNK + i;
+    if (only !== null && number !== only) continue;
+    const sql = ruleOf(seed, number);
+    totals.rules++;
+    try {
+      const { alias, where, translation } = guardSql(sql, "rule").row!;
+      if (translation.form !== null) subjects.push({ number, sql, alias, where, form: translation.form });
+      else totals.sqlOnly.set(translation.reason, (totals.sqlOnly.get(translation.reason) ?? 0) + 1);
+    } catch (error) {
+      if (!(error instanceof SqlRefusedError)) throw new Error(`${sql}: ${error}`, { cause: error });
+      totals.refused++;
+    }
+  }
+  judge(subjects, rows, totals);
+}
+
+function judge(subjects: readonly Subject[], rows: readonly SqlValue[][], totals: Totals): void {
+  const table = tableNamed("process_events");
+  using db = new DatabaseSync(":memory:", { limits: READ_LIMITS });
+  db.exec(createTable(table));
+  const insert = db.prepare(`INSERT INTO process_events VALUES (${table.columns.map(() => "?").join(", ")})`);
+  for (const row of rows) insert.run(...row);
+
+  const index = new StreamIndex(subjects.map(({ form }) => requiredTerms(form)));
+  const places = new Set<number>();
+  for (const { form } of subjects) {
+    columnsOf(form, places);
+    see(form, totals.seen);
+  }
+  const view = new RowView([...places].filter((place) => columnAt(place).type === "TEXT"));
+  const predicates = subjects.map(({ form }) => compilePredicate(form));
+  const given: (boolean | null)[][] = subjects.map(() => []), candidates: boolean[][] = subjects.map(() => []);
+  rows.forEach((row, at) => {
+    view.load(row);
+    const { ids, count } = index.find(view.cells);
+    const found = new Set([...ids.subarray(0, count), ...index.always]);
+    predicates.forEach((predicate, i) => {
+      candidates[i]![at] = found.has(i);
+      try {
+        given[i]![at] = predicate(view);
+      } catch (error) {
+        if (error !== UNDECIDED) throw new Error(`${subjects[i]!.sql}: ${error}`, { cause: error });
+        given[i]![at] = null;
+      }
+    });
+  });
+  subjects.forEach(({ number, sql, alias, where, form }, i) => {
+    const written = answersOf(db, alias, where, rows.length);
+    const made = answersOf(db, alias, formSql(form, alias), rows.length);
+    rows.forEach((_, row) => {
+      const answers: Answers = {
+        sql: written[row]!,
+        formSql: made[row]!,
+        predicate: given[i]![row]!,
+        candidate: candidates[i]![row]!,
+      };
+      totals.pairs++;
+      if (answers.sql) totals.matches++;
+      if (answers.sql === null) totals.failing++;
+      if (answers.predicate === null) totals.undecided++;
+      if (!answers.candidate) totals.ruledOut++;
+      if (differ(answers)) totals.differences.push({ rule: number, row, sql, answers });
+    });
+  });
+}
+
+function differ({ sql, formSql, predicate, candidate }: Answers): boolean {
+  // Where SQLite fails there is no answer to hold a predicate to, which may not need to look at what fails.
+  if (sql === null) return false;
+  if (formSql !== sql) return true;
+  if (sql === true && !candidate) return true;
+  return predicate !== null && predicate !== sql;
+}
+
+function answersOf(db: DatabaseSync, alias: string, where: string, rows: number): (boolean | null)[] {
+  const sql = `SELECT event_id FROM process_events AS "${alias}" WHERE (${where}\n) AND event_id BETWEEN ? AND ?`;
+  const statement = db.prepare(sql);
+  statement.setReturnArrays(true);
+  const answers: (boolean | null)[] = new Array(rows).fill(false);
+  try {
+    for (const [row] of statement.iterate(0, rows) as unknown as Iterable<[number]>) answers[row] = true;
+    // iterate() hides an error of SQLite and ends; a count does not
+    db.prepare(`SELECT count(*) FROM process_events AS "${alias}" WHERE (${where}\n)`).get();
+    return answers;
+  } catch {
+    for (let row = 0; row < rows; row++) {
+      try {
+        answers[row] = statement.get(row, row) !== undefined;
+      } catch {
+        answers[row] = null;
+      }
+    }
+    return answers;
+  }
+}
+
+function see(form: Form, seen: Set<string>): void {
+  seen.add(form.kind);
+  if (form.kind === "compare" || form.kind === "arithmetic" || form.kind === "unary") {
+    seen.add(`${form.kind} ${form.operator}`);
+  }
+  if (form.kind === "call") seen.add(`${form.name}()`);
+  if (form.kind === "cast") seen.add(`cast ${form.to}`);
+  for (const part of partsOf(form)) see(part, seen);
+}
