@@ -8,6 +8,7 @@
  */
 import { SCHEMA_VERSION } from "../proto/catalog.ts";
 import { loadSettings, parseDaemonFlags, settingsEnvironment } from "../proto/config.ts";
+import { giveBackMemory } from "../proto/memory.ts";
 import { describeSettings } from "../proto/setting_definitions.ts";
 import { ConfigError } from "../proto/setting_values.ts";
 import { stateLayout } from "../proto/state_layout.ts";
@@ -180,6 +181,7 @@ async function main(): Promise<void> {
       broker.stop(STOP_DEADLINE_MS);
     });
   }
+  giveBackMemory();
   await broker.serve();
   await Promise.all(deliveries.map((delivery) => delivery.stop(STOP_DEADLINE_MS)));
   upkeep?.stop();

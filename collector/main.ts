@@ -5,6 +5,7 @@
  * @module
  */
 import { loadSettings, parseDaemonFlags, settingsEnvironment } from "../proto/config.ts";
+import { giveBackMemory } from "../proto/memory.ts";
 import { describeSettings } from "../proto/setting_definitions.ts";
 import { stateLayout } from "../proto/state_layout.ts";
 import { VERSION } from "../proto/version.ts";
@@ -44,6 +45,8 @@ import { openWitness } from "./witness.ts";
 
 /** How long the last events may take to reach the agent when the collector stops. */
 const STOP_DEADLINE_MS = 2_000;
+/** What the start left over is given back when the first events are through. */
+const SETTLED_MS = 5_000;
 
 const USAGE = `daemoneye-collector ${VERSION}: sees every process and reports it to the agent
 
@@ -223,6 +226,7 @@ async function main(): Promise<void> {
       observation.stop();
     });
   }
+  setTimeout(giveBackMemory, SETTLED_MS);
   const publishing = publisher.run();
   void hashing.run();
   await observation.run();
