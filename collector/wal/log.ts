@@ -299,6 +299,11 @@ export class WriteAheadLog {
       }));
   }
 
+  /** Puts on disk what {@linkcode outstanding} says, for a log that will not be written any more. */
+  keepTallies(): boolean {
+    return this.#saveState();
+  }
+
   /** Flushes, remembers where the log ends, and closes every file. Returns what the flush returned. */
   close(): boolean {
     const flushed = this.flush();
@@ -372,6 +377,9 @@ export class WriteAheadLog {
   /** Deletes segments, oldest first, that were acknowledged long enough ago, or in `haste` all that were. */
   #expire(haste: boolean): void {
     const { list } = this.#segments, now = this.#options.clock();
+    // What waited in memory is written as one piece, and may fill the log alone: then nothing would be admitted any more,
+    // so nothing written that ends this segment.
+    if (haste && this.#acknowledged === this.#durable) this.#segments.end(now);
     const over = (segment: Segment | undefined): segment is Segment =>
       segment !== undefined && !this.#segments.isOpen(segment) && segment.acknowledgedAt !== null &&
       (haste || now - segment.acknowledgedAt >= this.#options.keepMs);
