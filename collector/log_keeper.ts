@@ -359,7 +359,10 @@ export class LogKeeper {
   #putAside(name: string, as: Afterlife = "aside"): boolean {
     const { home } = this.#options;
     return this.#attempt(() => {
-      const aside = home.list().filter((each) => /^\d+\.aside$/.test(each)).map((each) => parseInt(each)).sort(
+      const names = home.list();
+      // Renamed before, by a call that failed after that, in syncing the directory: making the next log does that.
+      if (!names.includes(name)) return;
+      const aside = names.filter((each) => /^\d+\.aside$/.test(each)).map((each) => parseInt(each)).sort(
         byNumber,
       );
       for (const old of aside.slice(0, Math.max(0, aside.length + 1 - MAX_ASIDE))) home.remove(`${old}.aside`);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { blankProcessEvent, type ProcessEvent } from "../../proto/process_event.ts";
+import { StorageError } from "../../collector/wal/storage.ts";
 import { Random } from "../fuzz/random.ts";
 import { SimulatedCrash } from "../support/sim_storage.ts";
 import { frames, messages, SimHome, TestLog } from "../support/test_log.ts";
@@ -198,6 +199,25 @@ Deno.test("a crash at any step between memory and disk neither loses nor doubles
     log.outbox.flush();
     assert.equal(toldOf(log), refused, `step ${step}`);
   }
+});
+
+Deno.test("LogKeeper goes back to disk although the rename of the old log failed after it was done", () => {
+  const log = new TestLog({ memoryBytes: 65_536 }), { rename } = log.home;
+  add(log, 1, 5);
+  log.outbox.acknowledge(5);
+  log.home.capacity = 0;
+  for (let from = 6; log.outbox.status.refused === 0; from += 100) add(log, from, 100);
+  log.home.rename = (from, to) => {
+    rename.call(log.home, from, to);
+    throw new StorageError("no-space", "the home cannot be synced");
+  };
+  pass(log, 60_000);
+  assert.equal(log.outbox.place, "memory");
+  Object.assign(log.home, { rename });
+  log.home.capacity = Infinity;
+  pass(log, 700_000);
+  assert.equal(log.outbox.place, "/sim/wal/2");
+  assert.equal(toldOf(log), log.outbox.status.refused);
 });
 
 Deno.test("LogKeeper counts a gap as refused that finds no room in the log that takes over", () => {
