@@ -102,6 +102,8 @@ export class WriteAheadLog {
   readonly #reader: LogReader;
   readonly #batch = new Batch();
   #state: StateFile;
+  /** What holds the end that nothing proves, until that is written again: not to be deleted, whatever is acknowledged. */
+  #unproven: Segment | null;
   #last: number;
   #durable: number;
   #acknowledged: number;
@@ -144,6 +146,7 @@ export class WriteAheadLog {
     this.#reader = new LogReader(notice);
     this.#state = StateFile.absent(storage);
     this.#openState(found);
+    this.#unproven = found.unproven.length === 0 ? null : found.segments.at(-1) ?? null;
     // The end that nothing proves is written again by the first flush, in a segment that takes over from here.
     for (const { payload, ...header } of found.unproven) {
       this.#batch.add({ ...header, length: payload.length }, payload, crc32c(payload));
@@ -351,6 +354,7 @@ export class WriteAheadLog {
 
   #written(): void {
     this.#durable = this.#batch.last;
+    this.#unproven = null;
     this.#batch.clear();
     if (this.#shedding.flushed()) this.#talliesChanged = true;
     if (this.#fault === "") return;
@@ -381,7 +385,8 @@ export class WriteAheadLog {
     // so nothing written that ends this segment.
     if (haste && this.#acknowledged === this.#durable) this.#segments.end(now);
     const over = (segment: Segment | undefined): segment is Segment =>
-      segment !== undefined && !this.#segments.isOpen(segment) && segment.acknowledgedAt !== null &&
+      segment !== undefined && segment !== this.#unproven && !this.#segments.isOpen(segment) &&
+      segment.acknowledgedAt !== null &&
       (haste || now - segment.acknowledgedAt >= this.#options.keepMs);
     if (!over(list[0]) || now < this.#stateRetryAt) return;
     // A crash may undo a removal and keep a later one: then the numbers between look lost, unless this is on disk.

@@ -273,6 +273,28 @@ Deno.test("what a crash leaves unproven is written again before it is given out"
   assert.ok(files(storage).includes("0000000002-000000000000004.wal"));
 });
 
+Deno.test("what a crash leaves unproven is kept while it cannot be written again, whatever is acknowledged", () => {
+  const storage = new SimStorage();
+  let now = 0;
+  const clock = (): number => now, log = open(storage, { clock });
+  write(log, 2);
+  now += 1_000;
+  write(log, 1);
+  write(log, 2);
+  const after = open(storage, { clock, keepMs: 0 });
+  assert.deepEqual([after.durable, after.nextSequence], [3, 6]);
+  after.acknowledge(3);
+  storage.faults.capacity = storage.used();
+  for (let i = 0; i < 10; i++) {
+    now += 60_000;
+    assert.equal(after.flush(), false);
+  }
+  storage.crash();
+  const last = open(storage, { clock, keepMs: 0 });
+  assert.ok(last.flush());
+  assert.equal(outline(readAll(last, 3)), "4 5");
+});
+
 Deno.test("a burst is flushed by itself and written in pieces that the reader can hold", () => {
   const storage = new SimStorage();
   const log = open(storage, { segmentBytes: 1_048_576, totalBytes: 67_108_864, maxPendingBytes: 16_777_216 });
