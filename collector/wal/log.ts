@@ -102,6 +102,8 @@ export class WriteAheadLog {
   readonly #reader: LogReader;
   readonly #batch = new Batch();
   #state: StateFile;
+  /** What holds the end that nothing proves, until that is written again: not to be deleted, whatever is acknowledged. */
+  #unproven: Segment | null;
   #last: number;
   #durable: number;
   #acknowledged: number;
@@ -144,6 +146,7 @@ export class WriteAheadLog {
     this.#reader = new LogReader(notice);
     this.#state = StateFile.absent(storage);
     this.#openState(found);
+    this.#unproven = found.unproven.length === 0 ? null : found.segments.at(-1) ?? null;
     // The end that nothing proves is written again by the first flush, in a segment that takes over from here.
     for (const { payload, ...header } of found.unproven) {
       this.#batch.add({ ...header, length: payload.length }, payload, crc32c(payload));
@@ -299,6 +302,11 @@ export class WriteAheadLog {
       }));
   }
 
+  /** Puts on disk what {@linkcode outstanding} says, for a log that will not be written any more. */
+  keepTallies(): boolean {
+    return this.#saveState();
+  }
+
   /** Flushes, remembers where the log ends, and closes every file. Returns what the flush returned. */
   close(): boolean {
     const flushed = this.flush();
@@ -346,6 +354,7 @@ export class WriteAheadLog {
 
   #written(): void {
     this.#durable = this.#batch.last;
+    this.#unproven = null;
     this.#batch.clear();
     if (this.#shedding.flushed()) this.#talliesChanged = true;
     if (this.#fault === "") return;
@@ -372,8 +381,12 @@ export class WriteAheadLog {
   /** Deletes segments, oldest first, that were acknowledged long enough ago, or in `haste` all that were. */
   #expire(haste: boolean): void {
     const { list } = this.#segments, now = this.#options.clock();
+    // What waited in memory is written as one piece, and may fill the log alone: then nothing would be admitted any more,
+    // so nothing written that ends this segment.
+    if (haste && this.#acknowledged === this.#durable) this.#segments.end(now);
     const over = (segment: Segment | undefined): segment is Segment =>
-      segment !== undefined && !this.#segments.isOpen(segment) && segment.acknowledgedAt !== null &&
+      segment !== undefined && segment !== this.#unproven && !this.#segments.isOpen(segment) &&
+      segment.acknowledgedAt !== null &&
       (haste || now - segment.acknowledgedAt >= this.#options.keepMs);
     if (!over(list[0]) || now < this.#stateRetryAt) return;
     // A crash may undo a removal and keep a later one: then the numbers between look lost, unless this is on disk.
