@@ -221,9 +221,10 @@ export class Observation {
   #compare(): void {
     const findings = this.options.completeness.advance(performance.now(), bootTimeNs());
     if (findings === null) return;
-    for (const { pid, time, kinds, seenBy, missedBy } of findings.differences) {
-      const severity = missedBy === this.source.description.name ? "high" : "medium";
-      this.lifecycle.accuse(pid, time, severity, `its ${kinds.join(" and ")} seen by ${seenBy}, not by ${missedBy}`);
+    for (const { pid, time, kinds, seenBy, missedBy, isOfFirst } of findings.differences) {
+      const severity = isOfFirst ? "low" : missedBy === this.source.description.name ? "high" : "medium";
+      const what = isOfFirst ? "fork by process 1" : kinds.join(" and ");
+      this.lifecycle.accuse(pid, time, severity, `its ${what} seen by ${seenBy}, not by ${missedBy}`);
     }
     for (const { source, loss } of findings.gaps) this.lifecycle.miss(source, loss);
     for (const notice of findings.notices) this.notice(notice);
