@@ -99,6 +99,7 @@ export const libcPath: string = opened.path;
 export const libc: Libc = opened.symbols;
 
 export const O_RDONLY = 0;
+export const O_WRONLY = 1;
 export const O_CLOEXEC = 0o2000000;
 export const O_DIRECTORY = Deno.build.arch === "aarch64" ? 0o40000 : 0o200000;
 export const AT_FDCWD = -100;
