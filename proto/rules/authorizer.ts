@@ -157,7 +157,7 @@ function wholeGate(gate: string): string {
 function chooseGate(db: DatabaseSync, views: DeadlineViews, query: GuardedQuery): void {
   const gate = views.gates.get("process_events");
   if (gate === undefined || views.partitions < 2) return;
-  const from = views.partitions ** query.eventReads > MAX_EXPANSION ? wholeGate(gate) : gate;
+  const from = views.partitions ** query.needs.eventReads > MAX_EXPANSION ? wholeGate(gate) : gate;
   const { query_only: fixed } = db.prepare("SELECT query_only FROM pragma_query_only").get() as { query_only: number };
   db.exec(
     `PRAGMA query_only = 0; DROP VIEW temp.process_events;

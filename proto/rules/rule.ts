@@ -18,7 +18,7 @@ import {
   type YamlNode,
 } from "./located_yaml.ts";
 import { type GuardedQuery, guardSql, type RowQuery } from "./sql_guard.ts";
-import { SqlRefusedError, suggestion } from "./sql_refused.ts";
+import { refuse, SqlRefusedError, suggestion } from "./sql_refused.ts";
 import { parseTestRow } from "./test_row.ts";
 
 /** Largest rule file, in UTF-16 code units. */
@@ -64,9 +64,9 @@ declare const validated: unique symbol;
  */
 export type ValidatedRule = Omit<Rule, "sqlPosition"> & { readonly query: GuardedQuery; readonly [validated]: true };
 
-/** What the engine needs of a rule. @throws TypeError for a query of another purpose */
+/** What the engine needs of a rule. @throws TypeError for a query that does not judge each row alone */
 export function rowQuery({ query }: ValidatedRule): RowQuery {
-  if (query.row === null) throw new TypeError("The engine takes rules, and this is a hunt");
+  if (query.row === null) throw new TypeError("The engine takes queries that judge each row alone");
   return query.row;
 }
 
@@ -106,7 +106,14 @@ export function parseRule(text: string, file: string): Rule {
 export function validateRule(rule: Rule): ValidatedRule {
   try {
     const { sqlPosition: _, ...kept } = rule;
-    return { ...kept, query: guardSql(rule.sql, "rule") } as ValidatedRule;
+    const query = guardSql(rule.sql, "rule"), { severalRows } = query.needs;
+    if (severalRows !== null) {
+      refuse(
+        `${severalRows.what} looks at several rows; rules over several rows are not supported yet`,
+        severalRows.offset,
+      );
+    }
+    return { ...kept, query } as ValidatedRule;
   } catch (error) {
     if (!(error instanceof SqlRefusedError)) throw error;
     throw new RuleError(rule.file, rule.sqlPosition(error.offset), error.reason, { cause: error });

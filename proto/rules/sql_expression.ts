@@ -26,6 +26,12 @@ const MAX_EXPRESSION_DEPTH = 500;
 
 export type Purpose = "rule" | "hunt";
 
+/** What in a query looks at several rows at once, for people, and where. */
+export interface SeveralRows {
+  readonly what: string;
+  readonly offset: number;
+}
+
 const SYMBOL_OPERATORS = new Set("+ - * / % || = == <> != < <= > >= & | << >>".split(" "));
 const WORD_OPERATORS = new Set(["AND", "OR", "IS", "IS NOT", "IS DISTINCT FROM", "IS NOT DISTINCT FROM"]);
 const PREFIX_OPERATORS = new Set(["-", "+", "~", "NOT"]);
@@ -46,9 +52,24 @@ export abstract class ExpressionCheck {
   readonly columns = new Set<string>();
   /** Offsets of quoted texts and names that the parser found. */
   readonly quoted = new Set<number>();
+  /** What the query needs of whoever runs it; see {@linkcode QueryNeeds}. */
+  readonly found = {
+    joins: 0,
+    aggregates: 0,
+    windows: 0,
+    subqueries: 0,
+    ordering: false,
+    functions: new Set<string>(),
+    severalRows: null as SeveralRows | null,
+  };
   #depth = 0;
 
   constructor(readonly purpose: Purpose) {}
+
+  /** Notes what makes the query look at several rows at once, the first time. */
+  protected several(what: string, offset: number): void {
+    this.found.severalRows ??= { what, offset };
+  }
 
   /** Checks a subquery and gives the number of its columns. */
   protected abstract subquery(query: Query, around: Scope): number;
@@ -183,7 +204,8 @@ export abstract class ExpressionCheck {
   }
 
   #subquery(query: Query, scope: Scope, clause: Clause, single: boolean): number {
-    if (this.purpose === "rule") refuse(severalRows("A subquery"), start(query));
+    this.several("A subquery", start(query));
+    this.found.subqueries++;
     if (clause !== "SELECT" && clause !== "WHERE" && clause !== "HAVING") {
       refuse(`A subquery is not allowed in ${clause}`, start(query));
     }
@@ -207,6 +229,7 @@ export abstract class ExpressionCheck {
     if (args.length < definition.least || args.length > definition.most) {
       refuse(`${name}() takes ${argumentCount(definition.least, definition.most)}, not ${args.length}`, offset);
     }
+    this.found.functions.add(name);
     const { kind } = definition;
     if (kind === "scalar") {
       if (list.distinctKw !== undefined || call.filter !== undefined || call.over !== undefined) {
@@ -214,7 +237,8 @@ export abstract class ExpressionCheck {
       }
       return this.#all(args, scope, clause);
     }
-    if (this.purpose === "rule") refuse(severalRows(`The function ${name}()`), offset);
+    this.several(`The function ${name}()`, offset);
+    this.found[call.over === undefined ? "aggregates" : "windows"]++;
     if (kind === "window" && call.over === undefined) refuse(`${name}() needs OVER`, offset);
     if (list.distinctKw !== undefined && (args.length !== 1 || call.over !== undefined || kind === "window")) {
       refuse(`DISTINCT is not allowed in this form of ${name}()`, offset);
@@ -281,10 +305,6 @@ export abstract class ExpressionCheck {
     if (identifier.text.startsWith('"')) this.quoted.add(offset);
     return identifier.name.toLowerCase();
   }
-}
-
-export function severalRows(what: string): string {
-  return `${what} looks at several rows; rules over several rows are not supported yet`;
 }
 
 function argumentCount(least: number, most: number): string {

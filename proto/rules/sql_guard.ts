@@ -9,7 +9,7 @@
  */
 import { type Node, parse } from "sql-parser-cst";
 import { type LexedSql, lexSql } from "./sql_lexer.ts";
-import type { Purpose } from "./sql_expression.ts";
+import type { Purpose, SeveralRows } from "./sql_expression.ts";
 import type { Insertion, Output } from "./sql_from.ts";
 import { QueryCheck } from "./sql_query.ts";
 import { translateWhere, type Translation } from "./sql_predicate.ts";
@@ -36,6 +36,28 @@ export interface RowQuery {
   readonly translation: Translation;
 }
 
+/** What a query needs of whoever runs it, so that a lane can be chosen. */
+export interface QueryNeeds {
+  /** Tables of the catalog that it reads. */
+  readonly tables: readonly string[];
+  /** How often it reads `process_events`, every use of a CTE counted: the store has that one in parts. */
+  readonly eventReads: number;
+  /** Joins, as written. */
+  readonly joins: number;
+  /** Calls of aggregate functions; GROUP BY without one counts none. */
+  readonly aggregates: number;
+  /** Calls with OVER. */
+  readonly windows: number;
+  /** Subqueries, also in FROM; a CTE is none. */
+  readonly subqueries: number;
+  /** ORDER BY, LIMIT or DISTINCT anywhere. */
+  readonly ordering: boolean;
+  /** Functions that it calls, by name; operators are none. */
+  readonly functions: readonly string[];
+  /** The first thing in it that looks at several rows at once; `null` when it judges each row alone. */
+  readonly severalRows: SeveralRows | null;
+}
+
 declare const guarded: unique symbol;
 
 /** A query that passed; only {@linkcode guardSql} makes one. */
@@ -44,20 +66,18 @@ export interface GuardedQuery {
   readonly purpose: Purpose;
   /** The query, comments and end semicolons blanked. */
   readonly sql: string;
-  /** Tables of the catalog that it reads. */
-  readonly tables: readonly string[];
-  /** How often it reads `process_events`, every use of a CTE counted: the store has that one in parts. */
-  readonly eventReads: number;
+  readonly needs: QueryNeeds;
   /** Where the deadline is looked at, by place in `sql`. */
   readonly insertions: readonly Insertion[];
-  /** Of purpose "rule" alone. */
+  /** Of a rule that judges each row alone; of a rule over several rows, and of a hunt, `null`. */
   readonly row: RowQuery | null;
 }
 
 /**
  * Checks a query.
  *
- * "rule": rows of `process_events`, one at a time: no join, subquery, aggregate, window, DISTINCT, ORDER BY or LIMIT.
+ * "rule": rows of `process_events`, each column of the result with a name. What it needs decides where it runs: with no
+ * join, subquery, aggregate, window, DISTINCT, ORDER BY or LIMIT it judges each row alone, and `row` says how.
  * "hunt": any table of the catalog, with joins, aggregates, windows, CTEs and subqueries, each bounded.
  *
  * @throws SqlRefusedError with a reason for people and the offset in `sql`
@@ -66,7 +86,7 @@ export interface GuardedQuery {
  * ```ts
  * import { guardSql } from "./sql_guard.ts";
  * import assert from "node:assert/strict";
- * assert.deepEqual(guardSql("SELECT pid FROM processes WHERE name = 'sh'", "hunt").tables, ["processes"]);
+ * assert.deepEqual(guardSql("SELECT pid FROM processes WHERE name = 'sh'", "hunt").needs.tables, ["processes"]);
  * assert.throws(() => guardSql("SELECT load_extension('x') FROM processes", "hunt"), /load_extension is not allowed/);
  * ```
  */
@@ -83,14 +103,14 @@ export function guardSql(sql: string, purpose: Purpose): GuardedQuery {
     throw error;
   }
   checkAgreement(lexed, check.quoted);
+  const { functions, ...found } = check.found;
   const query: Omit<GuardedQuery, typeof guarded> = {
     purpose,
     sql: lexed.sql,
-    tables: [...check.tables],
-    eventReads: check.eventReads,
+    needs: { tables: [...check.tables], eventReads: check.eventReads, ...found, functions: [...functions] },
     insertions: check.insertions.map((insertion, i) => ({ insertion, i }))
       .sort((a, b) => a.insertion.at - b.insertion.at || a.i - b.i).map(({ insertion }) => insertion),
-    row: purpose === "rule" ? rowQuery(lexed.sql, statement, check, outputs) : null,
+    row: purpose === "rule" && found.severalRows === null ? rowQuery(lexed.sql, statement, check, outputs) : null,
   };
   return query as GuardedQuery;
 }
