@@ -3,7 +3,7 @@
  *
  * The text is hostile. It is checked in five steps, each for what the one before it cannot see: tokens and nesting,
  * syntax by SQLite's parser, a syntax tree, names and forms against allow-lists, and that lexer and parser agree on
- * every quoted piece. SQLite's authorizer (`authorizer.ts`) is the second gate and shares no list with this one.
+ * every quoted piece. SQLite's authorizer (`authorizer.ts`) is the second gate and takes nothing from this one.
  *
  * @module
  */
@@ -146,13 +146,22 @@ function rowQuery(sql: string, statement: Node, check: QueryCheck, outputs: read
   if (where === undefined) refuse("A rule needs WHERE; without it every event would match", from.range![1]);
   const item = from.expr;
   const alias = item.type === "alias" ? item.alias.name : "process_events";
+  // A rule is measured by the time of the event that it judges, so that it says the same when it is replayed
+  const piece = ([from, to]: readonly [number, number]): string => {
+    let text = sql.slice(from, to);
+    for (const at of check.ownTime.toSorted((a, b) => b - a)) {
+      if (at > from && at < to) text = `${text.slice(0, at - from)}, "${alias}"."time"${text.slice(at - from)}`;
+    }
+    return text;
+  };
+  if (check.ownTime.length > 0) check.columns.add("time");
   const rowOutputs = outputs.map(({ name, column, range }): RowOutput => {
     if (column !== null) return { name: name!, column, sql: null };
-    return { name: name!, column: null, sql: sql.slice(...range!) };
+    return { name: name!, column: null, sql: piece(range!) };
   });
   return {
     alias,
-    where: sql.slice(...where.expr.range!),
+    where: piece(where.expr.range!),
     outputs: rowOutputs,
     columns: check.columns,
     translation: translateWhere(where.expr),

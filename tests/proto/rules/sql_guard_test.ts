@@ -170,9 +170,24 @@ Deno.test("guardSql() refuses operators that cost what their operand sets, and c
   refuses(`SELECT name ${P} WHERE name GLOB '*a*a*'`, /operator GLOB/);
   refuses(`SELECT name ${P} WHERE name NOT GLOB 'a'`, /operator NOT GLOB/);
   refuses(`SELECT 'x' MATCH 'y' ${P}`, /operator MATCH/);
-  refuses(`SELECT pid ${P} WHERE name REGEXP 'x'`, /operator REGEXP/);
-  refuses(`SELECT argv->'$.x' ${P}`, /operator -> is not allowed; use json_extract/);
-  refuses(`SELECT argv->>'$.x' ${P}`, /operator ->> is not allowed/);
+  accepts(`SELECT pid ${P} WHERE name REGEXP '(?i)^k?worker' AND argv->>0 NOT REGEXP 'x' AND argv->'$[1]' IS NULL`);
+  refuses(`SELECT pid ${P} WHERE name REGEXP cwd`, /REGEXP takes a text/, "cwd");
+  refuses(`SELECT pid ${P} WHERE name REGEXP 'a' || 'b'`, /REGEXP takes a text|not supported/);
+  refuses(`SELECT pid ${P} WHERE name REGEXP '(?=a)b'`, /no look-around/, "'(?=a)b'");
+  refuses(`SELECT pid ${P} WHERE name REGEXP '(?<!a)b'`, /no look-around/);
+  refuses(`SELECT pid ${P} WHERE name REGEXP '(a)\\1'`, /no back references/);
+  refuses(`SELECT pid ${P} WHERE name REGEXP '(a{1000}){1000}'`, /repeat/);
+  refuses(`SELECT pid ${P} WHERE name REGEXP '((a{30}){30}){30}'`, /repeat/);
+  refuses(`SELECT pid ${P} WHERE name REGEXP '(${".{100}".repeat(12)})'`, /repeats too much/);
+  refuses(`SELECT pid ${P} WHERE name REGEXP '${"a".repeat(513)}'`, /has 513 characters/);
+  refuses(`SELECT pid ${P} WHERE name REGEXP '('`, /not understood/);
+  accepts(
+    `SELECT pid ${P} WHERE cidr_match(name, '10.0.0.0/8') AND within(time, '5m') AND within(time, '1h', start_time)`,
+  );
+  refuses(`SELECT pid ${P} WHERE cidr_match(name, cwd)`, /takes a network/, "cwd");
+  refuses(`SELECT pid ${P} WHERE cidr_match(name, '10.0.0.0/33')`, /takes a network/);
+  refuses(`SELECT pid ${P} WHERE within(time, '5 minutes')`, /takes a span/, "'5 minutes'");
+  refuses(`SELECT pid ${P} WHERE within(time, 300)`, /takes a span/, "300");
   refuses(`SELECT pid ${P} WHERE name = 'x' COLLATE NOCASE`, /operator COLLATE/);
   refuses(`SELECT pid ${P} ORDER BY name COLLATE BINARY`, /operator COLLATE/);
   refuses(`SELECT name ${P} WHERE name LIKE upper(hex(name))`, /LIKE takes a text/);
