@@ -64,8 +64,8 @@ The answers are the same; the stream lane is cheaper by orders of magnitude.
 `;
 
 const NOTES = `
-- \`within(time, '5m')\` measures from the event that is judged; in a hunt from the clock, in a rule over several rows from
-  the event that started it. \`within(a, '5m', b)\` compares two times. Spans are a number and ms, s, m, h or d.
+- \`within(time, '5m')\` measures from the event that is judged, in a hunt from the clock; a rule over a window names both
+  times. \`within(a, '5m', b)\` compares two times. Spans are a number and ms, s, m, h or d.
 - \`cidr_match\` of a text that is no address is 0, of NULL is NULL. \`::ffff:10.0.0.1\` is 10.0.0.1.
 - \`REGEXP\` is [RE2's language](https://github.com/google/re2/wiki/Syntax): unanchored, with case unless \`(?i)\` stands
   in it. On a floating number it is NULL. A text that is too long for its pattern fails the row, visibly.

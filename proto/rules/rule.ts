@@ -18,7 +18,7 @@ import {
   type YamlNode,
 } from "./located_yaml.ts";
 import { type GuardedQuery, guardSql, type RowQuery } from "./sql_guard.ts";
-import { refuse, SqlRefusedError, suggestion } from "./sql_refused.ts";
+import { SqlRefusedError, suggestion } from "./sql_refused.ts";
 import { parseTestRow } from "./test_row.ts";
 
 /** Largest rule file, in UTF-16 code units. */
@@ -106,14 +106,7 @@ export function parseRule(text: string, file: string): Rule {
 export function validateRule(rule: Rule): ValidatedRule {
   try {
     const { sqlPosition: _, ...kept } = rule;
-    const query = guardSql(rule.sql, "rule"), { severalRows } = query.needs;
-    if (severalRows !== null) {
-      refuse(
-        `${severalRows.what} looks at several rows; rules over several rows are not supported yet`,
-        severalRows.offset,
-      );
-    }
-    return { ...kept, query } as ValidatedRule;
+    return { ...kept, query: guardSql(rule.sql, "rule") } as ValidatedRule;
   } catch (error) {
     if (!(error instanceof SqlRefusedError)) throw error;
     throw new RuleError(rule.file, rule.sqlPosition(error.offset), error.reason, { cause: error });

@@ -28,7 +28,8 @@ export const MAX_PATTERN_BYTES = 512;
 /** Deepest expression; SQLite refuses one of 1,000. An OR of n terms is n deep. */
 const MAX_EXPRESSION_DEPTH = 500;
 
-export type Purpose = "rule" | "hunt";
+/** "rule": each row alone. "window": a rule over the rows of a time, which its lane checks further. */
+export type Purpose = "rule" | "window" | "hunt";
 
 /** What in a query looks at several rows at once, for people, and where. */
 export interface SeveralRows {
@@ -260,6 +261,9 @@ export abstract class ExpressionCheck {
     this.found.functions.add(name);
     const { kind, literal } = definition;
     if (literal !== undefined) this.#literal(args[literal.place]!, name, literal.what);
+    if (name === "within" && args.length === 2 && this.purpose === "window") {
+      refuse("In a rule over a window within() takes two times: within(a.time, '5m', b.time)", offset);
+    }
     if (name === "within" && args.length === 2) this.ownTime.push(end(args[1]!));
     if (kind === "scalar") {
       if (list.distinctKw !== undefined || call.filter !== undefined || call.over !== undefined) {

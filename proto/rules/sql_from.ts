@@ -136,7 +136,7 @@ export abstract class FromCheck extends ExpressionCheck {
     if (cte === undefined && table === undefined) {
       refuse(`There is no table ${name}${suggestion(name, [...CATALOG.keys(), ...this.#ctes.keys()])}`, offset);
     }
-    if (this.purpose === "rule" && cte === undefined && !RULE_TABLES.has(name)) {
+    if (this.purpose !== "hunt" && cte === undefined && !RULE_TABLES.has(name)) {
       refuse(`A rule reads ${[...RULE_TABLES].join(" or ")}, not ${name}`, offset);
     }
     if (alias !== name && (CATALOG.has(alias) || this.#ctes.has(alias))) {

@@ -69,15 +69,15 @@ export interface GuardedQuery {
   readonly needs: QueryNeeds;
   /** Where the deadline is looked at, by place in `sql`. */
   readonly insertions: readonly Insertion[];
-  /** Of a rule that judges each row alone; of a rule over several rows, and of a hunt, `null`. */
+  /** Of purpose "rule" alone. */
   readonly row: RowQuery | null;
 }
 
 /**
  * Checks a query.
  *
- * "rule": rows of `process_events`, each column of the result with a name. What it needs decides where it runs: with no
- * join, subquery, aggregate, window, DISTINCT, ORDER BY or LIMIT it judges each row alone, and `row` says how.
+ * "rule": rows of `process_events`, one at a time: no join, subquery, aggregate, window, DISTINCT, ORDER BY or LIMIT.
+ * "window": rows of `process_events` over a time, with joins, aggregates, windows, CTEs and subqueries, each bounded.
  * "hunt": any table of the catalog, with joins, aggregates, windows, CTEs and subqueries, each bounded.
  *
  * @throws SqlRefusedError with a reason for people and the offset in `sql`
@@ -103,14 +103,19 @@ export function guardSql(sql: string, purpose: Purpose): GuardedQuery {
     throw error;
   }
   checkAgreement(lexed, check.quoted);
-  const { functions, ...found } = check.found;
+  const { functions, ...found } = check.found, { severalRows } = found;
+  if (purpose === "rule" && severalRows !== null) {
+    const reason =
+      `${severalRows.what} looks at several rows; a rule over several rows names its window, such as window: 5m`;
+    refuse(reason, severalRows.offset);
+  }
   const query: Omit<GuardedQuery, typeof guarded> = {
     purpose,
     sql: lexed.sql,
     needs: { tables: [...check.tables], eventReads: check.eventReads, ...found, functions: [...functions] },
     insertions: check.insertions.map((insertion, i) => ({ insertion, i }))
       .sort((a, b) => a.insertion.at - b.insertion.at || a.i - b.i).map(({ insertion }) => insertion),
-    row: purpose === "rule" && found.severalRows === null ? rowQuery(lexed.sql, statement, check, outputs) : null,
+    row: purpose === "rule" ? rowQuery(lexed.sql, statement, check, outputs) : null,
   };
   return query as GuardedQuery;
 }

@@ -37,7 +37,7 @@ export class QueryCheck extends FromCheck {
       this.several("A compound SELECT", start(query));
     } else if (query.type !== "select_stmt") refuse("Only SELECT statements are allowed", start(query));
     // The evidence of an alert has a name for each value
-    return this.query(query as Query, openScope(null), this.purpose === "rule");
+    return this.query(query as Query, openScope(null), this.purpose !== "hunt");
   }
 
   /** A SELECT or a compound of them; `named` when its columns are going to be referred to. */

@@ -301,10 +301,11 @@ Deno.test("guardSql() answers at once however a faulty query is nested", () => {
 
 Deno.test("guardSql() says what makes a rule look at several rows, and where", () => {
   const several = (sql: string, what: RegExp, at: string) => {
-    const { needs, row } = guardSql(sql, "rule");
+    const { needs, row } = guardSql(sql, "window");
     assert.match(needs.severalRows?.what ?? "", what, sql);
     assert(sql.startsWith(at, needs.severalRows!.offset), sql);
     assert.equal(row, null, sql);
+    refuses(sql, /looks at several rows; a rule over several rows names its window/, at, "rule");
   };
   const rule = (sql: string, reason: RegExp, at?: string) => refuses(sql, reason, at, "rule");
   for (
