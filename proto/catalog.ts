@@ -310,6 +310,20 @@ export const CATALOG: ReadonlyMap<string, Table> = new Map(
     ),
 );
 
+/** What the numbers of a column count, or what its text is, for the docs; empty for a plain text. */
+export function unitOf({ name, type }: Column): string {
+  if (type === "TEXT") {
+    if (/^(argv|environment|modified_fields|tags|evidence)$/.test(name)) return "JSON";
+    return /_hash$/.test(name) && name !== "fuzzy_hash" ? "hexadecimal" : "";
+  }
+  if (/(^|_)time$|_seen$/.test(name)) return "ms since 1970";
+  if (name.endsWith("_ms")) return "ms";
+  if (name === "argv_length" || name === "memory_usage") return "bytes";
+  if (/^(file_exists|on_disk_mismatch|accessible|kernel_thread)$/.test(name)) return "0 or 1";
+  if (name.endsWith("_capabilities")) return "bits";
+  return /(^|_)count$|^threads$/.test(name) ? "count" : "number";
+}
+
 /** The table of that name. @throws RangeError when there is none. */
 export function tableNamed(name: string): Table {
   const table = CATALOG.get(name);

@@ -64,9 +64,9 @@ declare const validated: unique symbol;
  */
 export type ValidatedRule = Omit<Rule, "sqlPosition"> & { readonly query: GuardedQuery; readonly [validated]: true };
 
-/** What the engine needs of a rule. @throws TypeError for a query of another purpose */
+/** What the engine needs of a rule. @throws TypeError for a query that does not judge each row alone */
 export function rowQuery({ query }: ValidatedRule): RowQuery {
-  if (query.row === null) throw new TypeError("The engine takes rules, and this is a hunt");
+  if (query.row === null) throw new TypeError("The engine takes queries that judge each row alone");
   return query.row;
 }
 

@@ -17,6 +17,7 @@ import { authorizeReads, READ_LIMITS } from "./authorizer.ts";
 import type { Fault, Hit } from "./evaluation.ts";
 import { evidenceOf } from "./evidence.ts";
 import { rowQuery, type ValidatedRule } from "./rule.ts";
+import { defineFunctions } from "./user_functions.ts";
 
 /** Rows between two looks at the clock. */
 const SLICE = 256;
@@ -43,6 +44,8 @@ export class SqlLane implements Disposable {
     const columns = TABLE.columns.filter((column) => used.has(column.name));
     this.#places = columns.map((column) => PLACES.get(column.name)!);
     this.#db = new DatabaseSync(":memory:", { limits: READ_LIMITS });
+    // In a rule within() has three arguments: it is measured from the event
+    defineFunctions(this.#db, () => 0);
     this.#db.exec(
       `PRAGMA journal_mode = OFF; PRAGMA temp_store = MEMORY;
        CREATE TABLE process_events (${
