@@ -24,7 +24,8 @@ export const MAX_PATTERN_BYTES = 512;
 /** Deepest expression; SQLite refuses one of 1,000. An OR of n terms is n deep. */
 const MAX_EXPRESSION_DEPTH = 500;
 
-export type Purpose = "rule" | "hunt";
+/** "window": a rule over the rows of a time, which `window_query.ts` checks further. */
+export type Purpose = "rule" | "window" | "hunt";
 
 const SYMBOL_OPERATORS = new Set("+ - * / % || = == <> != < <= > >= & | << >>".split(" "));
 const WORD_OPERATORS = new Set(["AND", "OR", "IS", "IS NOT", "IS DISTINCT FROM", "IS NOT DISTINCT FROM"]);
@@ -284,7 +285,7 @@ export abstract class ExpressionCheck {
 }
 
 export function severalRows(what: string): string {
-  return `${what} looks at several rows; rules over several rows are not supported yet`;
+  return `${what} looks at several rows; a rule over several rows names its window, such as window: 5m`;
 }
 
 function argumentCount(least: number, most: number): string {

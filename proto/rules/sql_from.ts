@@ -131,7 +131,7 @@ export abstract class FromCheck extends ExpressionCheck {
     if (cte === undefined && table === undefined) {
       refuse(`There is no table ${name}${suggestion(name, [...CATALOG.keys(), ...this.#ctes.keys()])}`, offset);
     }
-    if (this.purpose === "rule" && name !== "process_events") {
+    if (this.purpose !== "hunt" && cte === undefined && name !== "process_events") {
       refuse(`A rule reads process_events, not ${name}`, offset);
     }
     if (alias !== name && (CATALOG.has(alias) || this.#ctes.has(alias))) {

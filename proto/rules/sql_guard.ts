@@ -58,6 +58,7 @@ export interface GuardedQuery {
  * Checks a query.
  *
  * "rule": rows of `process_events`, one at a time: no join, subquery, aggregate, window, DISTINCT, ORDER BY or LIMIT.
+ * "window": rows of `process_events` over a time, with joins, aggregates, windows, CTEs and subqueries, each bounded.
  * "hunt": any table of the catalog, with joins, aggregates, windows, CTEs and subqueries, each bounded.
  *
  * @throws SqlRefusedError with a reason for people and the offset in `sql`

@@ -154,7 +154,7 @@ export class QueryCheck extends FromCheck {
     }
     for (const [name, facts] of aliases) scope.aliases.set(name, (scope.aliases.get(name) ?? 0) | facts);
     if (outputs.length === 0) refuse("SELECT has no columns", start(clause));
-    if (rule) requireNames(outputs, start(clause));
+    if (this.purpose !== "hunt" && scope.level === 0) requireNames(outputs, start(clause));
     return outputs;
   }
 

@@ -118,7 +118,7 @@ Deno.test("validateRule() points at the place in the file where the query is at 
   refuses("AND name = 'nc'", "AND load_extension('x')", /The function load_extension is not allowed/, 16, 9);
   refuses("AND name = 'nc'", "AND name GLOB 'nc'", /The operator GLOB/, 16, 9);
   refuses("AND name = 'nc'", "AND AND name = 'nc'", /"AND" is not expected here/, 16, 9);
-  refuses("AND name = 'nc'", "GROUP BY name", /rules over several rows are not supported yet/, 16, 5);
+  refuses("AND name = 'nc'", "GROUP BY name", /a rule over several rows names its window/, 16, 5);
   refuses("AND name = 'nc'", "AND name = 'nc", /text is not closed/, 16, 16);
   const sql = "SELECT pid FROM process_events WHERE pid = 1";
   const inline = RULE.replace(/sql: \|[^]*?(?=tests:)/, `sql: ${sql}\n`);

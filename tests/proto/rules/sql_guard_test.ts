@@ -284,7 +284,7 @@ Deno.test("guardSql() answers at once however a faulty query is nested", () => {
 
 Deno.test("guardSql() lets a rule look at one row of process_events alone", () => {
   const rule = (sql: string, reason: RegExp, at?: string) => refuses(sql, reason, at, "rule");
-  const later = /rules over several rows are not supported yet/;
+  const later = /a rule over several rows names its window/;
   accepts(`SELECT pid, name ${P} WHERE event_type = 'start' AND name = 'nc'`, "rule");
   accepts(`SELECT p.*, length(p.cwd) AS n ${P} AS p WHERE max(pid, ppid) > 1`, "rule");
   accepts(`SELECT * ${P} WHERE json_extract(argv, '$[1]') = '-e'`, "rule");
