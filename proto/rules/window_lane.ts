@@ -138,6 +138,8 @@ export class WindowLane implements Disposable {
   /** What was raised in the batch that is not kept yet: the watch, the key, and what was there before. */
   #undo: { watch: Watch; key: string; before: number | undefined }[] = [];
   #isOpen = false;
+  /** Which batch has the transaction: one that was given up between two steps must not go on in another's. */
+  #batch = 0;
 
   /** @throws Error of SQLite when its own gate does not let a rule pass */
   constructor(rules: readonly ValidatedRule[], options: WindowLaneOptions) {
@@ -236,13 +238,16 @@ export class WindowLane implements Disposable {
     this.rollback();
     this.#db.exec("BEGIN");
     this.#isOpen = true;
-    const base = this.#arrival;
+    const base = this.#arrival, batch = this.#batch;
     this.#arrival += rows.length;
     if (this.#newest > now + MAX_AHEAD_MS) this.#beginAnew(now + MAX_AHEAD_MS);
     for (const watch of this.#watches) watch.extra = 0;
     const due = new Set<Watch>();
     for (let row = 0; row < rows.length; row++) {
-      if (row % ROWS_PER_STEP === 0 && row > 0) yield;
+      if (row % ROWS_PER_STEP === 0 && row > 0) {
+        yield;
+        if (batch !== this.#batch) return;
+      }
       const cells = rows[row]!, time = cells[TIME] as number;
       const isAhead = time > now + MAX_AHEAD_MS;
       if (time > this.#newest && !isAhead) {
@@ -252,6 +257,7 @@ export class WindowLane implements Disposable {
           due.delete(watch);
           this.#evaluate(watch, rows, base, out);
           yield;
+          if (batch !== this.#batch) return;
         }
         this.#newest = time;
       }
@@ -278,6 +284,7 @@ export class WindowLane implements Disposable {
     for (const watch of due) {
       this.#evaluate(watch, rows, base, out);
       yield;
+      if (batch !== this.#batch) return;
     }
     this.#tidy();
   }
@@ -293,6 +300,7 @@ export class WindowLane implements Disposable {
 
   /** Undoes what the last batch did, unless it was kept. */
   rollback(): void {
+    this.#batch += 1;
     if (!this.#isOpen) return;
     this.#isOpen = false;
     this.#db.exec("ROLLBACK");

@@ -253,6 +253,11 @@ export const AGENT: AgentStatus = {
       reason: null,
       hits: 2,
       lane: "stream",
+      evaluations: 0,
+      matches: 0,
+      cpuMs: 0,
+      rows: 0,
+      degraded: [],
     },
   ],
   collectors: [{
