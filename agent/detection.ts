@@ -223,17 +223,17 @@ export class Detection implements Judge {
   }
 
   async #judgeWindows(rows: readonly SqlValue[][], now: number, pace: Pace): Promise<WindowEvaluation> {
-    const found = newWindowEvaluation(), window = this.#window;
-    if (window === null) return found;
+    const found = newWindowEvaluation(), lane = this.#window;
+    if (lane === null) return found;
     const paused = new Set([...this.#standing].filter(([, { paused }]) => paused !== null).map(([id]) => id));
     try {
-      await paced(window.judge(rows, now, found, paused), pace);
+      await paced(lane.judge(rows, now, found, paused), pace);
       return this.#pending = found;
     } catch (error) {
       this.#options.counters.rule_faults += 1;
       this.#options.journal.notice(`no rule over a window judged a batch of ${rows.length} events: ${words(error)}`);
-      window.rollback();
-      window.mark("a batch of events is not in the window", window.newest);
+      lane.rollback();
+      lane.mark("a batch of events is not in the window", lane.newest);
       return newWindowEvaluation();
     }
   }

@@ -341,5 +341,6 @@ function fill(state: TestState): void {
     parent_command_line: "make all",
     exec_id: testProcess(903),
     evidence: '{"pid":903,"executable_path":"/tmp/cc1","tty":null}',
+    completeness: '{"complete":false,"reasons":["gap of ebpf, 3 records: ring buffer overflow"]}',
   });
 }

@@ -137,6 +137,7 @@ export class TestState implements Disposable {
       parent_name: "init",
       evidence: '{"pid":100,"name":"sh"}',
       collector_id: "procmond",
+      completeness: '{"complete":true,"reasons":[]}',
       ...row,
     });
   }
