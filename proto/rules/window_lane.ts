@@ -5,7 +5,8 @@
  * makes the rule due; at the end of the batch its query runs once, over the rows later than the newest event's time less
  * the rule's window. Time is that of the events. A batch may span more than a moment (a backlog): a due rule is
  * therefore also evaluated before rows that its triggers could see leave the window, up to {@linkcode MAX_EXTRA} times a
- * batch, and past that whenever the time has moved by a {@linkcode GRAIN}th of the window.
+ * batch. Past that it is evaluated whenever the time has moved by a {@linkcode GRAIN}th of the window, over a window that
+ * is longer by no more than that: in a flood a rule may count a little too much, and misses nothing.
  *
  * A finding is one group of the query, or without GROUP BY one combination of events. It is raised once, and again when
  * an event a whole window later than the one it was raised for completes it again: what goes on for an hour is not
@@ -373,7 +374,8 @@ export class WindowLane implements Disposable {
 
   #evaluate(watch: Watch, rows: readonly (readonly SqlValue[])[], base: number, out: WindowEvaluation): void {
     const { rule, table, cost, raised } = watch;
-    table.evict(this.#newest - watch.windowMs);
+    // Rows that its first trigger could see stay until now: see leavesTooMuch().
+    table.evict(watch.dueAt - watch.windowMs);
     const { rows: results, fault, ms } = table.evaluate(this.#views, this.#deadlineMs);
     cost.evaluations += 1;
     cost.rows += table.rows;
