@@ -123,7 +123,7 @@ export class WindowLane implements Disposable {
   readonly #db: DatabaseSync;
   readonly #views: DeadlineViews;
   readonly #watches: readonly Watch[];
-  readonly #predicates: readonly { readonly watch: Watch; readonly matches: Predicate }[];
+  readonly #predicates: readonly { readonly watch: Watch; readonly bit: number; readonly matches: Predicate }[];
   readonly #index: StreamIndex;
   readonly #view: RowView;
   readonly #pages: StatementSync;
@@ -164,7 +164,7 @@ export class WindowLane implements Disposable {
         marks: new Map(),
         cut: null,
       }));
-      const tables = this.#watches.map(({ table }) => table.shape);
+      const tables = this.#watches.flatMap(({ table }) => table.shapes);
       this.#views = openDeadlineViews(this.#db, tables);
       this.#pages = this.#db.prepare(
         "SELECT (SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count) AS n",
@@ -180,13 +180,13 @@ export class WindowLane implements Disposable {
       this.#db.close();
       throw error;
     }
-    const references = this.#watches.flatMap((watch) =>
-      watch.table.query.references.map(({ base }) => ({ watch, base }))
+    const bases = this.#watches.flatMap((watch) =>
+      watch.table.query.bases.map((form, base) => ({ watch, form, bit: 1 << base }))
     );
-    this.#predicates = references.map(({ watch, base }) => ({ watch, matches: compilePredicate(base) }));
-    this.#index = new StreamIndex(references.map(({ base }) => requiredTerms(base)));
+    this.#predicates = bases.map(({ watch, form, bit }) => ({ watch, bit, matches: compilePredicate(form) }));
+    this.#index = new StreamIndex(bases.map(({ form }) => requiredTerms(form)));
     const places = new Set<number>();
-    for (const { base } of references) columnsOf(base, places);
+    for (const { form } of bases) columnsOf(form, places);
     this.#view = new RowView([...places].filter((place) => columnAt(place).type === "TEXT"));
   }
 
@@ -215,7 +215,7 @@ export class WindowLane implements Disposable {
     const columns = new Set<string>();
     for (const { table: { query } } of this.#watches) {
       for (const column of query.columns) columns.add(column);
-      for (const { base } of query.references) for (const place of columnsOf(base)) columns.add(columnAt(place).name);
+      for (const base of query.bases) for (const place of columnsOf(base)) columns.add(columnAt(place).name);
     }
     return columns;
   }
@@ -263,7 +263,7 @@ export class WindowLane implements Disposable {
         this.#newest = time;
       }
       const wanting = this.#wanting(cells);
-      for (const watch of wanting) {
+      for (const [watch, bases] of wanting) {
         if (isAhead) {
           out.ahead += 1;
           watch.marks.set(AHEAD, this.#newest);
@@ -274,7 +274,7 @@ export class WindowLane implements Disposable {
           watch.marks.set(LATE, this.#newest);
           continue;
         }
-        watch.table.insert(cells, base + row);
+        watch.table.insert(cells, base + row, bases);
         watch.trigger = row;
         if (due.has(watch) || paused.has(watch.rule.id)) continue;
         due.add(watch);
@@ -329,8 +329,8 @@ export class WindowLane implements Disposable {
   /** Takes a row that was judged before a restart. Says no when there is no room for more. */
   restore(cells: readonly SqlValue[]): boolean {
     const time = cells[TIME] as number;
-    for (const watch of this.#wanting(cells)) {
-      if (time > this.#newest - watch.windowMs) watch.table.insert(cells, this.#restored--);
+    for (const [watch, bases] of this.#wanting(cells)) {
+      if (time > this.#newest - watch.windowMs) watch.table.insert(cells, this.#restored--, bases);
     }
     return this.rows < this.#maxRows && (this.#restored % 1_024 !== 0 || this.bytes < this.#maxBytes);
   }
@@ -352,22 +352,23 @@ export class WindowLane implements Disposable {
     if (this.#db.isOpen) this.#db.close();
   }
 
-  /** The rules that can use a row. */
-  #wanting(cells: readonly SqlValue[]): Set<Watch> {
+  /** The rules that can use a row, each with the bits of the bases that it meets. */
+  #wanting(cells: readonly SqlValue[]): ReadonlyMap<Watch, number> {
     const { always } = this.#index, view = this.#view;
     view.load(cells);
     const { ids, count } = this.#index.find(view.cells);
     if (count + always.length === 0) return NOBODY;
-    const wanting = new Set<Watch>();
+    const wanting = new Map<Watch, number>();
     for (let i = 0; i < count + always.length; i++) {
-      const { watch, matches } = this.#predicates[i < count ? ids[i]! : always[i - count]!]!;
-      if (wanting.has(watch)) continue;
+      const { watch, bit, matches } = this.#predicates[i < count ? ids[i]! : always[i - count]!]!;
+      let isMet: boolean;
       try {
-        if (matches(view)) wanting.add(watch);
+        isMet = matches(view);
       } catch (error) {
         if (error !== UNDECIDED && !(error instanceof RangeError)) throw error;
-        wanting.add(watch); // the query itself will tell
+        isMet = true; // the query itself will tell
       }
+      if (isMet) wanting.set(watch, (wanting.get(watch) ?? 0) | bit);
     }
     return wanting;
   }
@@ -415,7 +416,7 @@ export class WindowLane implements Disposable {
   /** Drops the oldest tenth of the largest table. */
   #shrink(): void {
     const [largest] = [...this.#watches].sort((a, b) => b.table.rows - a.table.rows);
-    const { table, marks } = largest!, until = table.timeAt(Math.floor(table.rows / 10));
+    const { table, marks } = largest!, until = table.tenth;
     if (until === null) return;
     table.evict(until);
     marks.set(CAPPED, until);
@@ -448,7 +449,7 @@ export class WindowLane implements Disposable {
   }
 }
 
-const NOBODY: Set<Watch> = new Set();
+const NOBODY: ReadonlyMap<Watch, number> = new Map();
 
 /** Whether a rule that is due must be evaluated before the newest time becomes this one. */
 function leavesTooMuch({ table, windowMs, dueAt, extra }: Watch, time: number): boolean {

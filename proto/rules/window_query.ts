@@ -27,24 +27,21 @@ import { refuse } from "./sql_refused.ts";
 export const ARRIVAL = "_arrival";
 
 const PLACES = columnPlaces("process_events");
-/** Columns that a rule's table always has: the key. */
+/** Columns that a rule's tables always have: the key. */
 const KEY_COLUMNS = ["event_id", "time"] as const;
-
-/** One use of `process_events` in a query. */
-export interface Reference {
-  readonly alias: string;
-  /** What a row must meet to take part here. */
-  readonly base: Form;
-}
 
 interface Edit {
   readonly from: number;
   readonly to: number;
-  readonly text: (view: string, tick: string) => string;
+  readonly text: (views: readonly string[], tick: string) => string;
 }
 
 export interface WindowQuery {
-  readonly references: readonly Reference[];
+  /**
+   * What a row must meet to take part in one reference or several, each with a table of its own: so a join goes over the
+   * rows that can meet, and not over all that the rule can use.
+   */
+  readonly bases: readonly Form[];
   /** Columns of `process_events` that the query names, and the key. */
   readonly columns: ReadonlySet<string>;
   /** Columns by which joins look rows up. */
@@ -69,27 +66,29 @@ export function windowQuery(query: GuardedQuery): WindowQuery {
     return refuse("A compound SELECT is not allowed in a rule over a window; write a rule for each", start(statement));
   }
   refuseStars(statement);
-  const references: Reference[] = [], edits: Edit[] = [], lookups = new Set<string>();
+  const bases: Form[] = [], edits: Edit[] = [], lookups = new Set<string>();
   const ctes = cteNames(statement);
-  let top: Item[] = [];
+  let top: Item[] = [], references = 0;
   for (const select of selectsIn(statement)) {
     const scope = new SelectScope(select, ctes);
     if (select === statement) top = scope.items;
     for (const item of scope.items) {
       if (item.table === null) continue;
-      references.push({ alias: item.alias, base: scope.base(item) });
-      const { table, alias } = item;
+      const { table, alias } = item, base = scope.base(item), same = JSON.stringify(base);
+      let place = bases.findIndex((other) => JSON.stringify(other) === same);
+      if (place < 0) place = bases.push(base) - 1;
+      references += 1;
       const as = table.aliased ? "" : ` AS "${alias}"`;
-      edits.push({ from: start(table.node), to: end(table.node), text: (view) => `"${view}"${as}` });
+      edits.push({ from: start(table.node), to: end(table.node), text: (views) => `"${views[place]}"${as}` });
     }
     for (const column of scope.lookups()) lookups.add(column);
   }
-  if (references.length === 0) refuse("A rule reads process_events", start(statement));
-  const hidden = hiddenColumns(statement, top, sql, references.length);
+  if (references === 0) refuse("A rule reads process_events", start(statement));
+  const hidden = hiddenColumns(statement, top, sql, references);
   edits.push({ from: hidden.at, to: hidden.at, text: () => hidden.sql.map((column) => `, ${column}`).join("") });
   for (const { at, text } of query.insertions) edits.push({ from: at, to: at, text: (_, tick) => text(tick) });
   return {
-    references,
+    bases,
     columns: columnsNamed(statement),
     lookups: [...lookups],
     outputs: hidden.outputs,
@@ -103,11 +102,11 @@ export function windowQuery(query: GuardedQuery): WindowQuery {
   };
 }
 
-/** The SQL to run over the view of a rule's table, with looks at the deadline by the SQL function `tick`. */
-export function windowSql({ sql, edits }: WindowQuery, view: string, tick: string): string {
+/** The SQL to run over the views of a rule's tables, one a base, with looks at the deadline by the function `tick`. */
+export function windowSql({ sql, edits }: WindowQuery, views: readonly string[], tick: string): string {
   let out = "", at = 0;
   for (const { from, to, text } of edits) {
-    out += sql.slice(at, from) + text(view, tick);
+    out += sql.slice(at, from) + text(views, tick);
     at = to;
   }
   return out + sql.slice(at);

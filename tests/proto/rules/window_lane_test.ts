@@ -121,6 +121,15 @@ Deno.test("a join finds each pair once, whichever side comes first, also late on
   ]);
 });
 
+Deno.test("a join goes over the rows that can meet, not over all that the rule can use", () => {
+  using lane = open(FAMILY);
+  const rows = Array.from({ length: 1_000 }, (_, i) => eventCells(i + 1, i, { name: "sh", exec_id: `e${i}` }));
+  take(lane, rows);
+  assert.equal(lane.rows, 1_000, "children alone");
+  take(lane, [eventCells(2_000, 1_500, { name: "curl", exec_id: "e" })]);
+  assert.equal(lane.rows, 1_002, "a parent, which may be a child too");
+});
+
 Deno.test("a row that comes twice counts once", () => {
   using lane = open(BURST);
   assert.deepEqual(shown(take(lane, [failure(1, 1_000), failure(1, 1_000), failure(1, 1_000)])), []);
@@ -225,6 +234,10 @@ WHERE a.event_type = 'stop' GROUP BY a.ppid`,
   assert.match(lane.reasons(slow)[0]!, /its last evaluation was not whole: stopped after 20 ms/);
   assert(!out.evaluated.has(slow) && out.evaluated.has(BURST));
   assert.equal(out.findings.filter(({ rule }) => rule === BURST).length, 3);
+  for (let id = 3_000; id < 3_003; id++) {
+    const again = take(lane, [failure(id, id)]);
+    assert.deepEqual(again.faults.map(({ reason, timedOut }) => [reason, timedOut]), [["stopped after 20 ms", true]]);
+  }
 });
 
 Deno.test("an error of SQLite in an evaluation is a fault with its reason, not the end of the rows", () => {
