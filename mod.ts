@@ -21,6 +21,7 @@
  */
 export type { Alert } from "./proto/alert.ts";
 export { commandLine, decodeBytes, encodeText, joinArgv, splitArgv } from "./proto/argv.ts";
+export type { Completeness } from "./proto/completeness.ts";
 export { CATALOG, type Column, type ColumnType, SCHEMA_VERSION, type Table, tableNamed } from "./proto/catalog.ts";
 export { Channel, ChannelTimeoutError } from "./proto/channel.ts";
 export { crc32c } from "./proto/crc32c.ts";

@@ -28,9 +28,19 @@ export interface Progress {
   lastEventTime: number;
 }
 
-/** Finds what rules say of rows of `process_events`. Does not throw: a rule that fails costs no event. */
+/** What came with events and says what they lack. */
+export interface Around {
+  readonly gaps: readonly Gap[];
+  /** All sources of the collector, `null` when nothing was said of them. */
+  readonly sources: readonly SourceStatus[] | null;
+}
+
+/**
+ * Finds what rules say of rows of `process_events`. Does not throw: a rule that fails costs no event. One batch is judged
+ * at a time; what was judged and is not {@linkcode Judge.stored} before the next is as if it never came.
+ */
 export interface Judge {
-  judge(rows: readonly SqlValue[][], stream: Stream, now: number): Alert[];
+  judge(rows: readonly SqlValue[][], stream: Stream, now: number, around?: Around): Alert[] | Promise<Alert[]>;
   /** These alerts are stored: each is raised for good, and counts. */
   stored(alerts: readonly Alert[]): void;
 }
@@ -47,6 +57,8 @@ export interface IngestOptions {
 
 export class Ingest {
   readonly #options: IngestOptions;
+  /** Ends with the batch that is being judged and stored. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(options: IngestOptions) {
     this.#options = options;
@@ -54,7 +66,7 @@ export class Ingest {
 
   /**
    * Takes over messages of one stream. `committed` runs after each transaction; when it gives `false`, the rest is left
-   * for another connection.
+   * for another connection. So is a batch that was judged when `current` says no.
    *
    * @throws StoreError
    */
@@ -63,31 +75,44 @@ export class Ingest {
     messages: readonly StreamMessage[],
     progress: Progress,
     committed: () => Promise<boolean>,
+    current: () => boolean = () => true,
   ): Promise<void> {
     let at = 0, within = 0;
     while (at < messages.length) {
-      // From here to the commit nothing waits, so no other connection of the same stream can come between.
-      const slice = new Slice(stream, progress);
-      while (at < messages.length && slice.events.length < MAX_SLICE_EVENTS) {
-        const message = messages[at]!;
-        within += slice.add(message, within, MAX_SLICE_EVENTS - slice.events.length);
-        if (message.kind === "events" && within < message.events.length) break;
-        at += 1;
-        within = 0;
-      }
-      this.#commit(slice);
-      if (!await committed()) return;
+      // Judging gives way to other work, but not to another batch: none of the same stream can come between.
+      const taken = await this.#inTurn(async () => {
+        if (!current()) return false;
+        const slice = new Slice(stream, progress);
+        while (at < messages.length && slice.events.length < MAX_SLICE_EVENTS) {
+          const message = messages[at]!;
+          within += slice.add(message, within, MAX_SLICE_EVENTS - slice.events.length);
+          if (message.kind === "events" && within < message.events.length) break;
+          at += 1;
+          within = 0;
+        }
+        return await this.#commit(slice, current);
+      });
+      if (!taken || !await committed()) return;
       if (at < messages.length) await new Promise((resolve) => setTimeout(resolve, 0));
     }
   }
 
-  #commit(slice: Slice): void {
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  /** Says no when the connection ended while its batch was judged: a newer one has the stream. */
+  async #commit(slice: Slice, current: () => boolean): Promise<boolean> {
     const { store, detection, counters, alerted, failed } = this.#options, now = Date.now();
     if (slice.lastSequence === slice.stream.lastSequence) { // all of it was there already
       counters.duplicates += slice.duplicates;
-      return;
+      return true;
     }
-    const alerts = detection.judge(slice.events, slice.stream, now);
+    const around = { gaps: slice.gaps.map(({ gap }) => gap), sources: slice.sources };
+    const alerts = await detection.judge(slice.events, slice.stream, now, around);
+    if (!current()) return false;
     try {
       store.commit({ ...slice.batch(), alerts }, now);
     } catch (error) {
@@ -102,6 +127,7 @@ export class Ingest {
     counters.snapshots += slice.snapshots.filter((part) => part.last).length;
     counters.alerts += alerts.length;
     if (alerts.length > 0) alerted();
+    return true;
   }
 }
 
@@ -110,7 +136,7 @@ class Slice {
   readonly events: SqlValue[][] = [];
   readonly snapshots: SnapshotPart[] = [];
   readonly gaps: { sequence: number; gap: Gap }[] = [];
-  #sources: readonly SourceStatus[] | null = null;
+  sources: readonly SourceStatus[] | null = null;
   duplicates = 0;
   lastSequence: number;
 
@@ -138,14 +164,14 @@ class Slice {
         if (this.#isNew(message.sequence)) this.snapshots.push(message);
         return 0;
       case "sources":
-        if (this.#isNew(message.sequence)) this.#sources = message.sources;
+        if (this.#isNew(message.sequence)) this.sources = message.sources;
         return 0;
     }
   }
 
   batch(): Omit<Batch, "alerts"> {
-    const { stream, lastSequence, events, snapshots, gaps } = this;
-    return { stream, lastSequence, events, snapshots, gaps, sources: this.#sources };
+    const { stream, lastSequence, events, snapshots, gaps, sources } = this;
+    return { stream, lastSequence, events, snapshots, gaps, sources };
   }
 
   #id(sequence: number): number {

@@ -62,7 +62,7 @@ async function main(): Promise<void> {
   if (command !== undefined) Deno.exit(await runCommand(command, layout.store, to));
   const token = readToken(layout.token);
   const journal = new Journal(), counters = newCounters();
-  const rules = loadRuleFiles(settings.rulesDirs);
+  const rules = loadRuleFiles(settings.rulesDirs, settings.agent.windowMs);
 
   // 2. Open.
   const sinks: Sink[] = [new FileSink(settings.agent.alertFile)];
@@ -77,6 +77,7 @@ async function main(): Promise<void> {
   // 3. There is no privilege to give up, and there should be none.
   const detection = new Detection(rules, {
     deadlineMs: settings.agent.ruleDeadlineMs,
+    windowRows: settings.agent.windowRows,
     journal,
     counters,
     changed: () => {
@@ -104,7 +105,12 @@ async function main(): Promise<void> {
       checkedTime: checked.time,
       check: checked.verdict,
     },
-    counters: { ...counters, ...keeper.store?.counters, alerts_undelivered: keeper.store?.owedDeliveries ?? 0 },
+    counters: {
+      ...counters,
+      ...detection.gauges,
+      ...keeper.store?.counters,
+      alerts_undelivered: keeper.store?.owedDeliveries ?? 0,
+    },
   }));
 
   // 4. Recover: the store, as often as it goes, and what the last run left undelivered.
@@ -138,6 +144,7 @@ async function main(): Promise<void> {
     opened: (store) => {
       store.putSystemInfo({ ...host, agent_version: VERSION, schema_version: String(SCHEMA_VERSION) }, Date.now());
       store.replaceRules(detection.rows());
+      detection.recover(store, Date.now());
       if (store.upgradedFrom !== null) {
         journal.say(
           `the store had schema version ${store.upgradedFrom} and has ${SCHEMA_VERSION} now; nothing in it was lost`,

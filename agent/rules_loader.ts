@@ -6,13 +6,17 @@
  *
  * @module
  */
-import { RuleEngine } from "../proto/rules/engine.ts";
+import { durationText } from "../proto/rules/duration.ts";
 import { laneOf, RuleError, type ValidatedRule } from "../proto/rules/rule.ts";
+import { newRuleCost } from "../proto/rules/rule_cost.ts";
+import { checkSecondGate } from "../proto/rules/second_gate.ts";
 import { loadRules, type RuleFile } from "../proto/rules/rule_set.ts";
 import type { RuleRow } from "./store/store.ts";
 
 export const MAX_RULE_FILE_BYTES = 262_144;
 export const MAX_RULE_FILES = 10_000;
+/** Rules over windows: each has a table and a statement of its own in memory. */
+export const MAX_WINDOW_RULES = 500;
 /** Directories within directories. */
 const MAX_DEPTH = 8;
 
@@ -24,8 +28,11 @@ export interface LoadedRules {
   readonly notices: readonly string[];
 }
 
-/** Loads every `*.yml` and `*.yaml` below the directories, in the order of their names. */
-export function loadRuleFiles(directories: readonly string[]): LoadedRules {
+/**
+ * Loads every `*.yml` and `*.yaml` below the directories, in the order of their names. A rule over a longer window than
+ * `windowMs` is rejected.
+ */
+export function loadRuleFiles(directories: readonly string[], windowMs = Infinity): LoadedRules {
   const notices: string[] = [];
   const paths = [...new Set(directories)].flatMap((directory) => listDirectory(directory, notices));
   if (paths.length > MAX_RULE_FILES) {
@@ -40,7 +47,18 @@ export function loadRuleFiles(directories: readonly string[]): LoadedRules {
     }
   }
   const { active, disabled, rejected } = loadRules(files);
-  const sound = engineFault(active) === null ? active : active.filter((rule) => {
+  let overWindows = 0;
+  const fitting = active.filter((rule) => {
+    if (rule.windowMs !== null && ++overWindows > MAX_WINDOW_RULES) {
+      others.push(rejection(rule.file, `there are ${MAX_WINDOW_RULES} rules over windows already; disable one`));
+      return false;
+    }
+    if ((rule.windowMs ?? 0) <= windowMs) return true;
+    const [wanted, most] = [durationText(rule.windowMs!), durationText(windowMs)];
+    others.push(rejection(rule.file, `its window ${wanted} is longer than ${most}; raise agent.window_minutes`));
+    return false;
+  });
+  const sound = engineFault(fitting) === null ? fitting : fitting.filter((rule) => {
     const fault = engineFault([rule]);
     if (fault !== null) others.push(rejection(rule.file, fault));
     return fault === null;
@@ -53,19 +71,21 @@ export function loadRuleFiles(directories: readonly string[]): LoadedRules {
 /** What the engine says against these rules; it is the second gate, so the guard let them pass. */
 function engineFault(rules: readonly ValidatedRule[]): unknown {
   try {
-    using engine = new RuleEngine(rules);
-    engine.check();
+    checkSecondGate(rules);
     return null;
   } catch (error) {
     return error;
   }
 }
 
+/** What a rule that does not run has cost. */
+const NEVER_RUN = { ...newRuleCost(), degraded: [] } as const;
+
 /** A rule that could be read, as status and store show it. */
 export function ruleRow(rule: ValidatedRule, state: string, reason: string | null, hits: number): RuleRow {
   const { id, title, description, severity, tags, sql, file } = rule;
-  const lane = laneOf(rule);
-  return { id, title, description, severity, tags, sql, file, state, line: null, column: null, reason, hits, lane };
+  const lane = laneOf(rule), place = { line: null, column: null };
+  return { id, title, description, severity, tags, sql, file, state, ...place, reason, hits, lane, ...NEVER_RUN };
 }
 
 function listDirectory(directory: string, notices: string[]): string[] {
@@ -102,7 +122,7 @@ function rejection(file: string, error: unknown): RuleRow {
     ? { line: error.line, column: error.column, reason: error.reason }
     : { line: null, column: null, reason: words(error) };
   const unknown = { title: "", description: null, severity: "", tags: [], sql: null };
-  return { id: file, ...unknown, file, state: "rejected", ...place, hits: 0, lane: null };
+  return { id: file, ...unknown, file, state: "rejected", ...place, hits: 0, lane: null, ...NEVER_RUN };
 }
 
 function words(error: unknown): string {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { RuleEngine } from "../proto/rules/engine.ts";
+import { checkSecondGate } from "../proto/rules/second_gate.ts";
 import { MAX_RULE_LENGTH, RuleError, type ValidatedRule } from "../proto/rules/rule.ts";
 import { loadRules, type RuleFile } from "../proto/rules/rule_set.ts";
 import { CommandError } from "./command.ts";
@@ -102,8 +102,7 @@ function readBounded(file: string): Uint8Array {
 /** What the engine's own gate says against a rule that the guard let through. */
 function engineFault(rule: ValidatedRule): string | null {
   try {
-    using engine = new RuleEngine([rule]);
-    engine.check();
+    checkSecondGate([rule]);
     return null;
   } catch (error) {
     return words(error);

@@ -3,11 +3,15 @@
  *
  * @module
  */
+import type { Completeness } from "./completeness.ts";
 import type { Severity } from "./process_event.ts";
 
 /** Times are Unix milliseconds. Field by field the `alerts` table of the catalog. */
 export interface Alert {
-  /** `ruleId@collector:epoch:sequence`: stable over redelivery, so that a receiver can drop a second copy. */
+  /**
+   * `ruleId@collector:epoch:sequence`, of a rule over a window `ruleId@key:time` with the key of the finding and the time
+   * of the event that completed it: stable over redelivery, so that a receiver can drop a second copy.
+   */
   readonly alertId: string;
   readonly time: number;
   readonly detectedTime: number;
@@ -31,4 +35,6 @@ export interface Alert {
   /** The row that the rule selected, column by column, and the hash of the event's executable where it has one. */
   readonly evidence: Readonly<Record<string, string | number | null>>;
   readonly collectorId: string;
+  /** Whether the rule could see everything that it looks at. */
+  readonly completeness: Completeness;
 }

@@ -58,6 +58,9 @@ export interface Settings {
     readonly alertFile: string;
     readonly stdout: "human" | "json" | "none";
     readonly ruleDeadlineMs: number;
+    /** The longest window that a rule may have, and the rows of all windows together. */
+    readonly windowMs: number;
+    readonly windowRows: number;
     readonly retentionMs: number;
     readonly alertRetentionMs: number;
     readonly storeMaxBytes: number;
@@ -330,6 +333,8 @@ function shape(values: ReadonlyMap<string, SettingValue>, origins: ReadonlyMap<s
       alertFile: text("agent.alert_file") || layout.alertFile,
       stdout: text("agent.stdout") as Settings["agent"]["stdout"],
       ruleDeadlineMs: number("agent.rule_deadline_ms"),
+      windowMs: number("agent.window_minutes") * 60_000,
+      windowRows: number("agent.window_rows"),
       retentionMs: number("agent.retention_hours") * 3_600_000,
       alertRetentionMs: number("agent.alert_retention_hours") * 3_600_000,
       storeMaxBytes: number("agent.store_max_bytes"),

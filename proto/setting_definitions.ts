@@ -241,6 +241,22 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
     default: 100,
     text: "time that a rule may take for one batch",
   },
+  "agent.window_minutes": {
+    kind: "integer",
+    min: 1,
+    max: 1_440,
+    unit: "minutes",
+    default: 15,
+    text: "longest window that a rule may have: memory holds the events of so long that rules over windows can use",
+  },
+  "agent.window_rows": {
+    kind: "integer",
+    min: 1_000,
+    max: 5_000_000,
+    unit: "rows",
+    default: 200_000,
+    text: "rows of all windows together, some 250 bytes each; past them the oldest are left out, which alerts say",
+  },
   "agent.retention_hours": {
     kind: "integer",
     min: 1,

@@ -121,8 +121,15 @@ export interface RuleStatus {
   readonly column: number | null;
   readonly reason: string | null;
   readonly hits: number;
-  /** `stream`, or `sql: ` and why it is not judged there; `null` for a rule that could not be read. */
+  /** `stream`, `sql: ` and why it is not judged there, or `window: ` and its time; `null` for a rule that cannot run. */
   readonly lane: string | null;
+  /** Since the agent's start: how often it was asked, what it found, what it took (milliseconds), about how many rows. */
+  readonly evaluations: number;
+  readonly matches: number;
+  readonly cpuMs: number;
+  readonly rows: number;
+  /** Why "no match" of it may be wrong now; empty while its verdicts are complete. */
+  readonly degraded: readonly string[];
 }
 
 export interface ConnectionStatus {

@@ -103,6 +103,10 @@ export function encodeAgentStatus(status: AgentStatus): Uint8Array<ArrayBuffer> 
       reason: rule.reason ?? undefined,
       lane: rule.lane ?? undefined,
       hits: fromU53(rule.hits, "hits"),
+      evaluations: fromU53(rule.evaluations, "evaluations"),
+      matches: fromU53(rule.matches, "matches"),
+      rows: fromU53(rule.rows, "rows"),
+      degraded: [...rule.degraded],
     })),
     collectors: status.collectors.map((connection) => ({
       collectorId: connection.collectorId,
@@ -242,6 +246,11 @@ function readRule(rule: ipc.RuleStatus): RuleStatus {
     reason: rule.reason ?? null,
     hits: toU53(rule.hits, "hits"),
     lane: rule.lane ?? null,
+    evaluations: toU53(rule.evaluations, "evaluations"),
+    matches: toU53(rule.matches, "matches"),
+    cpuMs: finite(rule.cpuMs, "cpuMs"),
+    rows: toU53(rule.rows, "rows"),
+    degraded: rule.degraded,
   };
 }
 

@@ -180,7 +180,7 @@ export class Session {
       if (this.#endReason !== null) return false;
       await this.#acknowledge();
       return this.#endReason === null;
-    });
+    }, () => this.#endReason === null);
     if (goodbye) this.#endReason ??= "the collector said goodbye";
     return this.#endReason === null;
   }

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Alert } from "../../proto/alert.ts";
+import type { Completeness } from "../../proto/completeness.ts";
 import type { SqlValue } from "../../proto/event_row.ts";
 import type { Severity } from "../../proto/process_event.ts";
 
@@ -32,6 +33,7 @@ export function alertRow(alert: Alert): SqlValue[] {
     alert.parentCommandLine,
     JSON.stringify(alert.evidence),
     alert.collectorId,
+    JSON.stringify(alert.completeness),
   ];
 }
 
@@ -60,5 +62,9 @@ export function alertOfRow(row: Readonly<Record<string, SqlValue>>): Alert {
     parentCommandLine: row["parent_command_line"] as string | null,
     evidence: JSON.parse(row["evidence"] as string),
     collectorId: row["collector_id"] as string,
+    completeness: row["completeness"] === null ? UNKNOWN : JSON.parse(row["completeness"] as string),
   };
 }
+
+/** Of an alert that an agent of schema version 3 raised. */
+const UNKNOWN: Completeness = { complete: false, reasons: ["raised before the agent noted what rules could see"] };

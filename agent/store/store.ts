@@ -18,6 +18,7 @@ import { Checkpointer, type CheckpointOutcome } from "./checkpoint.ts";
 import { closeDatabase, lockStore, openDatabase } from "./database.ts";
 import { Partitions } from "./partitions.ts";
 import { ProcessTable, type SnapshotPart } from "./process_table.ts";
+import { eventsBetween, findingsSince, gapsSince, newestTime, type RaisedFinding, sourcesKnown } from "./recent.ts";
 import { DEFAULT_LIMITS, logLimit, type Removed, Retention, type StoreLimits } from "./retention.ts";
 import { StoreError, storeError } from "./store_error.ts";
 
@@ -234,6 +235,30 @@ export class Store {
     this.#transaction("The store did not note a failed delivery", () => {
       for (const id of deliveryIds) this.#statements.markFailed.run(id);
     });
+  }
+
+  /** Time of the newest event that is not later than `most`. @throws StoreError */
+  newestEventTime(most: number): number | null {
+    return this.#reading(() => newestTime(this.#db, this.#partitions.visible, most));
+  }
+
+  /** Columns of events later than `after` and not later than `until`, newest first. @throws StoreError */
+  *eventsBetween(columns: readonly string[], after: number, until: number): Generator<readonly SqlValue[]> {
+    try {
+      yield* eventsBetween(this.#db, columns, after, until);
+    } catch (error) {
+      throw storeError("The store cannot be read", this.#path, error);
+    }
+  }
+
+  /** What rules over windows raised for events later than `after`, newest first. @throws StoreError */
+  findingsSince(after: number, limit: number): RaisedFinding[] {
+    return this.#reading(() => findingsSince(this.#db, after, limit));
+  }
+
+  /** Gaps that end later than `after`, and the sources of all collectors. @throws StoreError */
+  sightSince(after: number): { readonly gaps: readonly Gap[]; readonly sources: ReadonlyMap<string, SourceStatus[]> } {
+    return this.#reading(() => ({ gaps: gapsSince(this.#db, after), sources: sourcesKnown(this.#db) }));
   }
 
   /** Makes `detection_rules` these. @throws StoreError */

@@ -60,6 +60,7 @@ const ADDED: ReadonlyMap<number, Additions> = new Map<number, Additions>([
     },
     sources: { unknown_columns: TEXT },
   }],
+  [3, { alerts: { completeness: TEXT } }],
 ]);
 
 /** The schema versions that this agent brings up to date. */

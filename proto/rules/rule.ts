@@ -17,12 +17,16 @@ import {
   YamlFaultError,
   type YamlNode,
 } from "./located_yaml.ts";
+import { durationText, parseDuration } from "./duration.ts";
 import { type GuardedQuery, guardSql, type RowQuery } from "./sql_guard.ts";
 import { SqlRefusedError, suggestion } from "./sql_refused.ts";
-import { parseTestRow } from "./test_row.ts";
+import { parseTestRow, parseTestRows } from "./test_row.ts";
+import { type WindowQuery, windowQuery } from "./window_query.ts";
 
 /** Largest rule file, in UTF-16 code units. */
 export const MAX_RULE_LENGTH = 262_144;
+/** Shortest and longest time that a rule looks over. */
+export const MIN_WINDOW_MS = 1_000, MAX_WINDOW_MS = 86_400_000;
 const MAX_ITEMS = 32;
 const MAX_TEST_ROWS = 200;
 
@@ -32,11 +36,13 @@ export interface Position {
   readonly column: number;
 }
 
-/** A row that a rule must or must not match. */
+/** A row, or of a rule over a window the rows, that a rule must or must not match. */
 export interface TestRow {
   readonly position: Position;
-  /** In the order of the columns of `process_events`; what the file does not name is `null`. */
+  /** In the order of the columns of `process_events`; what the file does not name is `null`. The first of `rows`. */
   readonly values: readonly SqlValue[];
+  /** In the order in which they arrive. */
+  readonly rows: readonly (readonly SqlValue[])[];
 }
 
 export interface Rule {
@@ -49,6 +55,8 @@ export interface Rule {
   readonly references: readonly string[];
   readonly falsePositives: readonly string[];
   readonly enabled: boolean;
+  /** Milliseconds over whose rows the query runs; `null` for one that looks at one row at a time. */
+  readonly windowMs: number | null;
   readonly sql: string;
   readonly tests: { readonly match: readonly TestRow[]; readonly noMatch: readonly TestRow[] };
   readonly idPosition: Position;
@@ -62,7 +70,12 @@ declare const validated: unique symbol;
  * A rule whose query passed the guard; only {@linkcode validateRule} makes one. It does not keep its file: thousands of
  * them stay in memory as long as the agent runs.
  */
-export type ValidatedRule = Omit<Rule, "sqlPosition"> & { readonly query: GuardedQuery; readonly [validated]: true };
+export type ValidatedRule = Omit<Rule, "sqlPosition"> & {
+  readonly query: GuardedQuery;
+  /** What the window lane needs; `null` for a rule without a window. */
+  readonly window: WindowQuery | null;
+  readonly [validated]: true;
+};
 
 /** What the engine needs of a rule. @throws TypeError for a query that does not judge each row alone */
 export function rowQuery({ query }: ValidatedRule): RowQuery {
@@ -70,8 +83,9 @@ export function rowQuery({ query }: ValidatedRule): RowQuery {
   return query.row;
 }
 
-/** Where a rule is judged, for people: `stream`, or `sql` with the reason why not there. */
+/** Where a rule is judged, for people: `stream`, `sql` with the reason why not there, or `window` with its time. */
 export function laneOf(rule: ValidatedRule): string {
+  if (rule.windowMs !== null) return `window: ${durationText(rule.windowMs)}`;
   const { translation } = rowQuery(rule);
   return translation.form === null ? `sql: ${translation.reason}` : "stream";
 }
@@ -106,7 +120,8 @@ export function parseRule(text: string, file: string): Rule {
 export function validateRule(rule: Rule): ValidatedRule {
   try {
     const { sqlPosition: _, ...kept } = rule;
-    return { ...kept, query: guardSql(rule.sql, "rule") } as ValidatedRule;
+    const query = guardSql(rule.sql, rule.windowMs === null ? "rule" : "window");
+    return { ...kept, query, window: rule.windowMs === null ? null : windowQuery(query) } as ValidatedRule;
   } catch (error) {
     if (!(error instanceof SqlRefusedError)) throw error;
     throw new RuleError(rule.file, rule.sqlPosition(error.offset), error.reason, { cause: error });
@@ -114,7 +129,7 @@ export function validateRule(rule: Rule): ValidatedRule {
 }
 
 const KEYS = [
-  ..."id,title,description,severity,tags,sql,tests,references,false_positives,enabled".split(","),
+  ..."id,title,description,severity,tags,window,sql,tests,references,false_positives,enabled".split(","),
 ] as const;
 
 class RuleReader {
@@ -150,6 +165,7 @@ class RuleReader {
       references: this.#list("references", 512),
       falsePositives: this.#list("false_positives", 512),
       enabled: this.#enabled(),
+      windowMs: this.#windowMs(),
       ...this.#sql(),
       tests: this.#tests(),
       idPosition: positionAt(this.text, this.#node("id").offset),
@@ -201,6 +217,16 @@ class RuleReader {
     return node.value;
   }
 
+  #windowMs(): number | null {
+    if (!this.#entries.has("window")) return null;
+    const node = this.#node("window");
+    const ms = parseDuration(textOf(node, "window", 32));
+    if (ms === null || ms < MIN_WINDOW_MS || ms > MAX_WINDOW_MS) {
+      fault(`window is a time from ${durationText(MIN_WINDOW_MS)} to ${durationText(MAX_WINDOW_MS)}, such as 5m`, node);
+    }
+    return ms;
+  }
+
   #sql(): Pick<Rule, "sql" | "sqlPosition"> {
     const sql = this.#text("sql", MAX_RULE_LENGTH);
     const node = this.#node("sql");
@@ -229,10 +255,11 @@ class RuleReader {
     if (node.kind !== "sequence" || node.items.length > MAX_TEST_ROWS) {
       return fault(`Test rows are a list of at most ${MAX_TEST_ROWS} mappings of columns to values`, node);
     }
-    return node.items.map((row) => ({
-      position: positionAt(this.text, row.offset),
-      values: parseTestRow(row),
-    }));
+    const isOverWindow = this.#entries.has("window");
+    return node.items.map((item) => {
+      const rows = isOverWindow ? parseTestRows(item) : [parseTestRow(item)];
+      return { position: positionAt(this.text, item.offset), values: rows[0]!, rows };
+    });
   }
 }
 

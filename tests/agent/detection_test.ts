@@ -49,8 +49,8 @@ class World {
     });
   }
 
-  judge(...rows: SqlValue[][]): string[] {
-    const alerts = this.detection.judge(rows, STREAM, 77);
+  async judge(...rows: SqlValue[][]): Promise<string[]> {
+    const alerts = await this.detection.judge(rows, STREAM, 77);
     this.detection.stored(alerts);
     return alerts.map((alert) => alert.alertId);
   }
@@ -61,11 +61,11 @@ class World {
   }
 }
 
-Deno.test("Detection raises one alert for each rule and event, with the event's fields", () => {
+Deno.test("Detection raises one alert for each rule and event, with the event's fields", async () => {
   const world = new World([rule("evil", "name = 'evil'"), rule("also-evil", "name LIKE 'EV%'")]);
-  const ids = world.judge(row(1), row(2, { name: "evil", parentName: "bash" }), row(3, { name: "evil" }));
+  const ids = await world.judge(row(1), row(2, { name: "evil", parentName: "bash" }), row(3, { name: "evil" }));
   assert.deepEqual(ids.sort(), ["also-evil@col:e:2", "also-evil@col:e:3", "evil@col:e:2", "evil@col:e:3"]);
-  const [alert] = world.detection.judge([row(4, { name: "evil", parentName: "bash" })], STREAM, 77);
+  const [alert] = await world.detection.judge([row(4, { name: "evil", parentName: "bash" })], STREAM, 77);
   assert.deepEqual(alert, {
     alertId: "evil@col:e:4",
     time: start(4).time,
@@ -89,6 +89,7 @@ Deno.test("Detection raises one alert for each rule and event, with the event's 
     parentCommandLine: null,
     evidence: { pid: 4, name: "evil" },
     collectorId: "col",
+    completeness: { complete: true, reasons: [] },
   });
   const hits = (): number => world.detection.statuses().find((status) => status.id === "evil")!.hits;
   assert.equal(hits(), 2, "what is judged and not stored is judged again, and counts then");
@@ -99,9 +100,9 @@ Deno.test("Detection raises one alert for each rule and event, with the event's 
 
 const BAD = "json_extract(environment, '$.A') = 'x'";
 
-Deno.test("a rule that fails on an event costs that verdict alone, and says so", () => {
+Deno.test("a rule that fails on an event costs that verdict alone, and says so", async () => {
   const world = new World([rule("fragile", BAD), rule("evil", "name = 'evil'")]);
-  const ids = world.judge(
+  const ids = await world.judge(
     row(1, { context: { ...BLANK_CONTEXT, environment: '{"A":"x"}' } }),
     row(2, { context: { ...BLANK_CONTEXT, environment: "no JSON" }, name: "evil" }),
     row(3, { context: { ...BLANK_CONTEXT, environment: '{"A":"x"}' } }),
@@ -113,10 +114,10 @@ Deno.test("a rule that fails on an event costs that verdict alone, and says so",
   world.detection.close();
 });
 
-Deno.test("a rule that fails on odd events is never taken out for it", () => {
+Deno.test("a rule that fails on odd events is never taken out for it", async () => {
   const world = new World([rule("fragile", BAD)]);
   const bad = row(2, { context: { ...BLANK_CONTEXT, environment: "no JSON" } });
-  for (let i = 0; i < 3 * MAX_FAULTS; i++) world.judge(bad);
+  for (let i = 0; i < 3 * MAX_FAULTS; i++) await world.judge(bad);
   assert.deepEqual(world.state("fragile"), ["active", null]);
   assert.equal(world.counters.rule_faults, 3 * MAX_FAULTS);
   world.detection.close();
@@ -128,41 +129,41 @@ const SLOW = "name = 'evil' AND round(pid) > 0";
 const LONG = Array.from({ length: 1_000 }, (_, i) => row(i + 1));
 const SHORT = row(3, { name: "evil" });
 
-Deno.test("a rule that is late several batches in a row is taken out with its reason, and tried again", () => {
+Deno.test("a rule that is late several batches in a row is taken out with its reason, and tried again", async () => {
   const world = new World([rule("slow", SLOW)], 0);
-  for (let i = 1; i < MAX_FAULTS; i++) world.judge(...LONG);
-  assert.deepEqual(world.judge(SHORT), ["slow@col:e:3"], "a batch in time in between: the count begins anew");
-  for (let i = 0; i < MAX_FAULTS; i++) world.judge(...LONG);
+  for (let i = 1; i < MAX_FAULTS; i++) await world.judge(...LONG);
+  assert.deepEqual(await world.judge(SHORT), ["slow@col:e:3"], "a batch in time in between: the count begins anew");
+  for (let i = 0; i < MAX_FAULTS; i++) await world.judge(...LONG);
   const [state, reason] = world.state("slow");
   assert.equal(state, "rejected");
   assert.match(reason!, /taken out for 60 s after 3 faults in a row, the last: stopped after 0 ms/);
   assert.equal(world.detection.active, 0);
   assert.equal(world.changes, 1);
-  assert.deepEqual(world.judge(SHORT), [], "it does not run");
+  assert.deepEqual(await world.judge(SHORT), [], "it does not run");
   world.now += 60_000;
-  assert.deepEqual(world.judge(SHORT), ["slow@col:e:3"], "it runs again");
+  assert.deepEqual(await world.judge(SHORT), ["slow@col:e:3"], "it runs again");
   assert.deepEqual(world.state("slow"), ["active", null]);
   // The next late batch comes right after one in time: three in a row are needed again.
-  world.judge(...LONG);
+  await world.judge(...LONG);
   assert.equal(world.state("slow")[0], "active");
   world.detection.close();
 });
 
-Deno.test("a rule that is late again when it is tried again is out at once, for twice as long", () => {
+Deno.test("a rule that is late again when it is tried again is out at once, for twice as long", async () => {
   const world = new World([rule("slow", SLOW)], 0);
-  for (let i = 0; i < MAX_FAULTS; i++) world.judge(...LONG);
+  for (let i = 0; i < MAX_FAULTS; i++) await world.judge(...LONG);
   for (const seconds of [120, 240, 480, 960, 1_920, 3_600, 3_600]) {
     world.now += 3_600_000;
-    world.judge(...LONG);
+    await world.judge(...LONG);
     assert.match(world.state("slow")[1]!, new RegExp(`^taken out for ${seconds} s`));
   }
   world.detection.close();
 });
 
-Deno.test("a rule beyond its deadline misses the rest of the batch, and the events are judged by the others", () => {
+Deno.test("a rule beyond its deadline misses the rest of the batch, and the events are judged by the others", async () => {
   const world = new World([rule("slow", SLOW), rule("late", SLOW), rule("evil", "name = 'evil'")], 0);
   const batch = Array.from({ length: 1_000 }, (_, i) => row(i + 1, { name: "evil" }));
-  const ids = world.judge(...batch);
+  const ids = await world.judge(...batch);
   assert.ok(ids.length >= 2 * 256 + 1_000, "what was judged before the deadline counts");
   assert.equal(ids.filter((id) => id.startsWith("evil@")).length, 1_000, "and a predicate sees all");
   assert.equal(world.counters.rule_faults, 2);
@@ -185,6 +186,11 @@ Deno.test("Detection shows rules that do not run beside those that do", () => {
     reason: "why",
     hits: 0,
     lane: null,
+    evaluations: 0,
+    matches: 0,
+    cpuMs: 0,
+    rows: 0,
+    degraded: [],
   };
   const world = new World([rule("evil", "name = 'evil'")], 100, [other]);
   assert.equal(world.detection.active, 1);

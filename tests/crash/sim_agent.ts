@@ -128,6 +128,7 @@ export class AgentLife implements Process {
     const alerted = (): void => this.#delivery.poke();
     this.#keeper.use({
       opened: (store) => {
+        detection.recover(store, Date.now());
         this.#delivery.attach(store);
         this.#broker.take({ store, ingest: new Ingest({ store, detection, counters, alerted, failed: storeFailed }) });
       },

@@ -54,6 +54,11 @@ function troubled(): TestState {
           reason: "There is no table proces_events; did you mean process_events?",
           hits: 0,
           lane: null,
+          evaluations: 0,
+          matches: 0,
+          cpuMs: 0,
+          rows: 0,
+          degraded: [],
         },
       ],
       counters: { ...AGENT.counters, rule_faults: 3 },
@@ -336,5 +341,6 @@ function fill(state: TestState): void {
     parent_command_line: "make all",
     exec_id: testProcess(903),
     evidence: '{"pid":903,"executable_path":"/tmp/cc1","tty":null}',
+    completeness: '{"complete":false,"reasons":["gap of ebpf, 3 records: ring buffer overflow"]}',
   });
 }

@@ -137,6 +137,7 @@ export class TestState implements Disposable {
       parent_name: "init",
       evidence: '{"pid":100,"name":"sh"}',
       collector_id: "procmond",
+      completeness: '{"complete":true,"reasons":[]}',
       ...row,
     });
   }
@@ -253,6 +254,11 @@ export const AGENT: AgentStatus = {
       reason: null,
       hits: 2,
       lane: "stream",
+      evaluations: 0,
+      matches: 0,
+      cpuMs: 0,
+      rows: 0,
+      degraded: [],
     },
   ],
   collectors: [{

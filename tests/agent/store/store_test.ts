@@ -31,6 +31,7 @@ function alert(id: string, eventId: number): Alert {
     parentCommandLine: null,
     evidence: { pid: 1, name: "n", cwd: null },
     collectorId: "col",
+    completeness: { complete: false, reasons: ["why"] },
   };
 }
 
@@ -163,7 +164,8 @@ Deno.test("sources, rules and facts are replaced as a whole", () => {
   commitEvents(store, stream, [start(2)], { sources: [source("proc")] });
   assert.deepEqual(rows(path, "SELECT name, misses FROM sources"), [{ name: "proc", misses: '["x"]' }]);
   const rule = { id: "a", title: "A", description: null, severity: "low", tags: ["t"], sql: "SELECT 1", file: "a.yml" };
-  const standing = { state: "active", line: null, column: null, reason: null, hits: 0, lane: "stream" };
+  const cost = { evaluations: 0, matches: 0, cpuMs: 0, rows: 0, degraded: [] };
+  const standing = { state: "active", line: null, column: null, reason: null, hits: 0, lane: "stream", ...cost };
   store.replaceRules([{ ...rule, ...standing }, { ...rule, id: "b", ...standing }]);
   store.replaceRules([{ ...rule, id: "c", ...standing, state: "rejected", line: 3, column: 4, reason: "why" }]);
   assert.deepEqual(rows(path, "SELECT rule_id, tags, state, line, column_number, reason FROM detection_rules"), [
