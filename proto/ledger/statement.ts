@@ -131,15 +131,17 @@ export function decodeStatement<A extends StatedAction>(
   action: A,
   payload: Uint8Array,
 ): Extract<Statement, { action: A }> {
-  let json: unknown;
+  let json: unknown, text: string;
   try {
-    json = JSON.parse(decoder.decode(payload));
+    text = decoder.decode(payload);
+    json = JSON.parse(text);
   } catch (cause) {
     throw new WireError(`What ${action} says is not JSON in UTF-8`, { cause });
   }
   if (typeof json !== "object" || json === null || Array.isArray(json)) throw wrong(action, "it");
+  if (canonicalJson(json) !== text) throw new WireError(`What ${action} says is not canonical JSON`);
   const members = json as Record<string, unknown>, value: Record<string, unknown> = {};
-  for (const [name, shape] of Object.entries(SHAPES[action])) {
+  for (const [name, shape] of Object.entries<Shape>(SHAPES[action] as Record<string, Shape>)) {
     const member = Object.hasOwn(members, name) ? members[name] : undefined;
     if (!SHAPE[shape](member)) throw wrong(action, name);
     value[name] = member;
@@ -230,10 +232,18 @@ function writtenDigest({ root, othersRoot, ...counts }: Statements["events"]): R
   return { ...counts, root: root?.toBase64() ?? null, othersRoot: othersRoot?.toBase64() ?? null };
 }
 
+function base64(text: string): Uint8Array {
+  try {
+    return Uint8Array.fromBase64(text, { lastChunkHandling: "strict" });
+  } catch (cause) {
+    throw new WireError("A root is not base64", { cause });
+  }
+}
+
 function readDigest(value: Record<string, unknown>): Statements["events"] {
   const root = (text: unknown): Uint8Array | null => {
     if (text === null) return null;
-    const bytes = Uint8Array.fromBase64(text as string);
+    const bytes = base64(text as string);
     if (bytes.length !== HASH_BYTES) throw wrong("events", "root");
     return bytes;
   };
