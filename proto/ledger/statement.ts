@@ -11,7 +11,7 @@ import { WireError } from "../wire_error.ts";
 import { canonicalJson } from "./canonical_json.ts";
 import type { Action } from "./entry.ts";
 import type { SequenceDigest } from "./event_digest.ts";
-import { HASH_BYTES } from "./hash.ts";
+import { DIGEST_BYTES } from "./digest_bytes.ts";
 import { MAX_PAYLOAD_BYTES } from "./payload.ts";
 
 /** By action; members whose value is not known are `null`. Times are Unix milliseconds, hashes hexadecimal. */
@@ -244,7 +244,7 @@ function readDigest(value: Record<string, unknown>): Statements["events"] {
   const root = (text: unknown): Uint8Array | null => {
     if (text === null) return null;
     const bytes = base64(text as string);
-    if (bytes.length !== HASH_BYTES) throw wrong("events", "root");
+    if (bytes.length !== DIGEST_BYTES) throw wrong("events", "root");
     return bytes;
   };
   const { first, last } = value as unknown as SequenceDigest;
