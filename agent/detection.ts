@@ -11,7 +11,7 @@
  *
  * @module
  */
-import type { Alert } from "../proto/alert.ts";
+import type { Alert, AlertHead } from "../proto/alert.ts";
 import { completenessOf } from "../proto/completeness.ts";
 import { columnPlaces, type SqlValue } from "../proto/event_row.ts";
 import { RuleEngine } from "../proto/rules/engine.ts";
@@ -63,6 +63,8 @@ export interface DetectionOptions {
   readonly counters: Counters;
   /** Called when a rule was taken out or put back. */
   readonly changed?: () => void;
+  /** The newest checkpoint of a collector's ledger. */
+  readonly head?: (collectorId: string) => AlertHead | null;
   /** A clock that does not jump, in milliseconds. */
   readonly clock?: () => number;
 }
@@ -138,7 +140,7 @@ export class Detection implements Judge {
     const pace = { began: performance.now() };
     const { hits, faults } = await this.#judgeRows(rows, pace);
     const found = await this.#judgeWindows(rows, now, pace);
-    const alerts = new Map<string, Alert>();
+    const alerts = new Map<string, Alert>(), head = this.#options.head?.(stream.collectorId) ?? null;
     const raise = (alert: Alert): void => {
       if (!alerts.has(alert.alertId)) alerts.set(alert.alertId, alert);
     };
@@ -146,11 +148,11 @@ export class Detection implements Judge {
       const cells = rows[row]!, time = cells[TIME] as number;
       const own = faults.filter((fault) => fault.rule === rule).map(({ reason }) => reason);
       const completeness = completenessOf([...own, ...this.#sight.lacks(time, time)]);
-      raise(alertOf(rule, cells, evidence, stream, now, completeness));
+      raise(alertOf(rule, cells, evidence, stream, now, head, completeness));
     }
     for (const { rule, row, key, time, evidence, reasons } of found.findings) {
       const completeness = completenessOf([...reasons, ...this.#sight.lacks(time - rule.windowMs!, time)]);
-      raise(alertOf(rule, rows[row]!, evidence, stream, now, completeness, `${key}:${time}`));
+      raise(alertOf(rule, rows[row]!, evidence, stream, now, head, completeness, `${key}:${time}`));
     }
     this.#noteFaults([...faults, ...found.faults], rows.length, found);
     return [...alerts.values()];
@@ -191,6 +193,11 @@ export class Detection implements Judge {
   /** The same, as the status shows it. */
   statuses(): RuleStatus[] {
     return this.rows().map(({ description: _, tags: __, sql: ___, ...status }) => status);
+  }
+
+  /** Ids of rules that are taken out for a while. */
+  get paused(): string[] {
+    return [...this.#standing].filter(([, standing]) => standing.paused !== null).map(([id]) => id);
   }
 
   /** How many rules run now. */

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Completeness } from "./completeness.ts";
+import { canonicalJson } from "./ledger/canonical_json.ts";
 import type { Severity } from "./process_event.ts";
 
 /** Times are Unix milliseconds. Field by field the `alerts` table of the catalog. */
@@ -37,4 +38,19 @@ export interface Alert {
   readonly collectorId: string;
   /** Whether the rule could see everything that it looks at. */
   readonly completeness: Completeness;
+  /** The newest checkpoint of the audit ledger when the alert was raised; `null` when the agent knew none. */
+  readonly ledger: AlertHead | null;
+}
+
+/** A head of a ledger: whoever keeps the alert elsewhere keeps an anchor for it. */
+export interface AlertHead {
+  readonly origin: string;
+  readonly size: number;
+  /** Base64, as in a checkpoint. */
+  readonly root: string;
+}
+
+/** What the ledger has the SHA-256 of: the alert without its head, as canonical JSON. */
+export function alertText({ ledger: _, ...alert }: Alert): string {
+  return canonicalJson(alert);
 }

@@ -188,6 +188,9 @@ const alerts: Table = {
     column("evidence", "TEXT", "JSON object of the row that the rule selected"),
     column("collector_id", "TEXT", "collector that reported the event"),
     column("completeness", "TEXT", "JSON object: complete (true or false), and the reasons why the rule saw less"),
+    column("ledger_origin", "TEXT", "name of the audit ledger whose checkpoint was the newest then"),
+    column("ledger_size", "INTEGER", "entries under that checkpoint"),
+    column("ledger_root", "TEXT", "root of that checkpoint, base64"),
   ],
 };
 

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { Alert } from "../../proto/alert.ts";
+import type { Alert, AlertHead } from "../../proto/alert.ts";
 import { COMPLETE, type Completeness } from "../../proto/completeness.ts";
 import { columnPlaces, type SqlValue } from "../../proto/event_row.ts";
 import type { Severity } from "../../proto/process_event.ts";
@@ -39,6 +39,7 @@ export function alertOf(
   evidence: Readonly<Record<string, SqlValue>>,
   stream: Stream,
   now: number,
+  ledger: AlertHead | null = null,
   completeness: Completeness = COMPLETE,
   finding: string | null = null,
 ): Alert {
@@ -70,6 +71,7 @@ export function alertOf(
     evidence: withFile(evidence, text),
     collectorId: stream.collectorId,
     completeness,
+    ledger,
   };
 }
 

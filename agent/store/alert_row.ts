@@ -34,6 +34,9 @@ export function alertRow(alert: Alert): SqlValue[] {
     JSON.stringify(alert.evidence),
     alert.collectorId,
     JSON.stringify(alert.completeness),
+    alert.ledger?.origin ?? null,
+    alert.ledger?.size ?? null,
+    alert.ledger?.root ?? null,
   ];
 }
 
@@ -63,6 +66,11 @@ export function alertOfRow(row: Readonly<Record<string, SqlValue>>): Alert {
     evidence: JSON.parse(row["evidence"] as string),
     collectorId: row["collector_id"] as string,
     completeness: row["completeness"] === null ? UNKNOWN : JSON.parse(row["completeness"] as string),
+    ledger: row["ledger_origin"] === null ? null : {
+      origin: row["ledger_origin"] as string,
+      size: row["ledger_size"] as number,
+      root: row["ledger_root"] as string,
+    },
   };
 }
 

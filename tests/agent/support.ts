@@ -160,6 +160,7 @@ export function newAlert(alertId: string, more: Partial<Alert> = {}): Alert {
     evidence: { pid: 42, cwd: null },
     collectorId: "col",
     completeness: { complete: true, reasons: [] },
+    ledger: null,
     ...more,
   };
 }

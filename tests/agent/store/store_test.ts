@@ -32,6 +32,7 @@ function alert(id: string, eventId: number): Alert {
     evidence: { pid: 1, name: "n", cwd: null },
     collectorId: "col",
     completeness: { complete: false, reasons: ["why"] },
+    ledger: { origin: "daemoneye/a", size: 7, root: "cm9vdA==" },
   };
 }
 
