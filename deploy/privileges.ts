@@ -162,6 +162,30 @@ export function tierGrants(tier: Tier, paths: TierPaths): TierGrants {
   }
 }
 
+/** Where the files of a witness are, and of what it was asked. All paths are absolute. */
+export interface WitnessPaths {
+  readonly directory: string;
+  readonly socket: string | null;
+  readonly requestFile: string | null;
+  /** Requests lie there, and answers are put beside them. */
+  readonly requestDirectory: string | null;
+}
+
+/** The grants of a witness (`deploy/witness.ts`), which is no tier: it watches ledgers of other hosts. @throws {GrantError} */
+export function witnessGrants({ directory, socket, requestFile, requestDirectory }: WitnessPaths): TierGrants {
+  const own = [directory, socket, requestDirectory].filter((path) => path !== null).map(checkedPath);
+  return {
+    read: [...own, ...(requestFile === null ? [] : [checkedPath(requestFile)])],
+    write: own,
+    net: socket === null ? [] : [`unix:${socket}`],
+    env: [],
+    sys: [],
+    run: [],
+    ffi: [],
+    import: [NO_IMPORT],
+  };
+}
+
 /**
  * Paths that a command line names, as arguments or as values of options, and that are there. Who names a file to a reader
  * means it to be read. Those that cannot stand in a grant are left out: standard input takes them.
