@@ -8,7 +8,7 @@
  *
  * @module
  */
-import type { Alert } from "../proto/alert.ts";
+import type { Alert, AlertHead } from "../proto/alert.ts";
 import type { SqlValue } from "../proto/event_row.ts";
 import { RuleEngine } from "../proto/rules/engine.ts";
 import type { Evaluation, Fault } from "../proto/rules/evaluation.ts";
@@ -44,6 +44,8 @@ export interface DetectionOptions {
   readonly counters: Counters;
   /** Called when a rule was taken out or put back. */
   readonly changed?: () => void;
+  /** The newest checkpoint of a collector's ledger. */
+  readonly head?: (collectorId: string) => AlertHead | null;
   /** A clock that does not jump, in milliseconds. */
   readonly clock?: () => number;
 }
@@ -80,9 +82,9 @@ export class Detection implements Judge {
       this.#options.journal.notice(`no rule judged a batch of ${rows.length} events: ${text}`);
       return [];
     }
-    const alerts = new Map<string, Alert>();
+    const alerts = new Map<string, Alert>(), head = this.#options.head?.(stream.collectorId) ?? null;
     for (const { rule, row, evidence } of evaluation.hits) {
-      const alert = alertOf(rule, rows[row]!, evidence, stream, now);
+      const alert = alertOf(rule, rows[row]!, evidence, stream, now, head);
       if (alerts.has(alert.alertId)) continue;
       alerts.set(alert.alertId, alert);
     }
@@ -110,6 +112,11 @@ export class Detection implements Judge {
   /** The same, as the status shows it. */
   statuses(): RuleStatus[] {
     return this.rows().map(({ description: _, tags: __, sql: ___, ...status }) => status);
+  }
+
+  /** Ids of rules that are taken out for a while. */
+  get paused(): string[] {
+    return [...this.#standing].filter(([, standing]) => standing.paused !== null).map(([id]) => id);
   }
 
   /** How many rules run now. */

@@ -14,6 +14,7 @@ import type { Gap } from "../proto/process_event.ts";
 import type { SourceStatus } from "../proto/status.ts";
 import type { Events, GapMessage, Snapshot, Sources } from "../proto/wire.ts";
 import type { Counters } from "./counters.ts";
+import type { NewNote } from "./ledger_notes.ts";
 import type { SnapshotPart } from "./store/process_table.ts";
 import { type Batch, SEQUENCES_PER_STREAM, type Store, type Stream } from "./store/store.ts";
 
@@ -39,6 +40,8 @@ export interface IngestOptions {
   readonly store: Store;
   readonly detection: Judge;
   readonly counters: Counters;
+  /** What is to be entered into the ledger of alerts. */
+  readonly notesOf?: (alerts: readonly Alert[]) => readonly NewNote[];
   /** Called after a commit that raised alerts. */
   readonly alerted: () => void;
   /** The store did not take a batch. */
@@ -82,14 +85,14 @@ export class Ingest {
   }
 
   #commit(slice: Slice): void {
-    const { store, detection, counters, alerted, failed } = this.#options, now = Date.now();
+    const { store, detection, counters, alerted, failed, notesOf } = this.#options, now = Date.now();
     if (slice.lastSequence === slice.stream.lastSequence) { // all of it was there already
       counters.duplicates += slice.duplicates;
       return;
     }
     const alerts = detection.judge(slice.events, slice.stream, now);
     try {
-      store.commit({ ...slice.batch(), alerts }, now);
+      store.commit({ ...slice.batch(), alerts, ...notesOf === undefined ? {} : { notesOf } }, now);
     } catch (error) {
       counters.store_faults += 1;
       failed(store, error);

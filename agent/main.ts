@@ -6,6 +6,7 @@
  *
  * @module
  */
+import type { Alert, AlertHead } from "../proto/alert.ts";
 import { SCHEMA_VERSION } from "../proto/catalog.ts";
 import { loadSettings, parseDaemonFlags, settingsEnvironment } from "../proto/config.ts";
 import { describeSettings } from "../proto/setting_definitions.ts";
@@ -22,9 +23,13 @@ import { newCounters } from "./counters.ts";
 import { Detection } from "./detection.ts";
 import { readFileIfThere, readToken } from "./files.ts";
 import { Ingest } from "./ingest.ts";
+import { ExportWatch } from "./export_watch.ts";
 import { Journal } from "./journal.ts";
+import { alertNotes, type NewNote } from "./ledger_notes.ts";
+import { noteRules, noteStop } from "./self_notes.ts";
 import { loadRuleFiles } from "./rules_loader.ts";
 import { StatusFile } from "./status_file.ts";
+import { backupDirectory } from "./store/backup.ts";
 import { BackgroundCheck, type CheckResult } from "./store/background_check.ts";
 import { freeBytes } from "./store/disk_room.ts";
 import { Store } from "./store/store.ts";
@@ -78,16 +83,22 @@ async function main(): Promise<void> {
     deadlineMs: settings.agent.ruleDeadlineMs,
     journal,
     counters,
+    head: (collectorId) => heads.get(collectorId) ?? null,
     changed: () => {
       const { store } = keeper;
       try {
         store?.replaceRules(detection.rows());
+        if (store) noteRules(store, rules, detection.paused);
       } catch (error) {
         keeper.failed(store!, error);
         throw error;
       }
     },
   });
+  const heads = new Map<string, AlertHead>(), ruleFiles = new Map(rules.active.map(({ id, file }) => [id, file]));
+  const ruleHash = (ruleId: string): string => rules.hashes.get(ruleFiles.get(ruleId) ?? "") ?? "";
+  const notesOf = (alerts: readonly Alert[]): NewNote[] => alertNotes(alerts, ruleHash);
+  let isSaid = false;
   let bootId = "", checked: CheckResult = { time: 0, verdict: "" };
   const status = new StatusFile(layout.agentStatus, journal, () => ({
     bootId,
@@ -127,22 +138,35 @@ async function main(): Promise<void> {
       bootId = stream.bootId;
       keeper.store!.putSystemInfo({ boot_id: bootId }, Date.now());
     },
+    headed: (collectorId, { origin, size, root }) =>
+      void heads.set(collectorId, { origin, size, root: root.toBase64() }),
     maxConnections: settings.agent.maxConnections,
     idleTimeoutMs: settings.agent.idleTimeoutMs,
   });
   const host = { hostname: Deno.hostname(), os: Deno.build.os, architecture: Deno.build.arch };
+  const exports = new ExportWatch(backupDirectory(layout.store));
   let upkeep: Upkeep | undefined, check: BackgroundCheck | undefined;
   status.begin();
   keeper.use({
     opened: (store) => {
       store.putSystemInfo({ ...host, agent_version: VERSION, schema_version: String(SCHEMA_VERSION) }, Date.now());
       store.replaceRules(detection.rows());
+      if (!isSaid) {
+        const pid = Deno.pid, time = Date.now();
+        store.note(
+          { action: "tierStarted", value: { tier: "agent", version: VERSION, pid, source: null, time } },
+          time,
+        );
+        isSaid = true;
+      }
+      noteRules(store, rules, detection.paused);
       if (store.upgradedFrom !== null) {
         journal.say(
           `the store had schema version ${store.upgradedFrom} and has ${SCHEMA_VERSION} now; nothing in it was lost`,
         );
       }
       upkeep = new Upkeep(store, journal);
+      exports.attach(store);
       check = new BackgroundCheck(layout.store, {
         ended: (result) => {
           checked = result;
@@ -150,7 +174,7 @@ async function main(): Promise<void> {
         },
       });
       for (const delivery of deliveries) delivery.attach(store);
-      broker.take({ store, ingest: new Ingest({ store, detection, counters, alerted, failed: storeFailed }) });
+      broker.take({ store, ingest: new Ingest({ store, detection, counters, alerted, notesOf, failed: storeFailed }) });
       status.say("running");
     },
     closing: (reason) => {
@@ -158,6 +182,7 @@ async function main(): Promise<void> {
       for (const delivery of deliveries) delivery.detach();
       upkeep?.stop();
       check?.stop();
+      exports.detach();
       status.say("degraded");
     },
   });
@@ -185,6 +210,8 @@ async function main(): Promise<void> {
   upkeep?.stop();
   check?.stop();
   detection.close();
+  exports.detach();
+  noteStop(keeper.store);
   keeper.stop();
   status.end();
   // A write to a stdout that nobody reads may still wait on a thread of the pool; it would hold a natural end.

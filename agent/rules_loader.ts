@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { createHash } from "node:crypto";
 import { RuleEngine } from "../proto/rules/engine.ts";
 import { laneOf, RuleError, type ValidatedRule } from "../proto/rules/rule.ts";
 import { loadRules, type RuleFile } from "../proto/rules/rule_set.ts";
@@ -22,6 +23,8 @@ export interface LoadedRules {
   readonly others: readonly RuleRow[];
   /** What is wrong with the directories themselves, each with its mend. */
   readonly notices: readonly string[];
+  /** SHA-256 of each file that was read, by its path. */
+  readonly hashes: ReadonlyMap<string, string>;
 }
 
 /** Loads every `*.yml` and `*.yaml` below the directories, in the order of their names. */
@@ -31,10 +34,12 @@ export function loadRuleFiles(directories: readonly string[]): LoadedRules {
   if (paths.length > MAX_RULE_FILES) {
     notices.push(`There are ${paths.length} rule files; the first ${MAX_RULE_FILES} are loaded, remove some`);
   }
-  const files: RuleFile[] = [], others: RuleRow[] = [];
+  const files: RuleFile[] = [], others: RuleRow[] = [], hashes = new Map<string, string>();
   for (const file of paths.slice(0, MAX_RULE_FILES)) {
     try {
-      files.push({ file, text: readBounded(file) });
+      const { text, hash } = readBounded(file);
+      hashes.set(file, hash);
+      files.push({ file, text });
     } catch (error) {
       others.push(rejection(file, error));
     }
@@ -47,7 +52,7 @@ export function loadRuleFiles(directories: readonly string[]): LoadedRules {
   });
   others.push(...rejected.map((error) => rejection(error.file, error)));
   others.push(...disabled.map((rule) => ruleRow(rule, "disabled", "its file says enabled: false", 0)));
-  return { active: sound, others, notices };
+  return { active: sound, others, notices, hashes };
 }
 
 /** What the engine says against these rules; it is the second gate, so the guard let them pass. */
@@ -88,12 +93,16 @@ function listDirectory(directory: string, notices: string[]): string[] {
   return found;
 }
 
-function readBounded(file: string): string {
+function readBounded(file: string): { readonly text: string; readonly hash: string } {
   const { size } = Deno.statSync(file);
   if (size > MAX_RULE_FILE_BYTES) {
     throw new RangeError(`The file has ${size} bytes; at most ${MAX_RULE_FILE_BYTES} are read`);
   }
-  return new TextDecoder("utf-8", { fatal: true }).decode(Deno.readFileSync(file));
+  const bytes = Deno.readFileSync(file);
+  return {
+    text: new TextDecoder("utf-8", { fatal: true }).decode(bytes),
+    hash: createHash("sha256").update(bytes).digest("hex"),
+  };
 }
 
 /** Under its file's name: its id could not be read, or belongs to another. */

@@ -4,7 +4,7 @@
  * @module
  */
 import type { StateLayout } from "../proto/state_layout.ts";
-import type { CollectorStatus, LogStatus, StoreStatus, TierStatus } from "../proto/status.ts";
+import type { CollectorStatus, LedgerStatus, LogStatus, StoreStatus, TierStatus } from "../proto/status.ts";
 import { atMostArguments } from "./arguments.ts";
 import { type Call, CommandError, EXIT, type Exit } from "./command.ts";
 import { gapReasons, gapsWithin, lossWords, removedWithin, removedWords } from "./coverage.ts";
@@ -155,6 +155,7 @@ function showCollector(call: Call, reading: StatusReading<CollectorStatus>): voi
         }`,
       ],
       ...logLines(status.log),
+      ledgerLine(status.ledger),
       ["tracked", counted(status.trackedProcesses, "process", "processes")],
       ["losses", losses(status.counters), "warning"],
       ["counters", counters(status.counters)],
@@ -218,6 +219,14 @@ function logLines(log: LogStatus): RecordLine[] {
   const shown = counts.filter(([number]) => number > 0).map(([number, what]) => `${count(number)} ${what}`);
   if (shown.length > 0) add(`since the start: ${shown.join(", ")}`);
   return lines;
+}
+
+/** The audit ledger: where it is, how long, and what of it is signed. */
+function ledgerLine({ state, place, size, signed, checkpointTime, trouble, refused }: LedgerStatus): RecordLine {
+  if (state !== "on") return ["ledger", `${state}${place === "" ? "" : ` (${place})`}`, "warning"];
+  const when = checkpointTime === 0 ? "" : `, signed to ${count(signed)} at ${localTime(checkpointTime, "s")}`;
+  const text = `${place}, ${counted(size, "entry", "entries")}${when}`;
+  return ["ledger", text, trouble === "" && refused === 0 ? undefined : "warning"];
 }
 
 /** What the sources had to give up since the collector began; a gap record stands for each. */

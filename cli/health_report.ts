@@ -65,6 +65,7 @@ const SETTLE_MS = 10_000;
 
 /** Counters of the agent that say that something was not judged or not told, and what they mean. */
 const SHORTFALLS: Readonly<Record<string, string>> = {
+  ledger_notes_refused: "times that the agent could not keep what is to be entered into the audit ledger",
   rule_faults: "times that a rule could not judge a batch",
   alerts_undelivered: "alerts are owed to a sink",
 };
@@ -147,6 +148,10 @@ function collectorFindings(status: CollectorStatus): Finding[] {
   }
   if (log.refused > 0) add(`${counted(log.refused, "item")} found no room in the write-ahead log; gaps say which`);
   if (log.missing > 0) add(`${counted(log.missing, "number")} of the write-ahead log are lost by damage`);
+  const { ledger } = status;
+  if (ledger.trouble !== "") add(`the audit ledger: ${ledger.trouble}`);
+  else if (ledger.state !== "on") add(`the audit ledger is ${ledger.state}`);
+  if (ledger.refused > 0) add(`${counted(ledger.refused, "entry", "entries")} found no room in the audit ledger`);
   if (status.queuedEvents > LONG_QUEUE) add(`${counted(status.queuedEvents, "event")} wait for the agent`);
   return findings;
 }

@@ -18,7 +18,8 @@ import { MemoryStorage } from "./wal/memory_storage.ts";
 import { checkOwnership, WalRefusedError } from "./wal/recovery.ts";
 import { type Storage, StorageError } from "./wal/storage.ts";
 
-export interface LogKeeperOptions extends Pick<WalOptions, "host" | "collectorId" | "clock" | "gapRecord" | "notice"> {
+export interface LogKeeperOptions
+  extends Pick<WalOptions, "host" | "collectorId" | "clock" | "gapRecord" | "notice" | "taken"> {
   readonly home: LogHome;
   /** Everything on disk together. */
   readonly totalBytes: number;
@@ -266,9 +267,12 @@ export class LogKeeper {
   }
 
   #open(storage: Storage, limits: Pick<WalOptions, "totalBytes" | "segmentBytes" | "maxPendingBytes">): WriteAheadLog {
-    const { host, collectorId, clock, gapRecord, notice, keepMs, random } = this.#options;
-    const options = { storage, host, collectorId, clock, gapRecord, notice, keepMs, ...limits };
-    return new WriteAheadLog(random === undefined ? options : { ...options, random });
+    const { host, collectorId, clock, gapRecord, notice, keepMs, random, taken } = this.#options;
+    return new WriteAheadLog({
+      ...{ storage, host, collectorId, clock, gapRecord, notice, keepMs, ...limits },
+      ...random === undefined ? {} : { random },
+      ...taken === undefined ? {} : { taken },
+    });
   }
 
   #diskLimits(): Pick<WalOptions, "totalBytes" | "segmentBytes" | "maxPendingBytes"> {

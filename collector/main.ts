@@ -23,6 +23,9 @@ import { openHashing } from "./hashing.ts";
 import { describeLastEnd } from "./last_end.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { Observation } from "./observation.ts";
+import { settingsChange } from "./ledger/settings_change.ts";
+import { openSigning } from "./ledger/signing.ts";
+import { LedgerKeeper } from "./ledger_keeper.ts";
 import { LogKeeper } from "./log_keeper.ts";
 import { Outbox, refusalRecord } from "./outbox.ts";
 import { peerCheck } from "./peer_check.ts";
@@ -39,6 +42,7 @@ import { openBestSource, sourceStatuses } from "./sources/ladder.ts";
 import { PS_PATHS } from "./sources/ps_command.ts";
 import { seesAllPids, TableCheck } from "./table_check.ts";
 import { resolveUser } from "./users.ts";
+import { DiskStorage, SHARED } from "./wal/disk_storage.ts";
 import { DiskHome } from "./wal/home.ts";
 import { openWitness } from "./witness.ts";
 
@@ -74,6 +78,7 @@ async function main(): Promise<void> {
   }
   const token = told("the token", () => readToken(layout.token));
   const redaction = openRedaction(settings, layout.redactionKey);
+  const { ledgerKey, nextLedgerKey } = layout, signing = openSigning(settings, ledgerKey, nextLedgerKey);
   const bootId = readBootId(), host = told("the host's name", readHostName), keepsPtrace = wantsPtrace(settings);
 
   // 2. Open what needs privilege.
@@ -115,21 +120,38 @@ async function main(): Promise<void> {
   // 4. Recover: what the last run left in the log is still to be sent, and what it said bounds what was missed since.
   const early: string[] = [];
   let notice = (text: string): void => void early.push(text);
-  const outbox = new Outbox(
-    new LogKeeper({
-      home: new DiskHome(layout.wal),
-      host,
-      collectorId: settings.collector.id,
-      totalBytes: settings.collector.walMaxBytes,
-      segmentBytes: settings.collector.walSegmentBytes,
-      keepMs: settings.collector.walKeepMs,
-      memoryBytes: settings.collector.walMemoryBytes,
-      clock: () => performance.now(),
-      now: Date.now,
-      gapRecord: refusalRecord,
-      notice: (text) => notice(text),
-    }),
-  );
+  const ledger: LedgerKeeper = new LedgerKeeper({
+    isOn: settings.collector.ledger,
+    place: layout.ledger,
+    storage: () => new DiskStorage(layout.ledger, SHARED),
+    secrets: () => new DiskStorage(layout.ledgerSecrets),
+    hash: settings.collector.ledgerHash,
+    keys: signing,
+    checkpointMs: settings.collector.ledgerCheckpointMs,
+    host,
+    bootId: Uint8Array.fromHex(bootId.replaceAll("-", "")),
+    clock: { wallMs: Date.now, monotonicNs: () => BigInt(Math.floor(bootTimeNs())) },
+    log: () => logs.log,
+    notice: (text) => notice(text),
+    show: (lines) => lines.forEach((line) => console.error(`collector: ${line}`)),
+    published: (head) => publisher.tell(head),
+    entered: (id) => publisher.tell({ kind: "ledgerTaken", id }),
+  });
+  const logs: LogKeeper = new LogKeeper({
+    home: new DiskHome(layout.wal),
+    host,
+    collectorId: settings.collector.id,
+    totalBytes: settings.collector.walMaxBytes,
+    segmentBytes: settings.collector.walSegmentBytes,
+    keepMs: settings.collector.walKeepMs,
+    memoryBytes: settings.collector.walMemoryBytes,
+    clock: () => performance.now(),
+    now: Date.now,
+    gapRecord: refusalRecord,
+    taken: ledger.taken,
+    notice: (text) => notice(text),
+  });
+  const outbox = new Outbox(logs);
   const recovered = recover(layout.collectorStatus, layout.knownTable, {
     time: Date.now(),
     bootId,
@@ -181,6 +203,11 @@ async function main(): Promise<void> {
     source: source.description.name,
     checkPeer: peerCheck(settings.brokerSocket, settings.collector.agentUser),
     answer: (body) => answerRequest(body, source.description.name),
+    ledger: {
+      head: () => ledger.head,
+      receive: (notes) => ledger.receive(notes),
+      disconnected: () => ledger.disconnected(),
+    },
     notice: (text) => notice(text),
   });
   const observation = new Observation(source, lifecycle, outbox, publisher, {
@@ -195,6 +222,14 @@ async function main(): Promise<void> {
     sources: () => [...sourceStatuses(opened), hashing.status(), refusals.status()],
     moreCounters: () => ({ ...hashing.counters(), ...refusals.counters() }),
     lookAtRefusals: () => refusals.look(performance.now()),
+    ledger: {
+      tick: () => {
+        ledger.suppressed(lifecycle.repeated);
+        ledger.hasher(hashing.pid());
+        ledger.tick();
+      },
+      status: () => ledger.status,
+    },
     statusFile: layout.collectorStatus,
     knownFile: new KnownFile(layout.knownTable),
     snapshotIntervalMs: settings.collector.snapshotIntervalMs,
@@ -209,6 +244,14 @@ async function main(): Promise<void> {
   if (keptNotice !== "") observation.notice(keptNotice);
   if (lastEnd !== null) observation.notice(lastEnd);
   for (const notice of recovered.notices) observation.notice(notice);
+  const version = VERSION, pid = Deno.pid, rung = source.description.name;
+  ledger.say("tierStarted", { tier: "collector", version, pid, source: rung, time: Date.now() });
+  const retained = kept.capabilities === 0n ? "" : kept.words;
+  ledger.say("confined", { tier: "collector", proof: confinement.proof, retained });
+  const changed = settingsChange(settings.values, layout.lastSettings);
+  if (changed !== null) ledger.say("configurationChanged", changed);
+  // Beside the first reading of the process table: what is seen meanwhile waits in the kernel, and then for the ledger.
+  const ledgerOpened = ledger.open();
   const processes = await observation.begin(recovered.known);
   const seconds = (bootTimeNs() - begun) / 1e9;
   console.error(`collector: ${source.description.name}: ${source.description.sees}; ${processes} processes now`);
@@ -223,12 +266,16 @@ async function main(): Promise<void> {
       observation.stop();
     });
   }
+  await ledgerOpened;
+  void ledger.settle();
   const publishing = publisher.run();
   void hashing.run();
   await observation.run();
   hashing.stop();
   await publisher.stop(STOP_DEADLINE_MS, "the collector stops");
   await publishing;
+  outbox.flush();
+  ledger.close("it was told to stop");
   observation.sayStopped();
   outbox.close();
   completeness.close();

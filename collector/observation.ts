@@ -11,7 +11,13 @@
 import process from "node:process";
 import { NoticeLog } from "../proto/notice_log.ts";
 import type { Gap, ProcessEvent, ProcessState } from "../proto/process_event.ts";
-import { type CollectorStatus, type LogStatus, type SourceStatus, STATUS_INTERVAL_MS } from "../proto/status.ts";
+import {
+  type CollectorStatus,
+  type LedgerStatus,
+  type LogStatus,
+  type SourceStatus,
+  STATUS_INTERVAL_MS,
+} from "../proto/status.ts";
 import { VERSION } from "../proto/version.ts";
 import { bootTimeNs } from "./kernel/libc.ts";
 import { readForkCount } from "./kernel/procfs.ts";
@@ -60,6 +66,8 @@ export interface ObservationOptions {
   readonly moreCounters: () => Record<string, number>;
   /** Reads what was refused since it was last asked, and gives what is to be noticed of it. */
   readonly lookAtRefusals: () => readonly string[];
+  /** The audit ledger: what time asks of it, and its standing. */
+  readonly ledger: { readonly tick: () => void; readonly status: () => LedgerStatus };
   /** Room of the log on disk, for the status. */
   readonly logBytes: number;
 }
@@ -325,6 +333,7 @@ export class Observation {
     // Also for a log that tries again by itself, and before the status says how far it has come.
     this.#flush();
     this.outbox.tend();
+    this.options.ledger.tick();
     try {
       writeStatus(this.options.statusFile, this.#status(state));
     } catch (error) {
@@ -359,6 +368,7 @@ export class Observation {
       acknowledgedSequence: this.outbox.acknowledged,
       durableTime: this.outbox.safeTime(time),
       log: this.#logStatus(),
+      ledger: this.options.ledger.status(),
       queuedEvents: this.outbox.waiting,
       trackedProcesses: this.lifecycle.tracked,
       forksSinceBoot: readForkCount(),

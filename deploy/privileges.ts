@@ -98,6 +98,8 @@ export function tierGrants(tier: Tier, paths: TierPaths): TierGrants {
           checkedPath(layout.collector),
           checkedPath(layout.token),
           layout.redactionKey,
+          layout.ledgerKey,
+          layout.nextLedgerKey,
           socket,
           layout.hasherSocket,
           ...configuration,

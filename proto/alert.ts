@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { canonicalJson } from "./ledger/canonical_json.ts";
 import type { Severity } from "./process_event.ts";
 
 /** Times are Unix milliseconds. Field by field the `alerts` table of the catalog. */
@@ -31,4 +32,19 @@ export interface Alert {
   /** The row that the rule selected, column by column, and the hash of the event's executable where it has one. */
   readonly evidence: Readonly<Record<string, string | number | null>>;
   readonly collectorId: string;
+  /** The newest checkpoint of the audit ledger when the alert was raised; `null` when the agent knew none. */
+  readonly ledger: AlertHead | null;
+}
+
+/** A head of a ledger: whoever keeps the alert elsewhere keeps an anchor for it. */
+export interface AlertHead {
+  readonly origin: string;
+  readonly size: number;
+  /** Base64, as in a checkpoint. */
+  readonly root: string;
+}
+
+/** What the ledger has the SHA-256 of: the alert without its head, as canonical JSON. */
+export function alertText({ ledger: _, ...alert }: Alert): string {
+  return canonicalJson(alert);
 }

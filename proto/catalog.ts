@@ -7,7 +7,7 @@
  * @module
  */
 
-export const SCHEMA_VERSION = 3;
+export const SCHEMA_VERSION = 4;
 
 export type ColumnType = "INTEGER" | "REAL" | "TEXT";
 
@@ -187,6 +187,9 @@ const alerts: Table = {
     column("parent_command_line", "TEXT", "command line of the parent"),
     column("evidence", "TEXT", "JSON object of the row that the rule selected"),
     column("collector_id", "TEXT", "collector that reported the event"),
+    column("ledger_origin", "TEXT", "name of the audit ledger whose checkpoint was the newest then"),
+    column("ledger_size", "INTEGER", "entries under that checkpoint"),
+    column("ledger_root", "TEXT", "root of that checkpoint, base64"),
   ],
 };
 

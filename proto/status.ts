@@ -87,6 +87,29 @@ export interface LogStatus {
   readonly oldestTime: number | null;
 }
 
+/** The audit ledger. Counts are since the collector's start. */
+export interface LedgerStatus {
+  /** `on`; `off` by configuration; `waiting`: its disk cannot be used yet; `broken`: it is left alone. */
+  readonly state: string;
+  /** Its directory. */
+  readonly place: string;
+  /** What an operator should see to, empty when all is as it should be. */
+  readonly trouble: string;
+  /** The name that its checkpoints have; empty while it is not open. */
+  readonly origin: string;
+  /** Entries, and those under the newest checkpoint, which was published at `checkpointTime`; 0 before the first. */
+  readonly size: number;
+  readonly signed: number;
+  readonly checkpointTime: number;
+  readonly sealedEpochs: number;
+  /** Taken, and not on disk yet. */
+  readonly pendingBytes: number;
+  /** Entries that found no room, or no ledger. */
+  readonly refused: number;
+  /** Calls of the disk that failed. */
+  readonly faults: number;
+}
+
 export interface CollectorStatus extends TierStatus {
   readonly collectorId: string;
   readonly epoch: string;
@@ -102,6 +125,7 @@ export interface CollectorStatus extends TierStatus {
   /** Everything that was seen before this time outlives the collector, or was counted as refused. */
   readonly durableTime: number;
   readonly log: LogStatus;
+  readonly ledger: LedgerStatus;
   readonly queuedEvents: number;
   readonly trackedProcesses: number;
   /** The kernel's own count of forks since boot, to bound what a gap missed. */

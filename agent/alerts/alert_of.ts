@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { Alert } from "../../proto/alert.ts";
+import type { Alert, AlertHead } from "../../proto/alert.ts";
 import { columnPlaces, type SqlValue } from "../../proto/event_row.ts";
 import type { Severity } from "../../proto/process_event.ts";
 import { SEQUENCES_PER_STREAM, type Stream } from "../store/store.ts";
@@ -34,6 +34,7 @@ export function alertOf(
   evidence: Readonly<Record<string, SqlValue>>,
   stream: Stream,
   now: number,
+  ledger: AlertHead | null = null,
 ): Alert {
   const text = (name: string): string | null => row[PLACE.get(name)!] as string | null;
   const number = (name: string): number | null => row[PLACE.get(name)!] as number | null;
@@ -62,6 +63,7 @@ export function alertOf(
     parentCommandLine: text("parent_command_line"),
     evidence: withFile(evidence, text),
     collectorId: stream.collectorId,
+    ledger,
   };
 }
 

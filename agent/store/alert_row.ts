@@ -32,6 +32,9 @@ export function alertRow(alert: Alert): SqlValue[] {
     alert.parentCommandLine,
     JSON.stringify(alert.evidence),
     alert.collectorId,
+    alert.ledger?.origin ?? null,
+    alert.ledger?.size ?? null,
+    alert.ledger?.root ?? null,
   ];
 }
 
@@ -60,5 +63,10 @@ export function alertOfRow(row: Readonly<Record<string, SqlValue>>): Alert {
     parentCommandLine: row["parent_command_line"] as string | null,
     evidence: JSON.parse(row["evidence"] as string),
     collectorId: row["collector_id"] as string,
+    ledger: row["ledger_origin"] === null ? null : {
+      origin: row["ledger_origin"] as string,
+      size: row["ledger_size"] as number,
+      root: row["ledger_root"] as string,
+    },
   };
 }

@@ -13,6 +13,8 @@ import { tableNamed } from "../../proto/catalog.ts";
 import type { SqlValue } from "../../proto/event_row.ts";
 import type { Gap } from "../../proto/process_event.ts";
 import type { RuleStatus, SourceStatus } from "../../proto/status.ts";
+import type { LedgerNote } from "../../proto/wire.ts";
+import { type NewNote, NoteTable } from "../ledger_notes.ts";
 import { alertOfRow, alertRow } from "./alert_row.ts";
 import { Checkpointer, type CheckpointOutcome } from "./checkpoint.ts";
 import { closeDatabase, lockStore, openDatabase } from "./database.ts";
@@ -54,6 +56,8 @@ export interface Batch {
   /** All sources of the collector, `null` when nothing was said of them. */
   readonly sources: readonly SourceStatus[] | null;
   readonly alerts: readonly Alert[];
+  /** What is to be entered into the ledger of those of the alerts that are new. */
+  readonly notesOf?: (alerts: readonly Alert[]) => readonly NewNote[];
 }
 
 /** A delivery that is owed. */
@@ -79,6 +83,7 @@ export class Store {
   readonly #retention: Retention;
   readonly #checkpointer: Checkpointer;
   readonly #statements: ReturnType<typeof prepare>;
+  readonly #notes: NoteTable;
   /** Deliveries owed now, all sinks together. */
   #owed: number;
   /** The open stream of each collector: one object, so that two connections of it share the watermark. */
@@ -110,6 +115,7 @@ export class Store {
     this.#retention = new Retention(this.#db, this.#partitions, limits, Date.now(), performance.now());
     this.#checkpointer = new Checkpointer(this.#db, path, logLimit(limits));
     this.#statements = prepare(this.#db);
+    this.#notes = new NoteTable(this.#db);
     this.#owed = this.#sinks.reduce((sum, sink) => sum + (this.#statements.countPending.get(sink)!["n"] as number), 0);
   }
 
@@ -135,6 +141,8 @@ export class Store {
       store_partitions: this.#partitions.visible.length,
       events_removed_age: age,
       events_removed_size: size,
+      ledger_notes_waiting: this.#notes.waiting,
+      ledger_notes_refused: this.#notes.refusals,
     };
   }
 
@@ -200,9 +208,12 @@ export class Store {
         s.insertGap.run(base + sequence, source, recordKind, ...times, count, reason, stream.collectorId);
       }
       if (batch.sources !== null) this.#replaceSources(stream.collectorId, batch.sources, now);
-      const added = batch.alerts.filter((alert) => this.#addAlert(alert)).length;
+      const added = batch.alerts.filter((alert) => this.#addAlert(alert));
+      if (added.length > 0) {
+        for (const note of batch.notesOf?.(added) ?? []) this.#notes.add(note, stream.collectorId, now);
+      }
       s.advance.run(batch.lastSequence, now, stream.number);
-      return added * this.#sinks.length;
+      return added.length * this.#sinks.length;
     });
     this.#owed += owed;
     stream.lastSequence = batch.lastSequence;
@@ -234,6 +245,32 @@ export class Store {
     this.#transaction("The store did not note a failed delivery", () => {
       for (const id of deliveryIds) this.#statements.markFailed.run(id);
     });
+  }
+
+  /** Keeps a note for the audit ledger. @throws StoreError */
+  note(note: NewNote, now: number): void {
+    this.#transaction("The store did not take a note", () => this.#notes.add(note, "", now));
+  }
+
+  /** The oldest notes that are to be entered by a collector. @throws StoreError */
+  notesFor(collectorId: string): LedgerNote[] {
+    return this.#notes.waiting === 0 ? [] : this.#reading(() => this.#notes.oldest(collectorId));
+  }
+
+  /** Notes up to this number are entered. @throws StoreError */
+  forgetNotes(upTo: number, collectorId: string): void {
+    this.#transaction("The store did not forget notes", () => this.#notes.forget(upTo, collectorId));
+    this.#checkpointer.committed(performance.now());
+  }
+
+  /** A number that outlives the agent; `null` when none was set. @throws StoreError */
+  number(name: string): number | null {
+    return this.#reading(() => this.#statements.number.get(name)?.["value"] as number | undefined ?? null);
+  }
+
+  /** @throws StoreError */
+  setNumber(name: string, value: number): void {
+    this.#transaction("The store did not keep a number", () => this.#statements.setNumber.run(name, value));
   }
 
   /** Makes `detection_rules` these. @throws StoreError */
@@ -321,6 +358,7 @@ export class Store {
   #undone(): void {
     try {
       this.#partitions.rolledBack();
+      this.#notes.rolledBack(this.#db);
     } catch {
       // It cannot even be read: the fault that led here says so, and the next transaction comes here again.
     }
@@ -373,6 +411,8 @@ function prepare(db: DatabaseSync) {
     ),
     renewStream: db.prepare("UPDATE collectors SET boot_id = ?, version = ?, source = ? WHERE stream = ?"),
     insertStream: db.prepare(insertInto("collectors")),
+    number: db.prepare("SELECT value FROM agent_state WHERE name = ?"),
+    setNumber: db.prepare("INSERT OR REPLACE INTO agent_state VALUES (?, ?)"),
     advance: db.prepare("UPDATE collectors SET last_sequence = ?, last_seen = ? WHERE stream = ?"),
   } satisfies Record<string, StatementSync>;
 }

@@ -45,11 +45,15 @@ export interface WalOptions {
   readonly clock: () => number;
   /** The record that tells of refused items, to be given the number `sequence`. */
   readonly gapRecord: (sequence: number, tally: Tally) => { readonly kind: number; readonly payload: Uint8Array };
+  /** Told of every record that is given a number, in their order: the epoch, the record's first number, how many. */
+  readonly taken?: TakenRecord;
   /** Called with what an operator should know. */
   readonly notice: (text: string) => void;
   /** Random bytes, of the runtime unless a test brings its own. */
   readonly random?: (length: number) => Uint8Array;
 }
+
+export type TakenRecord = (epoch: string, first: number, count: number, payload: Uint8Array) => void;
 
 export interface NewRecord {
   readonly kind: number;
@@ -315,8 +319,10 @@ export class WriteAheadLog {
   }
 
   #put(record: Omit<RecordHeader, "length" | "first">, payload: Uint8Array, checksum: number): void {
-    this.#batch.add({ ...record, length: payload.length, first: this.#last + 1 }, payload, checksum);
+    const first = this.#last + 1;
+    this.#batch.add({ ...record, length: payload.length, first }, payload, checksum);
     this.#last += record.count;
+    this.#options.taken?.(this.identity.epoch, first, record.count, payload);
   }
 
   #settle(tally: Tally): void {

@@ -40,7 +40,7 @@ class World {
   readonly detection: Detection;
 
   constructor(rules: readonly ValidatedRule[], deadlineMs = 1_000, others: LoadedRules["others"] = []) {
-    this.detection = new Detection({ active: rules, others, notices: [] }, {
+    this.detection = new Detection({ active: rules, others, notices: [], hashes: new Map() }, {
       deadlineMs,
       journal: new Journal((line) => this.lines.push(line)),
       counters: this.counters,

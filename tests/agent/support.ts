@@ -159,6 +159,7 @@ export function newAlert(alertId: string, more: Partial<Alert> = {}): Alert {
     parentCommandLine: "bash",
     evidence: { pid: 42, cwd: null },
     collectorId: "col",
+    ledger: null,
     ...more,
   };
 }

@@ -34,6 +34,8 @@ Deno.test("tierGrants() grants exactly what the table says", () => {
       "/s/collector",
       "/s/run/collector.token",
       "/s/keys/redaction.key",
+      "/s/keys/ledger.key",
+      "/s/keys/ledger-next.key",
       "/s/run/broker.sock",
       "/s/run/hasher/hasher.sock",
       "/s/config.yaml",

@@ -220,6 +220,7 @@ function hostile(): TestState {
   const { sources } = COLLECTOR;
   state.writeStatus(null, {
     sources: [{ ...sources[0]!, misses: [`miss${evil}`], unknownColumns: [`column${evil}`] }],
+    ledger: { ...COLLECTOR.ledger, place: `place${evil}`, trouble: `trouble${evil}`, origin: `origin${evil}` },
     log: { ...COLLECTOR.log, place: `place${evil}`, trouble: `trouble${evil}`, fault: `fault${evil}` },
   });
   state.process(200, { command_line: "x".repeat(16_384) });

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { HEALTHY_LOG } from "./log_status.ts";
+import { HEALTHY_LEDGER, HEALTHY_LOG } from "./log_status.ts";
 import type { DatabaseSync } from "node:sqlite";
 import { closeDatabase, openDatabase } from "../../agent/store/database.ts";
 import { Partitions } from "../../agent/store/partitions.ts";
@@ -232,6 +232,7 @@ export const COLLECTOR: CollectorStatus = {
   acknowledgedSequence: 500,
   durableTime: NOW - 100,
   log: HEALTHY_LOG,
+  ledger: HEALTHY_LEDGER,
   queuedEvents: 0,
   trackedProcesses: 120,
   forksSinceBoot: 5_000,

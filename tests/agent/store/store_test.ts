@@ -31,6 +31,7 @@ function alert(id: string, eventId: number): Alert {
     parentCommandLine: null,
     evidence: { pid: 1, name: "n", cwd: null },
     collectorId: "col",
+    ledger: { origin: "daemoneye/a", size: 7, root: "cm9vdA==" },
   };
 }
 
