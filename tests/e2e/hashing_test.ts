@@ -119,6 +119,9 @@ Deno.test({
           program,
           expected,
         ) === 1);
+      const table = await world.cli("processes", "--all", "--name", program, "--format", "jsonl");
+      const hashes = table.stdout.trim().split("\n").map((line) => JSON.parse(line)["executable_hash"]);
+      assert.deepEqual(hashes, [expected, expected]);
       assert.equal(
         world.count(`SELECT count(*) FROM process_events WHERE event_type = 'modify' AND executable_path = ?`, program),
         1,
