@@ -41,7 +41,7 @@ older than 3 seconds is stale: its daemon does not run, or does not answer.`,
       `Alive ones by default. Sorted by pid, or by what --sort says. Before a command, (deleted) says that its file is gone
 from its path, (memfd) that it never was a file, (foreign) that its path is of another mount namespace though no
 container is known. CONTAINER is there when a process of the answer runs in one. The formats for programs have every
-column always.`,
+column always; --wide and they have the hash of the executable, where the store still has the start of the process.`,
     options: {
       all: { type: "boolean", short: "a", text: "also those that ended, as far as the store keeps them" },
       pid: { type: "string", value: "PID", text: "with this pid" },
