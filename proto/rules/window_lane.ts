@@ -377,6 +377,11 @@ export class WindowLane implements Disposable {
     const { rule, table, cost, raised } = watch;
     // Rows that its first trigger could see stay until now: see leavesTooMuch().
     table.evict(watch.dueAt - watch.windowMs);
+    if (!table.isEnough) {
+      watch.cut = null;
+      out.evaluated.add(rule);
+      return;
+    }
     const { rows: results, fault, ms } = table.evaluate(this.#views, this.#deadlineMs);
     cost.evaluations += 1;
     cost.rows += table.rows;

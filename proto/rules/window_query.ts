@@ -19,7 +19,7 @@ import { type Form, formSize, MAX_FORM_NODES } from "./predicate.ts";
 import { functionOf } from "./sql_functions.ts";
 import type { GuardedQuery } from "./sql_guard.ts";
 import { misgrouped } from "./sql_grouping.ts";
-import { end, operatorName, ordinalOf, start } from "./sql_nodes.ts";
+import { end, operatorName, ordinalOf, start, wholeNumber } from "./sql_nodes.ts";
 import { translateWhere } from "./sql_predicate.ts";
 import { refuse } from "./sql_refused.ts";
 
@@ -42,6 +42,8 @@ export interface WindowQuery {
    * rows that can meet, and not over all that the rule can use.
    */
   readonly bases: readonly Form[];
+  /** Rows that the table of each base must have for anything to be found: fewer need no look. */
+  readonly least: readonly number[];
   /** Columns of `process_events` that the query names, and the key. */
   readonly columns: ReadonlySet<string>;
   /** Columns by which joins look rows up. */
@@ -68,6 +70,7 @@ export function windowQuery(query: GuardedQuery): WindowQuery {
   refuseStars(statement);
   const bases: Form[] = [], edits: Edit[] = [], lookups = new Set<string>();
   const ctes = cteNames(statement);
+  const least: number[] = [];
   let top: Item[] = [], references = 0;
   for (const select of selectsIn(statement)) {
     const scope = new SelectScope(select, ctes);
@@ -76,7 +79,14 @@ export function windowQuery(query: GuardedQuery): WindowQuery {
       if (item.table === null) continue;
       const { table, alias } = item, base = scope.base(item), same = JSON.stringify(base);
       let place = bases.findIndex((other) => JSON.stringify(other) === same);
-      if (place < 0) place = bases.push(base) - 1;
+      if (place < 0) {
+        place = bases.push(base) - 1;
+        least.push(0);
+      }
+      if (select === statement && item.own === null) {
+        const wanted = scope.items.length === 1 ? leastCount(statement) : 1;
+        least[place] = Math.max(least[place]!, wanted);
+      }
       references += 1;
       const as = table.aliased ? "" : ` AS "${alias}"`;
       edits.push({ from: start(table.node), to: end(table.node), text: (views) => `"${views[place]}"${as}` });
@@ -89,6 +99,7 @@ export function windowQuery(query: GuardedQuery): WindowQuery {
   for (const { at, text } of query.insertions) edits.push({ from: at, to: at, text: (_, tick) => text(tick) });
   return {
     bases,
+    least,
     columns: columnsNamed(statement),
     lookups: [...lookups],
     outputs: hidden.outputs,
@@ -316,6 +327,25 @@ function hiddenColumns(statement: SelectStmt, top: readonly Item[], sql: string,
 function highest(arrivals: readonly string[]): string {
   const known = arrivals.map((arrival) => `ifnull(${arrival}, -9007199254740991)`);
   return known.length === 1 ? known[0]! : `max(${known.join(", ")})`;
+}
+
+/** Rows that a group must have by the conditions of HAVING on `count(*)`, of a query that reads one table. */
+function leastCount(statement: SelectStmt): number {
+  const having = statement.clauses.find((clause) => clause.type === "having_clause");
+  let least = 1;
+  for (const condition of having === undefined ? [] : conjuncts(having.expr)) {
+    if (condition.type !== "binary_expr") continue;
+    const { left, right } = condition as { left: Node; right: Node };
+    const operator = operatorName(condition.operator), count = wholeNumber(right);
+    if (left.type !== "func_call" || left.name.type !== "identifier" || left.name.name.toLowerCase() !== "count") {
+      continue;
+    }
+    if (left.over !== undefined || count === null) continue;
+    // Whatever it counts, a group has no fewer rows.
+    if (operator === ">=" || operator === "=" || operator === "==") least = Math.max(least, count);
+    if (operator === ">") least = Math.max(least, count + 1);
+  }
+  return least;
 }
 
 function hasWindow(statement: Node): boolean {

@@ -93,6 +93,11 @@ export class WindowTable {
     return rows;
   }
 
+  /** Whether there are rows enough for anything to be found. */
+  get isEnough(): boolean {
+    return this.#tables.every(({ rows }, base) => rows >= this.query.least[base]!);
+  }
+
   /** Time of the oldest row, `Infinity` when there is none. */
   get oldest(): number {
     let oldest = Infinity;
