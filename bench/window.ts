@@ -12,7 +12,8 @@ import { parseArgs } from "node:util";
 import { tableNamed } from "../proto/catalog.ts";
 import { columnPlaces, type SqlValue } from "../proto/event_row.ts";
 import { parseRule, type ValidatedRule, validateRule } from "../proto/rules/rule.ts";
-import { newWindowEvaluation, WindowLane } from "../proto/rules/window_lane.ts";
+import { newWindowEvaluation } from "../proto/rules/window_evaluation.ts";
+import { WindowLane } from "../proto/rules/window_lane.ts";
 import { shapedRows } from "./support/real_shaped_rules.ts";
 import { round, table } from "./support/report.ts";
 

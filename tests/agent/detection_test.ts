@@ -168,7 +168,10 @@ Deno.test("a rule beyond its deadline misses the rest of the batch, and the even
   const world = new World([rule("slow", SLOW), rule("late", SLOW), rule("evil", "name = 'evil'")], 0);
   const batch = Array.from({ length: 1_000 }, (_, i) => row(i + 1, { name: "evil" }));
   const ids = await world.judge(...batch);
-  assert.ok(ids.length >= 2 * 256 + 1_000, "what was judged before the deadline counts");
+  assert.ok(
+    ids.filter((id) => !id.startsWith("evil@")).length >= 2 * 256,
+    "what was judged before the deadline counts",
+  );
   // Where the machine is busy enough for a look at the clock, no time at all is too little for a predicate too.
   const missed = world.lines.filter((line) => /rule evil did not judge/.test(line)).length;
   const seen = ids.filter((id) => id.startsWith("evil@")).length;

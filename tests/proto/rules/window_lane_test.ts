@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { SqlRefusedError } from "../../../proto/rules/sql_refused.ts";
 import { guardSql } from "../../../proto/rules/sql_guard.ts";
 import { RuleError } from "../../../proto/rules/rule.ts";
-import { AHEAD, CAPPED, LATE, newWindowEvaluation, WENT_BACK, WindowLane } from "../../../proto/rules/window_lane.ts";
+import { AHEAD, CAPPED, LATE, newWindowEvaluation, WENT_BACK } from "../../../proto/rules/window_evaluation.ts";
+import { WindowLane } from "../../../proto/rules/window_lane.ts";
 import { windowQuery } from "../../../proto/rules/window_query.ts";
 import { eventCells, shown, take, windowRule } from "./window_support.ts";
 
