@@ -6,12 +6,16 @@
  * tried again: who can make a rule slow, by a flood of long arguments, must not be able to turn it off for good. One
  * that only fails on odd rows costs the others nothing, and stays.
  *
+ * Other rules take the place of these between two batches, never within one: each event is judged once, by the rules
+ * before or by those after. What a rule has counted stays with its id. A draft is judged and counted, and alerts nobody.
+ *
  * @module
  */
 import type { Alert } from "../proto/alert.ts";
 import type { SqlValue } from "../proto/event_row.ts";
 import { RuleEngine } from "../proto/rules/engine.ts";
 import type { Evaluation, Fault } from "../proto/rules/evaluation.ts";
+import type { ValidatedRule } from "../proto/rules/rule.ts";
 import type { RuleStatus } from "../proto/status.ts";
 import { alertOf } from "./alerts/alert_of.ts";
 import type { Counters } from "./counters.ts";
@@ -26,7 +30,13 @@ const FIRST_PAUSE_MS = 60_000;
 const LAST_PAUSE_MS = 3_600_000;
 
 interface Standing {
+  /** The version of the rule that it is of. */
+  hash: string;
   hits: number;
+  evaluations: number;
+  rows: number;
+  matches: number;
+  cpuMs: number;
   /** Batches in a row that it did not get through in time. */
   faults: number;
   /** How long it is taken out the next time. */
@@ -48,8 +58,29 @@ export interface DetectionOptions {
   readonly clock?: () => number;
 }
 
+/** Rules that are ready to take the place of others. */
+export interface PreparedRules {
+  readonly loaded: LoadedRules;
+  /** Those that are not taken out. */
+  readonly running: readonly ValidatedRule[];
+  readonly engine: RuleEngine;
+}
+
+const NOTHING_COUNTED: Standing = {
+  hash: "",
+  hits: 0,
+  evaluations: 0,
+  rows: 0,
+  matches: 0,
+  cpuMs: 0,
+  faults: 0,
+  pauseMs: FIRST_PAUSE_MS,
+  paused: null,
+  until: 0,
+};
+
 export class Detection implements Judge {
-  readonly #loaded: LoadedRules;
+  #loaded: LoadedRules;
   readonly #options: DetectionOptions;
   readonly #clock: () => number;
   readonly #standing = new Map<string, Standing>();
@@ -61,10 +92,31 @@ export class Detection implements Judge {
     this.#loaded = loaded;
     this.#options = options;
     this.#clock = options.clock ?? (() => performance.now());
-    for (const { id } of loaded.active) {
-      this.#standing.set(id, { hits: 0, faults: 0, pauseMs: FIRST_PAUSE_MS, paused: null, until: 0 });
-    }
+    this.#renewStanding();
     this.#engine = this.#build();
+  }
+
+  /** Makes other rules ready, in steps with room for batches between them; nothing changes before {@linkcode swap}. */
+  *prepare(loaded: LoadedRules): Generator<void, PreparedRules> {
+    const running = loaded.active.filter((rule) => this.#pausedVersion(rule) === null);
+    const options = { deadlineMs: this.#options.deadlineMs };
+    return { loaded, running, engine: yield* RuleEngine.building(running, options) };
+  }
+
+  /** From now on these rules judge. One that was taken out stays out if it is the same version. */
+  swap({ loaded, running, engine }: PreparedRules): void {
+    this.#engine.close();
+    this.#loaded = loaded;
+    this.#renewStanding();
+    this.#engine = engine;
+    const known = new Set(running);
+    // One may have been taken out, or put back, while the others were made ready
+    const isSame = loaded.active.every((rule) => (this.#standing.get(rule.id)!.paused === null) === known.has(rule));
+    if (!isSame) {
+      engine.close();
+      this.#engine = this.#build();
+    }
+    this.#told();
   }
 
   /** The alerts that the rules raise on rows of `process_events`, at most one for each rule and row. */
@@ -81,7 +133,14 @@ export class Detection implements Judge {
       return [];
     }
     const alerts = new Map<string, Alert>();
+    for (const standing of this.#standing.values()) {
+      if (standing.paused !== null) continue;
+      standing.evaluations += rows.length;
+      standing.rows += rows.length;
+    }
     for (const { rule, row, evidence } of evaluation.hits) {
+      this.#standing.get(rule.id)!.matches += 1;
+      if (rule.status === "draft") continue;
       const alert = alertOf(rule, rows[row]!, evidence, stream, now);
       if (alerts.has(alert.alertId)) continue;
       alerts.set(alert.alertId, alert);
@@ -98,11 +157,17 @@ export class Detection implements Judge {
     }
   }
 
+  /** The rules that judge now. */
+  get loaded(): LoadedRules {
+    return this.#loaded;
+  }
+
   /** Every rule that was found, whether it runs or not. */
   rows(): RuleRow[] {
     const running = this.#loaded.active.map((rule) => {
-      const { hits, paused } = this.#standing.get(rule.id)!;
-      return ruleRow(rule, paused === null ? "active" : "rejected", paused, hits);
+      const standing = this.#standing.get(rule.id)!, { paused } = standing;
+      const remark = this.#loaded.remarks.get(rule.id);
+      return { ...ruleRow(rule, paused === null ? rule.status : "rejected", paused, standing), ...remark };
     });
     return [...running, ...this.#loaded.others];
   }
@@ -114,7 +179,9 @@ export class Detection implements Judge {
 
   /** How many rules run now. */
   get active(): number {
-    return [...this.#standing.values()].filter((standing) => standing.paused === null).length;
+    return this.#loaded.active.filter(({ id, status }) =>
+      status === "active" && this.#standing.get(id)!.paused === null
+    ).length;
   }
 
   close(): void {
@@ -126,9 +193,30 @@ export class Detection implements Judge {
     return new RuleEngine(running, { deadlineMs: this.#options.deadlineMs });
   }
 
+  /** A standing for each rule: that of its id before, but what a version is blamed for is not the next one's. */
+  #renewStanding(): void {
+    const before = new Map(this.#standing);
+    this.#standing.clear();
+    for (const rule of this.#loaded.active) {
+      const counted = before.get(rule.id) ?? NOTHING_COUNTED;
+      const blame = counted.hash === rule.hash ? {} : { faults: 0, pauseMs: FIRST_PAUSE_MS, paused: null, until: 0 };
+      this.#standing.set(rule.id, { ...counted, ...blame, hash: rule.hash });
+    }
+  }
+
+  /** Why this version of a rule is taken out; `null` when it is not. */
+  #pausedVersion({ id, hash }: ValidatedRule): string | null {
+    const standing = this.#standing.get(id);
+    return standing?.hash === hash ? standing.paused : null;
+  }
+
   #rebuild(): void {
     this.#engine.close();
     this.#engine = this.#build();
+    this.#told();
+  }
+
+  #told(): void {
     const paused = [...this.#standing.values()].filter((standing) => standing.paused !== null);
     this.#nextReturn = Math.min(...paused.map((standing) => standing.until));
     try {

@@ -23,7 +23,8 @@ import { Detection } from "./detection.ts";
 import { readFileIfThere, readToken } from "./files.ts";
 import { Ingest } from "./ingest.ts";
 import { Journal } from "./journal.ts";
-import { loadRuleFiles } from "./rules_loader.ts";
+import { RuleReloader } from "./rule_reloader.ts";
+import { allSteps, RulesLoader } from "./rules_loader.ts";
 import { StatusFile } from "./status_file.ts";
 import { BackgroundCheck, type CheckResult } from "./store/background_check.ts";
 import { freeBytes } from "./store/disk_room.ts";
@@ -61,7 +62,7 @@ async function main(): Promise<void> {
   if (command !== undefined) Deno.exit(await runCommand(command, layout.store, to));
   const token = readToken(layout.token);
   const journal = new Journal(), counters = newCounters();
-  const rules = loadRuleFiles(settings.rulesDirs);
+  const loader = new RulesLoader(settings.rulesDirs), rules = allSteps(loader.load());
 
   // 2. Open.
   const sinks: Sink[] = [new FileSink(settings.agent.alertFile)];
@@ -169,10 +170,13 @@ async function main(): Promise<void> {
   for (const { file, line, column, reason } of rejected) {
     journal.say(`rule rejected: ${file}${line === null ? "" : `:${line}:${column}`}: ${reason}`);
   }
+  const reloader = new RuleReloader({ directories: settings.rulesDirs, loader, detection, journal });
+  reloader.begin();
   if (status.userId === 0) journal.notice("it runs as root and needs not to; start it as a user of its own");
 
   let stopping = false;
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  Deno.addSignalListener("SIGHUP", () => void reloader.reload());
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(signal, () => {
       if (stopping) Deno.exit(1); // told twice: leave at once
       stopping = true;
@@ -181,6 +185,7 @@ async function main(): Promise<void> {
     });
   }
   await broker.serve();
+  await reloader.stop();
   await Promise.all(deliveries.map((delivery) => delivery.stop(STOP_DEADLINE_MS)));
   upkeep?.stop();
   check?.stop();

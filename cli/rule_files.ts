@@ -4,6 +4,7 @@
  * @module
  */
 import { RuleEngine } from "../proto/rules/engine.ts";
+import { OVERRIDES_NAME, parseOverrides } from "../proto/rules/overrides.ts";
 import { MAX_RULE_LENGTH, RuleError, type ValidatedRule } from "../proto/rules/rule.ts";
 import { loadRules, type RuleFile } from "../proto/rules/rule_set.ts";
 import { CommandError } from "./command.ts";
@@ -43,10 +44,13 @@ export function checkRules(paths: readonly string[], readStdin: (limit: number) 
     const file = name === "-" ? STDIN_NAME : name;
     try {
       const bytes = name === "-" ? readStdin(MAX_RULE_LENGTH) : readBounded(name);
-      files.push({ file, text: new TextDecoder("utf-8", { fatal: true }).decode(bytes) });
+      const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+      if (OVERRIDES_NAME.test(file)) parseOverrides(text, file);
+      else files.push({ file, text });
     } catch (error) {
       if (error instanceof CommandError) throw error;
-      refused.push({ file, line: null, column: null, reason: words(error) });
+      const { line, column } = error instanceof RuleError ? error : { line: null, column: null };
+      refused.push({ file, line, column, reason: words(error) });
     }
   }
   const { active, disabled, rejected } = loadRules(files);

@@ -28,7 +28,9 @@ export function rules(call: Call): Exit {
   return ACTIONS[found]({ ...call, arguments: rest });
 }
 
-const LIST_NAMES = ["rule_id", "title", "severity", "state", "hits", "file", "line", "column_number", "reason", "lane"];
+const LIST_NAMES = [
+  ...["rule_id", "title", "severity", "state", "hits", "file", "line", "column_number", "reason", "lane", "rule_hash"],
+];
 
 const LIST_SHOWN: readonly ShownColumn[] = [
   { name: "rule_id", title: "RULE" },
@@ -45,6 +47,7 @@ const LIST_SHOWN: readonly ShownColumn[] = [
     show: (cell) => ({ text: String(cell), style: cell === "active" ? "good" : "warning" }),
   },
   { name: "hits", title: "HITS", keep: true },
+  { name: "rule_hash", title: "VERSION", keep: true, optional: 1, show: (cell) => String(cell ?? "").slice(0, 12) },
   {
     name: "title",
     title: "TITLE",
@@ -73,7 +76,9 @@ function list(call: Call): Exit {
   for (const row of rows) output.add(row);
   output.end();
   const rejected = rows.filter((row) => row[state] === "rejected").length;
+  const kept = rows.filter((row) => row[state] === "active" && row[LIST_NAMES.indexOf("reason")] !== null).length;
   if (rejected > 0) call.note(`${counted(rejected, "rule")} rejected: nothing is found by what is not active`);
+  if (kept > 0) call.note(`${counted(kept, "rule")} active as before: the file is not right any more`);
   return EXIT.complete;
 }
 
@@ -92,12 +97,14 @@ function rulesOfAgent(call: Call, places: Places): Cell[][] {
       rule.column,
       rule.reason,
       rule.lane,
+      rule.hash,
     ]);
   }
   try {
     using store = Store.open(places.layout.store);
     const rows = store.rows(
-      `SELECT rule_id, title, severity, state, NULL AS hits, file, line, column_number, reason, NULL AS lane
+      `SELECT rule_id, title, severity, state, NULL AS hits, file, line, column_number, reason, NULL AS lane,
+         rule_hash
        FROM detection_rules`,
     );
     call.note("The agent does not run: these are the rules of its last start, without hits");
@@ -109,11 +116,11 @@ function rulesOfAgent(call: Call, places: Places): Cell[][] {
   const { rules, refused } = checkRules(places.rulesDirs, call.readStdin);
   return [
     ...rules.map((rule): Cell[] => {
-      const state = rule.enabled ? "active" : "disabled";
-      return [rule.id, rule.title, rule.severity, state, null, rule.file, null, null, null, laneOf(rule)];
+      const state = rule.enabled ? rule.status : "disabled";
+      return [rule.id, rule.title, rule.severity, state, null, rule.file, null, null, null, laneOf(rule), rule.hash];
     }),
     ...refused.map(({ file, line, column, reason }): Cell[] => {
-      return [file, "", "", "rejected", null, file, line, column, reason, null];
+      return [file, "", "", "rejected", null, file, line, column, reason, null, null];
     }),
   ];
 }

@@ -7,7 +7,7 @@
  * @module
  */
 
-export const SCHEMA_VERSION = 3;
+export const SCHEMA_VERSION = 4;
 
 export type ColumnType = "INTEGER" | "REAL" | "TEXT";
 
@@ -187,6 +187,7 @@ const alerts: Table = {
     column("parent_command_line", "TEXT", "command line of the parent"),
     column("evidence", "TEXT", "JSON object of the row that the rule selected"),
     column("collector_id", "TEXT", "collector that reported the event"),
+    column("rule_hash", "TEXT", "SHA-256 of the file of the rule as it was when it found this"),
   ],
 };
 
@@ -259,7 +260,7 @@ const sources: Table = {
 
 const detectionRules: Table = {
   name: "detection_rules",
-  description: "Rules as loaded at the last start of the agent",
+  description: "Rules as the agent has them, or had them last",
   key: ["rule_id"],
   indexes: [],
   columns: [
@@ -270,10 +271,11 @@ const detectionRules: Table = {
     column("tags", "TEXT", "JSON array of tags"),
     column("sql", "TEXT", "the query"),
     column("file", "TEXT", "file it came from"),
-    column("state", "TEXT", "active, rejected, or disabled by its own file"),
+    column("state", "TEXT", "active, draft, disabled or rejected"),
     column("line", "INTEGER", "line of the fault"),
     column("column_number", "INTEGER", "column of the fault"),
-    column("reason", "TEXT", "why it was rejected"),
+    column("reason", "TEXT", "why it is not active"),
+    column("rule_hash", "TEXT", "SHA-256 of the file"),
   ],
 };
 

@@ -115,7 +115,10 @@ export interface RuleStatus {
   readonly title: string;
   readonly severity: string;
   readonly file: string;
-  /** `active`, `rejected` (its reason says why), or `disabled` by its own file. */
+  /**
+   * `active`; `draft`: judged and counted, raising no alert; `disabled` by its own file or the operator's overrides;
+   * `rejected`. The reason says why it is not active, and of one that is, why another version of its file is not.
+   */
   readonly state: string;
   readonly line: number | null;
   readonly column: number | null;
@@ -123,6 +126,15 @@ export interface RuleStatus {
   readonly hits: number;
   /** `stream`, or `sql: ` and why it is not judged there; `null` for a rule that could not be read. */
   readonly lane: string | null;
+  /** SHA-256 of the file of the version that is judged, in hexadecimal; `null` where the file could not be read. */
+  readonly hash: string | null;
+  /** Since the agent's start, also over reloads: how often it was evaluated, and the rows that it saw. */
+  readonly evaluations: number;
+  readonly rows: number;
+  /** Rows that it matched, also where no alert came of it. */
+  readonly matches: number;
+  /** Milliseconds that judging by it took, about. */
+  readonly cpuMs: number;
 }
 
 export interface ConnectionStatus {

@@ -103,6 +103,10 @@ export function encodeAgentStatus(status: AgentStatus): Uint8Array<ArrayBuffer> 
       reason: rule.reason ?? undefined,
       lane: rule.lane ?? undefined,
       hits: fromU53(rule.hits, "hits"),
+      hash: rule.hash ?? undefined,
+      evaluations: fromU53(rule.evaluations, "evaluations"),
+      rows: fromU53(rule.rows, "rows"),
+      matches: fromU53(rule.matches, "matches"),
     })),
     collectors: status.collectors.map((connection) => ({
       collectorId: connection.collectorId,
@@ -242,6 +246,11 @@ function readRule(rule: ipc.RuleStatus): RuleStatus {
     reason: rule.reason ?? null,
     hits: toU53(rule.hits, "hits"),
     lane: rule.lane ?? null,
+    hash: rule.hash ?? null,
+    evaluations: toU53(rule.evaluations, "evaluations"),
+    rows: toU53(rule.rows, "rows"),
+    matches: toU53(rule.matches, "matches"),
+    cpuMs: finite(rule.cpuMs, "cpuMs"),
   };
 }
 

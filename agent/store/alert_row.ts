@@ -32,6 +32,7 @@ export function alertRow(alert: Alert): SqlValue[] {
     alert.parentCommandLine,
     JSON.stringify(alert.evidence),
     alert.collectorId,
+    alert.ruleHash,
   ];
 }
 
@@ -42,6 +43,7 @@ export function alertOfRow(row: Readonly<Record<string, SqlValue>>): Alert {
     time: row["time"] as number,
     detectedTime: row["detected_time"] as number,
     ruleId: row["rule_id"] as string,
+    ruleHash: row["rule_hash"] as string | null,
     title: row["title"] as string,
     description: row["description"] as string,
     severity: row["severity"] as Severity,

@@ -60,6 +60,7 @@ const ADDED: ReadonlyMap<number, Additions> = new Map<number, Additions>([
     },
     sources: { unknown_columns: TEXT },
   }],
+  [3, { alerts: { rule_hash: TEXT }, detection_rules: { rule_hash: TEXT } }],
 ]);
 
 /** The schema versions that this agent brings up to date. */

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { sha256 } from "@noble/hashes/sha2.js";
 import type { SqlValue } from "../event_row.ts";
 import { SEVERITIES, type Severity } from "../process_event.ts";
 import {
@@ -25,6 +26,7 @@ import { parseTestRow } from "./test_row.ts";
 export const MAX_RULE_LENGTH = 262_144;
 const MAX_ITEMS = 32;
 const MAX_TEST_ROWS = 200;
+const BYTE_ORDER_MARK = "\ufeff";
 
 export interface Position {
   /** One-based. */
@@ -39,8 +41,14 @@ export interface TestRow {
   readonly values: readonly SqlValue[];
 }
 
+/** What the agent does with a rule whose file is right: a draft is judged and counted, and raises no alert. */
+export const RULE_STATUSES = ["active", "draft"] as const;
+export type RuleStage = (typeof RULE_STATUSES)[number];
+
 export interface Rule {
   readonly file: string;
+  /** SHA-256 of the file's bytes in lower-case hexadecimal: names the version of the rule. */
+  readonly hash: string;
   readonly id: string;
   readonly title: string;
   readonly description: string;
@@ -49,6 +57,7 @@ export interface Rule {
   readonly references: readonly string[];
   readonly falsePositives: readonly string[];
   readonly enabled: boolean;
+  readonly status: RuleStage;
   readonly sql: string;
   readonly tests: { readonly match: readonly TestRow[]; readonly noMatch: readonly TestRow[] };
   readonly idPosition: Position;
@@ -88,18 +97,28 @@ export class RuleError extends Error {
   }
 }
 
-/** Reads a rule file; the query is not checked yet. @throws RuleError */
+/**
+ * Reads a rule file; the query is not checked yet.
+ *
+ * @param text decoded so that nothing is lost, the byte order mark included: the hash is that of the bytes
+ * @throws RuleError
+ */
 export function parseRule(text: string, file: string): Rule {
   if (text.length > MAX_RULE_LENGTH) {
     const reason = `The file has ${text.length} characters; ${MAX_RULE_LENGTH} are allowed`;
     throw new RuleError(file, { line: 1, column: 1 }, reason);
   }
   try {
-    return new RuleReader(text, file).rule();
+    return new RuleReader(text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text, file).rule(ruleHash(text));
   } catch (error) {
     if (!(error instanceof YamlFaultError)) throw error;
     throw new RuleError(file, positionAt(text, error.offset), error.reason, { cause: error });
   }
+}
+
+/** SHA-256 of a rule file, in lower-case hexadecimal. */
+export function ruleHash(text: string): string {
+  return sha256(new TextEncoder().encode(text)).toHex();
 }
 
 /** Checks a rule's query with the guard. @throws RuleError at the place of the fault in the file */
@@ -114,7 +133,7 @@ export function validateRule(rule: Rule): ValidatedRule {
 }
 
 const KEYS = [
-  ..."id,title,description,severity,tags,sql,tests,references,false_positives,enabled".split(","),
+  ..."id,title,description,severity,tags,sql,tests,references,false_positives,enabled,status".split(","),
 ] as const;
 
 class RuleReader {
@@ -133,7 +152,7 @@ class RuleReader {
     this.#offset = root.offset;
   }
 
-  rule(): Rule {
+  rule(hash: string): Rule {
     const id = this.#text("id", 64);
     if (!/^[a-z0-9]+(-[a-z0-9]+)*$/.test(id) || id.length < 3) {
       fault("id has 3 to 64 lower-case letters, digits and hyphens: reverse-shell-bash", this.#node("id"));
@@ -142,6 +161,7 @@ class RuleReader {
     if (!isSeverity(severity)) fault(`severity is one of ${SEVERITIES.join(", ")}`, this.#node("severity"));
     return {
       file: this.file,
+      hash,
       id,
       title: this.#line("title", 200),
       description: this.#text("description", 4_096).trim(),
@@ -150,6 +170,7 @@ class RuleReader {
       references: this.#list("references", 512),
       falsePositives: this.#list("false_positives", 512),
       enabled: this.#enabled(),
+      status: this.#status(),
       ...this.#sql(),
       tests: this.#tests(),
       idPosition: positionAt(this.text, this.#node("id").offset),
@@ -199,6 +220,12 @@ class RuleReader {
     const node = this.#node("enabled");
     if (node.kind !== "scalar" || typeof node.value !== "boolean") return fault("enabled is true or false", node);
     return node.value;
+  }
+
+  #status(): RuleStage {
+    if (!this.#entries.has("status")) return "active";
+    const text = this.#text("status", 16), found = RULE_STATUSES.find((status) => status === text);
+    return found ?? fault(`status is one of ${RULE_STATUSES.join(", ")}`, this.#node("status"));
   }
 
   #sql(): Pick<Rule, "sql" | "sqlPosition"> {

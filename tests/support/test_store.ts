@@ -137,6 +137,7 @@ export class TestState implements Disposable {
       parent_name: "init",
       evidence: '{"pid":100,"name":"sh"}',
       collector_id: "procmond",
+      rule_hash: "ab".repeat(32),
       ...row,
     });
   }
@@ -253,6 +254,11 @@ export const AGENT: AgentStatus = {
       reason: null,
       hits: 2,
       lane: "stream",
+      hash: "ab".repeat(32),
+      evaluations: 120,
+      rows: 40_000,
+      matches: 2,
+      cpuMs: 12.5,
     },
   ],
   collectors: [{
