@@ -5,7 +5,7 @@
  */
 import { RuleEngine } from "../proto/rules/engine.ts";
 import { OVERRIDES_NAME, parseOverrides } from "../proto/rules/overrides.ts";
-import { MAX_RULE_LENGTH, RuleError, type ValidatedRule } from "../proto/rules/rule.ts";
+import { MAX_RULE_LENGTH, parseRule, RuleError, type ValidatedRule } from "../proto/rules/rule.ts";
 import { loadRules, type RuleFile } from "../proto/rules/rule_set.ts";
 import { CommandError } from "./command.ts";
 import { fileProblem, readProblem } from "./file_problem.ts";
@@ -62,6 +62,28 @@ export function checkRules(paths: readonly string[], readStdin: (limit: number) 
   });
   refused.sort((a, b) => a.file < b.file ? -1 : a.file > b.file ? 1 : 0);
   return { rules, refused };
+}
+
+/**
+ * The file of the rule with an id, found without judging any; `null` with the ids that there are. Files that cannot be
+ * read are passed over: they have no id.
+ *
+ * @throws CommandError when a directory does not exist or may not be read
+ */
+export function findRule(paths: readonly string[], id: string): { path: string | null; ids: string[] } {
+  const ids: string[] = [];
+  for (const path of paths.flatMap(listFiles)) {
+    try {
+      const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(readBounded(path));
+      if (OVERRIDES_NAME.test(path)) continue;
+      const rule = parseRule(text, path);
+      if (rule.id === id) return { path, ids };
+      ids.push(rule.id);
+    } catch {
+      continue;
+    }
+  }
+  return { path: null, ids };
 }
 
 function listFiles(path: string): string[] {

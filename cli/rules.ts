@@ -10,6 +10,11 @@ import { runRuleTests } from "../proto/rules/rule_tests.ts";
 import { atMostArguments, meant } from "./arguments.ts";
 import { type Call, EXIT, type Exit, UsageError } from "./command.ts";
 import { type Cell, openOutput, plainCell, type RowOutput, type ShownColumn } from "./output.ts";
+import { cost } from "./rule_cost.ts";
+import { explain } from "./rule_explain.ts";
+import { placed } from "./rule_named.ts";
+import { replay } from "./rule_replay.ts";
+import { newRule } from "./rule_template.ts";
 import { checkRules, type RefusedRule } from "./rule_files.ts";
 import { severityStyle } from "./screen.ts";
 import { findPlaces, type Places } from "./settings.ts";
@@ -17,7 +22,7 @@ import { readStatuses } from "./status_reader.ts";
 import { Store, StoreError } from "./store_reader.ts";
 import { counted } from "./units.ts";
 
-const ACTIONS = { list, validate, test } as const;
+const ACTIONS = { list, validate, test, replay, explain, cost, new: newRule } as const;
 
 export function rules(call: Call): Exit {
   const [action, ...rest] = call.arguments;
@@ -140,11 +145,6 @@ function writeRefused(call: Call, refused: readonly RefusedRule[]): void {
   const output = openMachine(call, ["file", "line", "column", "reason"]);
   for (const { file, line, column, reason } of refused) output.add([file, line, column, reason]);
   output.end();
-}
-
-/** As compilers write it, so that editors find the place. */
-function placed({ file, line, column, reason }: RefusedRule): string {
-  return line === null ? `${file}: ${reason}` : `${file}:${line}:${column ?? 1}: ${reason}`;
 }
 
 function test(call: Call): Exit {
