@@ -61,6 +61,8 @@ export interface Call {
   readonly out: TextWriter;
   /** A line of words on stderr, made harmless. */
   readonly note: (text: string) => void;
+  /** What is going on, on one line of the terminal that stderr is, if it is one; `null` takes it away. */
+  readonly progress: (text: string | null) => void;
   readonly now: () => number;
   /** Everything on standard input, at most `limit` bytes. */
   readonly readStdin: (limit: number) => Uint8Array;

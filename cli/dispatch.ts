@@ -20,6 +20,8 @@ export interface Surroundings {
   readonly columns: number | null;
   /** Whether a terminal may be sent colours. */
   readonly color: boolean;
+  /** Whether stderr is a terminal, on which progress is shown. */
+  readonly showsProgress?: boolean;
   readonly now: () => number;
   readonly readStdin: (limit: number) => Uint8Array;
 }
@@ -31,7 +33,16 @@ export async function runCommandLine(
   around: Surroundings,
 ): Promise<Exit> {
   const out = new TextWriter(around.stdout), err = new TextWriter(around.stderr);
+  let shown = 0;
+  const progress = (text: string | null): void => {
+    if (around.showsProgress !== true || (text === null && shown === 0)) return;
+    const line = printable(text ?? "");
+    err.write(`\r${line.padEnd(shown)}${text === null ? "\r" : ""}`);
+    err.flush();
+    shown = line.length;
+  };
   const note = (text: string): void => {
+    progress(null);
     // The data comes first where both streams are one terminal
     out.flush();
     err.write(`${printable(text)}\n`);
@@ -52,6 +63,7 @@ export async function runCommandLine(
         screen: screenOf(line.values, around),
         out,
         note,
+        progress,
         now: around.now,
         readStdin: around.readStdin,
       };

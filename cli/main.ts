@@ -21,6 +21,7 @@ if (import.meta.main) {
       stderr: Deno.stderr,
       columns: terminal ? Deno.consoleSize().columns : null,
       color: !Deno.noColor,
+      showsProgress: Deno.stderr.isTerminal(),
       now: Date.now,
       readStdin,
     }),

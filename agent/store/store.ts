@@ -305,7 +305,17 @@ export class Store {
       for (const r of rules) {
         const tags = JSON.stringify(r.tags);
         const fault = [r.state, r.line, r.column, r.reason];
-        this.#statements.insertRule.run(r.id, r.title, r.description, r.severity, tags, r.sql, r.file, ...fault);
+        this.#statements.insertRule.run(
+          r.id,
+          r.title,
+          r.description,
+          r.severity,
+          tags,
+          r.sql,
+          r.file,
+          ...fault,
+          r.hash,
+        );
       }
     });
   }
