@@ -16,6 +16,8 @@ import { OutputClosedError, type Sink, TextWriter } from "./writer.ts";
 export interface Surroundings {
   readonly stdout: Sink;
   readonly stderr: Sink;
+  /** Whether stderr is a terminal, on which a line can be overwritten. */
+  readonly stderrTerminal: boolean;
   /** Width of the terminal that stdout is, `null` when it is none. */
   readonly columns: number | null;
   /** Whether a terminal may be sent colours. */
@@ -26,6 +28,9 @@ export interface Surroundings {
   readonly readStdin: (limit: number) => Uint8Array;
 }
 
+/** To the beginning of a terminal's line, and nothing on it. */
+const CLEAR_LINE = "\r\x1b[K";
+
 /** Runs one command line. Never throws. */
 export async function runCommandLine(
   args: readonly string[],
@@ -33,6 +38,7 @@ export async function runCommandLine(
   around: Surroundings,
 ): Promise<Exit> {
   const out = new TextWriter(around.stdout), err = new TextWriter(around.stderr);
+<<<<<<< HEAD
   let shown = 0;
   const progress = (text: string | null): void => {
     if (around.showsProgress !== true || (text === null && shown === 0)) return;
@@ -40,10 +46,20 @@ export async function runCommandLine(
     err.write(`\r${line.padEnd(shown)}${text === null ? "\r" : ""}`);
     err.flush();
     shown = line.length;
+||||||| e24dc5b
+=======
+  let shown = false;
+  const progress = (text: string | null): void => {
+    if (!around.stderrTerminal || (text === null && !shown)) return;
+    err.write(text === null ? CLEAR_LINE : `${CLEAR_LINE}${printable(text)}`);
+    err.flush();
+    shown = text !== null;
+>>>>>>> dev
   };
   const note = (text: string): void => {
     progress(null);
     // The data comes first where both streams are one terminal
+    progress(null);
     out.flush();
     err.write(`${printable(text)}\n`);
     err.flush();
@@ -69,7 +85,8 @@ export async function runCommandLine(
       };
       const format = choiceOption(call, "format", FORMATS) ?? "table";
       const run = await command.load();
-      const exit = run({ ...call, format });
+      const exit = await run({ ...call, format });
+      progress(null);
       out.flush();
       return exit;
     }
