@@ -17,7 +17,7 @@ import type { RuleRow } from "./store/store.ts";
 export { MAX_RULE_FILE_BYTES };
 export const MAX_RULE_FILES = 10_000;
 /** Rules that pass SQLite's gate between two steps: some milliseconds. */
-const RULES_A_CHECK = 20;
+const RULES_A_CHECK = 10;
 
 /** What an operator should know of a rule beside its state. */
 export interface Remark {
