@@ -961,7 +961,7 @@ export type RuleStatus = Message<"daemoneye.ipc.RuleStatus"> & {
   hash?: string | undefined;
 
   /**
-   * Since the agent's start: batches that it was asked about, rows in them, rows that it matched, and its time.
+   * Since the agent's start: evaluations, rows that it saw, rows that it matched, and its time.
    *
    * @generated from field: fixed64 evaluations = 12;
    */
