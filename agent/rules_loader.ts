@@ -21,7 +21,7 @@ export const MAX_RULE_FILES = 10_000;
 /** Rules over windows: each has a table and a statement of its own in memory. */
 export const MAX_WINDOW_RULES = 500;
 /** Rules that pass SQLite's gate between two steps: some milliseconds. */
-const RULES_A_CHECK = 20;
+const RULES_A_CHECK = 10;
 
 /** What an operator should know of a rule beside its state. */
 export interface Remark {

@@ -169,6 +169,11 @@ Deno.test("sources, rules and facts are replaced as a whole", () => {
   const cost = { evaluations: 0, matches: 0, cpuMs: 0, rows: 0, degraded: [] }, hash = "ef".repeat(32);
   const standing = { state: "active", line: null, column: null, reason: null, hits: 0, lane: "stream", hash, ...cost };
   store.replaceRules([{ ...rule, ...standing }, { ...rule, id: "b", ...standing }]);
+  store.replaceRules([{ ...rule, ...standing }, { ...rule, id: "b", ...standing, severity: "high" }]);
+  assert.deepEqual(rows(path, "SELECT rule_id, severity FROM detection_rules ORDER BY rule_id"), [
+    { rule_id: "a", severity: "low" },
+    { rule_id: "b", severity: "high" },
+  ]);
   store.replaceRules([{ ...rule, id: "c", ...standing, state: "rejected", line: 3, column: 4, reason: "why" }]);
   assert.deepEqual(
     rows(path, "SELECT rule_id, tags, state, line, column_number, reason, rule_hash FROM detection_rules"),
