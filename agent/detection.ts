@@ -9,6 +9,9 @@
  *
  * Judging gives way to other work every {@linkcode SLICE_MS}, so that no batch makes the sockets wait.
  *
+ * Other rules take the place of these between two batches, never within one: each event is judged once, by the rules
+ * before or by those after. What a rule has counted stays with its id. A draft is judged and counted, and alerts nobody.
+ *
  * @module
  */
 import type { Alert, AlertHead } from "../proto/alert.ts";
@@ -16,6 +19,7 @@ import { completenessOf } from "../proto/completeness.ts";
 import { columnPlaces, type SqlValue } from "../proto/event_row.ts";
 import { RuleEngine } from "../proto/rules/engine.ts";
 import type { Evaluation, Fault } from "../proto/rules/evaluation.ts";
+import { preparePrograms } from "../proto/rules/program.ts";
 import { newRuleCost, type RuleCost } from "../proto/rules/rule_cost.ts";
 import type { ValidatedRule } from "../proto/rules/rule.ts";
 import { newWindowEvaluation, type WindowEvaluation } from "../proto/rules/window_evaluation.ts";
@@ -29,7 +33,7 @@ import { type LoadedRules, ruleRow } from "./rules_loader.ts";
 import { Sight } from "./sight.ts";
 import type { RuleRow, Store, Stream } from "./store/store.ts";
 import { StoreError } from "./store/store_error.ts";
-import { NOT_READ_BACK, refillWindow } from "./window_keeper.ts";
+import { NOT_READ_BACK, refilling } from "./window_keeper.ts";
 
 /** Batches in a row in which a rule may run past its deadline. */
 export const MAX_FAULTS = 3;
@@ -41,6 +45,8 @@ const FIRST_PAUSE_MS = 60_000;
 const LAST_PAUSE_MS = 3_600_000;
 
 interface Standing {
+  /** The version of the rule that it is of. */
+  hash: string;
   hits: number;
   /** Batches in a row that it did not get through in time. */
   faults: number;
@@ -50,7 +56,6 @@ interface Standing {
   paused: string | null;
   /** When it is tried again, on the clock of `performance.now()`. */
   until: number;
-  readonly cost: RuleCost;
 }
 
 const NOTHING_AROUND: Around = { gaps: [], sources: null };
@@ -71,14 +76,39 @@ export interface DetectionOptions {
   readonly clock?: () => number;
 }
 
+/** Rules that are ready to take the place of others. */
+export class PreparedRules {
+  constructor(
+    readonly loaded: LoadedRules,
+    /** Those over one row that are not taken out. */
+    readonly running: readonly ValidatedRule[],
+    readonly engine: RuleEngine,
+    readonly window: WindowLane | null,
+    /** Whether the windows are those of the rules that judge now: no rule over one came, changed or went. */
+    readonly isSameWindow: boolean,
+  ) {}
+
+  /** Only for what did not take the place of anything. */
+  close(): void {
+    this.engine.close();
+    if (!this.isSameWindow) this.window?.[Symbol.dispose]();
+  }
+}
+
+const UNBLAMED = { faults: 0, pauseMs: FIRST_PAUSE_MS, paused: null, until: 0 } as const;
+
 export class Detection implements Judge {
-  readonly #loaded: LoadedRules;
+  #loaded: LoadedRules;
   readonly #options: DetectionOptions;
   readonly #clock: () => number;
+  /** By id, of each rule that judges. */
   readonly #standing = new Map<string, Standing>();
+  readonly #rules = new Map<string, ValidatedRule>();
+  /** Also of rules that are made ready. */
+  readonly #costs = new Map<string, RuleCost>();
   readonly #sight = new Sight();
   /** `null` without rules over windows: they cost nothing then. */
-  readonly #window: WindowLane | null;
+  #window: WindowLane | null;
   #engine: RuleEngine;
   /** What the batch gave that is judged and not stored yet. */
   #pending: WindowEvaluation | null = null;
@@ -89,41 +119,75 @@ export class Detection implements Judge {
     this.#loaded = loaded;
     this.#options = options;
     this.#clock = options.clock ?? (() => performance.now());
-    for (const { id } of loaded.active) {
-      this.#standing.set(id, {
-        hits: 0,
-        faults: 0,
-        pauseMs: FIRST_PAUSE_MS,
-        paused: null,
-        until: 0,
-        cost: newRuleCost(),
-      });
-    }
-    const overWindows = loaded.active.filter((rule) => rule.windowMs !== null);
-    this.#window = overWindows.length === 0 ? null : new WindowLane(overWindows, {
-      deadlineMs: options.deadlineMs,
-      ...(options.windowRows === undefined ? {} : { maxRows: options.windowRows }),
-      costOf: this.#costOf,
-    });
+    this.#renewStanding();
+    this.#window = this.#laneOf(loaded);
     this.#engine = this.#build();
+  }
+
+  /**
+   * Makes other rules ready, in steps with room for batches between them; nothing changes before {@linkcode swap}. Who
+   * does not come so far closes what was prepared.
+   */
+  *prepare(loaded: LoadedRules): Generator<void, PreparedRules> {
+    const running = loaded.active.filter((rule) => rule.windowMs === null && this.#pausedVersion(rule) === null);
+    const options = { deadlineMs: this.#options.deadlineMs, costOf: this.#costOf };
+    yield* preparePrograms(loaded.active.flatMap(({ window }) => window?.bases ?? []));
+    const engine = yield* RuleEngine.building(running, options);
+    try {
+      const isSame = windowsOf(loaded) === windowsOf(this.#loaded);
+      return new PreparedRules(loaded, running, engine, isSame ? this.#window : this.#laneOf(loaded), isSame);
+    } catch (error) {
+      engine.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Gives windows that take the place of others the events of the store, `null` when there is none: then
+   * {@linkcode recover} does so. In steps with room for other work, between two batches and right before
+   * {@linkcode swap}.
+   *
+   * @throws StoreError
+   */
+  *refill({ window, isSameWindow }: PreparedRules, store: Store | null, now: number): Generator<void> {
+    if (isSameWindow || window === null || store === null) return;
+    yield* this.#filling(window, store, now);
+    if (this.#window !== null) window.inherit(this.#window);
+    this.#lookAt(store, window, now);
+  }
+
+  /** From now on, between two batches, these rules judge. One that was taken out stays out if it is the same version. */
+  swap({ loaded, running, engine, window, isSameWindow }: PreparedRules): void {
+    this.#engine.close();
+    if (!isSameWindow) this.#window?.[Symbol.dispose]();
+    this.#loaded = loaded;
+    this.#renewStanding();
+    this.#engine = engine;
+    this.#window = window;
+    this.#pending = null;
+    const known = new Set(running);
+    // One may have been taken out, or put back, while the others were made ready
+    const isSame = loaded.active.every((rule) =>
+      rule.windowMs !== null || (this.#standing.get(rule.id)!.paused === null) === known.has(rule)
+    );
+    if (!isSame) {
+      engine.close();
+      this.#engine = this.#build();
+    }
+    this.#told();
   }
 
   /** Makes window and sight what they were when the last batch was stored. @throws StoreError */
   recover(store: Store, now: number): void {
-    this.#sight.clear();
     this.#pending = null;
-    if (this.#window !== null) this.#refill(this.#window, store, now);
-    const newest = this.#window?.newest ?? -Infinity;
-    const since = Number.isFinite(newest) ? newest - this.#window!.windowMs : now;
-    const { gaps, sources } = store.sightSince(since);
-    for (const gap of gaps) this.#sight.noteGap(gap);
-    for (const [collectorId, known] of sources) this.#sight.noteSources(collectorId, known);
+    if (this.#window !== null) { for (const _ of this.#filling(this.#window, store, now)); }
+    this.#lookAt(store, this.#window, now);
   }
 
-  #refill(lane: WindowLane, store: Store, now: number): void {
+  *#filling(window: WindowLane, store: Store, now: number): Generator<void> {
     const { journal } = this.#options;
     try {
-      const { rows, ms, isCut } = refillWindow(lane, store, now);
+      const { rows, ms, isCut } = yield* refilling(window, store, now);
       if (rows > 0) journal.say(`${rows} rows of the last events are in the windows of rules again, read in ${ms} ms`);
       if (isCut) {
         journal.notice(`the windows of rules were not read back whole: ${rows} rows in ${ms} ms were the most`);
@@ -132,8 +196,17 @@ export class Detection implements Judge {
       if (error instanceof StoreError) throw error;
       // What keeps a window from being filled, such as no memory, must not keep events from being stored.
       journal.notice(`the windows of rules were not read back: ${words(error)}`);
-      lane.mark(NOT_READ_BACK, now);
+      window.mark(NOT_READ_BACK, now);
     }
+  }
+
+  /** What was not seen in the time that these windows span. @throws StoreError */
+  #lookAt(store: Store, window: WindowLane | null, now: number): void {
+    const newest = window?.newest ?? -Infinity;
+    const { gaps, sources } = store.sightSince(Number.isFinite(newest) ? newest - window!.windowMs : now);
+    this.#sight.clear();
+    for (const gap of gaps) this.#sight.noteGap(gap);
+    for (const [collectorId, known] of sources) this.#sight.noteSources(collectorId, known);
   }
 
   /** The alerts that the rules raise on rows of `process_events`, at most one for each rule and row or finding. */
@@ -156,12 +229,16 @@ export class Detection implements Judge {
       if (!alerts.has(alert.alertId)) alerts.set(alert.alertId, alert);
     };
     for (const { rule, row, evidence } of hits) {
+      if (rule.status === "draft") continue;
       const cells = rows[row]!, time = cells[TIME] as number;
       const own = faults.filter((fault) => fault.rule === rule).map(({ reason }) => reason);
       const completeness = completenessOf([...own, ...this.#sight.lacks(time, time)]);
       raise(alertOf(rule, cells, evidence, stream, now, head, completeness));
     }
-    for (const { rule, row, key, time, evidence, reasons } of found.findings) {
+    for (const { rule: { id }, row, key, time, evidence, reasons } of found.findings) {
+      // The lane knows the rule as it was when its window began: an override may have changed what it says of it
+      const rule = this.#rules.get(id)!;
+      if (rule.status === "draft") continue;
       const completeness = completenessOf([...reasons, ...this.#sight.lacks(time - rule.windowMs!, time)]);
       raise(alertOf(rule, rows[row]!, evidence, stream, now, head, completeness, `${key}:${time}`));
     }
@@ -191,12 +268,19 @@ export class Detection implements Judge {
     return { window_rows: this.#window.rows, window_bytes: this.#window.bytes };
   }
 
+  /** The rules that judge now. */
+  get loaded(): LoadedRules {
+    return this.#loaded;
+  }
+
   /** Every rule that was found, whether it runs or not. */
   rows(): RuleRow[] {
     const running = this.#loaded.active.map((rule) => {
-      const { hits, paused, cost } = this.#standing.get(rule.id)!;
-      const row = ruleRow(rule, paused === null ? "active" : "rejected", paused, hits);
-      return { ...row, ...cost, degraded: this.#degraded(rule, paused) };
+      const { hits, paused } = this.#standing.get(rule.id)!, cost = this.#costOf(rule);
+      const row = ruleRow(rule, paused === null ? rule.status : "rejected", paused, hits);
+      // Of one that is taken out, that is what matters
+      const remark = paused === null ? this.#loaded.remarks.get(rule.id) : undefined;
+      return { ...row, ...cost, degraded: this.#degraded(rule, paused), ...remark };
     });
     return [...running, ...this.#loaded.others];
   }
@@ -213,7 +297,9 @@ export class Detection implements Judge {
 
   /** How many rules run now. */
   get active(): number {
-    return [...this.#standing.values()].filter((standing) => standing.paused === null).length;
+    return this.#loaded.active.filter(({ id, status }) =>
+      status === "active" && this.#standing.get(id)!.paused === null
+    ).length;
   }
 
   close(): void {
@@ -221,7 +307,18 @@ export class Detection implements Judge {
     this.#window?.[Symbol.dispose]();
   }
 
-  readonly #costOf = (rule: ValidatedRule): RuleCost => this.#standing.get(rule.id)!.cost;
+  readonly #costOf = ({ id }: ValidatedRule): RuleCost => {
+    let cost = this.#costs.get(id);
+    if (cost === undefined) this.#costs.set(id, cost = newRuleCost());
+    return cost;
+  };
+
+  #laneOf({ active }: LoadedRules): WindowLane | null {
+    const { deadlineMs, windowRows } = this.#options, rules = active.filter((rule) => rule.windowMs !== null);
+    if (rules.length === 0) return null;
+    const bound = windowRows === undefined ? {} : { maxRows: windowRows };
+    return new WindowLane(rules, { deadlineMs, ...bound, costOf: this.#costOf });
+  }
 
   #build(): RuleEngine {
     const running = this.#loaded.active.filter(({ id, windowMs }) =>
@@ -265,9 +362,33 @@ export class Detection implements Judge {
     return completenessOf(reasons).reasons.slice(0, MAX_SHOWN_REASONS);
   }
 
+  /** A standing for each rule: that of its id before, but what a version is blamed for is not the next one's. */
+  #renewStanding(): void {
+    const before = new Map(this.#standing);
+    this.#standing.clear();
+    this.#rules.clear();
+    for (const rule of this.#loaded.active) {
+      const { id, hash } = rule, known = before.get(id);
+      const isSame = known?.hash === hash;
+      this.#standing.set(id, isSame ? known : { ...UNBLAMED, hash, hits: known?.hits ?? 0 });
+      this.#rules.set(id, rule);
+    }
+    for (const id of this.#costs.keys()) if (!this.#rules.has(id)) this.#costs.delete(id);
+  }
+
+  /** Why this version of a rule is taken out; `null` when it is not. */
+  #pausedVersion({ id, hash }: ValidatedRule): string | null {
+    const standing = this.#standing.get(id);
+    return standing?.hash === hash ? standing.paused : null;
+  }
+
   #rebuild(): void {
     this.#engine.close();
     this.#engine = this.#build();
+    this.#told();
+  }
+
+  #told(): void {
     const paused = [...this.#standing.values()].filter((standing) => standing.paused !== null);
     this.#nextReturn = Math.min(...paused.map((standing) => standing.until));
     try {
@@ -320,6 +441,12 @@ export class Detection implements Judge {
     }
     this.#rebuild();
   }
+}
+
+/** Which windows there are: the same text means that each can be kept as it is. What a draft found is not known as raised. */
+function windowsOf({ active }: LoadedRules): string {
+  return active.filter((rule) => rule.windowMs !== null).map(({ id, hash, status }) => `${id} ${hash} ${status}\n`)
+    .join("");
 }
 
 /** When the last pause ended, on the clock of `performance.now()`. */

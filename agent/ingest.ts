@@ -17,6 +17,7 @@ import type { Counters } from "./counters.ts";
 import type { NewNote } from "./ledger_notes.ts";
 import type { SnapshotPart } from "./store/process_table.ts";
 import { type Batch, SEQUENCES_PER_STREAM, type Store, type Stream } from "./store/store.ts";
+import { Turn } from "./turn.ts";
 
 /** Events of one transaction; more are taken over in several, with room for other connections between them. */
 export const MAX_SLICE_EVENTS = 1_000;
@@ -49,6 +50,8 @@ export interface Judge {
 export interface IngestOptions {
   readonly store: Store;
   readonly detection: Judge;
+  /** In which a batch is judged and stored; one of its own by default. */
+  readonly turn?: Turn;
   readonly counters: Counters;
   /** What is to be entered into the ledger of alerts. */
   readonly notesOf?: (alerts: readonly Alert[]) => readonly NewNote[];
@@ -60,11 +63,11 @@ export interface IngestOptions {
 
 export class Ingest {
   readonly #options: IngestOptions;
-  /** Ends with the batch that is being judged and stored. */
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #turn: Turn;
 
   constructor(options: IngestOptions) {
     this.#options = options;
+    this.#turn = options.turn ?? new Turn();
   }
 
   /**
@@ -83,7 +86,7 @@ export class Ingest {
     let at = 0, within = 0;
     while (at < messages.length) {
       // Judging gives way to other work, but not to another batch: none of the same stream can come between.
-      const taken = await this.#inTurn(async () => {
+      const taken = await this.#turn.run(async () => {
         if (!current()) return false;
         const slice = new Slice(stream, progress);
         while (at < messages.length && slice.events.length < MAX_SLICE_EVENTS) {
@@ -98,12 +101,6 @@ export class Ingest {
       if (!taken || !await committed()) return;
       if (at < messages.length) await new Promise((resolve) => setTimeout(resolve, 0));
     }
-  }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#turn.then(work);
-    this.#turn = turn.catch(() => {});
-    return turn;
   }
 
   /** Says no when the connection ended while its batch was judged: a newer one has the stream. */

@@ -116,11 +116,11 @@ export class NoteTable {
   }
 }
 
-/** What to say of alerts. `ruleHash` gives the hash of a rule's file. */
-export function alertNotes(alerts: readonly Alert[], ruleHash: (ruleId: string) => string): NewNote[] {
+/** What to say of alerts. */
+export function alertNotes(alerts: readonly Alert[]): NewNote[] {
   const digests = alerts.map((alert): AlertDigest => ({
     id: alert.alertId,
-    rule: ruleHash(alert.ruleId),
+    rule: alert.ruleHash ?? "",
     hash: createHash("sha256").update(alertText(alert)).digest("hex"),
   }));
   const notes: NewNote[] = [];

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { Alert, AlertHead } from "../proto/alert.ts";
+import type { AlertHead } from "../proto/alert.ts";
 import { SCHEMA_VERSION } from "../proto/catalog.ts";
 import { loadSettings, parseDaemonFlags, settingsEnvironment } from "../proto/config.ts";
 import { giveBackMemory } from "../proto/memory.ts";
@@ -26,9 +26,10 @@ import { readFileIfThere, readToken } from "./files.ts";
 import { Ingest } from "./ingest.ts";
 import { ExportWatch } from "./export_watch.ts";
 import { Journal } from "./journal.ts";
-import { alertNotes, type NewNote } from "./ledger_notes.ts";
+import { alertNotes } from "./ledger_notes.ts";
+import { RuleReloader } from "./rule_reloader.ts";
+import { allSteps, RulesLoader } from "./rules_loader.ts";
 import { noteRules, noteStop } from "./self_notes.ts";
-import { loadRuleFiles } from "./rules_loader.ts";
 import { StatusFile } from "./status_file.ts";
 import { backupDirectory } from "./store/backup.ts";
 import { BackgroundCheck, type CheckResult } from "./store/background_check.ts";
@@ -36,6 +37,7 @@ import { freeBytes } from "./store/disk_room.ts";
 import { Store } from "./store/store.ts";
 import { Upkeep } from "./store/upkeep.ts";
 import { StoreKeeper } from "./store_keeper.ts";
+import { Turn } from "./turn.ts";
 
 /** How long connections, and then deliveries, may take to finish when the agent stops. */
 const STOP_DEADLINE_MS = 2_000;
@@ -67,7 +69,7 @@ async function main(): Promise<void> {
   if (command !== undefined) Deno.exit(await runCommand(command, layout.store, to));
   const token = readToken(layout.token);
   const journal = new Journal(), counters = newCounters();
-  const rules = loadRuleFiles(settings.rulesDirs, settings.agent.windowMs);
+  const loader = new RulesLoader(settings.rulesDirs, settings.agent.windowMs), rules = allSteps(loader.load());
 
   // 2. Open.
   const sinks: Sink[] = [new FileSink(settings.agent.alertFile)];
@@ -90,16 +92,14 @@ async function main(): Promise<void> {
       const { store } = keeper;
       try {
         store?.replaceRules(detection.rows());
-        if (store) noteRules(store, rules, detection.paused);
+        if (store) noteRules(store, detection.loaded, detection.paused);
       } catch (error) {
         keeper.failed(store!, error);
         throw error;
       }
     },
   });
-  const heads = new Map<string, AlertHead>(), ruleFiles = new Map(rules.active.map(({ id, file }) => [id, file]));
-  const ruleHash = (ruleId: string): string => rules.hashes.get(ruleFiles.get(ruleId) ?? "") ?? "";
-  const notesOf = (alerts: readonly Alert[]): NewNote[] => alertNotes(alerts, ruleHash);
+  const heads = new Map<string, AlertHead>(), turn = new Turn();
   let isSaid = false;
   let bootId = "", checked: CheckResult = { time: 0, verdict: "" };
   const status = new StatusFile(layout.agentStatus, journal, () => ({
@@ -166,7 +166,7 @@ async function main(): Promise<void> {
         );
         isSaid = true;
       }
-      noteRules(store, rules, detection.paused);
+      noteRules(store, detection.loaded, detection.paused);
       detection.recover(store, Date.now());
       if (store.upgradedFrom !== null) {
         journal.say(
@@ -182,7 +182,8 @@ async function main(): Promise<void> {
         },
       });
       for (const delivery of deliveries) delivery.attach(store);
-      broker.take({ store, ingest: new Ingest({ store, detection, counters, alerted, notesOf, failed: storeFailed }) });
+      const failed = storeFailed, notesOf = alertNotes;
+      broker.take({ store, ingest: new Ingest({ store, detection, turn, counters, alerted, notesOf, failed }) });
       status.say("running");
     },
     closing: (reason) => {
@@ -202,10 +203,20 @@ async function main(): Promise<void> {
   for (const { file, line, column, reason } of rejected) {
     journal.say(`rule rejected: ${file}${line === null ? "" : `:${line}:${column}`}: ${reason}`);
   }
+  const reloader = new RuleReloader({
+    directories: settings.rulesDirs,
+    loader,
+    detection,
+    turn,
+    store: () => keeper.store,
+    journal,
+  });
+  reloader.begin();
   if (status.userId === 0) journal.notice("it runs as root and needs not to; start it as a user of its own");
 
   let stopping = false;
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  Deno.addSignalListener("SIGHUP", () => void reloader.reload());
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(signal, () => {
       if (stopping) Deno.exit(1); // told twice: leave at once
       stopping = true;
@@ -215,6 +226,7 @@ async function main(): Promise<void> {
   }
   giveBackMemory();
   await broker.serve();
+  await reloader.stop();
   await Promise.all(deliveries.map((delivery) => delivery.stop(STOP_DEADLINE_MS)));
   upkeep?.stop();
   check?.stop();

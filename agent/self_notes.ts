@@ -15,12 +15,13 @@ const MAX_LISTED = 100;
 
 /** Says which rules there are, when that is not what was said last. @throws StoreError */
 export function noteRules(store: Store, rules: LoadedRules, paused: readonly string[]): void {
-  const lines = rules.active.map(({ id, file }) => `${id} ${rules.hashes.get(file) ?? ""}\n`).sort();
+  const lines = rules.active.map(({ id, hash, status, severity }) => `${id} ${hash} ${status} ${severity}\n`).sort();
   const digest = createHash("sha256").update(lines.join("")).digest("hex");
   const rejected = rules.others.filter(({ state }) => state === "rejected").length;
   const value = {
     digest,
-    active: rules.active.length,
+    active: rules.active.filter(({ status }) => status === "active").length,
+    drafts: rules.active.filter(({ status }) => status === "draft").length,
     rejected,
     disabled: rules.others.length - rejected,
     paused: paused.slice(0, MAX_LISTED),

@@ -133,6 +133,7 @@ function writeDetail(call: Call, row: readonly Cell[]): void {
   record(call, `${of("title")}`, severityStyle(severity), [
     ["severity", severity, severityStyle(severity)],
     ["rule", text("rule_id")],
+    ["its version", text("rule_hash")],
     ["about", text("description")?.replace(/\s+/g, " ").trim() ?? null],
     ["tags", strings(of("tags")).join(", ")],
     ["saw", saw.text, saw.reasons === null ? undefined : "warning"],

@@ -174,18 +174,47 @@ NULL.`,
   },
   {
     name: "rules",
-    summary: "Rules: those loaded, and checks of rule files",
-    usage: ["rules list [options]", "rules validate [PATH...]", "rules test [PATH...]"],
-    about: `list      the rules that the agent has, with their state and hits; without an agent, those of the files
+    summary: "Rules: those loaded, what they cost and would have found; checks of rule files",
+    usage: [
+      "rules list [options]",
+      "rules validate [PATH...]",
+      "rules test [PATH...]",
+      "rules replay RULE [--since WHEN] [--until WHEN] [--limit N]",
+      "rules explain RULE",
+      "rules cost",
+      "rules new ID",
+    ],
+    about:
+      `list      the rules that the agent has, with their state, hits and version; without an agent, those of the files
 validate  reads rule files and says what is wrong with them: file, line, column, reason; exit 4 when one is refused
 test      runs the tests that stand in the rule files; exit 4 when one fails
-PATH is a file, a directory, or "-" for a rule on standard input; the rules directories by default. A path elsewhere
-may lie outside what this program may read: "-" always works.`,
-    options: {},
+replay    how often the rule would have fired on the stored events (of the last week, unless --since says otherwise),
+          with the newest matches; exit 3, and why, where something was not seen, kept or judged
+explain   how the rule was understood: the lane and why, the condition in words, the literals that are looked for, the
+          plan of SQLite where that judges, and what it costs an event, measured on stored ones
+cost      what each rule has cost since the agent's start, the dearest first
+new       the text of a rule to begin with, on stdout: this program writes no file
+PATH is a file, a directory, or "-" for a rule on standard input; the rules directories by default. RULE is the id of a
+rule there, or a file (with a / or .yml in its name, or "-"), so that a draft can be looked at before the agent has it.
+A path elsewhere may lie outside what this program may read: "-" always works.
+
+States: active; draft (status: draft in its file): judged and counted, but no alert; disabled (enabled: false in its file,
+or by overrides.yml of a rules directory); rejected: its file is not right. A rule whose file is not right any more stays
+active as it was, and says so. VERSION is the begin of the SHA-256 of the file, which every alert of it has too.`,
+    options: {
+      ...TIME_OPTIONS,
+      timeout: { type: "string", value: "SPAN", text: "replay: stop after this time (default 10m)" },
+      limit: { type: "string", value: "N", text: "replay: show at most so many matches, the newest (default 5)" },
+    },
     examples: [
       ["rules list", "what is watched for"],
       ["rules validate - < my-rule.yaml", "is my rule right?"],
       ["rules test /etc/daemoneye/rules", "do all rules match what they should, and nothing else?"],
+      ["rules new curl-into-shell > curl-into-shell.yml", "a rule to begin with"],
+      ["rules replay - --since 7d < curl-into-shell.yml", "would it have fired last week, and on what?"],
+      ["rules replay reverse-shell-socket --since 30d -f json", "the same of an active rule, for a program"],
+      ["rules explain reverse-shell-socket", "what it looks for, and what that costs"],
+      ["rules cost", "which rule is dear?"],
     ],
     load: async () => (await import("./rules.ts")).rules,
   },

@@ -8,7 +8,7 @@ import type { CollectorStatus, LedgerStatus, LogStatus, StoreStatus, TierStatus 
 import { atMostArguments } from "./arguments.ts";
 import { type Call, CommandError, EXIT, type Exit } from "./command.ts";
 import { gapReasons, gapsWithin, lossWords, removedWithin, removedWords } from "./coverage.ts";
-import { assess, type Report, type StoreReading } from "./health_report.ts";
+import { assess, isKept, type Report, type StoreReading } from "./health_report.ts";
 import { openOutput } from "./output.ts";
 import { record, type RecordLine } from "./record.ts";
 import { safeJson } from "./safe_json.ts";
@@ -251,6 +251,9 @@ function showGaps(call: Call, store: StoreReading): void {
   record(call, "gaps of the last day", undefined, lines);
 }
 
+/** Rules of one state that are listed; rules list has all. */
+const MAX_LISTED = 20;
+
 function showRules(call: Call, { agent }: Statuses): void {
   if (agent.kind !== "read") return;
   const { rules } = agent.status;
@@ -264,6 +267,18 @@ function showRules(call: Call, { agent }: Statuses): void {
   for (const rule of rejected) {
     const place = rule.line === null ? rule.file : `${rule.file}:${rule.line}:${rule.column ?? 1}`;
     lines.push(["rejected", `${place}: ${rule.reason ?? "no reason given"}`, "warning"]);
+  }
+  for (const rule of rules.filter(isKept).slice(0, MAX_LISTED)) {
+    const place = rule.line === null ? rule.file : `${rule.file}:${rule.line}:${rule.column ?? 1}`;
+    lines.push(["as before", `${place}: ${rule.reason}`, "warning"]);
+  }
+  const drafts = rules.filter((rule) => rule.state === "draft");
+  if (drafts.length > 0) {
+    const matches = drafts.reduce((sum, rule) => sum + rule.matches, 0);
+    lines.push(["drafts", `${count(drafts.length)}, with ${counted(matches, "match", "matches")} and no alert`]);
+  }
+  for (const rule of rules.filter((rule) => rule.state === "disabled").slice(0, MAX_LISTED)) {
+    lines.push(["disabled", `${rule.id}: ${rule.reason ?? "no reason given"}`]);
   }
   call.out.write("\n");
   record(call, "rules", undefined, lines);

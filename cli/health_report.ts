@@ -10,6 +10,7 @@ import {
   type AgentStatus,
   type CollectorStatus,
   REDACTION_ON,
+  type RuleStatus,
   STALE_AFTER_MS,
   type TierStatus,
 } from "../proto/status.ts";
@@ -156,11 +157,18 @@ function collectorFindings(status: CollectorStatus): Finding[] {
   return findings;
 }
 
+/** Whether a rule judges in a version that its file does not have any more. */
+export function isKept({ state, reason }: RuleStatus): boolean {
+  return (state === "active" || state === "draft") && reason !== null;
+}
+
 function agentFindings(status: AgentStatus): Finding[] {
   const findings: Finding[] = [];
   const rejected = status.rules.filter((rule) => rule.state === "rejected").length;
   const add = (text: string): void => void findings.push({ level: "degraded", subject: "rules", text });
   if (rejected > 0) add(`${counted(rejected, "rule")} rejected, below`);
+  const kept = status.rules.filter(isKept).length;
+  if (kept > 0) add(`${counted(kept, "rule")} active in an earlier version, because the file is not right, below`);
   if (!status.rules.some((rule) => rule.state === "active")) add("no rule is active: nothing is judged");
   findings.push(...agentStoreFindings(status));
   for (const [name, words] of Object.entries(SHORTFALLS)) {

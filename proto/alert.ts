@@ -17,6 +17,8 @@ export interface Alert {
   readonly time: number;
   readonly detectedTime: number;
   readonly ruleId: string;
+  /** SHA-256 of the rule's file, in hexadecimal; `null` in an alert of an earlier version of the agent. */
+  readonly ruleHash: string | null;
   readonly title: string;
   readonly description: string;
   readonly severity: Severity;

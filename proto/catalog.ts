@@ -191,6 +191,7 @@ const alerts: Table = {
     column("ledger_origin", "TEXT", "name of the audit ledger whose checkpoint was the newest then"),
     column("ledger_size", "INTEGER", "entries under that checkpoint"),
     column("ledger_root", "TEXT", "root of that checkpoint, base64"),
+    column("rule_hash", "TEXT", "SHA-256 of the file of the rule as it was when it found this"),
   ],
 };
 
@@ -263,7 +264,7 @@ const sources: Table = {
 
 const detectionRules: Table = {
   name: "detection_rules",
-  description: "Rules as loaded at the last start of the agent",
+  description: "Rules as the agent has them, or had them last",
   key: ["rule_id"],
   indexes: [],
   columns: [
@@ -274,10 +275,11 @@ const detectionRules: Table = {
     column("tags", "TEXT", "JSON array of tags"),
     column("sql", "TEXT", "the query"),
     column("file", "TEXT", "file it came from"),
-    column("state", "TEXT", "active, rejected, or disabled by its own file"),
+    column("state", "TEXT", "active, draft, disabled or rejected"),
     column("line", "INTEGER", "line of the fault"),
     column("column_number", "INTEGER", "column of the fault"),
-    column("reason", "TEXT", "why it was rejected"),
+    column("reason", "TEXT", "why it is not active"),
+    column("rule_hash", "TEXT", "SHA-256 of the file"),
   ],
 };
 

@@ -139,7 +139,10 @@ export interface RuleStatus {
   readonly title: string;
   readonly severity: string;
   readonly file: string;
-  /** `active`, `rejected` (its reason says why), or `disabled` by its own file. */
+  /**
+   * `active`; `draft`: judged and counted, raising no alert; `disabled` by its own file or the operator's overrides;
+   * `rejected`. The reason says why it is not active, and of one that is, why another version of its file is not.
+   */
   readonly state: string;
   readonly line: number | null;
   readonly column: number | null;
@@ -147,7 +150,9 @@ export interface RuleStatus {
   readonly hits: number;
   /** `stream`, `sql: ` and why it is not judged there, or `window: ` and its time; `null` for a rule that cannot run. */
   readonly lane: string | null;
-  /** Since the agent's start: how often it was asked, what it found, what it took (milliseconds), about how many rows. */
+  /** SHA-256 of the file of the version that is judged, in hexadecimal; `null` where the file could not be read. */
+  readonly hash: string | null;
+  /** Since the agent's start, also over reloads: how often it was asked, what it found, what it took (milliseconds), about how many rows. */
   readonly evaluations: number;
   readonly matches: number;
   readonly cpuMs: number;

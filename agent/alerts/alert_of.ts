@@ -18,6 +18,7 @@ const MAX_EVIDENCE_TEXT = 8_192;
 /** What an alert takes from its rule. */
 export interface AlertRule {
   readonly id: string;
+  readonly hash: string;
   readonly title: string;
   readonly description: string;
   readonly severity: Severity;
@@ -52,6 +53,7 @@ export function alertOf(
     time: number("time")!,
     detectedTime: now,
     ruleId: rule.id,
+    ruleHash: rule.hash,
     title: rule.title,
     description: rule.description,
     severity: rule.severity,

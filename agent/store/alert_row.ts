@@ -37,6 +37,7 @@ export function alertRow(alert: Alert): SqlValue[] {
     alert.ledger?.origin ?? null,
     alert.ledger?.size ?? null,
     alert.ledger?.root ?? null,
+    alert.ruleHash,
   ];
 }
 
@@ -47,6 +48,7 @@ export function alertOfRow(row: Readonly<Record<string, SqlValue>>): Alert {
     time: row["time"] as number,
     detectedTime: row["detected_time"] as number,
     ruleId: row["rule_id"] as string,
+    ruleHash: row["rule_hash"] as string | null,
     title: row["title"] as string,
     description: row["description"] as string,
     severity: row["severity"] as Severity,

@@ -90,6 +90,8 @@ export class Store {
   /** The open stream of each collector: one object, so that two connections of it share the watermark. */
   readonly #streams = new Map<string, Stream>();
   #lastCommitTime = 0;
+  /** What `detection_rules` holds, by id; `null` before it was written. */
+  #rules: ReadonlyMap<string, string> | null = null;
   /** The schema version that the store had before this start; `null` when it was up to date. */
   readonly upgradedFrom: number | null;
 
@@ -298,16 +300,23 @@ export class Store {
     this.#transaction("The store did not keep a number", () => this.#statements.setNumber.run(name, value));
   }
 
-  /** Makes `detection_rules` these. @throws StoreError */
+  /** Makes `detection_rules` these; of two with one id the first counts. Only what differs is written. @throws StoreError */
   replaceRules(rules: readonly RuleRow[]): void {
+    const s = this.#statements, written = this.#rules, next = new Map<string, string>();
     this.#transaction("The store did not take the rules", () => {
-      this.#statements.deleteRules.run();
+      if (written === null) s.deleteRules.run();
       for (const r of rules) {
-        const tags = JSON.stringify(r.tags);
-        const fault = [r.state, r.line, r.column, r.reason];
-        this.#statements.insertRule.run(r.id, r.title, r.description, r.severity, tags, r.sql, r.file, ...fault);
+        if (next.has(r.id)) continue;
+        const tags = JSON.stringify(r.tags), fault = [r.state, r.line, r.column, r.reason];
+        const cells = [r.id, r.title, r.description, r.severity, tags, r.sql, r.file, ...fault, r.hash];
+        // The hash stands for what the file says; the rest can change without it
+        const said = JSON.stringify(r.hash === null ? cells : [r.hash, r.severity, r.file, ...fault]);
+        next.set(r.id, said);
+        if (written?.get(r.id) !== said) s.insertRule.run(...cells);
       }
+      for (const id of written?.keys() ?? []) if (!next.has(id)) s.deleteRule.run(id);
     });
+    this.#rules = next;
   }
 
   /** Sets facts about the host by name. @throws StoreError */
@@ -411,7 +420,8 @@ function prepare(db: DatabaseSync) {
   return {
     insertGap: db.prepare(insertInto("gaps")),
     insertAlert: db.prepare(insertInto("alerts") + " ON CONFLICT (alert_id) DO NOTHING"),
-    insertRule: db.prepare(insertInto("detection_rules") + " ON CONFLICT (rule_id) DO NOTHING"),
+    insertRule: db.prepare(insertInto("detection_rules").replace("INSERT", "INSERT OR REPLACE")),
+    deleteRule: db.prepare("DELETE FROM detection_rules WHERE rule_id = ?"),
     deleteRules: db.prepare("DELETE FROM detection_rules"),
     insertDelivery: db.prepare("INSERT INTO alert_deliveries (alert_id, sink, state) VALUES (?, ?, 'pending')"),
     pending: db.prepare(

@@ -60,7 +60,10 @@ const ADDED: ReadonlyMap<number, Additions> = new Map<number, Additions>([
     },
     sources: { unknown_columns: TEXT },
   }],
-  [3, { alerts: { completeness: TEXT, ledger_origin: TEXT, ledger_size: INTEGER, ledger_root: TEXT } }],
+  [3, {
+    alerts: { completeness: TEXT, ledger_origin: TEXT, ledger_size: INTEGER, ledger_root: TEXT, rule_hash: TEXT },
+    detection_rules: { rule_hash: TEXT },
+  }],
 ]);
 
 /** The schema versions that this agent brings up to date. */

@@ -46,9 +46,14 @@ export interface Statements {
     readonly settings: Readonly<Record<string, string>>;
   };
   readonly rulesChanged: {
-    /** SHA-256 over a line `ID HASH` for each active rule, by id; HASH is the SHA-256 of its file. */
+    /**
+     * SHA-256 over a line `ID HASH STATUS SEVERITY` for each rule that is judged, by id. HASH is the SHA-256 of its file,
+     * the others what overrides left of what that says.
+     */
     readonly digest: string;
     readonly active: number;
+    /** Judged, and raising no alert. */
+    readonly drafts: number;
     readonly rejected: number;
     readonly disabled: number;
     /** Ids of active rules that are taken out for a while. */
@@ -176,7 +181,14 @@ const SHAPES: { readonly [A in StatedAction]: { readonly [Name in keyof Statemen
   tierStopped: { tier: "text", pid: "count", time: "count", why: "text" },
   confined: { tier: "text", proof: "text", retained: "text" },
   configurationChanged: { digest: "hash", changed: "texts?", settings: "settings" },
-  rulesChanged: { digest: "hash", active: "count", rejected: "count", disabled: "count", paused: "texts" },
+  rulesChanged: {
+    digest: "hash",
+    active: "count",
+    drafts: "count",
+    rejected: "count",
+    disabled: "count",
+    paused: "texts",
+  },
   gap: {
     epoch: "text",
     sequence: "count",

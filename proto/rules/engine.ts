@@ -14,6 +14,7 @@
 import type { SqlValue } from "../event_row.ts";
 import type { Evaluation, Fault, Hit } from "./evaluation.ts";
 import { rowQuery, type ValidatedRule } from "./rule.ts";
+import { preparePrograms } from "./program.ts";
 import { newRuleCost, type RuleCost } from "./rule_cost.ts";
 import { SqlLane } from "./sql_lane.ts";
 import { StreamLane } from "./stream_lane.ts";
@@ -58,6 +59,13 @@ export class RuleEngine implements Disposable {
   readonly #stream: StreamLane;
   readonly #sql: SqlLane;
   readonly #sqlRules: readonly ValidatedRule[];
+
+  /** Makes an engine in steps of a few milliseconds, so that whoever waits for events can take some between them. */
+  static *building(rules: readonly ValidatedRule[], options: RuleEngineOptions = {}): Generator<void, RuleEngine> {
+    const forms = rules.flatMap((rule) => rowQuery(rule).translation.form ?? []);
+    yield* preparePrograms(forms);
+    return new RuleEngine(rules, options);
+  }
 
   constructor(rules: readonly ValidatedRule[], options: RuleEngineOptions = {}) {
     this.#deadlineMs = options.deadlineMs ?? DEFAULT_DEADLINE_MS;

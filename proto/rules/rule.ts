@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { sha256 } from "@noble/hashes/sha2.js";
 import type { SqlValue } from "../event_row.ts";
 import { SEVERITIES, type Severity } from "../process_event.ts";
 import {
@@ -29,6 +30,7 @@ export const MAX_RULE_LENGTH = 262_144;
 export const MIN_WINDOW_MS = 1_000, MAX_WINDOW_MS = 86_400_000;
 const MAX_ITEMS = 32;
 const MAX_TEST_ROWS = 200;
+const BYTE_ORDER_MARK = "\ufeff";
 
 export interface Position {
   /** One-based. */
@@ -45,8 +47,14 @@ export interface TestRow {
   readonly rows: readonly (readonly SqlValue[])[];
 }
 
+/** What the agent does with a rule whose file is right: a draft is judged and counted, and raises no alert. */
+export const RULE_STATUSES = ["active", "draft"] as const;
+export type RuleStage = (typeof RULE_STATUSES)[number];
+
 export interface Rule {
   readonly file: string;
+  /** SHA-256 of the file's bytes in lower-case hexadecimal: names the version of the rule. */
+  readonly hash: string;
   readonly id: string;
   readonly title: string;
   readonly description: string;
@@ -57,6 +65,7 @@ export interface Rule {
   readonly enabled: boolean;
   /** Milliseconds over whose rows the query runs; `null` for one that looks at one row at a time. */
   readonly windowMs: number | null;
+  readonly status: RuleStage;
   readonly sql: string;
   readonly tests: { readonly match: readonly TestRow[]; readonly noMatch: readonly TestRow[] };
   readonly idPosition: Position;
@@ -102,18 +111,28 @@ export class RuleError extends Error {
   }
 }
 
-/** Reads a rule file; the query is not checked yet. @throws RuleError */
+/**
+ * Reads a rule file; the query is not checked yet.
+ *
+ * @param text decoded so that nothing is lost, the byte order mark included: the hash is that of the bytes
+ * @throws RuleError
+ */
 export function parseRule(text: string, file: string): Rule {
   if (text.length > MAX_RULE_LENGTH) {
     const reason = `The file has ${text.length} characters; ${MAX_RULE_LENGTH} are allowed`;
     throw new RuleError(file, { line: 1, column: 1 }, reason);
   }
   try {
-    return new RuleReader(text, file).rule();
+    return new RuleReader(text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text, file).rule(ruleHash(text));
   } catch (error) {
     if (!(error instanceof YamlFaultError)) throw error;
     throw new RuleError(file, positionAt(text, error.offset), error.reason, { cause: error });
   }
+}
+
+/** SHA-256 of a rule file, in lower-case hexadecimal. */
+export function ruleHash(text: string): string {
+  return sha256(new TextEncoder().encode(text)).toHex();
 }
 
 /** Checks a rule's query with the guard. @throws RuleError at the place of the fault in the file */
@@ -129,7 +148,7 @@ export function validateRule(rule: Rule): ValidatedRule {
 }
 
 const KEYS = [
-  ..."id,title,description,severity,tags,window,sql,tests,references,false_positives,enabled".split(","),
+  ..."id,title,description,severity,tags,window,sql,tests,references,false_positives,enabled,status".split(","),
 ] as const;
 
 class RuleReader {
@@ -148,7 +167,7 @@ class RuleReader {
     this.#offset = root.offset;
   }
 
-  rule(): Rule {
+  rule(hash: string): Rule {
     const id = this.#text("id", 64);
     if (!/^[a-z0-9]+(-[a-z0-9]+)*$/.test(id) || id.length < 3) {
       fault("id has 3 to 64 lower-case letters, digits and hyphens: reverse-shell-bash", this.#node("id"));
@@ -157,6 +176,7 @@ class RuleReader {
     if (!isSeverity(severity)) fault(`severity is one of ${SEVERITIES.join(", ")}`, this.#node("severity"));
     return {
       file: this.file,
+      hash,
       id,
       title: this.#line("title", 200),
       description: this.#text("description", 4_096).trim(),
@@ -166,6 +186,7 @@ class RuleReader {
       falsePositives: this.#list("false_positives", 512),
       enabled: this.#enabled(),
       windowMs: this.#windowMs(),
+      status: this.#status(),
       ...this.#sql(),
       tests: this.#tests(),
       idPosition: positionAt(this.text, this.#node("id").offset),
@@ -225,6 +246,12 @@ class RuleReader {
       fault(`window is a time from ${durationText(MIN_WINDOW_MS)} to ${durationText(MAX_WINDOW_MS)}, such as 5m`, node);
     }
     return ms;
+  }
+
+  #status(): RuleStage {
+    if (!this.#entries.has("status")) return "active";
+    const text = this.#text("status", 16), found = RULE_STATUSES.find((status) => status === text);
+    return found ?? fault(`status is one of ${RULE_STATUSES.join(", ")}`, this.#node("status"));
   }
 
   #sql(): Pick<Rule, "sql" | "sqlPosition"> {

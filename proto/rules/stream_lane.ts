@@ -15,9 +15,8 @@ import type { Fault, Hit } from "./evaluation.ts";
 import { evidenceOf } from "./evidence.ts";
 import { columnAt, columnsOf, type Form } from "./predicate.ts";
 import type { Predicate } from "./predicate_calls.ts";
-import { compilePredicate } from "./predicate_js.ts";
+import { programOf } from "./program.ts";
 import { RowView } from "./row_view.ts";
-import { requiredTerms } from "./required_terms.ts";
 import { newRuleCost, type RuleCost, SAMPLED_ROWS } from "./rule_cost.ts";
 import { rowQuery, type ValidatedRule } from "./rule.ts";
 import { SqlLane } from "./sql_lane.ts";
@@ -59,11 +58,11 @@ export class StreamLane implements Disposable {
   constructor(rules: readonly ValidatedRule[], costOf: (rule: ValidatedRule) => RuleCost = newRuleCost) {
     this.#programs = rules.map((rule) => ({
       rule,
-      predicate: compilePredicate(formOf(rule)),
+      predicate: programOf(formOf(rule)).predicate,
       plain: rowQuery(rule).outputs.every(({ column }) => column !== null),
       cost: costOf(rule),
     }));
-    this.#index = new StreamIndex(rules.map((rule) => requiredTerms(formOf(rule))));
+    this.#index = new StreamIndex(rules.map((rule) => programOf(formOf(rule)).terms));
     const places = new Set<number>();
     for (const rule of rules) columnsOf(formOf(rule), places);
     this.#view = new RowView([...places].filter((place) => columnAt(place).type === "TEXT"));

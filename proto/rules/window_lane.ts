@@ -26,8 +26,7 @@ import { authorizeReads, type DeadlineViews, openDeadlineViews, READ_LIMITS } fr
 import { bounded } from "./evidence.ts";
 import { columnAt, columnsOf } from "./predicate.ts";
 import type { Predicate } from "./predicate_calls.ts";
-import { compilePredicate } from "./predicate_js.ts";
-import { requiredTerms } from "./required_terms.ts";
+import { programOf } from "./program.ts";
 import { RowView } from "./row_view.ts";
 import { newRuleCost, type RuleCost } from "./rule_cost.ts";
 import type { ValidatedRule } from "./rule.ts";
@@ -144,8 +143,8 @@ export class WindowLane implements Disposable {
     const bases = this.#watches.flatMap((watch) =>
       watch.table.query.bases.map((form, base) => ({ watch, form, bit: 1 << base }))
     );
-    this.#predicates = bases.map(({ watch, form, bit }) => ({ watch, bit, matches: compilePredicate(form) }));
-    this.#index = new StreamIndex(bases.map(({ form }) => requiredTerms(form)));
+    this.#predicates = bases.map(({ watch, form, bit }) => ({ watch, bit, matches: programOf(form).predicate }));
+    this.#index = new StreamIndex(bases.map(({ form }) => programOf(form).terms));
     const places = new Set<number>();
     for (const { form } of bases) columnsOf(form, places);
     this.#view = new RowView([...places].filter((place) => columnAt(place).type === "TEXT"));
@@ -183,7 +182,7 @@ export class WindowLane implements Disposable {
 
   /** Why the verdict of a rule is not whole now; empty when it is. */
   reasons(rule: ValidatedRule): readonly string[] {
-    const watch = this.#watches.find((each) => each.rule === rule);
+    const watch = this.#watches.find((each) => each.rule.id === rule.id);
     return watch === undefined ? [] : this.#reasonsOf(watch);
   }
 
@@ -306,6 +305,16 @@ export class WindowLane implements Disposable {
   mark(reason: string, time: number, ruleId: string | null = null): void {
     for (const watch of this.#watches) {
       if (ruleId === null || watch.rule.id === ruleId) watch.marks.set(reason, time);
+    }
+  }
+
+  /** Takes over what the verdicts of another lane, whose place this one takes, had against them. */
+  inherit(other: WindowLane): void {
+    for (const { rule, marks, cut } of other.#watches) {
+      const watch = this.#watches.find((each) => each.rule.id === rule.id);
+      if (watch === undefined) continue;
+      for (const [reason, time] of marks) if (!(watch.marks.get(reason)! >= time)) watch.marks.set(reason, time);
+      if (watch.rule.hash === rule.hash) watch.cut = cut;
     }
   }
 

@@ -44,7 +44,7 @@ class World {
   readonly detection: Detection;
 
   constructor(rules: readonly ValidatedRule[], deadlineMs = 1_000, others: LoadedRules["others"] = []) {
-    this.detection = new Detection({ active: rules, others, notices: [], hashes: new Map() }, {
+    this.detection = new Detection({ active: rules, others, notices: [], remarks: new Map() }, {
       deadlineMs,
       journal: new Journal((line) => this.lines.push(line)),
       counters: this.counters,
@@ -75,6 +75,7 @@ Deno.test("Detection raises one alert for each rule and event, with the event's 
     time: start(4).time,
     detectedTime: 77,
     ruleId: "evil",
+    ruleHash: rule("evil", "name = 'evil'").hash,
     title: "T evil",
     description: "D",
     severity: "high",
@@ -196,6 +197,7 @@ Deno.test("Detection shows rules that do not run beside those that do", () => {
     reason: "why",
     hits: 0,
     lane: null,
+    hash: null,
     evaluations: 0,
     matches: 0,
     cpuMs: 0,

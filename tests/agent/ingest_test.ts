@@ -7,7 +7,7 @@ import type { SqlValue } from "../../proto/event_row.ts";
 import type { ProcessEvent } from "../../proto/process_event.ts";
 import { checkStore, openTestStream, rows, start, state, TempDir } from "./support.ts";
 
-const RULE = { id: "r1", title: "T", description: "D", severity: "high", tags: [] } as const;
+const RULE = { id: "r1", hash: "12".repeat(32), title: "T", description: "D", severity: "high", tags: [] } as const;
 
 /** A rule that hits every event of an even pid. */
 const evenPids: Judge = {

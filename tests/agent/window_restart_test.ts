@@ -58,7 +58,7 @@ class Life {
   constructor(path: string, windowRows?: number) {
     this.store = new Store(path, ["file"]);
     const journal = new Journal((line) => this.lines.push(line)), { counters } = this;
-    this.detection = new Detection({ active: RULES, others: [], notices: [], hashes: new Map() }, {
+    this.detection = new Detection({ active: RULES, others: [], notices: [], remarks: new Map() }, {
       deadlineMs: 10_000,
       journal,
       counters,

@@ -54,6 +54,7 @@ function troubled(): TestState {
           reason: "There is no table proces_events; did you mean process_events?",
           hits: 0,
           lane: null,
+          hash: null,
           evaluations: 0,
           matches: 0,
           cpuMs: 0,

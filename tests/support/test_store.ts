@@ -138,6 +138,7 @@ export class TestState implements Disposable {
       evidence: '{"pid":100,"name":"sh"}',
       collector_id: "procmond",
       completeness: '{"complete":true,"reasons":[]}',
+      rule_hash: "ab".repeat(32),
       ...row,
     });
   }
@@ -255,10 +256,11 @@ export const AGENT: AgentStatus = {
       reason: null,
       hits: 2,
       lane: "stream",
-      evaluations: 0,
-      matches: 0,
-      cpuMs: 0,
-      rows: 0,
+      hash: "ab".repeat(32),
+      evaluations: 120,
+      rows: 40_000,
+      matches: 2,
+      cpuMs: 12.5,
       degraded: [],
     },
   ],

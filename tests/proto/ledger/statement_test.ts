@@ -10,7 +10,7 @@ const SAMPLES: Statements = {
   tierStopped: { tier: "agent", pid: 7, time: 1, why: "it was told to" },
   confined: { tier: "collector", proof: "all 6 threads", retained: "" },
   configurationChanged: { digest: HASH, changed: ["collector.id"], settings: { "collector.id": "c" } },
-  rulesChanged: { digest: HASH, active: 40, rejected: 0, disabled: 1, paused: ["r"] },
+  rulesChanged: { digest: HASH, active: 40, drafts: 2, rejected: 0, disabled: 1, paused: ["r"] },
   gap: { epoch: "e", sequence: 9, source: "ebpf", kind: "exec", from: 1, to: 2, count: null, reason: "lost" },
   suppressed: { what: "alerts", count: 3, from: 1, to: 2 },
   alert: { alerts: [{ id: "r@c:e:1", rule: HASH, hash: HASH }] },
