@@ -7,6 +7,7 @@ import { CATALOG, type Column, unitOf } from "../proto/catalog.ts";
 import { READ_LIMITS } from "../proto/rules/authorizer.ts";
 import { MAX_PATTERN_LENGTH, MAX_PROGRAM, MAX_STEPS } from "../proto/rules/regex.ts";
 import { MAX_RULE_LENGTH } from "../proto/rules/rule.ts";
+import { MAX_GROWTH, MAX_ROW_COST, MAX_TRIMMED } from "../proto/rules/sql_cost.ts";
 import { MAX_PATTERN_BYTES } from "../proto/rules/sql_expression.ts";
 import { MAX_FROM_ITEMS, MAX_JOINS, RULE_TABLES } from "../proto/rules/sql_from.ts";
 import { functionOf, FUNCTIONS, REFUSED_FUNCTIONS, type SqlFunction } from "../proto/rules/sql_functions.ts";
@@ -87,6 +88,9 @@ function limits(): string[][] {
     "characters of a regular expression": MAX_PATTERN_LENGTH,
     "steps of a regular expression's program": MAX_PROGRAM,
     "steps of the program times characters of the text": MAX_STEPS,
+    "characters that trim() takes off": MAX_TRIMMED,
+    "times that a value may become as long as it is in the store": MAX_GROWTH,
+    "passes over a text of 64 KB that one row may cost, in a hunt and over a window": MAX_ROW_COST,
     "bytes of one value": READ_LIMITS.length,
     "depth of an expression, for SQLite": READ_LIMITS.exprDepth,
   }).map(([what, most]) => [what, most.toLocaleString("en")]);

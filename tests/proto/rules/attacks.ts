@@ -288,7 +288,7 @@ const LOOKALIKES: Readonly<Record<string, string>> = {
  * like nothing, and a NUL, at which SQLite ends the text: what is left may be harmless, but is nothing to let through.
  */
 export function mutated(query: string, random: Random, odd = true): string {
-  let pieces = query.match(PIECES)!;
+  let pieces: string[] = query.match(PIECES)!;
   const space = random.pick([1, 2, 4]), strange = odd && random.oneIn(12);
   pieces = pieces.map((piece, i) => {
     if (/^\s+$/.test(piece)) {
