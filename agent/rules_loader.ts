@@ -88,12 +88,35 @@ function listDirectory(directory: string, notices: string[]): string[] {
   return found;
 }
 
+/**
+ * Reads a file of at most {@linkcode MAX_RULE_FILE_BYTES}, whatever it becomes while it is read: one that another takes
+ * the place of is read whole, as it was; one that is written to in place is refused, since half of it may be new.
+ */
 function readBounded(file: string): string {
-  const { size } = Deno.statSync(file);
-  if (size > MAX_RULE_FILE_BYTES) {
-    throw new RangeError(`The file has ${size} bytes; at most ${MAX_RULE_FILE_BYTES} are read`);
+  // Opening a pipe would wait for its writer
+  if (!Deno.lstatSync(file).isFile) throw new TypeError("It is no file any more; put one there, or remove it");
+  using handle = Deno.openSync(file, { read: true });
+  const before = handle.statSync();
+  const bytes = new Uint8Array(Math.min(before.size, MAX_RULE_FILE_BYTES) + 1);
+  let length = 0;
+  for (let read: number | null; length < bytes.length; length += read) {
+    read = handle.readSync(bytes.subarray(length));
+    if (read === null) break;
   }
-  return new TextDecoder("utf-8", { fatal: true }).decode(Deno.readFileSync(file));
+  if (before.size > MAX_RULE_FILE_BYTES || length > MAX_RULE_FILE_BYTES) {
+    throw new RangeError(
+      `The file has ${Math.max(before.size, length)} bytes; at most ${MAX_RULE_FILE_BYTES} are read`,
+    );
+  }
+  const after = handle.statSync();
+  if (length !== before.size || after.size !== before.size || after.mtime?.getTime() !== before.mtime?.getTime()) {
+    throw new RangeError("The file was written to while it was read; write a new one beside it and rename that");
+  }
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(0, length));
+  } catch (error) {
+    throw new TypeError("The file is not UTF-8; save it as UTF-8", { cause: error });
+  }
 }
 
 /** Under its file's name: its id could not be read, or belongs to another. */
