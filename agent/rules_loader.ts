@@ -90,7 +90,8 @@ function listDirectory(directory: string, notices: string[]): string[] {
 
 /**
  * Reads a file of at most {@linkcode MAX_RULE_FILE_BYTES}, whatever it becomes while it is read: one that another takes
- * the place of is read whole, as it was; one that is written to in place is refused, since half of it may be new.
+ * the place of is read whole, as it was; one that is written to in place is refused, since half of it may be new. A writer
+ * that pauses leaves a file that ends early and looks whole: the next load sees the rest.
  */
 function readBounded(file: string): string {
   // Opening a pipe would wait for its writer
@@ -99,9 +100,10 @@ function readBounded(file: string): string {
   const before = handle.statSync();
   const bytes = new Uint8Array(Math.min(before.size, MAX_RULE_FILE_BYTES) + 1);
   let length = 0;
-  for (let read: number | null; length < bytes.length; length += read) {
-    read = handle.readSync(bytes.subarray(length));
+  while (length < bytes.length) {
+    const read = handle.readSync(bytes.subarray(length));
     if (read === null) break;
+    length += read;
   }
   if (before.size > MAX_RULE_FILE_BYTES || length > MAX_RULE_FILE_BYTES) {
     throw new RangeError(
