@@ -49,13 +49,39 @@ export function stampOf(file: string): string | null {
   }
 }
 
-/** The text of a rule file, byte order mark included. @throws RangeError, TypeError, or an error of the file system */
+/**
+ * Reads a file of at most {@linkcode MAX_RULE_FILE_BYTES}, whatever it becomes while it is read: one that another takes
+ * the place of is read whole, as it was; one that is written to in place is refused, since half of it may be new. A writer
+ * that pauses leaves a file that ends early and looks whole: the next load sees the rest. The byte order mark is kept.
+ *
+ * @throws RangeError, TypeError, or an error of the file system
+ */
 export function readRule(file: string): string {
-  const { size } = Deno.statSync(file);
-  if (size > MAX_RULE_FILE_BYTES) {
-    throw new RangeError(`The file has ${size} bytes; at most ${MAX_RULE_FILE_BYTES} are read`);
+  // Opening a pipe would wait for its writer
+  if (!Deno.lstatSync(file).isFile) throw new TypeError("It is no file any more; put one there, or remove it");
+  using handle = Deno.openSync(file, { read: true });
+  const before = handle.statSync();
+  const bytes = new Uint8Array(Math.min(before.size, MAX_RULE_FILE_BYTES) + 1);
+  let length = 0;
+  while (length < bytes.length) {
+    const read = handle.readSync(bytes.subarray(length));
+    if (read === null) break;
+    length += read;
   }
-  return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Deno.readFileSync(file));
+  if (before.size > MAX_RULE_FILE_BYTES || length > MAX_RULE_FILE_BYTES) {
+    throw new RangeError(
+      `The file has ${Math.max(before.size, length)} bytes; at most ${MAX_RULE_FILE_BYTES} are read`,
+    );
+  }
+  const after = handle.statSync();
+  if (length !== before.size || after.size !== before.size || after.mtime?.getTime() !== before.mtime?.getTime()) {
+    throw new RangeError("The file was written to while it was read; write a new one beside it and rename that");
+  }
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes.subarray(0, length));
+  } catch (error) {
+    throw new TypeError("The file is not UTF-8; save it as UTF-8", { cause: error });
+  }
 }
 
 export function words(error: unknown): string {

@@ -20,6 +20,8 @@ const MAX_KEPT = 256;
 
 /** A compiled pattern. */
 export interface Regex {
+  /** Steps of its program. */
+  readonly size: number;
   /** Whether the pattern is found in the text; `null` when the text is too long for it. */
   test(text: string): boolean | null;
 }
@@ -45,7 +47,7 @@ export function compileRegex(pattern: string): Regex {
     throw new RegexError(`The pattern repeats too much: it has ${size} steps, and ${MAX_PROGRAM} are allowed`);
   }
   const longest = Math.floor(MAX_STEPS / size);
-  return { test: (text) => text.length > longest ? null : compiled.test(text) };
+  return { size, test: (text) => text.length > longest ? null : compiled.test(text) };
 }
 
 function problemOf(pattern: string, error: unknown): string {

@@ -6,6 +6,16 @@
 import type { FuncCall, Identifier, MemberExpr, Node, WindowDefinition } from "sql-parser-cst";
 import { parseNetwork } from "./network.ts";
 import { compileRegex, RegexError } from "./regex.ts";
+import {
+  CALL_COST,
+  growthOf,
+  likeCost,
+  MAX_GROWTH,
+  MAX_ROW_COST,
+  MAX_TRIMMED,
+  SEARCH_COST,
+  STEPS_PER_UNIT,
+} from "./sql_cost.ts";
 import { FUNCTION_NAMES, functionOf, type LiteralKind, MAX_ARGUMENTS, REFUSED_FUNCTIONS } from "./sql_functions.ts";
 import { end, operatorName, orderTerms, type Query, queryIn, start, wholeNumber } from "./sql_nodes.ts";
 import { operatorsOf, REFUSED_OPERATORS } from "./sql_operators.ts";
@@ -59,6 +69,8 @@ export abstract class ExpressionCheck {
     severalRows: null as SeveralRows | null,
   };
   #depth = 0;
+  /** What the query may cost on one row; see `sql_cost.ts`. */
+  #cost = 0;
 
   constructor(readonly purpose: Purpose) {}
 
@@ -162,14 +174,15 @@ export abstract class ExpressionCheck {
   #binary(node: Extract<Node, { type: "binary_expr" }>, scope: Scope, clause: Clause): number {
     const operator = operatorName(node.operator);
     if (INFIX_OPERATORS.has(operator)) {
+      if (operator === "||") this.#grown(node);
       return this.#all([node.left as Node, node.right as Node], scope, clause);
     }
     if (operator === "LIKE" || operator === "NOT LIKE") {
-      this.#pattern(node.right as Node);
+      this.#pattern(node.right as Node, node.left as Node);
       return this.expression(node.left as Node, scope, clause);
     }
     if (operator === "REGEXP" || operator === "NOT REGEXP") {
-      this.#regex(node.right as Node);
+      this.#regex(node.right as Node, node.left as Node);
       return this.expression(node.left as Node, scope, clause);
     }
     if (operator === "IN" || operator === "NOT IN") {
@@ -185,8 +198,40 @@ export abstract class ExpressionCheck {
     return refuse(`The operator ${operator} is not allowed${reason === undefined ? "" : `: ${reason}`}`, start(node));
   }
 
+  /** Adds to what one row may cost. */
+  #spend(units: number, node: Node): void {
+    this.#cost += units;
+    if (this.purpose !== "rule" && this.#cost > MAX_ROW_COST) {
+      refuse("One row may cost too much here: fewer or shorter patterns, or a query for each", start(node));
+    }
+  }
+
+  #grown(node: Node): void {
+    if (growthOf(node) > MAX_GROWTH) {
+      refuse(`A value may become more than ${MAX_GROWTH} times as long as it is in the store`, start(node));
+    }
+  }
+
+  /** Bounds of single functions, and what they cost. */
+  #callCost(name: string, args: readonly Node[], call: FuncCall): void {
+    const [text, second, third] = args;
+    const searched = (name === "instr" || name === "replace") && second!.type !== "string_literal";
+    if (name.endsWith("trim") && second !== undefined) {
+      if (second.type !== "string_literal" || second.value.length > MAX_TRIMMED) {
+        refuse(`${name}() takes a text of at most ${MAX_TRIMMED} characters to take off`, start(second));
+      }
+    }
+    if (name === "replace" && third!.type !== "string_literal") {
+      refuse("replace() takes a text as its third argument", start(third!));
+    }
+    this.#grown(call);
+    const growth = text === undefined ? 0 : growthOf(text);
+    const trimmed = second?.type === "string_literal" && name.endsWith("trim") ? second.value.length / 8 : 0;
+    this.#spend((searched ? SEARCH_COST : CALL_COST + trimmed) * growth, call);
+  }
+
   /** A pattern of LIKE: a text, so that its cost is known. */
-  #pattern(node: Node): void {
+  #pattern(node: Node, subject: Node): void {
     let pattern = node;
     if (pattern.type === "binary_expr" && operatorName(pattern.operator) === "ESCAPE") {
       const escape = pattern.right as Node;
@@ -204,14 +249,16 @@ export abstract class ExpressionCheck {
     if (bytes > MAX_PATTERN_BYTES) {
       refuse(`The pattern of LIKE has ${bytes} bytes; ${MAX_PATTERN_BYTES} are allowed`, start(pattern));
     }
+    this.#spend(likeCost(pattern.value) * Math.max(1, growthOf(subject)), pattern);
   }
 
   /** A pattern of REGEXP: a text, so that it is compiled now and its cost is known. */
-  #regex(node: Node): void {
+  #regex(node: Node, subject: Node): void {
     if (node.type !== "string_literal") return refuse("REGEXP takes a text as its pattern", start(node));
     this.quoted.add(start(node));
     try {
-      compileRegex(node.value);
+      const { size } = compileRegex(node.value);
+      this.#spend(size / STEPS_PER_UNIT * Math.max(1, growthOf(subject)), node);
     } catch (error) {
       if (!(error instanceof RegexError)) throw error;
       refuse(error.message, start(node));
@@ -260,6 +307,7 @@ export abstract class ExpressionCheck {
     }
     this.found.functions.add(name);
     const { kind, literal } = definition;
+    this.#callCost(name, args, call);
     if (literal !== undefined) this.#literal(args[literal.place]!, name, literal.what);
     if (name === "within" && args.length === 2 && this.purpose === "window") {
       refuse("In a rule over a window within() takes two times: within(a.time, '5m', b.time)", offset);

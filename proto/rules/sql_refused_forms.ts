@@ -53,6 +53,21 @@ export const REFUSED_FORMS: readonly RefusedForm[] = [
     "their cost would depend on the rows; instr() looks for the value of a column",
   ),
   form(
+    "Characters to trim and texts to put in that are no text in the query",
+    `SELECT trim(command_line, environment) ${FROM}`,
+    "trim costs text times characters: 42 s for two texts of 64 KB, in one call that nothing can stop",
+  ),
+  form(
+    "Values that grow from function to function",
+    `SELECT replace(hex(hex(command_line)), '6', '666666') ${FROM}`,
+    "whatever is computed from them costs as many times more",
+  ),
+  form(
+    "More than one row may cost",
+    `SELECT pid ${FROM} WHERE name LIKE '%${"a".repeat(200)}b%'`,
+    "the deadline is looked at between rows: LIKE begins anew at each place at which its pattern begins to match",
+  ),
+  form(
     "Look-around and back references",
     `SELECT pid ${FROM} WHERE name REGEXP '(?=a)b'`,
     "only by going back can they be matched, in time that may double with every character",

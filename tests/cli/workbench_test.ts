@@ -135,7 +135,7 @@ Deno.test("rules replay shows how far it is on a terminal, and takes that away",
     stderr: sink,
     columns: 80,
     color: false,
-    showsProgress: true,
+    stderrTerminal: true,
     now: () => NOW,
     readStdin: () => new TextEncoder().encode(DRAFT),
   });

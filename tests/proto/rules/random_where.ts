@@ -186,9 +186,7 @@ export class RandomWhere {
       case 4:
         return `${random.pick(["trim", "ltrim", "rtrim"])}(${text()})`;
       case 5:
-        return `${random.pick(["trim", "ltrim", "rtrim"])}(${text()}, ${
-          random.oneIn(3) ? text() : this.#literalText()
-        })`;
+        return `${random.pick(["trim", "ltrim", "rtrim"])}(${text()}, ${this.#literalText()})`;
       case 6:
         return `replace(${text()}, ${random.oneIn(3) ? text() : this.#literalText()}, ${this.#literalText()})`;
       case 7:

@@ -98,6 +98,12 @@ Deno.test("parseRule() names the key that is unknown, missing or of the wrong fo
   refuses("title: Netcat", "title: &a Netcat", /Anchors/, 2, 9);
   refusesText("- a\n- b\n", /A rule file is a mapping/, 1, 1);
   refusesText(`# ${"x".repeat(MAX_RULE_LENGTH)}`, /are allowed/, 1, 1);
+  refusesText(RULE + "x".repeat(10_485_760), /The file has 104[0-9]+ characters; 262144 are allowed/, 1, 1);
+  refuses("title: Netcat runs a shell", "title: {a: b}", /title is a text/, 2, 8);
+  refuses("sql: |", "sql: 5\nx: |", /Unknown key "x"/, 12, 1);
+  refuses("tags: [attack.t1059.004]", `tags: [${"a,".repeat(33)}]`, /tags is a list of at most 32/, 6, 7);
+  refuses("    - { event_type: start, name: nc, pid: 7 }", "    - {}\n".repeat(201).trimEnd(), /at most 200/, 19, 5);
+  refuses("description: |", "description: !!binary |", /Tags/, 3, 14);
 });
 
 Deno.test("parseRule() checks the columns and values of test rows", () => {
