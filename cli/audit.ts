@@ -34,6 +34,11 @@ const ACTIONS: Readonly<Record<string, AuditAction>> = {
     options: ["key", "witness"],
     load: async () => (await import("./audit/proof.ts")).checkProofFile,
   },
+  event: {
+    takes: ["EVENT_ID"],
+    options: ["ledger"],
+    load: async () => (await import("./audit/event.ts")).event,
+  },
   checkpoint: {
     takes: [],
     options: ["qr", "proof-from", "ledger"],

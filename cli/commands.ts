@@ -225,6 +225,7 @@ active as it was, and says so. VERSION is the begin of the SHA-256 of the file, 
       "audit verify [options]",
       "audit show [options]",
       "audit prove SEQ",
+      "audit event EVENT_ID",
       "audit check-proof FILE --key VKEY",
       "audit checkpoint [options]",
     ],
@@ -234,6 +235,7 @@ active as it was, and says so. VERSION is the begin of the SHA-256 of the file, 
              witness has said nothing, 1 when it cannot be read
 show         entries with their payloads, the newest 100 by default; --action, --actor, --since and --until select
 prove        one entry and the proof of it, to standard output: this program may write no file
+event        the same for a stored event (column event_id); the proof shows up to seven neighbours of it too
 check-proof  needs nothing but the proof and the key, and none of DaemonEye's files; exit 4 when it does not hold
 checkpoint   the newest signed head, to be kept elsewhere
 FILE is a file, or "-" for standard input, which may hold several checkpoints. A file elsewhere may lie outside what

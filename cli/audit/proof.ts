@@ -3,13 +3,21 @@
  *
  * @module
  */
+import { commandLine, splitArgv } from "../../proto/argv.ts";
 import { parseCheckpoint } from "../../proto/ledger/checkpoint.ts";
 import { decodeEntry } from "../../proto/ledger/entry.ts";
+import {
+  checkEventEvidence,
+  isEventEvidence,
+  MAX_EVENT_PROOF_BYTES,
+  parseEventEvidence,
+  type ProvenEvent,
+} from "../../proto/ledger/event_proof.ts";
 import { HASH_NAMES, type HashName, loadHash } from "../../proto/ledger/hash.ts";
 import { formatVkey, type NoteKey } from "../../proto/ledger/note.ts";
 import { verifyInclusion } from "../../proto/ledger/proofs.ts";
 import { proveEntry, readCheckpoint, readHeader } from "../../proto/ledger/prove.ts";
-import { checkProof, MAX_PROOF_BYTES, parseProof, type ProvenEntry, readExtra } from "../../proto/ledger/tlog_proof.ts";
+import { checkProof, parseProof, type ProvenEntry, readExtra } from "../../proto/ledger/tlog_proof.ts";
 import { WireError } from "../../proto/wire_error.ts";
 import { type Call, CommandError, EXIT, type Exit, UsageError } from "../command.ts";
 import { openOutput } from "../output.ts";
@@ -29,38 +37,48 @@ export async function prove(call: Call): Promise<Exit> {
   }
   if (call.format !== "table") throw new UsageError("A proof has one form; audit prove has no other --format");
   using source = LedgerDirectory.of(call);
-  let proof: string;
+  let proof: string | null;
   try {
-    const header = readHeader(source), hash = await loadHash(header.hash), { size } = readCheckpoint(source);
-    if (sequence >= size) {
-      throw new CommandError(
-        `Entry ${sequence} is not signed: the newest checkpoint has ${count(size)} entries; a later one may have it`,
-      );
-    }
-    proof = proveEntry(source, hash, sequence);
-    const { hashes, extra, checkpoint } = parseProof(new TextEncoder().encode(proof));
-    const { root, size: signed } = parseCheckpoint(checkpoint), { entry } = readExtra(extra!);
-    // Damaged files make a proof that nobody accepts: better said here than to whoever is given it.
-    const holds = verifyInclusion(hash, hashes, sequence, signed, hash.leaf(entry), root);
-    if (!holds || decodeEntry(entry).sequence !== sequence) {
-      call.note(`The ledger's files make no proof of entry ${sequence}; audit verify says what is wrong with them`);
-      return EXIT.findings;
-    }
+    proof = await provenText(source, sequence);
   } catch (error) {
     if (!(error instanceof WireError)) throw error;
     throw new CommandError(`Entry ${sequence} cannot be proven: ${error.message}`, { cause: error });
   }
+  if (proof === null) {
+    call.note(`The ledger's files make no proof of entry ${sequence}; audit verify says what is wrong with them`);
+    return EXIT.findings;
+  }
   call.out.write(proof);
   return EXIT.complete;
+}
+
+/**
+ * The proof of an entry; `null` when the files make one that does not hold: better said here than to whoever is given it.
+ *
+ * @throws CommandError for an entry that is not signed
+ * @throws WireError
+ */
+export async function provenText(source: LedgerDirectory, sequence: number): Promise<string | null> {
+  const header = readHeader(source), hash = await loadHash(header.hash), { size } = readCheckpoint(source);
+  if (sequence >= size) {
+    throw new CommandError(
+      `Entry ${sequence} is not signed: the newest checkpoint has ${count(size)} entries; a later one may have it`,
+    );
+  }
+  const proof = proveEntry(source, hash, sequence);
+  const { hashes, extra, checkpoint } = parseProof(new TextEncoder().encode(proof));
+  const { root, size: signed } = parseCheckpoint(checkpoint), { entry } = readExtra(extra!);
+  const holds = verifyInclusion(hash, hashes, sequence, signed, hash.leaf(entry), root);
+  return holds && decodeEntry(entry).sequence === sequence ? proof : null;
 }
 
 export async function checkProofFile(call: Call): Promise<Exit> {
   const path = call.arguments[0]!, name = path === "-" ? "stdin" : path;
   const inputs = new Inputs(call), keys = inputs.keys("key"), witnesses = inputs.keys("witness");
   if (keys.length === 0) throw new UsageError("audit check-proof needs --key, the ledger's verifier key or its file");
-  const bytes = inputs.read(path, MAX_PROOF_BYTES, "the proof");
+  const bytes = inputs.read(path, MAX_EVENT_PROOF_BYTES, "the proof");
   try {
-    const { extra } = parseProof(bytes);
+    const { extra } = parseProof(isEventEvidence(bytes) ? parseEventEvidence(bytes).entry : bytes);
     if (extra !== null) decodeEntry(readExtra(extra).entry);
   } catch (error) {
     if (!(error instanceof WireError)) throw error;
@@ -86,11 +104,12 @@ export async function checkProofFile(call: Call): Promise<Exit> {
 async function checkWithEitherHash(
   bytes: Uint8Array,
   keys: readonly NoteKey[],
-): Promise<{ readonly proven: ProvenEntry; readonly hash: HashName }> {
+): Promise<{ readonly proven: ProvenEntry & Partial<ProvenEvent>; readonly hash: HashName }> {
+  const check = isEventEvidence(bytes) ? checkEventEvidence : checkProof;
   let fault: unknown;
   for (const hash of HASH_NAMES) {
     try {
-      return { proven: await checkProof(bytes, keys, await loadHash(hash)), hash };
+      return { proven: await check(bytes, keys, await loadHash(hash)), hash };
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
       fault ??= error;
@@ -99,7 +118,8 @@ async function checkWithEitherHash(
   throw fault;
 }
 
-function show(call: Call, { entry, payload, checkpoint, signatures }: ProvenEntry, hash: HashName): void {
+function show(call: Call, proven: ProvenEntry & Partial<ProvenEvent>, hash: HashName): void {
+  const { entry, payload, checkpoint, signatures, event, sequence } = proven;
   const text = payload === null ? null : payloadText(entry.action, payload.bytes);
   if (call.format === "table") {
     const lines: RecordLine[] = [
@@ -115,7 +135,16 @@ function show(call: Call, { entry, payload, checkpoint, signatures }: ProvenEntr
           : ["cosigned", `${key.name} at ${localTime(time * 1_000, "s")}`, "good"];
       }),
     ];
-    return record(call, `${call.screen.marks.good} proven: ${entry.action} by ${entry.actor}`, "good", lines);
+    if (event !== undefined) {
+      lines.unshift(
+        ["event", `${event.kind} of pid ${event.pid}, ${event.name}, at ${localTime(event.time)}`],
+        ["command", event.argv === null ? null : commandLine(splitArgv(event.argv))],
+        ["executable", event.executablePath],
+        ["sequence", `${count(sequence!)} of the collector's log`],
+      );
+    }
+    const what = event === undefined ? `${entry.action} by ${entry.actor}` : `${event.kind} of ${event.name}`;
+    return record(call, `${call.screen.marks.good} proven: ${what}`, "good", lines);
   }
   const machine = {
     sequence: entry.sequence,
@@ -129,6 +158,17 @@ function show(call: Call, { entry, payload, checkpoint, signatures }: ProvenEntr
     hash,
     ledger: entry.ledgerId.toHex(),
     boot_id: entry.bootId.toHex(),
+    event: event === undefined ? null : safeJson({
+      sequence,
+      kind: event.kind,
+      time: event.time,
+      exec_id: event.execId,
+      pid: event.pid,
+      name: event.name,
+      executable_path: event.executablePath,
+      command_line: event.argv === null ? null : commandLine(splitArgv(event.argv)),
+      user_id: event.userId,
+    }),
   };
   const signed = signatures.map(({ key, time }) => ({ key: formatVkey(key), cosigned: time }));
   if (call.format === "csv") {
@@ -137,7 +177,8 @@ function show(call: Call, { entry, payload, checkpoint, signatures }: ProvenEntr
     output.add(Object.values(row));
     return output.end();
   }
-  call.out.write(`${safeJson({ ...machine, signatures: signed }, call.format === "json" ? 2 : undefined)}\n`);
+  const whole = { ...machine, event: machine.event === null ? null : JSON.parse(machine.event), signatures: signed };
+  call.out.write(`${safeJson(whole, call.format === "json" ? 2 : undefined)}\n`);
 }
 
 function sequenceOf(text: string): number {

@@ -44,6 +44,8 @@ interface AuditReport {
   readonly heads: readonly CheckedHead[];
   readonly witnesses: readonly WitnessWord[];
   readonly status: Status;
+  /** Whether seals could be checked. */
+  readonly secretGiven: boolean;
 }
 
 const STYLES: Readonly<Record<Status, Style>> = {
@@ -73,7 +75,8 @@ export async function verify(call: Call): Promise<Exit> {
   const known = [...trusted, ...verdict.keys];
   const heads = await Promise.all(kept.map((head) => checkHead(head, first, known, witnesses)));
   const words = await Promise.all(witnesses.map((key) => wordOf(key, heads, verdict, source)));
-  const report = { verdict, heads, witnesses: words, status: statusOf(verdict, heads, words) };
+  const status = statusOf(verdict, heads, words), secretGiven = sealSecret !== null;
+  const report = { verdict, heads, witnesses: words, status, secretGiven };
   show(call, report);
   switch (report.status) {
     case "verified":
@@ -166,7 +169,8 @@ async function cosignedAt(checkpoint: SignedCheckpoint, key: NoteKey): Promise<n
 }
 
 /** `verified to N, anchored to M, tail unproven for T`. */
-function sentence({ verified, anchored, unprovenMs }: Verdict): string {
+function sentence({ verified, anchored, unprovenMs, fault }: Verdict): string {
+  if (fault !== null) return `verified to ${count(verified)}, anchored to ${count(anchored)}`;
   const tail = unprovenMs === null
     ? "nothing from outside of this host proves any of it"
     : `tail unproven for ${span(unprovenMs)}`;
@@ -244,7 +248,7 @@ function machineReport({ verdict, heads, witnesses, status }: AuditReport) {
 }
 
 function showTable(call: Call, report: AuditReport): void {
-  const { verdict, heads, witnesses, status } = report;
+  const { verdict, heads, witnesses, status, secretGiven } = report;
   const { header, keys, fault } = verdict, { marks } = call.screen;
   const mark = status === "verified" ? marks.good : STYLES[status] === "warning" ? marks.bad : marks.worst;
   const lines: RecordLine[] = [];
@@ -275,9 +279,11 @@ function showTable(call: Call, report: AuditReport): void {
       : `cosigned the first ${count(size)} at ${localTime(time!, "s")}`;
     lines.push(["witness", `${key.name}: ${said}`, size === null ? "warning" : "good"]);
   }
-  if (header !== null) {
+  if (header !== null && fault === null) {
     const seals = verdict.sealed > 0
       ? `the first ${count(verdict.sealed)}, checked with the keys of their epochs (${span(header.epochMs)} each)`
+      : secretGiven
+      ? `nothing yet: no epoch (${span(header.epochMs)}) has ended`
       : `not checked: --secret-file gives the secret that was shown when the ledger was made`;
     lines.push(["sealed", seals]);
   }

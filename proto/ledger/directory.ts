@@ -174,7 +174,7 @@ class DirectoryCheck {
       this.#remarks.push(`${verifier.backwards} entries are older than their epoch: the clock was set back`);
     }
     if (verifier !== null && verifier.erased > 0) this.#remarks.push(`${verifier.erased} payloads were erased`);
-    if (!this.#keyKnown && verifier !== null) {
+    if (verifier !== null && !(this.options.keys ?? []).some(({ type }) => type === "ed25519")) {
       this.#remarks.push(`the key is the ledger's own word; give ${verifier.keys[0]!.id} from elsewhere to check it`);
     }
     return {

@@ -63,6 +63,7 @@ export { type Checkpoint, parseCheckpoint, type SignedCheckpoint, verifyCheckpoi
 export { CompactRange } from "./compact_range.ts";
 export { describeVerdict, type Verdict, verifyLedger, type VerifyOptions } from "./directory.ts";
 export { type Action, ACTIONS, decodeEntry, type Entry } from "./entry.ts";
+export { checkEventEvidence, isEventEvidence, type ProvenEvent } from "./event_proof.ts";
 export { type HashName, type LedgerHash, loadHash, plainHash } from "./hash.ts";
 export { decodeHeader, type LedgerHeader } from "./header.ts";
 export { MemorySource } from "./memory_source.ts";

@@ -145,7 +145,7 @@ Deno.test("audit names the action and the option that were probably meant, and r
     assert.deepEqual([code, out], [2, ""], args.join(" "));
     assert.match(err, words);
   };
-  await refused([], /audit takes one of verify, show, prove, check-proof, checkpoint/);
+  await refused([], /audit takes one of verify, show, prove, check-proof, event, checkpoint/);
   await refused(["verfy"], /did you mean verify\?/);
   await refused(["show", "--qr"], /audit show has no option --qr; it has --since, --until/);
   await refused(["verify", "x"], /audit verify does not take x/);
