@@ -18,7 +18,8 @@ import { readSnapshot, writeSnapshot } from "./snapshot_codec.ts";
 import { decodeReply, decodeRequest, encodeReply, encodeRequest } from "./task_codec.ts";
 import { ACTIONS } from "./ledger/entry.ts";
 import { MAX_PAYLOAD_BYTES } from "./ledger/payload.ts";
-import { type Hello, type LedgerNote, NOTED_ACTIONS, type WireMessage } from "./wire.ts";
+import { NOTED_ACTIONS } from "./ledger/noted_actions.ts";
+import type { Hello, LedgerNote, WireMessage } from "./wire.ts";
 import { WireError } from "./wire_error.ts";
 import { checkSequences, MAX_SEQUENCE } from "./wire_fields.ts";
 

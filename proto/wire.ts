@@ -8,6 +8,7 @@
  * @module
  */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import type { NotedAction } from "./ledger/noted_actions.ts";
 import { type Codec, CODECS } from "./message_codecs.ts";
 import type { Gap, ProcessEvent, ProcessState } from "./process_event.ts";
 import type { SourceStatus } from "./status.ts";
@@ -146,10 +147,6 @@ export interface LedgerNote {
   readonly action: NotedAction;
   readonly payload: Uint8Array;
 }
-
-/** Actions that an agent may enter. */
-export const NOTED_ACTIONS = ["tierStarted", "tierStopped", "rulesChanged", "suppressed", "alert", "exported"] as const;
-export type NotedAction = typeof NOTED_ACTIONS[number];
 
 /** Comes again until it is taken. */
 export interface LedgerNotes {

@@ -13,7 +13,7 @@ import { decodePayload, MAX_PAYLOAD_RECORD } from "../../proto/ledger/payload.ts
 import { SegmentStream } from "../../proto/ledger/segment_stream.ts";
 import { decodeStatement } from "../../proto/ledger/statement.ts";
 import { WireError } from "../../proto/wire_error.ts";
-import { NOTED_ACTIONS } from "../../proto/wire.ts";
+import { NOTED_ACTIONS } from "../../proto/ledger/noted_actions.ts";
 import type { Storage } from "../wal/storage.ts";
 import { StorageSource } from "./storage_source.ts";
 
