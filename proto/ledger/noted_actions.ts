@@ -6,3 +6,6 @@
 
 export const NOTED_ACTIONS = ["tierStarted", "tierStopped", "rulesChanged", "suppressed", "alert", "exported"] as const;
 export type NotedAction = typeof NOTED_ACTIONS[number];
+
+/** Most notes of one message: with payloads of the longest they fit a frame. */
+export const MAX_NOTES = 32;

@@ -89,6 +89,7 @@ Deno.test("Detection raises one alert for each rule and event, with the event's 
     parentCommandLine: null,
     evidence: { pid: 4, name: "evil" },
     collectorId: "col",
+    ledger: null,
   });
   const hits = (): number => world.detection.statuses().find((status) => status.id === "evil")!.hits;
   assert.equal(hits(), 2, "what is judged and not stored is judged again, and counts then");
