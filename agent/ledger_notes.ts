@@ -10,9 +10,9 @@
 import { createHash } from "node:crypto";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { type Alert, alertText } from "../proto/alert.ts";
-import { ACTIONS, NOTED_ACTIONS, type NotedAction } from "../proto/ledger/entry.ts";
+import { ACTIONS } from "../proto/ledger/entry.ts";
 import { type AlertDigest, encodeStatement, MAX_ALERTS, type Statements } from "../proto/ledger/statement.ts";
-import { MAX_NOTES } from "../proto/message_codecs.ts";
+import { MAX_NOTES, NOTED_ACTIONS, type NotedAction } from "../proto/ledger/noted_actions.ts";
 import type { LedgerNote } from "../proto/wire.ts";
 import { WireError } from "../proto/wire_error.ts";
 

@@ -253,8 +253,6 @@ async function main(): Promise<void> {
   ledger.say("confined", { tier: "collector", proof: confinement.proof, retained });
   const changed = settingsChange(settings.values, layout.lastSettings);
   if (changed !== null) ledger.say("configurationChanged", changed);
-  // Beside the first reading of the process table: what is seen meanwhile waits in the kernel, and then for the ledger.
-  const ledgerOpened = ledger.open();
   const processes = await observation.begin(recovered.known);
   const seconds = (bootTimeNs() - begun) / 1e9;
   console.error(`collector: ${source.description.name}: ${source.description.sees}; ${processes} processes now`);
@@ -270,7 +268,8 @@ async function main(): Promise<void> {
     });
   }
   setTimeout(giveBackMemory, SETTLED_MS);
-  await ledgerOpened;
+  // Not earlier: watching does not wait for it, and what there is to enter until then waits in memory.
+  await ledger.open();
   void ledger.settle();
   const publishing = publisher.run();
   void hashing.run();

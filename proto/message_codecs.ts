@@ -16,8 +16,9 @@ import * as ipc from "./gen/ipc_pb.ts";
 import { readSource, writableSource } from "./source_codec.ts";
 import { readSnapshot, writeSnapshot } from "./snapshot_codec.ts";
 import { decodeReply, decodeRequest, encodeReply, encodeRequest } from "./task_codec.ts";
-import { ACTIONS, NOTED_ACTIONS } from "./ledger/entry.ts";
+import { ACTIONS } from "./ledger/entry.ts";
 import { MAX_PAYLOAD_BYTES } from "./ledger/payload.ts";
+import { MAX_NOTES, NOTED_ACTIONS } from "./ledger/noted_actions.ts";
 import type { Hello, LedgerNote, WireMessage } from "./wire.ts";
 import { WireError } from "./wire_error.ts";
 import { checkSequences, MAX_SEQUENCE } from "./wire_fields.ts";
@@ -30,8 +31,6 @@ const SHORT = 4_096;
 const MEDIUM = 262_144;
 /** Most sources of one report. */
 const MAX_SOURCES = 64;
-/** Most notes of one message: with payloads of the longest they fit a frame. */
-export const MAX_NOTES = 32;
 /** What a ledger's name may be made of: it stands in alerts and in checkpoints (C2SP signed-note). */
 const ORIGIN = /^[!-*,-~]{1,255}$/;
 /** What a name in a hello may be made of: it stands in proofs, in ids and in log lines. */

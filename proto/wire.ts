@@ -8,7 +8,7 @@
  * @module
  */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import type { NotedAction } from "./ledger/entry.ts";
+import type { NotedAction } from "./ledger/noted_actions.ts";
 import { type Codec, CODECS } from "./message_codecs.ts";
 import type { Gap, ProcessEvent, ProcessState } from "./process_event.ts";
 import type { SourceStatus } from "./status.ts";

@@ -8,11 +8,12 @@
  *
  * @module
  */
-import { ACTIONS, MAX_ENTRY_BYTES, MIN_ENTRY_BYTES, NOTED_ACTIONS } from "../../proto/ledger/entry.ts";
+import { ACTIONS, MAX_ENTRY_BYTES, MIN_ENTRY_BYTES } from "../../proto/ledger/entry.ts";
 import { decodePayload, MAX_PAYLOAD_RECORD } from "../../proto/ledger/payload.ts";
 import { SegmentStream } from "../../proto/ledger/segment_stream.ts";
 import { decodeStatement } from "../../proto/ledger/statement.ts";
 import { WireError } from "../../proto/wire_error.ts";
+import { NOTED_ACTIONS } from "../../proto/ledger/noted_actions.ts";
 import type { Storage } from "../wal/storage.ts";
 import { StorageSource } from "./storage_source.ts";
 

@@ -62,10 +62,6 @@ export const ACTIONS = {
 } as const;
 export type Action = keyof typeof ACTIONS;
 
-/** Actions that an agent may enter. */
-export const NOTED_ACTIONS = ["tierStarted", "tierStopped", "rulesChanged", "suppressed", "alert", "exported"] as const;
-export type NotedAction = typeof NOTED_ACTIONS[number];
-
 export interface Entry {
   readonly action: Action;
   /** 16 bytes. */

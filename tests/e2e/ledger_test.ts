@@ -135,7 +135,10 @@ Deno.test({
         ) assert.ok(actions.includes(action), `${action} is not among ${actions.join(", ")}`);
       }
       {
-        await using world = await World.start({ state, set: ["collector.snapshot_interval_ms=29000"] });
+        await using world = await World.start({
+          state,
+          set: ["collector.snapshot_interval_ms=29000", "collector.confinement=re-exec"],
+        });
         assert.deepEqual([...world.stderr.matchAll(SECRET)], []);
         await world.until("the agent's end is entered", () => {
           return statements(entriesOf(world.layout.ledger), "tierStopped").some(({ tier }) => tier === "agent");
@@ -144,7 +147,10 @@ Deno.test({
         const entries = entriesOf(world.layout.ledger);
         assert.equal((await verifyOnDisk(world.layout.ledger, { sealSecret: secret })).fault, null);
         const changes = statements(entries, "configurationChanged");
-        assert.deepEqual(changes.map(({ changed }) => changed), [null, ["collector.snapshot_interval_ms"]]);
+        assert.deepEqual(changes.map(({ changed }) => changed), [null, [
+          "collector.confinement",
+          "collector.snapshot_interval_ms",
+        ]]);
         assert.equal(statements(entries, "rulesChanged").length, 1);
       }
     } finally {

@@ -101,6 +101,13 @@ function troubled(): TestState {
         fault: "the disk is full: No space left on device",
         oldestTime: NOW - 3_600_000,
       },
+      ledger: {
+        ...COLLECTOR.ledger,
+        trouble: "it is not written: no space left on device; free or mend its disk, it goes on by itself",
+        pendingBytes: 4_000,
+        refused: 12,
+        faults: 3,
+      },
       queuedEvents: 11_890,
       counters: { ...COLLECTOR.counters, exec_lost: 1_234 },
     },
