@@ -61,12 +61,7 @@ export interface Call {
   readonly out: TextWriter;
   /** A line of words on stderr, made harmless. */
   readonly note: (text: string) => void;
-<<<<<<< HEAD
-  /** What is going on, on one line of the terminal that stderr is, if it is one; `null` takes it away. */
-||||||| e24dc5b
-=======
   /** How far long work is: one line on a terminal, overwritten by the next; nothing elsewhere. `null` removes it. */
->>>>>>> dev
   readonly progress: (text: string | null) => void;
   readonly now: () => number;
   /** Everything on standard input, at most `limit` bytes. */

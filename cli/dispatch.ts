@@ -22,8 +22,6 @@ export interface Surroundings {
   readonly columns: number | null;
   /** Whether a terminal may be sent colours. */
   readonly color: boolean;
-  /** Whether stderr is a terminal, on which progress is shown. */
-  readonly showsProgress?: boolean;
   readonly now: () => number;
   readonly readStdin: (limit: number) => Uint8Array;
 }
@@ -38,26 +36,14 @@ export async function runCommandLine(
   around: Surroundings,
 ): Promise<Exit> {
   const out = new TextWriter(around.stdout), err = new TextWriter(around.stderr);
-<<<<<<< HEAD
-  let shown = 0;
-  const progress = (text: string | null): void => {
-    if (around.showsProgress !== true || (text === null && shown === 0)) return;
-    const line = printable(text ?? "");
-    err.write(`\r${line.padEnd(shown)}${text === null ? "\r" : ""}`);
-    err.flush();
-    shown = line.length;
-||||||| e24dc5b
-=======
   let shown = false;
   const progress = (text: string | null): void => {
     if (!around.stderrTerminal || (text === null && !shown)) return;
     err.write(text === null ? CLEAR_LINE : `${CLEAR_LINE}${printable(text)}`);
     err.flush();
     shown = text !== null;
->>>>>>> dev
   };
   const note = (text: string): void => {
-    progress(null);
     // The data comes first where both streams are one terminal
     progress(null);
     out.flush();

@@ -22,7 +22,6 @@ if (import.meta.main) {
       stderrTerminal: Deno.stderr.isTerminal(),
       columns: terminal ? Deno.consoleSize().columns : null,
       color: !Deno.noColor,
-      showsProgress: Deno.stderr.isTerminal(),
       now: Date.now,
       readStdin,
     }),

@@ -18,7 +18,7 @@ import { readSnapshot, writeSnapshot } from "./snapshot_codec.ts";
 import { decodeReply, decodeRequest, encodeReply, encodeRequest } from "./task_codec.ts";
 import { ACTIONS, NOTED_ACTIONS } from "./ledger/entry.ts";
 import { MAX_PAYLOAD_BYTES } from "./ledger/payload.ts";
-import { type Hello, type LedgerNote, type WireMessage } from "./wire.ts";
+import type { Hello, LedgerNote, WireMessage } from "./wire.ts";
 import { WireError } from "./wire_error.ts";
 import { checkSequences, MAX_SEQUENCE } from "./wire_fields.ts";
 
