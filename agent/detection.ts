@@ -22,7 +22,8 @@ import type { Evaluation, Fault } from "../proto/rules/evaluation.ts";
 import { preparePrograms } from "../proto/rules/program.ts";
 import { newRuleCost, type RuleCost } from "../proto/rules/rule_cost.ts";
 import type { ValidatedRule } from "../proto/rules/rule.ts";
-import { newWindowEvaluation, type WindowEvaluation, WindowLane } from "../proto/rules/window_lane.ts";
+import { newWindowEvaluation, type WindowEvaluation } from "../proto/rules/window_evaluation.ts";
+import { WindowLane } from "../proto/rules/window_lane.ts";
 import type { RuleStatus } from "../proto/status.ts";
 import { alertOf } from "./alerts/alert_of.ts";
 import type { Counters } from "./counters.ts";
@@ -31,7 +32,8 @@ import type { Journal } from "./journal.ts";
 import { type LoadedRules, ruleRow } from "./rules_loader.ts";
 import { Sight } from "./sight.ts";
 import type { RuleRow, Store, Stream } from "./store/store.ts";
-import { type Refilled, refilling, refillWindow } from "./window_keeper.ts";
+import { StoreError } from "./store/store_error.ts";
+import { NOT_READ_BACK, type Refilled, refilling, refillWindow } from "./window_keeper.ts";
 
 /** Batches in a row in which a rule may run past its deadline. */
 export const MAX_FAULTS = 3;
@@ -178,8 +180,19 @@ export class Detection implements Judge {
   /** Makes window and sight what they were when the last batch was stored. @throws StoreError */
   recover(store: Store, now: number): void {
     this.#pending = null;
-    if (this.#window !== null) this.#tellRefilled(refillWindow(this.#window, store, now));
+    if (this.#window !== null) this.#refillNow(this.#window, store, now);
     this.#lookAt(store, this.#window, now);
+  }
+
+  #refillNow(lane: WindowLane, store: Store, now: number): void {
+    try {
+      this.#tellRefilled(refillWindow(lane, store, now));
+    } catch (error) {
+      if (error instanceof StoreError) throw error;
+      // What keeps a window from being filled, such as no memory, must not keep events from being stored.
+      this.#options.journal.notice(`the windows of rules were not read back: ${words(error)}`);
+      lane.mark(NOT_READ_BACK, now);
+    }
   }
 
   #tellRefilled({ rows, ms, isCut }: Refilled): void {
@@ -197,6 +210,22 @@ export class Detection implements Judge {
     this.#sight.clear();
     for (const gap of gaps) this.#sight.noteGap(gap);
     for (const [collectorId, known] of sources) this.#sight.noteSources(collectorId, known);
+  }
+
+  #refill(lane: WindowLane, store: Store, now: number): void {
+    const { journal } = this.#options;
+    try {
+      const { rows, ms, isCut } = refillWindow(lane, store, now);
+      if (rows > 0) journal.say(`${rows} rows of the last events are in the windows of rules again, read in ${ms} ms`);
+      if (isCut) {
+        journal.notice(`the windows of rules were not read back whole: ${rows} rows in ${ms} ms were the most`);
+      }
+    } catch (error) {
+      if (error instanceof StoreError) throw error;
+      // What keeps a window from being filled, such as no memory, must not keep events from being stored.
+      journal.notice(`the windows of rules were not read back: ${words(error)}`);
+      lane.mark(NOT_READ_BACK, now);
+    }
   }
 
   /** The alerts that the rules raise on rows of `process_events`, at most one for each rule and row or finding. */

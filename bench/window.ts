@@ -12,7 +12,8 @@ import { parseArgs } from "node:util";
 import { tableNamed } from "../proto/catalog.ts";
 import { columnPlaces, type SqlValue } from "../proto/event_row.ts";
 import { parseRule, type ValidatedRule, validateRule } from "../proto/rules/rule.ts";
-import { newWindowEvaluation, WindowLane } from "../proto/rules/window_lane.ts";
+import { newWindowEvaluation } from "../proto/rules/window_evaluation.ts";
+import { WindowLane } from "../proto/rules/window_lane.ts";
 import { shapedRows } from "./support/real_shaped_rules.ts";
 import { round, table } from "./support/report.ts";
 
@@ -31,12 +32,12 @@ function rule(number: number): ValidatedRule {
   const name = PROGRAMS[Math.floor(number / 3) % PROGRAMS.length]!;
   const sql = [
     `SELECT ppid, count(*) AS n FROM process_events WHERE event_type = 'start' AND name = '${name}'
-       GROUP BY ppid HAVING count(*) > 1000`,
+       GROUP BY ppid HAVING count(*) > 30`,
     `SELECT a.pid AS parent, b.pid AS child FROM process_events AS a
        JOIN process_events AS b ON b.parent_exec_id = a.exec_id AND b.event_type = 'start' AND b.name IN ('sh', 'bash')
        WHERE a.event_type = 'start' AND a.name = '${name}' AND a.command_line LIKE '%-${number % 10}%'`,
     `SELECT user_id, count(DISTINCT name) AS n FROM process_events
-       WHERE event_type = 'start' AND command_line LIKE '%${name} -%' GROUP BY user_id HAVING n > 1000`,
+       WHERE event_type = 'start' AND command_line LIKE '%${name} -%' GROUP BY user_id HAVING n > 30`,
   ][number % 3]!;
   const text = `id: window-${number}\ntitle: T\ndescription: D\nseverity: low\nwindow: 60s\nsql: |\n  ${
     sql.replaceAll("\n", "\n  ")

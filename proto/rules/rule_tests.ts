@@ -6,7 +6,8 @@
 import { columnPlaces } from "../event_row.ts";
 import { DEFAULT_DEADLINE_MS, RuleEngine } from "./engine.ts";
 import type { Position, TestRow, ValidatedRule } from "./rule.ts";
-import { newWindowEvaluation, WindowLane } from "./window_lane.ts";
+import { newWindowEvaluation } from "./window_evaluation.ts";
+import { WindowLane } from "./window_lane.ts";
 
 const TIME = columnPlaces("process_events").get("time")!;
 

@@ -21,11 +21,8 @@
  * @module
  */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import { blake3 } from "@noble/hashes/blake3.js";
-import { bytesToHex } from "@noble/hashes/utils.js";
 import { columnPlaces, type SqlValue } from "../event_row.ts";
 import { authorizeReads, type DeadlineViews, openDeadlineViews, READ_LIMITS } from "./authorizer.ts";
-import type { Fault } from "./evaluation.ts";
 import { bounded } from "./evidence.ts";
 import { columnAt, columnsOf } from "./predicate.ts";
 import type { Predicate } from "./predicate_calls.ts";
@@ -35,6 +32,7 @@ import { newRuleCost, type RuleCost } from "./rule_cost.ts";
 import type { ValidatedRule } from "./rule.ts";
 import { StreamIndex } from "./stream_index.ts";
 import { UNDECIDED } from "./undecided.ts";
+import { AHEAD, CAPPED, keyOf, LATE, readable, WENT_BACK, type WindowEvaluation } from "./window_evaluation.ts";
 import { WindowTable } from "./window_table.ts";
 
 export const DEFAULT_WINDOW_ROWS = 200_000;
@@ -53,12 +51,6 @@ const MAX_RAISED = 10_000;
 const PLACES = columnPlaces("process_events");
 const TIME = PLACES.get("time")!;
 
-/** Why a verdict may be wrong, as long as the time of it is within the window. */
-export const LATE = "events came later than the window is long";
-export const AHEAD = "events that were ahead of this host's clock were left out";
-export const WENT_BACK = "the clock went back, and the window began anew";
-export const CAPPED = "the window had no room for its oldest rows (agent.window_rows)";
-
 export interface WindowLaneOptions {
   /** Most rows of all rules together. */
   readonly maxRows?: number;
@@ -66,37 +58,6 @@ export interface WindowLaneOptions {
   /** Milliseconds of one evaluation. */
   readonly deadlineMs: number;
   readonly costOf?: (rule: ValidatedRule) => RuleCost;
-}
-
-/** What a rule found. */
-export interface Finding {
-  readonly rule: ValidatedRule;
-  /** Index in the batch of the event that completed it. */
-  readonly row: number;
-  /** Names the group or combination; the same for the same, also after a restart. */
-  readonly key: string;
-  /** Time of that event. */
-  readonly time: number;
-  /** The columns that the rule selects; long texts are cut and end in `…`. */
-  readonly evidence: Readonly<Record<string, SqlValue>>;
-  /** Why the window was not whole; empty when it was. */
-  readonly reasons: readonly string[];
-}
-
-export interface WindowEvaluation {
-  readonly findings: Finding[];
-  readonly faults: Fault[];
-  /** Rules whose query ran to its end. */
-  readonly evaluated: Set<ValidatedRule>;
-  /** Rows that came too late for a rule that would have used them, and rows that were ahead of the clock. */
-  late: number;
-  ahead: number;
-  /** Findings that were raised before. */
-  suppressed: number;
-}
-
-export function newWindowEvaluation(): WindowEvaluation {
-  return { findings: [], faults: [], evaluated: new Set(), late: 0, ahead: 0, suppressed: 0 };
 }
 
 interface Watch {
@@ -386,6 +347,11 @@ export class WindowLane implements Disposable {
     const { rule, table, cost, raised } = watch;
     // Rows that its first trigger could see stay until now: see leavesTooMuch().
     table.evict(watch.dueAt - watch.windowMs);
+    if (!table.isEnough) {
+      watch.cut = null;
+      out.evaluated.add(rule);
+      return;
+    }
     const { rows: results, fault, ms } = table.evaluate(this.#views, this.#deadlineMs);
     cost.evaluations += 1;
     cost.rows += table.rows;
@@ -464,14 +430,4 @@ const NOBODY: ReadonlyMap<Watch, number> = new Map();
 function leavesTooMuch({ table, windowMs, dueAt, extra }: Watch, time: number): boolean {
   if (table.oldest > time - windowMs) return false;
   return extra < MAX_EXTRA || time - dueAt > windowMs / GRAIN;
-}
-
-function keyOf(values: readonly (SqlValue | bigint)[]): string {
-  const text = JSON.stringify(values.map((value) => typeof value === "bigint" ? Number(value) : readable(value)));
-  return bytesToHex(blake3(new TextEncoder().encode(text), { dkLen: 12 }));
-}
-
-/** unhex() gives bytes, which no other value is. */
-function readable(value: SqlValue | bigint | Uint8Array): SqlValue | bigint {
-  return value instanceof Uint8Array ? bytesToHex(value) : value;
 }

@@ -13,18 +13,15 @@
  *
  * @module
  */
-import { type Expr, type JoinExpr, type Node, parse, type SelectStmt } from "sql-parser-cst";
+import { type JoinExpr, type Node, parse, type SelectStmt } from "sql-parser-cst";
 import { columnPlaces } from "../event_row.ts";
 import { type Form, formSize, MAX_FORM_NODES } from "./predicate.ts";
-import { functionOf } from "./sql_functions.ts";
 import type { GuardedQuery } from "./sql_guard.ts";
-import { misgrouped } from "./sql_grouping.ts";
-import { end, operatorName, ordinalOf, start } from "./sql_nodes.ts";
+import { end, operatorName, start } from "./sql_nodes.ts";
 import { translateWhere } from "./sql_predicate.ts";
 import { refuse } from "./sql_refused.ts";
-
-/** The column of a rule's table that counts rows in the order of their arrival. No query can name it. */
-export const ARRIVAL = "_arrival";
+import { childrenOf, conjuncts, eachColumn, walk } from "./sql_tree.ts";
+import { hiddenColumns, type Item, leastCount } from "./window_findings.ts";
 
 const PLACES = columnPlaces("process_events");
 /** Columns that a rule's tables always have: the key. */
@@ -42,6 +39,8 @@ export interface WindowQuery {
    * rows that can meet, and not over all that the rule can use.
    */
   readonly bases: readonly Form[];
+  /** Rows that the table of each base must have for anything to be found: fewer need no look. */
+  readonly least: readonly number[];
   /** Columns of `process_events` that the query names, and the key. */
   readonly columns: ReadonlySet<string>;
   /** Columns by which joins look rows up. */
@@ -68,6 +67,7 @@ export function windowQuery(query: GuardedQuery): WindowQuery {
   refuseStars(statement);
   const bases: Form[] = [], edits: Edit[] = [], lookups = new Set<string>();
   const ctes = cteNames(statement);
+  const least: number[] = [];
   let top: Item[] = [], references = 0;
   for (const select of selectsIn(statement)) {
     const scope = new SelectScope(select, ctes);
@@ -76,7 +76,14 @@ export function windowQuery(query: GuardedQuery): WindowQuery {
       if (item.table === null) continue;
       const { table, alias } = item, base = scope.base(item), same = JSON.stringify(base);
       let place = bases.findIndex((other) => JSON.stringify(other) === same);
-      if (place < 0) place = bases.push(base) - 1;
+      if (place < 0) {
+        place = bases.push(base) - 1;
+        least.push(0);
+      }
+      if (select === statement && item.own === null) {
+        const wanted = scope.items.length === 1 ? leastCount(statement) : 1;
+        least[place] = Math.max(least[place]!, wanted);
+      }
       references += 1;
       const as = table.aliased ? "" : ` AS "${alias}"`;
       edits.push({ from: start(table.node), to: end(table.node), text: (views) => `"${views[place]}"${as}` });
@@ -89,6 +96,7 @@ export function windowQuery(query: GuardedQuery): WindowQuery {
   for (const { at, text } of query.insertions) edits.push({ from: at, to: at, text: (_, tick) => text(tick) });
   return {
     bases,
+    least,
     columns: columnsNamed(statement),
     lookups: [...lookups],
     outputs: hidden.outputs,
@@ -110,15 +118,6 @@ export function windowSql({ sql, edits }: WindowQuery, views: readonly string[],
     at = to;
   }
   return out + sql.slice(at);
-}
-
-/** One FROM item. */
-interface Item {
-  readonly alias: string;
-  /** Set for `process_events`. */
-  readonly table: { readonly node: Node; readonly aliased: boolean } | null;
-  /** Conditions of the LEFT JOIN that it is the right side of: those alone keep rows of it out. */
-  readonly own: readonly Node[] | null;
 }
 
 /** One SELECT: what it reads and by which conditions. */
@@ -207,142 +206,6 @@ class SelectScope {
   }
 }
 
-/** The conditions that must all hold; none where the tree is not to be trusted with their grouping. */
-function conjuncts(expression: Node): Node[] {
-  if (misgrouped(expression)) return [];
-  const parts: Node[] = [], rest: Node[] = [expression];
-  for (let node = rest.pop(); node !== undefined; node = rest.pop()) {
-    if (node.type === "paren_expr") rest.push(node.expr as Node);
-    else if (node.type === "binary_expr" && operatorName(node.operator) === "AND") {
-      rest.push(node.right as Node, node.left as Node);
-    } else parts.push(node);
-  }
-  return parts;
-}
-
-/** Asks about every column of an expression; `false` when one is refused, or when it holds a subquery. */
-function eachColumn(node: Node, ask: (of: string | null, name: string) => boolean): boolean {
-  switch (node.type) {
-    case "identifier":
-      return ask(null, node.name.toLowerCase());
-    case "member_expr": {
-      const { object, property } = node;
-      if (object.type !== "identifier" || property.type !== "identifier") return false;
-      return ask(object.name.toLowerCase(), property.name.toLowerCase());
-    }
-    case "func_call":
-      return (node.args?.expr.args.items ?? []).every((arg) => eachColumn(arg as Node, ask));
-    case "cast_expr":
-      return eachColumn(node.args.expr.expr, ask);
-    case "select_stmt":
-    case "compound_select_stmt":
-    case "all_columns":
-      return false;
-    default:
-      return [...childrenOf(node)].every((child) => eachColumn(child, ask));
-  }
-}
-
-interface Hidden {
-  /** Offset of the end of the SELECT list. */
-  readonly at: number;
-  readonly sql: readonly string[];
-  readonly outputs: readonly string[];
-  readonly key: readonly number[];
-  readonly newest: number | null;
-}
-
-/** What tells findings of the whole query apart: its groups, or the events that it joins. `count` is of references. */
-function hiddenColumns(statement: SelectStmt, top: readonly Item[], sql: string, count: number): Hidden {
-  const clauses = new Map(statement.clauses.map((clause) => [clause.type, clause]));
-  const select = clauses.get("select_clause") as Extract<Node, { type: "select_clause" }>;
-  const group = clauses.get("group_by_clause") as Extract<Node, { type: "group_by_clause" }> | undefined;
-  const limit = clauses.get("limit_clause");
-  if (limit !== undefined) {
-    refuse("LIMIT is not allowed here: a rule over a window reports every finding", start(limit));
-  }
-  const distinct = select.modifiers.find((modifier) => modifier.type === "select_distinct");
-  if (distinct !== undefined) {
-    refuse("Write GROUP BY instead of DISTINCT: it says what one finding is", start(distinct));
-  }
-  const items = (select.columns?.items ?? []) as Node[];
-  const outputs = items.map((item) => {
-    if (item.type === "alias") return (item.alias as { name: string }).name;
-    return item.type === "member_expr" ? (item.property as { name: string }).name : (item as { name: string }).name;
-  });
-  const at = end(items.at(-1)!), hidden: string[] = [], key: number[] = [];
-  const add = (expression: string): number => hidden.push(`${expression} AS "_h${hidden.length}"`) - 1 + outputs.length;
-  const tables = top.filter(({ table }) => table !== null);
-  if (group === undefined) {
-    const aggregate = items.find(hasAggregate);
-    if (aggregate !== undefined) {
-      refuse("An aggregate needs GROUP BY here: without it there is a row always", start(aggregate));
-    }
-    if (tables.length === 0) {
-      refuse("Write GROUP BY around this subquery: it says what one finding is", end(items.at(-1)!));
-    }
-    if (tables.length === 1 && count === 1 && !hasWindow(statement)) {
-      refuse("This rule looks at one row at a time: leave window out", start(statement));
-    }
-    for (const { alias } of tables) key.push(add(`"${alias}".event_id`));
-    return {
-      at,
-      sql: hidden,
-      outputs,
-      key,
-      newest: add(highest(tables.map(({ alias }) => `"${alias}"."${ARRIVAL}"`))),
-    };
-  }
-  for (const item of group.columns.items as Node[]) {
-    const ordinal = ordinalOf(item, outputs.length);
-    const named = item.type === "identifier" && !PLACES.has(item.name.toLowerCase())
-      ? outputs.findIndex((name) => name.toLowerCase() === item.name.toLowerCase())
-      : -1;
-    if (ordinal !== null) key.push(ordinal - 1);
-    else if (named >= 0) key.push(named);
-    else key.push(add(sql.slice(start(item), end(item))));
-  }
-  if (tables.length === 0) return { at, sql: hidden, outputs, key, newest: null };
-  return {
-    at,
-    sql: hidden,
-    outputs,
-    key,
-    newest: add(highest(tables.map(({ alias }) => `max("${alias}"."${ARRIVAL}")`))),
-  };
-}
-
-/** The right side of a LEFT JOIN may be NULL. */
-function highest(arrivals: readonly string[]): string {
-  const known = arrivals.map((arrival) => `ifnull(${arrival}, -9007199254740991)`);
-  return known.length === 1 ? known[0]! : `max(${known.join(", ")})`;
-}
-
-function hasWindow(statement: Node): boolean {
-  let found = false;
-  walk(statement, (node) => found ||= node.type === "func_call" && node.over !== undefined);
-  return found;
-}
-
-function hasAggregate(node: Node): boolean {
-  if (node.type === "select_stmt" || node.type === "compound_select_stmt") return false;
-  if (node.type === "func_call" && node.over === undefined && node.name.type === "identifier") {
-    const count = node.args?.expr.args.items.length ?? 0;
-    if (functionOf(node.name.name.toLowerCase(), count)?.kind === "aggregate") return true;
-  }
-  return [...childrenOf(node)].some(hasAggregate);
-}
-
-/** `count(*)` names no column; `SELECT *` names them all. */
-function refuseStars(node: Node): void {
-  for (const child of node.type === "func_call" ? node.args?.expr.args.items ?? [] : childrenOf(node)) {
-    if ((child as Node).type !== "all_columns") refuseStars(child as Node);
-    else if (node.type !== "func_call") {
-      refuse("Name the columns instead of *: memory holds those that a rule over a window names", start(child as Node));
-    }
-  }
-}
-
 /** The columns of the catalog whose names stand in the query, and those that every table of a rule has. */
 function columnsNamed(statement: Node): Set<string> {
   const columns = new Set<string>(KEY_COLUMNS);
@@ -368,17 +231,12 @@ function selectsIn(statement: Node): SelectStmt[] {
   return found;
 }
 
-function walk(node: Node, visit: (node: Node) => void): void {
-  visit(node);
-  for (const child of childrenOf(node)) walk(child, visit);
-}
-
-/** The nodes that a node holds. */
-function* childrenOf(node: Node): Generator<Node> {
-  for (const value of Object.values(node)) yield* nodesIn(value);
-}
-
-function* nodesIn(value: unknown): Generator<Node> {
-  if (Array.isArray(value)) { for (const each of value) yield* nodesIn(each); }
-  else if (typeof value === "object" && value !== null && typeof (value as Expr).type === "string") yield value as Node;
+/** `count(*)` names no column; `SELECT *` names them all. */
+function refuseStars(node: Node): void {
+  for (const child of node.type === "func_call" ? node.args?.expr.args.items ?? [] : childrenOf(node)) {
+    if ((child as Node).type !== "all_columns") refuseStars(child as Node);
+    else if (node.type !== "func_call") {
+      refuse("Name the columns instead of *: memory holds those that a rule over a window names", start(child as Node));
+    }
+  }
 }

@@ -12,7 +12,8 @@ import { type Table, tableNamed } from "../catalog.ts";
 import { columnPlaces, type SqlValue } from "../event_row.ts";
 import { type DeadlineViews, QueryDeadlineError } from "./authorizer.ts";
 import type { ValidatedRule } from "./rule.ts";
-import { ARRIVAL, type WindowQuery, windowSql } from "./window_query.ts";
+import { ARRIVAL } from "./window_findings.ts";
+import { type WindowQuery, windowSql } from "./window_query.ts";
 
 /** Rows of one result that are read; more are counted as left out. */
 export const MAX_RESULT_ROWS = 1_000;
@@ -91,6 +92,11 @@ export class WindowTable {
     let rows = 0;
     for (const table of this.#tables) rows += table.rows;
     return rows;
+  }
+
+  /** Whether there are rows enough for anything to be found. */
+  get isEnough(): boolean {
+    return this.#tables.every(({ rows }, base) => rows >= this.query.least[base]!);
   }
 
   /** Time of the oldest row, `Infinity` when there is none. */

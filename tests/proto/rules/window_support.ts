@@ -5,7 +5,8 @@
  */
 import { columnPlaces, type SqlValue } from "../../../proto/event_row.ts";
 import { parseRule, type ValidatedRule, validateRule } from "../../../proto/rules/rule.ts";
-import { newWindowEvaluation, type WindowEvaluation, WindowLane } from "../../../proto/rules/window_lane.ts";
+import { newWindowEvaluation, type WindowEvaluation } from "../../../proto/rules/window_evaluation.ts";
+import type { WindowLane } from "../../../proto/rules/window_lane.ts";
 
 const PLACES = columnPlaces("process_events");
 
