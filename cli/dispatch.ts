@@ -44,7 +44,6 @@ export async function runCommandLine(
     shown = text !== null;
   };
   const note = (text: string): void => {
-    progress(null);
     // The data comes first where both streams are one terminal
     out.flush();
     err.write(`${printable(text)}\n`);

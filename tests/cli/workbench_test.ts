@@ -133,15 +133,15 @@ Deno.test("rules replay shows how far it is on a terminal, and takes that away",
   await runCommandLine(["--state", state.directory, "rules", "replay", "-"], COMMANDS, {
     stdout: { writeSync: (bytes) => bytes.length },
     stderr: sink,
+    stderrTerminal: true,
     columns: 80,
     color: false,
-    stderrTerminal: true,
     now: () => NOW,
     readStdin: () => new TextEncoder().encode(DRAFT),
   });
   const shown = pieces.filter((piece) => piece.startsWith("\r"));
-  assert.match(shown[0]!, /^\r\d+ % of the time, \d+ events, \d+ match/);
-  assert.match(shown.at(-1)!, /^\r +\r$/);
+  assert.match(shown[0]!, /^\r\x1b\[K\d+ % of the time, \d+ events, \d+ match/);
+  assert.match(shown.at(-1)!, /^\r\x1b\[K$/);
 });
 
 Deno.test("rules explain says lane, condition, literals and cost; of a rule for SQLite, why and its plan", async () => {
