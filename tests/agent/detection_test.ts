@@ -95,6 +95,7 @@ Deno.test("Detection raises one alert for each rule and event, with the event's 
     evidence: { pid: 4, name: "evil" },
     collectorId: "col",
     completeness: { complete: true, reasons: [] },
+    ledger: null,
   });
   const hits = (): number => world.detection.statuses().find((status) => status.id === "evil")!.hits;
   assert.equal(hits(), 2, "what is judged and not stored is judged again, and counts then");
