@@ -7,7 +7,7 @@
  * that only fails on odd rows costs the others nothing, and stays. Rules over windows see events also while they are out,
  * so that their window is whole when they come back.
  *
- * Judging gives way to other work every {@linkcode SLICE_MS}, so that no batch makes the sockets wait.
+ * Judging gives way to other work every few milliseconds (`paced.ts`), so that no batch makes the sockets wait.
  *
  * Other rules take the place of these between two batches, never within one: each event is judged once, by the rules
  * before or by those after. What a rule has counted stays with its id. A draft is judged and counted, and alerts nobody.
@@ -29,6 +29,8 @@ import { alertOf } from "./alerts/alert_of.ts";
 import type { Counters } from "./counters.ts";
 import type { Around, Judge } from "./ingest.ts";
 import type { Journal } from "./journal.ts";
+import { type Pace, paced } from "./paced.ts";
+import { PreparedRules, windowsOf } from "./prepared_rules.ts";
 import { type LoadedRules, ruleRow } from "./rules_loader.ts";
 import { Sight } from "./sight.ts";
 import type { RuleRow, Store, Stream } from "./store/store.ts";
@@ -37,8 +39,6 @@ import { NOT_READ_BACK, refilling } from "./window_keeper.ts";
 
 /** Batches in a row in which a rule may run past its deadline. */
 export const MAX_FAULTS = 3;
-/** Work that is done in one go; a step that is under way is finished. */
-const SLICE_MS = 20;
 /** Reasons that the status gives for each rule. */
 const MAX_SHOWN_REASONS = 3;
 const FIRST_PAUSE_MS = 60_000;
@@ -74,25 +74,6 @@ export interface DetectionOptions {
   readonly head?: (collectorId: string) => AlertHead | null;
   /** A clock that does not jump, in milliseconds. */
   readonly clock?: () => number;
-}
-
-/** Rules that are ready to take the place of others. */
-export class PreparedRules {
-  constructor(
-    readonly loaded: LoadedRules,
-    /** Those over one row that are not taken out. */
-    readonly running: readonly ValidatedRule[],
-    readonly engine: RuleEngine,
-    readonly window: WindowLane | null,
-    /** Whether the windows are those of the rules that judge now: no rule over one came, changed or went. */
-    readonly isSameWindow: boolean,
-  ) {}
-
-  /** Only for what did not take the place of anything. */
-  close(): void {
-    this.engine.close();
-    if (!this.isSameWindow) this.window?.[Symbol.dispose]();
-  }
 }
 
 const UNBLAMED = { faults: 0, pauseMs: FIRST_PAUSE_MS, paused: null, until: 0 } as const;
@@ -440,28 +421,6 @@ export class Detection implements Judge {
       this.#window?.mark("the rule was taken out meanwhile", this.#window.newest, id);
     }
     this.#rebuild();
-  }
-}
-
-/** Which windows there are: the same text means that each can be kept as it is. What a draft found is not known as raised. */
-function windowsOf({ active }: LoadedRules): string {
-  return active.filter((rule) => rule.windowMs !== null).map(({ id, hash, status }) => `${id} ${hash} ${status}\n`)
-    .join("");
-}
-
-/** When the last pause ended, on the clock of `performance.now()`. */
-interface Pace {
-  began: number;
-}
-
-/** Takes steps to their end, with a pause for other work whenever they took long enough. */
-async function paced<T>(steps: Generator<void, T>, pace: Pace): Promise<T> {
-  for (;;) {
-    const { done, value } = steps.next();
-    if (done) return value;
-    if (performance.now() - pace.began < SLICE_MS) continue;
-    await new Promise((resolve) => setTimeout(resolve, 0));
-    pace.began = performance.now();
   }
 }
 

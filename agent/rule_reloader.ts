@@ -8,8 +8,9 @@
  *
  * @module
  */
-import type { Detection, PreparedRules } from "./detection.ts";
+import type { Detection } from "./detection.ts";
 import type { Journal } from "./journal.ts";
+import type { PreparedRules } from "./prepared_rules.ts";
 import { words } from "./rule_directories.ts";
 import type { LoadedRules, RulesLoader } from "./rules_loader.ts";
 import type { Store } from "./store/store.ts";

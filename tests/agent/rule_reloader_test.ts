@@ -3,6 +3,8 @@ import { newCounters } from "../../agent/counters.ts";
 import { Detection } from "../../agent/detection.ts";
 import { Ingest } from "../../agent/ingest.ts";
 import { Journal } from "../../agent/journal.ts";
+import { noteRules } from "../../agent/self_notes.ts";
+import { decodeStatement } from "../../proto/ledger/statement.ts";
 import { RuleReloader } from "../../agent/rule_reloader.ts";
 import { allSteps, RulesLoader } from "../../agent/rules_loader.ts";
 import { Store } from "../../agent/store/store.ts";
@@ -140,6 +142,82 @@ Deno.test("RuleReloader lets overrides turn rules off, make drafts of them and c
   await until("the fault is told", () => "/overrides.yml" in world.states());
   assert.match(world.states()["/overrides.yml"]![1]!, /state is one of active, draft, disabled; the overrides before/);
   assert.equal(world.states()["rule-a"]![0], "disabled", "as before");
+});
+
+Deno.test("RuleReloader waits for the batch that is judged and not stored yet", async () => {
+  await using world = new World({ "a.yml": ruleText("rule-a", "name = 'a'") });
+  const { detection, reloader } = world, [before] = detection.loaded.active;
+  const batch = Promise.withResolvers<void>();
+  const judging = world.turn.run(() => batch.promise);
+  world.write("a.yml", ruleText("rule-a", "name = 'changed'"));
+  let prepared = 0;
+  const prepare = detection.prepare.bind(detection);
+  detection.prepare = function* (loaded) {
+    const result = yield* prepare(loaded);
+    prepared += 1;
+    return result;
+  };
+  const reloading = reloader.reload();
+  await until("the new rules are ready", () => prepared > 0);
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setTimeout(resolve, 0));
+  assert.equal(detection.loaded.active[0], before, "they wait");
+  batch.resolve();
+  await judging;
+  await reloading;
+  assert.notEqual(detection.loaded.active[0]!.hash, before!.hash);
+});
+
+Deno.test("a version whose window is longer than may be is rejected, and does not take the place of one that fits", () => {
+  const text = (window: string): string =>
+    `id: burst\ntitle: T\ndescription: D\nseverity: low\nwindow: ${window}\nsql: |\n` +
+    "  SELECT ppid, count(*) AS n FROM process_events WHERE name = 'a' GROUP BY ppid HAVING count(*) > 2\n";
+  using dir = new TempDir();
+  const loader = new RulesLoader([dir.path], 60_000),
+    write = (window: string): void => Deno.writeTextFileSync(`${dir.path}/burst.yml`, text(window));
+  const load = () => allSteps(loader.load());
+  write("2m");
+  const [rejected] = load().others;
+  assert.deepEqual([rejected!.state, load().active], ["rejected", []]);
+  assert.match(rejected!.reason!, /its window 2m is longer than 1m; raise agent.window_minutes/);
+  write("1m");
+  const [fitting] = load().active;
+  assert.equal(fitting!.windowMs, 60_000);
+  write("61s");
+  const { active, others, remarks } = load();
+  assert.deepEqual([active.map(({ hash }) => hash), others], [[fitting!.hash], []]);
+  assert.match(
+    remarks.get("burst")!.reason,
+    /^its window 61s is longer than 1m.*the version before this one stays active/,
+  );
+});
+
+Deno.test("noteRules() tells the ledger of every change of what is judged, overrides included, and of no other", () => {
+  using dir = new TempDir();
+  const directory = `${dir.path}/rules`,
+    loader = new RulesLoader([directory]),
+    write = (name: string, text: string) => Deno.writeTextFileSync(`${directory}/${name}`, text);
+  Deno.mkdirSync(directory);
+  write("a.yml", ruleText("rule-a", "name = 'a'"));
+  write("b.yml", ruleText("rule-b", "name = 'b'"));
+  const store = new Store(`${dir.path}/events.db`);
+  const noted = () => {
+    noteRules(store, allSteps(loader.load()), []);
+    return store.notesFor("col").map(({ payload }) => decodeStatement("rulesChanged", payload).value);
+  };
+  assert.equal(noted().length, 1);
+  assert.equal(noted().length, 1, "nothing changed");
+  write("a.yml", ruleText("rule-a", "name = 'changed'"));
+  assert.equal(noted().length, 2);
+  const override = (what: string): void => write("overrides.yml", `overrides:\n  - {id: rule-b, ${what}, reason: r}\n`);
+  override("severity: info");
+  assert.equal(noted().length, 3);
+  override("state: draft");
+  const last = noted().at(-1)!;
+  assert.deepEqual([last.active, last.drafts, last.rejected, last.disabled], [1, 1, 0, 0]);
+  override("state: disabled");
+  assert.deepEqual([noted().at(-1)!.disabled, noted().length], [1, 5]);
+  assert.equal(new Set(noted().map(({ digest }) => digest)).size, 5);
+  store.close();
 });
 
 /** Events of one second, and for how many seconds at least. */

@@ -1,13 +1,15 @@
-// Windows survive a restart: killed at every boundary of a known sequence of batches, the agent raises the same alerts as
-// one that is never killed, none twice and none less.
+// Windows survive a restart and a reload of the rules: killed, or given other rules, at every boundary of a known sequence
+// of batches, the agent raises the same alerts as one that is left alone, none twice and none less.
 import assert from "node:assert/strict";
 import { newCounters } from "../../agent/counters.ts";
 import { Detection } from "../../agent/detection.ts";
 import { Ingest, type StreamMessage } from "../../agent/ingest.ts";
 import { Journal } from "../../agent/journal.ts";
+import { allSteps } from "../../agent/rules_loader.ts";
 import { Store, type Stream } from "../../agent/store/store.ts";
 import { eventRow, type SqlValue } from "../../proto/event_row.ts";
 import type { ProcessEvent } from "../../proto/process_event.ts";
+import type { ValidatedRule } from "../../proto/rules/rule.ts";
 import { Random } from "../fuzz/random.ts";
 import { windowRule } from "../proto/rules/window_support.ts";
 import { openTestStream, rows, start, stop, TempDir } from "./support.ts";
@@ -26,6 +28,15 @@ const RULES = [
      WHERE a.event_type = 'start' AND a.name = 'curl'`,
   ),
 ];
+/** Finds in the same rows, and more often. */
+const DRAFT: ValidatedRule = {
+  ...windowRule(
+    "tried",
+    "40s",
+    "SELECT ppid, count(*) AS n FROM process_events WHERE event_type = 'stop' GROUP BY ppid HAVING count(*) >= 2",
+  ),
+  status: "draft",
+};
 const BEGIN = 1_700_000_000_000;
 
 /** Batches of a few seconds each, with late events among them. */
@@ -68,6 +79,13 @@ class Life {
     this.stream = openTestStream(this.store);
     const { store, detection } = this;
     this.ingest = new Ingest({ store, detection, counters, alerted: () => {}, failed: () => {} });
+  }
+
+  /** Other rules, between two batches. */
+  reload(active: readonly ValidatedRule[]): void {
+    const prepared = allSteps(this.detection.prepare({ active, others: [], notices: [], remarks: new Map() }));
+    allSteps(this.detection.refill(prepared, this.store, Date.now()));
+    this.detection.swap(prepared);
   }
 
   async take(firstSequence: number, events: readonly ProcessEvent[]): Promise<void> {
@@ -131,6 +149,70 @@ Deno.test("killed at every boundary of a sequence of batches, the agent raises w
   const often = `${dir.path}/often.db`;
   await run(often, (batch) => batch % 2 === 0 ? "stored" : "judged");
   assert.deepEqual(alertsOf(often), expected, "killed at every one");
+});
+
+Deno.test("given other rules after every batch, the agent raises what an undisturbed one raises, and no draft alerts", async () => {
+  using dir = new TempDir();
+  const undisturbed = `${dir.path}/whole.db`, path = `${dir.path}/reloaded.db`;
+  await run(undisturbed, () => "no");
+  const life = new Life(path), other = windowRule("other", "90s", RULES[0]!.sql);
+  // One comes, one becomes another version, one goes: windows are made anew each time, and once stay as they are.
+  const sets = [[...RULES, DRAFT], [other, ...RULES, DRAFT], [...RULES, DRAFT], [...RULES, DRAFT], RULES];
+  const read = (): number => life.lines.filter((line) => /are in the windows of rules again/.test(line)).length;
+  let first = 1, drafted = 0;
+  for (const [i, events] of batches().entries()) {
+    await life.take(first, events);
+    first += events.length;
+    drafted = Math.max(drafted, life.detection.statuses().find(({ id }) => id === DRAFT.id)?.matches ?? 0);
+    const before = read(), set = sets[i % sets.length]!;
+    life.reload(set);
+    if (i % sets.length === 3) assert.equal(read(), before, "no rule over a window is another");
+    const known = life.detection.statuses().map(({ id, state }) => `${id} ${state}`);
+    assert.deepEqual(known, set.map(({ id, status }) => `${id} ${status}`));
+  }
+  assert(read() > 10, `${read()} times`);
+  assert(drafted > 0, "the draft found nothing");
+  life.end();
+  const expected = alertsOf(undisturbed);
+  assert.deepEqual(alertsOf(path).filter(({ alert_id }) => !String(alert_id).startsWith("other@")), expected);
+});
+
+Deno.test("what an override says of a rule over a window counts without a new window", async () => {
+  using dir = new TempDir();
+  const path = `${dir.path}/events.db`, life = new Life(path), [burst] = RULES;
+  const failures = (time: number, ppid: number): ProcessEvent[] =>
+    [0, 1, 2].map((n) => stop(ppid * 10 + n, { time: time + n, exitCode: 1, ppid }));
+  await life.take(1, failures(BEGIN, 1));
+  life.reload([{ ...burst!, severity: "critical" }]);
+  await life.take(4, failures(BEGIN + 100, 2));
+  // As a draft it raises nothing; and what it found as one is raised once it is none
+  life.reload([{ ...burst!, status: "draft" }]);
+  await life.take(7, failures(BEGIN + 200, 3));
+  life.reload([burst!]);
+  await life.take(10, failures(BEGIN + 300, 3));
+  const raised = rows(path, "SELECT severity, evidence FROM alerts ORDER BY time")
+    .map(({ severity, evidence }) => `${severity} ${JSON.parse(String(evidence)).ppid}`);
+  assert.deepEqual(raised, ["high 1", "critical 2", "high 3"]);
+  const status = life.detection.statuses().find(({ id }) => id === "burst")!;
+  assert.deepEqual([status.hits, status.evaluations], [3, 4], "counted over all of it");
+  life.end();
+});
+
+Deno.test("a reload that cannot read the store leaves the rules and their windows as they were", async () => {
+  using dir = new TempDir();
+  const life = new Life(`${dir.path}/events.db`);
+  await life.take(1, [0, 1].map((n) => stop(n + 1, { time: BEGIN + n, exitCode: 1, ppid: 1 })));
+  const closed = new Store(`${dir.path}/closed.db`, []), { detection } = life, before = detection.loaded;
+  closed.close();
+  const prepared = allSteps(
+    detection.prepare({ active: [...RULES, DRAFT], others: [], notices: [], remarks: new Map() }),
+  );
+  assert.throws(() => allSteps(detection.refill(prepared, closed, Date.now())));
+  prepared.close();
+  assert.equal(detection.loaded, before);
+  await life.take(3, [stop(3, { time: BEGIN + 3, exitCode: 1, ppid: 1 })]);
+  assert.equal(life.counters.alerts, 1);
+  life.end();
 });
 
 Deno.test("a window that could not be read back whole says so until it has passed", async () => {

@@ -162,6 +162,12 @@ Deno.test("rules explain says lane, condition, literals and cost; of a rule for 
   const sql = JSON.parse((await cli(state, ["rules", "explain", "-", "-f", "json"], { stdin: JSON_RULE })).out);
   assert.match(sql.lane, /^sql: /);
   assert.deepEqual([sql.predicate, sql.plan], [null, ["SCAN process_events"]]);
+  const over = `id: burst\n${HEAD}window: 5m\nsql: |
+  SELECT ppid, count(*) AS n FROM process_events WHERE path_basename(executable_path) = 'sh' GROUP BY ppid HAVING count(*) > 2
+`;
+  const window = JSON.parse((await cli(state, ["rules", "explain", "-", "-f", "json"], { stdin: over })).out);
+  assert.deepEqual([window.lane, window.cost, window.predicate], ["window: 5m", null, null]);
+  assert.match(window.plan.join(), /SCAN process_events/);
   const table = await cli(state, ["rules", "explain", "-"], { stdin: DRAFT });
   assert.match(table.out, /it matches an event of which[^]*name starts with "odd"[^]*literals by which/);
 });

@@ -35,6 +35,21 @@ function open(...rules: (typeof BURST)[]): WindowLane {
   return new WindowLane(rules, { deadlineMs: 10_000 });
 }
 
+Deno.test("a lane that takes the place of another has against its verdicts what that one had, rule by rule", () => {
+  using before = open(BURST, FAMILY);
+  take(before, [failure(1, 1_000)]);
+  before.mark("why", 1_000, "burst");
+  before.mark("of all", 1_000);
+  using after = open(FAMILY, ALONE, BURST);
+  after.clear(1_000);
+  after.inherit(before);
+  assert.deepEqual(after.reasons(BURST), ["why", "of all"]);
+  assert.deepEqual(after.reasons(FAMILY), ["of all"]);
+  assert.deepEqual(after.reasons(ALONE), [], "it lost nothing: it is new");
+  take(after, [failure(2, 61_001)]);
+  assert.deepEqual(after.reasons(BURST), [], "it has left the window");
+});
+
 Deno.test("windowQuery() refuses what means nothing over a window, and says what to write instead", () => {
   const refuses = (sql: string, reason: RegExp): void => {
     assert.throws(() => windowQuery(guardSql(sql, "window")), (error) => {
