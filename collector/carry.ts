@@ -30,12 +30,17 @@ export function classOf(kind: number): ItemClass {
   return ITEM_CLASSES[kind - 1] ?? "start";
 }
 
-/** @throws {StorageError} when `from` cannot be read at all. */
-export function carry(from: WriteAheadLog, to: WriteAheadLog, now: number): void {
-  for (let after = from.acknowledged; after < from.durable;) {
+/**
+ * `stored`: what the agent is known to have, which may be more than is acknowledged.
+ *
+ * @throws {StorageError} when `from` cannot be read at all.
+ */
+export function carry(from: WriteAheadLog, to: WriteAheadLog, now: number, stored = 0): void {
+  const has = Math.max(from.acknowledged, stored);
+  for (let after = has; after < from.durable;) {
     for (const item of readAfter(from, after)) {
       if (item.kind === "record") {
-        take(item.record, from.acknowledged, to);
+        take(item.record, has, to);
         after = item.record.first + item.record.count - 1;
       } else {
         put(gapOf(item, now), to);
@@ -43,7 +48,7 @@ export function carry(from: WriteAheadLog, to: WriteAheadLog, now: number): void
       }
     }
   }
-  for (const record of from.unflushed()) take(record, from.acknowledged, to);
+  for (const record of from.unflushed()) take(record, has, to);
 }
 
 /** Has `to` tell of items that another log counted. */

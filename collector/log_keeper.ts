@@ -118,14 +118,14 @@ export class LogKeeper {
 
   /**
    * Has another log take over. What was sent and may be stored without an acknowledgement would come twice, so the
-   * caller sees to it that there is nothing of that sort. Returns whether there is another log now.
+   * caller sees to it that there is nothing of that sort above `stored`. Returns whether there is another log now.
    */
-  move({ to, why }: Move): boolean {
+  move({ to, why }: Move, stored = 0): boolean {
     const { notice } = this.#options, before = this.place;
     try {
-      if (to === "memory") this.#moveToMemory(why);
-      else if (this.#name === null) this.#moveToDisk();
-      else this.#replace();
+      if (to === "memory") this.#moveToMemory(why, stored);
+      else if (this.#name === null) this.#moveToDisk(stored);
+      else this.#replace(stored);
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;
       notice(`write-ahead log: ${before} cannot be replaced${why === "" ? "" : ` (${why})`}: ${error.message}`);
@@ -158,10 +158,10 @@ export class LogKeeper {
     return true;
   }
 
-  #moveToMemory(why: string): void {
+  #moveToMemory(why: string, stored: number): void {
     const old = this.#log, name = this.#name!;
     const fresh = this.#open(new MemoryStorage(), this.#memoryLimits());
-    carry(old, fresh, this.#options.now());
+    carry(old, fresh, this.#options.now(), stored);
     // Counts that are on disk stay there: in memory they would not outlive the collector.
     const tallies = old.outstanding, isOwed = tallies.length > 0 && old.keepTallies();
     if (!isOwed) carryTallies(tallies, fresh);
@@ -177,7 +177,7 @@ export class LogKeeper {
     if (!this.#putAside(name, as)) this.#stale = { name, as };
   }
 
-  #moveToDisk(): void {
+  #moveToDisk(stored: number): void {
     const stale = this.#stale;
     if (stale !== null && !this.#putAside(stale.name, stale.as)) {
       throw new StorageError("other", `${stale.name} is stuck`);
@@ -185,7 +185,7 @@ export class LogKeeper {
     this.#stale = null;
     const old = this.#log, fresh = this.#openDisk();
     try {
-      carry(old, fresh, this.#options.now());
+      carry(old, fresh, this.#options.now(), stored);
       carryTallies(old.outstanding, fresh);
     } catch (error) {
       fresh.abandon();
@@ -199,11 +199,11 @@ export class LogKeeper {
   }
 
   /** Makes a whole new log beside the old one; one rename puts it in its place. */
-  #replace(): void {
+  #replace(stored: number): void {
     const { home, now } = this.#options, old = this.#log, name = this.#name!;
     old.flush();
     const fresh = this.#begin(Math.max(highest(home.list()), Number(name)) + 1, (log) => {
-      carry(old, log, now());
+      carry(old, log, now(), stored);
       carryTallies(old.outstanding, log);
     });
     old.abandon();

@@ -144,7 +144,7 @@ export class Publisher {
       // The outbox may have gone on with another log meanwhile.
       if (this.outbox.epoch !== epoch || !this.#agrees(welcome.lastSequence)) return;
       this.#acknowledged = this.#sent = this.#lastSent = welcome.lastSequence;
-      this.outbox.noteOffered(welcome.lastSequence);
+      this.outbox.noteStored(welcome.lastSequence);
       this.#grant(welcome.credit);
       this.#epoch = epoch;
       this.#channel = channel;
@@ -181,11 +181,8 @@ export class Publisher {
           `was set back; it gets again what is still kept`,
       );
     }
-    const { durable, lastGiven } = this.outbox;
-    if (lastSequence <= lastGiven) {
-      this.outbox.acknowledge(Math.min(lastSequence, durable));
-      return true;
-    }
+    const { lastGiven } = this.outbox;
+    if (lastSequence <= lastGiven) return true;
     const why = `the agent has stored up to ${lastSequence} of it, while it ends at ${lastGiven}: it was set back`;
     if (this.outbox.renew(why)) return false;
     throw new RangeError(`The agent acknowledges ${lastSequence}, but the last one on disk is ${lastGiven}`);

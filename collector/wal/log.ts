@@ -150,7 +150,7 @@ export class WriteAheadLog {
     this.#reader = new LogReader(notice);
     this.#state = StateFile.absent(storage);
     this.#openState(found);
-    this.#unproven = found.unproven.length === 0 ? null : found.segments.at(-1) ?? null;
+    this.#unproven = found.unproven.length === 0 ? null : found.unprovenFrom;
     // The end that nothing proves is written again by the first flush, in a segment that takes over from here.
     for (const { payload, ...header } of found.unproven) {
       this.#batch.add({ ...header, length: payload.length }, payload, crc32c(payload));

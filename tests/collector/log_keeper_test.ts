@@ -220,6 +220,41 @@ Deno.test("LogKeeper goes back to disk although the rename of the old log failed
   assert.equal(toldOf(log), log.outbox.status.refused);
 });
 
+/** A collector that was killed before anything proved its last three events, and starts on a full disk. */
+function unproven(): TestLog {
+  const log = new TestLog();
+  add(log, 1, 2); // a hint proves these
+  add(log, 3, 3);
+  log.home.kill();
+  log.restart();
+  log.home.capacity = 0;
+  assert.deepEqual([log.outbox.durable, log.outbox.lastSequence], [2, 5]);
+  log.outbox.flush();
+  log.outbox.noteStored(5); // the agent got them all before that
+  add(log, 6, 5);
+  return log;
+}
+
+Deno.test("LogKeeper gives way to memory also when the agent has what this start could not prove, and sends it not again", () => {
+  const log = unproven();
+  pass(log, 60_000);
+  assert.equal(log.outbox.place, "memory");
+  assert.deepEqual(pids(log), range(6, 10));
+});
+
+Deno.test("an outbox that waits for another log goes on with its own when the disk works again", () => {
+  const log = unproven();
+  // Sent on a connection that ended: nobody knows whether it is stored.
+  log.outbox.noteOffered(6);
+  pass(log, 40_000);
+  assert.equal(log.outbox.place, "/sim/wal/1");
+  log.home.capacity = Infinity;
+  pass(log, 60_000);
+  assert.equal(log.outbox.place, "/sim/wal/1");
+  assert.equal(log.outbox.acknowledged, 5, "what the agent has is acknowledged once it is on disk");
+  assert.deepEqual(pids(log), range(6, 10));
+});
+
 Deno.test("LogKeeper counts a gap as refused that finds no room in the log that takes over", () => {
   const home = new SimHome();
   home.fault = "/sim/wal: Permission denied";
