@@ -67,7 +67,7 @@ export const RUNAWAYS: Readonly<Record<string, string>> = {
   "DISTINCT of a product": `SELECT DISTINCT a.name || b.name ${TWO}`,
   "a window over a product": `SELECT max(a.name || b.name) OVER (ORDER BY a.pid ROWS 9999 PRECEDING) ${TWO}`,
   "texts of windows":
-    `SELECT count(*) FROM (SELECT group_concat(name) OVER (ORDER BY pid) AS g ${P}) q WHERE g LIKE '%x_y%'`,
+    `SELECT count(*) FROM (SELECT group_concat(command_line) OVER (ORDER BY pid) AS g ${P}) q WHERE g LIKE '%x_y%'`,
   "texts of groups of a product": `SELECT group_concat(a.name, b.name) ${TWO} GROUP BY a.ppid`,
   "IN a subquery of a product": `SELECT pid ${P} WHERE pid IN (SELECT -a.pid ${TWO})`,
   "EXCEPT of products": `SELECT a.pid ${TWO} EXCEPT SELECT b.pid ${TWO}`,
