@@ -17,16 +17,33 @@
  * await channel.send({ kind: "events", firstSequence: lastSequence + 1, events: [event] });
  * ```
  *
+ * What reads, verifies and proves audit ledgers is exported as `daemoneye/ledger` too, without the rest: that runs in a
+ * browser. A proof needs nothing but the ledger's key; whoever keeps checkpoints can tell a ledger that was rewritten.
+ *
+ * @example Verify a ledger whose files are in memory, against a head that was kept elsewhere
+ * ```ts
+ * import { describeVerdict, MemorySource, verifyLedger } from "./mod.ts";
+ * import assert from "node:assert/strict";
+ *
+ * const files = new Map<string, Uint8Array>(); // name and bytes of each file
+ * const kept = { size: 4711, root: new Uint8Array(32) };
+ * const verdict = await verifyLedger({ source: new MemorySource(files), now: Date.now(), anchors: [kept] });
+ * assert.equal(verdict.fault?.reason, "file");
+ * assert.match(describeVerdict(verdict), /header is missing.*verified to 0, anchored to 0/);
+ * ```
+ *
  * @module
  */
 export type { Alert } from "./proto/alert.ts";
 export { commandLine, decodeBytes, encodeText, joinArgv, splitArgv } from "./proto/argv.ts";
+export type { Completeness } from "./proto/completeness.ts";
 export { CATALOG, type Column, type ColumnType, SCHEMA_VERSION, type Table, tableNamed } from "./proto/catalog.ts";
 export { Channel, ChannelTimeoutError } from "./proto/channel.ts";
 export { crc32c } from "./proto/crc32c.ts";
 export { encodeFrame, FrameError, FrameReader, MAX_FRAME_BYTES } from "./proto/frame.ts";
 export { HandshakeError, joinAgent } from "./proto/handshake.ts";
 export { bootTag, execId, processId, processOfExec } from "./proto/identity.ts";
+export * from "./proto/ledger/mod.ts";
 export { printable } from "./proto/printable.ts";
 export {
   blankProcessEvent,
@@ -45,4 +62,3 @@ export { SqlRefusedError } from "./proto/rules/sql_refused.ts";
 export type { AgentStatus, CollectorStatus } from "./proto/status.ts";
 export { decodeAgentStatus, decodeCollectorStatus } from "./proto/status_codec.ts";
 export { decodeMessage, encodeMessage, type WireMessage } from "./proto/wire.ts";
-export { WireError } from "./proto/wire_error.ts";

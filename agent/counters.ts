@@ -19,6 +19,11 @@ export interface Counters {
   sink_faults: number;
   /** Times that a rule could not judge a batch. */
   rule_faults: number;
+  /** Events that rules over windows could not use: later than the window is long, or ahead of this host's clock. */
+  window_late: number;
+  window_ahead: number;
+  /** Findings of rules over windows that were raised before. */
+  window_suppressed: number;
   /** Batches that the store did not take; they come again. */
   store_faults: number;
   /** Connections admitted. */
@@ -39,6 +44,9 @@ export function newCounters(): Counters {
     alerts_undelivered: 0,
     sink_faults: 0,
     rule_faults: 0,
+    window_late: 0,
+    window_ahead: 0,
+    window_suppressed: 0,
     store_faults: 0,
     connections: 0,
     connections_refused: 0,

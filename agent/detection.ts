@@ -4,28 +4,49 @@
  * A rule that fails costs its own verdict on some rows, which is counted and noticed, never the events. One that runs
  * past its deadline several batches in a row is taken out for a while, says so in `health` and `rules list`, and is then
  * tried again: who can make a rule slow, by a flood of long arguments, must not be able to turn it off for good. One
- * that only fails on odd rows costs the others nothing, and stays.
+ * that only fails on odd rows costs the others nothing, and stays. Rules over windows see events also while they are out,
+ * so that their window is whole when they come back.
+ *
+ * Judging gives way to other work every few milliseconds (`paced.ts`), so that no batch makes the sockets wait.
+ *
+ * Other rules take the place of these between two batches, never within one: each event is judged once, by the rules
+ * before or by those after. What a rule has counted stays with its id. A draft is judged and counted, and alerts nobody.
  *
  * @module
  */
-import type { Alert } from "../proto/alert.ts";
-import type { SqlValue } from "../proto/event_row.ts";
+import type { Alert, AlertHead } from "../proto/alert.ts";
+import { completenessOf } from "../proto/completeness.ts";
+import { columnPlaces, type SqlValue } from "../proto/event_row.ts";
 import { RuleEngine } from "../proto/rules/engine.ts";
 import type { Evaluation, Fault } from "../proto/rules/evaluation.ts";
+import { preparePrograms } from "../proto/rules/program.ts";
+import { newRuleCost, type RuleCost } from "../proto/rules/rule_cost.ts";
+import type { ValidatedRule } from "../proto/rules/rule.ts";
+import { newWindowEvaluation, type WindowEvaluation } from "../proto/rules/window_evaluation.ts";
+import { WindowLane } from "../proto/rules/window_lane.ts";
 import type { RuleStatus } from "../proto/status.ts";
 import { alertOf } from "./alerts/alert_of.ts";
 import type { Counters } from "./counters.ts";
-import type { Judge } from "./ingest.ts";
+import type { Around, Judge } from "./ingest.ts";
 import type { Journal } from "./journal.ts";
+import { type Pace, paced } from "./paced.ts";
+import { PreparedRules, windowsOf } from "./prepared_rules.ts";
 import { type LoadedRules, ruleRow } from "./rules_loader.ts";
-import type { RuleRow, Stream } from "./store/store.ts";
+import { Sight } from "./sight.ts";
+import type { RuleRow, Store, Stream } from "./store/store.ts";
+import { StoreError } from "./store/store_error.ts";
+import { NOT_READ_BACK, refilling } from "./window_keeper.ts";
 
 /** Batches in a row in which a rule may run past its deadline. */
 export const MAX_FAULTS = 3;
+/** Reasons that the status gives for each rule. */
+const MAX_SHOWN_REASONS = 3;
 const FIRST_PAUSE_MS = 60_000;
 const LAST_PAUSE_MS = 3_600_000;
 
 interface Standing {
+  /** The version of the rule that it is of. */
+  hash: string;
   hits: number;
   /** Batches in a row that it did not get through in time. */
   faults: number;
@@ -37,23 +58,41 @@ interface Standing {
   until: number;
 }
 
+const NOTHING_AROUND: Around = { gaps: [], sources: null };
+const TIME = columnPlaces("process_events").get("time")!;
+
 export interface DetectionOptions {
   /** Time that one rule may take for one batch. */
   readonly deadlineMs: number;
+  /** Most rows of all windows together. */
+  readonly windowRows?: number;
   readonly journal: Journal;
   readonly counters: Counters;
   /** Called when a rule was taken out or put back. */
   readonly changed?: () => void;
+  /** The newest checkpoint of a collector's ledger. */
+  readonly head?: (collectorId: string) => AlertHead | null;
   /** A clock that does not jump, in milliseconds. */
   readonly clock?: () => number;
 }
 
+const UNBLAMED = { faults: 0, pauseMs: FIRST_PAUSE_MS, paused: null, until: 0 } as const;
+
 export class Detection implements Judge {
-  readonly #loaded: LoadedRules;
+  #loaded: LoadedRules;
   readonly #options: DetectionOptions;
   readonly #clock: () => number;
+  /** By id, of each rule that judges. */
   readonly #standing = new Map<string, Standing>();
+  readonly #rules = new Map<string, ValidatedRule>();
+  /** Also of rules that are made ready. */
+  readonly #costs = new Map<string, RuleCost>();
+  readonly #sight = new Sight();
+  /** `null` without rules over windows: they cost nothing then. */
+  #window: WindowLane | null;
   #engine: RuleEngine;
+  /** What the batch gave that is judged and not stored yet. */
+  #pending: WindowEvaluation | null = null;
   /** When the next rule is put back. */
   #nextReturn = Infinity;
 
@@ -61,48 +100,168 @@ export class Detection implements Judge {
     this.#loaded = loaded;
     this.#options = options;
     this.#clock = options.clock ?? (() => performance.now());
-    for (const { id } of loaded.active) {
-      this.#standing.set(id, { hits: 0, faults: 0, pauseMs: FIRST_PAUSE_MS, paused: null, until: 0 });
-    }
+    this.#renewStanding();
+    this.#window = this.#laneOf(loaded);
     this.#engine = this.#build();
   }
 
-  /** The alerts that the rules raise on rows of `process_events`, at most one for each rule and row. */
-  judge(rows: readonly SqlValue[][], stream: Stream, now: number): Alert[] {
+  /**
+   * Makes other rules ready, in steps with room for batches between them; nothing changes before {@linkcode swap}. Who
+   * does not come so far closes what was prepared.
+   */
+  *prepare(loaded: LoadedRules): Generator<void, PreparedRules> {
+    const running = loaded.active.filter((rule) => rule.windowMs === null && this.#pausedVersion(rule) === null);
+    const options = { deadlineMs: this.#options.deadlineMs, costOf: this.#costOf };
+    yield* preparePrograms(loaded.active.flatMap(({ window }) => window?.bases ?? []));
+    const engine = yield* RuleEngine.building(running, options);
+    try {
+      const isSame = windowsOf(loaded) === windowsOf(this.#loaded);
+      return new PreparedRules(loaded, running, engine, isSame ? this.#window : this.#laneOf(loaded), isSame);
+    } catch (error) {
+      engine.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Gives windows that take the place of others the events of the store, `null` when there is none: then
+   * {@linkcode recover} does so. In steps with room for other work, between two batches and right before
+   * {@linkcode swap}.
+   *
+   * @throws StoreError
+   */
+  *refill({ window, isSameWindow }: PreparedRules, store: Store | null, now: number): Generator<void> {
+    if (isSameWindow || window === null || store === null) return;
+    yield* this.#filling(window, store, now);
+    if (this.#window !== null) window.inherit(this.#window);
+    this.#lookAt(store, window, now);
+  }
+
+  /** From now on, between two batches, these rules judge. One that was taken out stays out if it is the same version. */
+  swap({ loaded, running, engine, window, isSameWindow }: PreparedRules): void {
+    this.#engine.close();
+    if (!isSameWindow) this.#window?.[Symbol.dispose]();
+    this.#loaded = loaded;
+    this.#renewStanding();
+    this.#engine = engine;
+    this.#window = window;
+    this.#pending = null;
+    const known = new Set(running);
+    // One may have been taken out, or put back, while the others were made ready
+    const isSame = loaded.active.every((rule) =>
+      rule.windowMs !== null || (this.#standing.get(rule.id)!.paused === null) === known.has(rule)
+    );
+    if (!isSame) {
+      engine.close();
+      this.#engine = this.#build();
+    }
+    this.#told();
+  }
+
+  /** Makes window and sight what they were when the last batch was stored. @throws StoreError */
+  recover(store: Store, now: number): void {
+    this.#pending = null;
+    if (this.#window !== null) { for (const _ of this.#filling(this.#window, store, now)); }
+    this.#lookAt(store, this.#window, now);
+  }
+
+  *#filling(window: WindowLane, store: Store, now: number): Generator<void> {
+    const { journal } = this.#options;
+    try {
+      const { rows, ms, isCut } = yield* refilling(window, store, now);
+      if (rows > 0) journal.say(`${rows} rows of the last events are in the windows of rules again, read in ${ms} ms`);
+      if (isCut) {
+        journal.notice(`the windows of rules were not read back whole: ${rows} rows in ${ms} ms were the most`);
+      }
+    } catch (error) {
+      if (error instanceof StoreError) throw error;
+      // What keeps a window from being filled, such as no memory, must not keep events from being stored.
+      journal.notice(`the windows of rules were not read back: ${words(error)}`);
+      window.mark(NOT_READ_BACK, now);
+    }
+  }
+
+  /** What was not seen in the time that these windows span. @throws StoreError */
+  #lookAt(store: Store, window: WindowLane | null, now: number): void {
+    const newest = window?.newest ?? -Infinity;
+    const { gaps, sources } = store.sightSince(Number.isFinite(newest) ? newest - window!.windowMs : now);
+    this.#sight.clear();
+    for (const gap of gaps) this.#sight.noteGap(gap);
+    for (const [collectorId, known] of sources) this.#sight.noteSources(collectorId, known);
+  }
+
+  /** The alerts that the rules raise on rows of `process_events`, at most one for each rule and row or finding. */
+  async judge(
+    rows: readonly SqlValue[][],
+    stream: Stream,
+    now: number,
+    { gaps, sources }: Around = NOTHING_AROUND,
+  ): Promise<Alert[]> {
+    this.#pending = null;
+    for (const gap of gaps) this.#sight.noteGap(gap);
+    if (sources !== null) this.#sight.noteSources(stream.collectorId, sources);
     if (rows.length === 0) return [];
     if (this.#clock() >= this.#nextReturn) this.#putBack();
-    let evaluation: Evaluation;
-    try {
-      evaluation = this.#engine.evaluate(rows);
-    } catch (error) {
-      this.#options.counters.rule_faults += 1;
-      const text = error instanceof Error ? error.message : String(error);
-      this.#options.journal.notice(`no rule judged a batch of ${rows.length} events: ${text}`);
-      return [];
+    const pace = { began: performance.now() };
+    const { hits, faults } = await this.#judgeRows(rows, pace);
+    const found = await this.#judgeWindows(rows, now, pace);
+    const alerts = new Map<string, Alert>(), head = this.#options.head?.(stream.collectorId) ?? null;
+    const raise = (alert: Alert): void => {
+      if (!alerts.has(alert.alertId)) alerts.set(alert.alertId, alert);
+    };
+    for (const { rule, row, evidence } of hits) {
+      if (rule.status === "draft") continue;
+      const cells = rows[row]!, time = cells[TIME] as number;
+      const own = faults.filter((fault) => fault.rule === rule).map(({ reason }) => reason);
+      const completeness = completenessOf([...own, ...this.#sight.lacks(time, time)]);
+      raise(alertOf(rule, cells, evidence, stream, now, head, completeness));
     }
-    const alerts = new Map<string, Alert>();
-    for (const { rule, row, evidence } of evaluation.hits) {
-      const alert = alertOf(rule, rows[row]!, evidence, stream, now);
-      if (alerts.has(alert.alertId)) continue;
-      alerts.set(alert.alertId, alert);
+    for (const { rule: { id }, row, key, time, evidence, reasons } of found.findings) {
+      // The lane knows the rule as it was when its window began: an override may have changed what it says of it
+      const rule = this.#rules.get(id)!;
+      if (rule.status === "draft") continue;
+      const completeness = completenessOf([...reasons, ...this.#sight.lacks(time - rule.windowMs!, time)]);
+      raise(alertOf(rule, rows[row]!, evidence, stream, now, head, completeness, `${key}:${time}`));
     }
-    this.#noteFaults(evaluation.faults, rows.length);
+    this.#noteFaults([...faults, ...found.faults], rows.length, found);
     return [...alerts.values()];
   }
 
-  /** Counts alerts that are stored: a batch that was not is judged again. */
+  /** Keeps what the last batch did, and counts its alerts: a batch that was not stored is judged again. */
   stored(alerts: readonly Alert[]): void {
+    if (this.#pending !== null) {
+      const { late, ahead, suppressed } = this.#pending, { counters } = this.#options;
+      this.#window?.commit();
+      counters.window_late += late;
+      counters.window_ahead += ahead;
+      counters.window_suppressed += suppressed;
+      this.#pending = null;
+    }
     for (const { ruleId } of alerts) {
       const standing = this.#standing.get(ruleId);
       if (standing !== undefined) standing.hits += 1;
     }
   }
 
+  /** What the windows take, by the names of the status; nothing without rules over them. */
+  get gauges(): Readonly<Record<string, number>> {
+    if (this.#window === null) return {};
+    return { window_rows: this.#window.rows, window_bytes: this.#window.bytes };
+  }
+
+  /** The rules that judge now. */
+  get loaded(): LoadedRules {
+    return this.#loaded;
+  }
+
   /** Every rule that was found, whether it runs or not. */
   rows(): RuleRow[] {
     const running = this.#loaded.active.map((rule) => {
-      const { hits, paused } = this.#standing.get(rule.id)!;
-      return ruleRow(rule, paused === null ? "active" : "rejected", paused, hits);
+      const { hits, paused } = this.#standing.get(rule.id)!, cost = this.#costOf(rule);
+      const row = ruleRow(rule, paused === null ? rule.status : "rejected", paused, hits);
+      // Of one that is taken out, that is what matters
+      const remark = paused === null ? this.#loaded.remarks.get(rule.id) : undefined;
+      return { ...row, ...cost, degraded: this.#degraded(rule, paused), ...remark };
     });
     return [...running, ...this.#loaded.others];
   }
@@ -112,23 +271,105 @@ export class Detection implements Judge {
     return this.rows().map(({ description: _, tags: __, sql: ___, ...status }) => status);
   }
 
+  /** Ids of rules that are taken out for a while. */
+  get paused(): string[] {
+    return [...this.#standing].filter(([, standing]) => standing.paused !== null).map(([id]) => id);
+  }
+
   /** How many rules run now. */
   get active(): number {
-    return [...this.#standing.values()].filter((standing) => standing.paused === null).length;
+    return this.#loaded.active.filter(({ id, status }) =>
+      status === "active" && this.#standing.get(id)!.paused === null
+    ).length;
   }
 
   close(): void {
     this.#engine.close();
+    this.#window?.[Symbol.dispose]();
+  }
+
+  readonly #costOf = ({ id }: ValidatedRule): RuleCost => {
+    let cost = this.#costs.get(id);
+    if (cost === undefined) this.#costs.set(id, cost = newRuleCost());
+    return cost;
+  };
+
+  #laneOf({ active }: LoadedRules): WindowLane | null {
+    const { deadlineMs, windowRows } = this.#options, rules = active.filter((rule) => rule.windowMs !== null);
+    if (rules.length === 0) return null;
+    const bound = windowRows === undefined ? {} : { maxRows: windowRows };
+    return new WindowLane(rules, { deadlineMs, ...bound, costOf: this.#costOf });
   }
 
   #build(): RuleEngine {
-    const running = this.#loaded.active.filter(({ id }) => this.#standing.get(id)!.paused === null);
-    return new RuleEngine(running, { deadlineMs: this.#options.deadlineMs });
+    const running = this.#loaded.active.filter(({ id, windowMs }) =>
+      windowMs === null && this.#standing.get(id)!.paused === null
+    );
+    return new RuleEngine(running, { deadlineMs: this.#options.deadlineMs, costOf: this.#costOf });
+  }
+
+  async #judgeRows(rows: readonly SqlValue[][], pace: Pace): Promise<Evaluation> {
+    try {
+      return await paced(this.#engine.steps(rows), pace);
+    } catch (error) {
+      this.#options.counters.rule_faults += 1;
+      this.#options.journal.notice(`no rule judged a batch of ${rows.length} events: ${words(error)}`);
+      return { hits: [], faults: [] };
+    }
+  }
+
+  async #judgeWindows(rows: readonly SqlValue[][], now: number, pace: Pace): Promise<WindowEvaluation> {
+    const found = newWindowEvaluation(), lane = this.#window;
+    if (lane === null) return found;
+    const paused = new Set([...this.#standing].filter(([, { paused }]) => paused !== null).map(([id]) => id));
+    try {
+      await paced(lane.judge(rows, now, found, paused), pace);
+      return this.#pending = found;
+    } catch (error) {
+      this.#options.counters.rule_faults += 1;
+      this.#options.journal.notice(`no rule over a window judged a batch of ${rows.length} events: ${words(error)}`);
+      lane.rollback();
+      lane.mark("a batch of events is not in the window", lane.newest);
+      return newWindowEvaluation();
+    }
+  }
+
+  /** Why "no match" of a rule may be wrong now. */
+  #degraded(rule: ValidatedRule, paused: string | null): readonly string[] {
+    if (paused !== null) return [paused];
+    if (rule.windowMs === null || this.#window === null) return [];
+    const { newest } = this.#window;
+    const reasons = [...this.#window.reasons(rule), ...this.#sight.lacks(newest - rule.windowMs, newest)];
+    return completenessOf(reasons).reasons.slice(0, MAX_SHOWN_REASONS);
+  }
+
+  /** A standing for each rule: that of its id before, but what a version is blamed for is not the next one's. */
+  #renewStanding(): void {
+    const before = new Map(this.#standing);
+    this.#standing.clear();
+    this.#rules.clear();
+    for (const rule of this.#loaded.active) {
+      const { id, hash } = rule, known = before.get(id);
+      const isSame = known?.hash === hash;
+      this.#standing.set(id, isSame ? known : { ...UNBLAMED, hash, hits: known?.hits ?? 0 });
+      this.#rules.set(id, rule);
+    }
+    for (const id of this.#costs.keys()) if (!this.#rules.has(id)) this.#costs.delete(id);
+  }
+
+  /** Why this version of a rule is taken out; `null` when it is not. */
+  #pausedVersion({ id, hash }: ValidatedRule): string | null {
+    const standing = this.#standing.get(id);
+    return standing?.hash === hash ? standing.paused : null;
   }
 
   #rebuild(): void {
     this.#engine.close();
     this.#engine = this.#build();
+    this.#told();
+  }
+
+  #told(): void {
     const paused = [...this.#standing.values()].filter((standing) => standing.paused !== null);
     this.#nextReturn = Math.min(...paused.map((standing) => standing.until));
     try {
@@ -140,14 +381,22 @@ export class Detection implements Judge {
     }
   }
 
-  #noteFaults(faults: readonly Fault[], rows: number): void {
+  #noteFaults(faults: readonly Fault[], rows: number, { evaluated }: WindowEvaluation): void {
     const { counters, journal } = this.#options;
     const late = new Set(faults.filter(({ timedOut }) => timedOut).map(({ rule }) => rule.id));
-    for (const [id, standing] of this.#standing) if (!late.has(id)) standing.faults = 0;
+    // A rule over a window that was not due in this batch has proven nothing.
+    const proven = new Set([...evaluated].map(({ id }) => id));
+    for (const { id, windowMs } of this.#loaded.active) {
+      if (!late.has(id) && (windowMs === null || proven.has(id))) this.#standing.get(id)!.faults = 0;
+    }
     let takenOut = false;
     for (const { rule, reason, rows: unjudged, timedOut } of faults) {
       counters.rule_faults += 1;
-      journal.notice(`rule ${rule.id} did not judge ${unjudged} of ${rows} events: ${reason}`);
+      journal.notice(
+        rule.windowMs === null
+          ? `rule ${rule.id} did not judge ${unjudged} of ${rows} events: ${reason}`
+          : `rule ${rule.id} did not judge the whole of its window of ${unjudged} rows: ${reason}`,
+      );
       if (!timedOut) continue;
       const standing = this.#standing.get(rule.id)!;
       standing.faults += 1;
@@ -165,11 +414,16 @@ export class Detection implements Judge {
   /** Gives rules whose time is up another try; the first fault takes them out again. */
   #putBack(): void {
     const now = this.#clock();
-    for (const standing of this.#standing.values()) {
+    for (const [id, standing] of this.#standing) {
       if (standing.paused === null || standing.until > now) continue;
       standing.paused = null;
       standing.faults = MAX_FAULTS - 1;
+      this.#window?.mark("the rule was taken out meanwhile", this.#window.newest, id);
     }
     this.#rebuild();
   }
+}
+
+function words(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

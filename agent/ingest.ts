@@ -14,8 +14,10 @@ import type { Gap } from "../proto/process_event.ts";
 import type { SourceStatus } from "../proto/status.ts";
 import type { Events, GapMessage, Snapshot, Sources } from "../proto/wire.ts";
 import type { Counters } from "./counters.ts";
+import type { NewNote } from "./ledger_notes.ts";
 import type { SnapshotPart } from "./store/process_table.ts";
 import { type Batch, SEQUENCES_PER_STREAM, type Store, type Stream } from "./store/store.ts";
+import { Turn } from "./turn.ts";
 
 /** Events of one transaction; more are taken over in several, with room for other connections between them. */
 export const MAX_SLICE_EVENTS = 1_000;
@@ -28,9 +30,19 @@ export interface Progress {
   lastEventTime: number;
 }
 
-/** Finds what rules say of rows of `process_events`. Does not throw: a rule that fails costs no event. */
+/** What came with events and says what they lack. */
+export interface Around {
+  readonly gaps: readonly Gap[];
+  /** All sources of the collector, `null` when nothing was said of them. */
+  readonly sources: readonly SourceStatus[] | null;
+}
+
+/**
+ * Finds what rules say of rows of `process_events`. Does not throw: a rule that fails costs no event. One batch is judged
+ * at a time; what was judged and is not {@linkcode Judge.stored} before the next is as if it never came.
+ */
 export interface Judge {
-  judge(rows: readonly SqlValue[][], stream: Stream, now: number): Alert[];
+  judge(rows: readonly SqlValue[][], stream: Stream, now: number, around?: Around): Alert[] | Promise<Alert[]>;
   /** These alerts are stored: each is raised for good, and counts. */
   stored(alerts: readonly Alert[]): void;
 }
@@ -38,7 +50,11 @@ export interface Judge {
 export interface IngestOptions {
   readonly store: Store;
   readonly detection: Judge;
+  /** In which a batch is judged and stored; one of its own by default. */
+  readonly turn?: Turn;
   readonly counters: Counters;
+  /** What is to be entered into the ledger of alerts. */
+  readonly notesOf?: (alerts: readonly Alert[]) => readonly NewNote[];
   /** Called after a commit that raised alerts. */
   readonly alerted: () => void;
   /** The store did not take a batch. */
@@ -47,14 +63,16 @@ export interface IngestOptions {
 
 export class Ingest {
   readonly #options: IngestOptions;
+  readonly #turn: Turn;
 
   constructor(options: IngestOptions) {
     this.#options = options;
+    this.#turn = options.turn ?? new Turn();
   }
 
   /**
    * Takes over messages of one stream. `committed` runs after each transaction; when it gives `false`, the rest is left
-   * for another connection.
+   * for another connection. So is a batch that was judged when `current` says no.
    *
    * @throws StoreError
    */
@@ -63,33 +81,40 @@ export class Ingest {
     messages: readonly StreamMessage[],
     progress: Progress,
     committed: () => Promise<boolean>,
+    current: () => boolean = () => true,
   ): Promise<void> {
     let at = 0, within = 0;
     while (at < messages.length) {
-      // From here to the commit nothing waits, so no other connection of the same stream can come between.
-      const slice = new Slice(stream, progress);
-      while (at < messages.length && slice.events.length < MAX_SLICE_EVENTS) {
-        const message = messages[at]!;
-        within += slice.add(message, within, MAX_SLICE_EVENTS - slice.events.length);
-        if (message.kind === "events" && within < message.events.length) break;
-        at += 1;
-        within = 0;
-      }
-      this.#commit(slice);
-      if (!await committed()) return;
+      // Judging gives way to other work, but not to another batch: none of the same stream can come between.
+      const taken = await this.#turn.run(async () => {
+        if (!current()) return false;
+        const slice = new Slice(stream, progress);
+        while (at < messages.length && slice.events.length < MAX_SLICE_EVENTS) {
+          const message = messages[at]!;
+          within += slice.add(message, within, MAX_SLICE_EVENTS - slice.events.length);
+          if (message.kind === "events" && within < message.events.length) break;
+          at += 1;
+          within = 0;
+        }
+        return await this.#commit(slice, current);
+      });
+      if (!taken || !await committed()) return;
       if (at < messages.length) await new Promise((resolve) => setTimeout(resolve, 0));
     }
   }
 
-  #commit(slice: Slice): void {
-    const { store, detection, counters, alerted, failed } = this.#options, now = Date.now();
+  /** Says no when the connection ended while its batch was judged: a newer one has the stream. */
+  async #commit(slice: Slice, current: () => boolean): Promise<boolean> {
+    const { store, detection, counters, alerted, failed, notesOf } = this.#options, now = Date.now();
     if (slice.lastSequence === slice.stream.lastSequence) { // all of it was there already
       counters.duplicates += slice.duplicates;
-      return;
+      return true;
     }
-    const alerts = detection.judge(slice.events, slice.stream, now);
+    const around = { gaps: slice.gaps.map(({ gap }) => gap), sources: slice.sources };
+    const alerts = await detection.judge(slice.events, slice.stream, now, around);
+    if (!current()) return false;
     try {
-      store.commit({ ...slice.batch(), alerts }, now);
+      store.commit({ ...slice.batch(), alerts, ...notesOf === undefined ? {} : { notesOf } }, now);
     } catch (error) {
       counters.store_faults += 1;
       failed(store, error);
@@ -102,6 +127,7 @@ export class Ingest {
     counters.snapshots += slice.snapshots.filter((part) => part.last).length;
     counters.alerts += alerts.length;
     if (alerts.length > 0) alerted();
+    return true;
   }
 }
 
@@ -110,7 +136,7 @@ class Slice {
   readonly events: SqlValue[][] = [];
   readonly snapshots: SnapshotPart[] = [];
   readonly gaps: { sequence: number; gap: Gap }[] = [];
-  #sources: readonly SourceStatus[] | null = null;
+  sources: readonly SourceStatus[] | null = null;
   duplicates = 0;
   lastSequence: number;
 
@@ -138,14 +164,14 @@ class Slice {
         if (this.#isNew(message.sequence)) this.snapshots.push(message);
         return 0;
       case "sources":
-        if (this.#isNew(message.sequence)) this.#sources = message.sources;
+        if (this.#isNew(message.sequence)) this.sources = message.sources;
         return 0;
     }
   }
 
   batch(): Omit<Batch, "alerts"> {
-    const { stream, lastSequence, events, snapshots, gaps } = this;
-    return { stream, lastSequence, events, snapshots, gaps, sources: this.#sources };
+    const { stream, lastSequence, events, snapshots, gaps, sources } = this;
+    return { stream, lastSequence, events, snapshots, gaps, sources };
   }
 
   #id(sequence: number): number {

@@ -6,8 +6,10 @@
  *
  * @module
  */
+import type { AlertHead } from "../proto/alert.ts";
 import { SCHEMA_VERSION } from "../proto/catalog.ts";
 import { loadSettings, parseDaemonFlags, settingsEnvironment } from "../proto/config.ts";
+import { giveBackMemory } from "../proto/memory.ts";
 import { describeSettings } from "../proto/setting_definitions.ts";
 import { ConfigError } from "../proto/setting_values.ts";
 import { stateLayout } from "../proto/state_layout.ts";
@@ -22,14 +24,20 @@ import { newCounters } from "./counters.ts";
 import { Detection } from "./detection.ts";
 import { readFileIfThere, readToken } from "./files.ts";
 import { Ingest } from "./ingest.ts";
+import { ExportWatch } from "./export_watch.ts";
 import { Journal } from "./journal.ts";
-import { loadRuleFiles } from "./rules_loader.ts";
+import { alertNotes } from "./ledger_notes.ts";
+import { RuleReloader } from "./rule_reloader.ts";
+import { allSteps, RulesLoader } from "./rules_loader.ts";
+import { noteRules, noteStop } from "./self_notes.ts";
 import { StatusFile } from "./status_file.ts";
+import { backupDirectory } from "./store/backup.ts";
 import { BackgroundCheck, type CheckResult } from "./store/background_check.ts";
 import { freeBytes } from "./store/disk_room.ts";
 import { Store } from "./store/store.ts";
 import { Upkeep } from "./store/upkeep.ts";
 import { StoreKeeper } from "./store_keeper.ts";
+import { Turn } from "./turn.ts";
 
 /** How long connections, and then deliveries, may take to finish when the agent stops. */
 const STOP_DEADLINE_MS = 2_000;
@@ -61,7 +69,7 @@ async function main(): Promise<void> {
   if (command !== undefined) Deno.exit(await runCommand(command, layout.store, to));
   const token = readToken(layout.token);
   const journal = new Journal(), counters = newCounters();
-  const rules = loadRuleFiles(settings.rulesDirs);
+  const loader = new RulesLoader(settings.rulesDirs, settings.agent.windowMs), rules = allSteps(loader.load());
 
   // 2. Open.
   const sinks: Sink[] = [new FileSink(settings.agent.alertFile)];
@@ -76,18 +84,23 @@ async function main(): Promise<void> {
   // 3. There is no privilege to give up, and there should be none.
   const detection = new Detection(rules, {
     deadlineMs: settings.agent.ruleDeadlineMs,
+    windowRows: settings.agent.windowRows,
     journal,
     counters,
+    head: (collectorId) => heads.get(collectorId) ?? null,
     changed: () => {
       const { store } = keeper;
       try {
         store?.replaceRules(detection.rows());
+        if (store) noteRules(store, detection.loaded, detection.paused);
       } catch (error) {
         keeper.failed(store!, error);
         throw error;
       }
     },
   });
+  const heads = new Map<string, AlertHead>(), turn = new Turn();
+  let isSaid = false;
   let bootId = "", checked: CheckResult = { time: 0, verdict: "" };
   const status = new StatusFile(layout.agentStatus, journal, () => ({
     bootId,
@@ -103,7 +116,12 @@ async function main(): Promise<void> {
       checkedTime: checked.time,
       check: checked.verdict,
     },
-    counters: { ...counters, ...keeper.store?.counters, alerts_undelivered: keeper.store?.owedDeliveries ?? 0 },
+    counters: {
+      ...counters,
+      ...detection.gauges,
+      ...keeper.store?.counters,
+      alerts_undelivered: keeper.store?.owedDeliveries ?? 0,
+    },
   }));
 
   // 4. Recover: the store, as often as it goes, and what the last run left undelivered.
@@ -127,22 +145,36 @@ async function main(): Promise<void> {
       bootId = stream.bootId;
       keeper.store!.putSystemInfo({ boot_id: bootId }, Date.now());
     },
+    headed: (collectorId, { origin, size, root }) =>
+      void heads.set(collectorId, { origin, size, root: root.toBase64() }),
     maxConnections: settings.agent.maxConnections,
     idleTimeoutMs: settings.agent.idleTimeoutMs,
   });
   const host = { hostname: Deno.hostname(), os: Deno.build.os, architecture: Deno.build.arch };
+  const exports = new ExportWatch(backupDirectory(layout.store));
   let upkeep: Upkeep | undefined, check: BackgroundCheck | undefined;
   status.begin();
   keeper.use({
     opened: (store) => {
       store.putSystemInfo({ ...host, agent_version: VERSION, schema_version: String(SCHEMA_VERSION) }, Date.now());
       store.replaceRules(detection.rows());
+      if (!isSaid) {
+        const pid = Deno.pid, time = Date.now();
+        store.note(
+          { action: "tierStarted", value: { tier: "agent", version: VERSION, pid, source: null, time } },
+          time,
+        );
+        isSaid = true;
+      }
+      noteRules(store, detection.loaded, detection.paused);
+      detection.recover(store, Date.now());
       if (store.upgradedFrom !== null) {
         journal.say(
           `the store had schema version ${store.upgradedFrom} and has ${SCHEMA_VERSION} now; nothing in it was lost`,
         );
       }
       upkeep = new Upkeep(store, journal);
+      exports.attach(store);
       check = new BackgroundCheck(layout.store, {
         ended: (result) => {
           checked = result;
@@ -150,7 +182,8 @@ async function main(): Promise<void> {
         },
       });
       for (const delivery of deliveries) delivery.attach(store);
-      broker.take({ store, ingest: new Ingest({ store, detection, counters, alerted, failed: storeFailed }) });
+      const failed = storeFailed, notesOf = alertNotes;
+      broker.take({ store, ingest: new Ingest({ store, detection, turn, counters, alerted, notesOf, failed }) });
       status.say("running");
     },
     closing: (reason) => {
@@ -158,6 +191,7 @@ async function main(): Promise<void> {
       for (const delivery of deliveries) delivery.detach();
       upkeep?.stop();
       check?.stop();
+      exports.detach();
       status.say("degraded");
     },
   });
@@ -169,10 +203,20 @@ async function main(): Promise<void> {
   for (const { file, line, column, reason } of rejected) {
     journal.say(`rule rejected: ${file}${line === null ? "" : `:${line}:${column}`}: ${reason}`);
   }
+  const reloader = new RuleReloader({
+    directories: settings.rulesDirs,
+    loader,
+    detection,
+    turn,
+    store: () => keeper.store,
+    journal,
+  });
+  reloader.begin();
   if (status.userId === 0) journal.notice("it runs as root and needs not to; start it as a user of its own");
 
   let stopping = false;
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  Deno.addSignalListener("SIGHUP", () => void reloader.reload());
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(signal, () => {
       if (stopping) Deno.exit(1); // told twice: leave at once
       stopping = true;
@@ -180,11 +224,15 @@ async function main(): Promise<void> {
       broker.stop(STOP_DEADLINE_MS);
     });
   }
+  giveBackMemory();
   await broker.serve();
+  await reloader.stop();
   await Promise.all(deliveries.map((delivery) => delivery.stop(STOP_DEADLINE_MS)));
   upkeep?.stop();
   check?.stop();
   detection.close();
+  exports.detach();
+  noteStop(keeper.store);
   keeper.stop();
   status.end();
   // A write to a stdout that nobody reads may still wait on a thread of the pool; it would hold a natural end.

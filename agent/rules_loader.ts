@@ -1,110 +1,297 @@
 /**
  * Reads rule files and keeps those that hold.
  *
- * The directories are trusted to the operator, the files are not: each is bounded, parsed and validated on its own, and
- * one that fails is rejected with its place and reason while the others go on.
+ * Each file is bounded, parsed and validated on its own, and one that fails is rejected with its place and reason while
+ * the others go on. Who edits a rule must not blind the agent: as long as a file is faulty, the last version of it that
+ * held stays active and says so, and so do all rules of a directory that is gone or cannot be read. A file that is
+ * removed from a directory that is there takes its rule with it.
  *
  * @module
  */
-import { RuleEngine } from "../proto/rules/engine.ts";
-import { laneOf, RuleError, type ValidatedRule } from "../proto/rules/rule.ts";
-import { loadRules, type RuleFile } from "../proto/rules/rule_set.ts";
+import { durationText } from "../proto/rules/duration.ts";
+import { type Override, OVERRIDES_NAME, parseOverrides } from "../proto/rules/overrides.ts";
+import { newRuleCost } from "../proto/rules/rule_cost.ts";
+import { laneOf, parseRule, RuleError, type ValidatedRule, validateRule } from "../proto/rules/rule.ts";
+import { checkSecondGate } from "../proto/rules/second_gate.ts";
+import { listRules, MAX_RULE_FILE_BYTES, readRule, stampOf, words } from "./rule_directories.ts";
 import type { RuleRow } from "./store/store.ts";
 
-export const MAX_RULE_FILE_BYTES = 262_144;
+export { MAX_RULE_FILE_BYTES };
 export const MAX_RULE_FILES = 10_000;
-/** Directories within directories. */
-const MAX_DEPTH = 8;
+/** Rules over windows: each has a table and a statement of its own in memory. */
+export const MAX_WINDOW_RULES = 500;
+/** Rules that pass SQLite's gate between two steps: some milliseconds. */
+const RULES_A_CHECK = 10;
+
+/** What an operator should know of a rule beside its state. */
+export interface Remark {
+  readonly line: number | null;
+  readonly column: number | null;
+  readonly reason: string;
+}
 
 export interface LoadedRules {
+  /** Those that are judged, drafts among them, sorted by id. */
   readonly active: readonly ValidatedRule[];
-  /** Those that do not run, each with the reason: faulty ones, and ones that their file turns off. */
+  /** Of those, what is not as their files say, by id. */
+  readonly remarks: ReadonlyMap<string, Remark>;
+  /** Those that do not run, each with the reason: faulty ones, and ones that a file turns off. */
   readonly others: readonly RuleRow[];
   /** What is wrong with the directories themselves, each with its mend. */
   readonly notices: readonly string[];
 }
 
-/** Loads every `*.yml` and `*.yaml` below the directories, in the order of their names. */
-export function loadRuleFiles(directories: readonly string[]): LoadedRules {
-  const notices: string[] = [];
-  const paths = [...new Set(directories)].flatMap((directory) => listDirectory(directory, notices));
-  if (paths.length > MAX_RULE_FILES) {
-    notices.push(`There are ${paths.length} rule files; the first ${MAX_RULE_FILES} are loaded, remove some`);
+/** What a file held when it was read last. */
+interface Known {
+  readonly stamp: string;
+  readonly directory: string;
+  /** The newest version of it that holds. */
+  readonly good: ValidatedRule | readonly Override[] | null;
+  /** What is wrong with the version of the stamp. */
+  readonly fault: unknown;
+}
+
+/**
+ * Loads every `*.yml` and `*.yaml` below the directories, in the order of their names. A rule over a longer window than
+ * `windowMs` does not run.
+ */
+export function loadRuleFiles(directories: readonly string[], windowMs = Infinity): LoadedRules {
+  return allSteps(new RulesLoader(directories, windowMs).load());
+}
+
+/** Does all steps at once. */
+export function allSteps<T>(steps: Generator<void, T>): T {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
   }
-  const files: RuleFile[] = [], others: RuleRow[] = [];
-  for (const file of paths.slice(0, MAX_RULE_FILES)) {
-    try {
-      files.push({ file, text: readBounded(file) });
-    } catch (error) {
-      others.push(rejection(file, error));
+}
+
+/** Loads the rules of some directories, again and again. */
+export class RulesLoader {
+  readonly #directories: readonly string[];
+  readonly #windowMs: number;
+  #known = new Map<string, Known>();
+
+  /** @param windowMs the longest window that a rule may have */
+  constructor(directories: readonly string[], windowMs = Infinity) {
+    this.#directories = [...new Set(directories)];
+    this.#windowMs = windowMs;
+  }
+
+  /**
+   * Loads what is new or has changed, and gives all. It takes a step for each file that is read, so that other work finds
+   * room between them.
+   */
+  *load(): Generator<void, LoadedRules> {
+    const notices: string[] = [], known = new Map<string, Known>(), absent = new Map<string, string>();
+    const fresh: string[] = [];
+    for (const { file, directory } of this.#list(notices, absent)) {
+      const before = this.#known.get(file);
+      const now = absent.has(directory) ? before! : look(file, directory, before, this.#windowMs);
+      if (now === null) continue; // removed since it was listed
+      known.set(file, now);
+      if (now === before) continue;
+      fresh.push(file);
+      yield;
     }
+    for (let at = 0; at < fresh.length; at += RULES_A_CHECK) {
+      passGate(fresh.slice(at, at + RULES_A_CHECK), known, this.#known);
+      yield;
+    }
+    this.#known = known;
+    return { ...assemble(known, absent, this.#windowMs), notices };
   }
-  const { active, disabled, rejected } = loadRules(files);
-  const sound = engineFault(active) === null ? active : active.filter((rule) => {
-    const fault = engineFault([rule]);
-    if (fault !== null) others.push(rejection(rule.file, fault));
-    return fault === null;
+
+  /** Changes when a file or directory does: what {@linkcode RulesLoader.load} would see. */
+  fingerprint(): string {
+    return this.#directories.map((directory) => {
+      const listing = listRules(directory);
+      if ("fault" in listing) return listing.fault;
+      return listing.paths.map((path) => `${path} ${safeStamp(path)}`).join("\n");
+    }).join("\n\n");
+  }
+
+  /** The files to look at; of a directory that is gone, those that it had. */
+  #list(notices: string[], absent: Map<string, string>): { file: string; directory: string }[] {
+    const files: { file: string; directory: string }[] = [];
+    for (const directory of this.#directories) {
+      const listing = listRules(directory);
+      if ("paths" in listing) {
+        files.push(...listing.paths.map((file) => ({ file, directory })));
+        continue;
+      }
+      notices.push(`The rules directory ${directory} ${listing.fault}; create it, or set rules_dirs`);
+      absent.set(directory, listing.fault);
+      for (const [file, before] of this.#known) if (before.directory === directory) files.push({ file, directory });
+    }
+    if (files.length > MAX_RULE_FILES) {
+      notices.push(`There are ${files.length} rule files; the first ${MAX_RULE_FILES} are loaded, remove some`);
+    }
+    return files.slice(0, MAX_RULE_FILES);
+  }
+}
+
+function safeStamp(path: string): string {
+  try {
+    return stampOf(path) ?? "gone";
+  } catch (error) {
+    return words(error);
+  }
+}
+
+/** What a file holds now; `null` when it is gone. */
+function look(file: string, directory: string, before: Known | undefined, windowMs: number): Known | null {
+  const good = before?.good ?? null;
+  let stamp = "";
+  try {
+    const found = stampOf(file);
+    if (found === null) return null;
+    stamp = found;
+    if (before?.stamp === stamp) return before;
+    const text = readRule(file);
+    // What is written while it is read is looked at again
+    if (stampOf(file) !== stamp) stamp = "";
+    const held = OVERRIDES_NAME.test(file) ? parseOverrides(text, file) : validateRule(parseRule(text, file));
+    // The first version that is read may be turned off by an override; a later one must not take a good one's place
+    const fault = good === null || !("id" in held) ? null : tooLong(held, windowMs);
+    return { stamp, directory, good: fault === null ? held : good, fault };
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    return { stamp, directory, good, fault: error };
+  }
+}
+
+/** SQLite's own gate, behind the guard, for files that were just read; one that it refuses is as it was before. */
+function passGate(files: readonly string[], known: Map<string, Known>, before: ReadonlyMap<string, Known>): void {
+  const held = files.flatMap((file) => {
+    const { good, fault } = known.get(file)!;
+    return fault === null && good !== null && "id" in good ? [{ file, rule: good }] : [];
   });
-  others.push(...rejected.map((error) => rejection(error.file, error)));
-  others.push(...disabled.map((rule) => ruleRow(rule, "disabled", "its file says enabled: false", 0)));
-  return { active: sound, others, notices };
+  if (engineFault(held.map(({ rule }) => rule)) === null) return;
+  for (const { file, rule } of held) {
+    const fault = engineFault([rule]);
+    if (fault !== null) known.set(file, { ...known.get(file)!, good: before.get(file)?.good ?? null, fault });
+  }
 }
 
 /** What the engine says against these rules; it is the second gate, so the guard let them pass. */
 function engineFault(rules: readonly ValidatedRule[]): unknown {
   try {
-    using engine = new RuleEngine(rules);
-    engine.check();
+    checkSecondGate(rules);
     return null;
   } catch (error) {
     return error;
   }
 }
 
-/** A rule that could be read, as status and store show it. */
-export function ruleRow(rule: ValidatedRule, state: string, reason: string | null, hits: number): RuleRow {
-  const { id, title, description, severity, tags, sql, file } = rule;
-  const lane = laneOf(rule);
-  return { id, title, description, severity, tags, sql, file, state, line: null, column: null, reason, hits, lane };
-}
-
-function listDirectory(directory: string, notices: string[]): string[] {
-  const found: string[] = [];
-  const walk = (path: string, depth: number): void => {
-    const entries = [...Deno.readDirSync(path)].sort((a, b) => a.name < b.name ? -1 : 1);
-    for (const entry of entries) {
-      const child = `${path}/${entry.name}`;
-      // A symbolic link is neither: it could lead out of what the operator named.
-      if (entry.isDirectory && depth < MAX_DEPTH) walk(child, depth + 1);
-      else if (entry.isFile && /\.ya?ml$/.test(entry.name)) found.push(child);
+/** All files together: of two rules with one id the first counts; then overrides. */
+function assemble(
+  known: ReadonlyMap<string, Known>,
+  absent: ReadonlyMap<string, string>,
+  windowMs: number,
+): Omit<LoadedRules, "notices"> {
+  const rules = new Map<string, ValidatedRule>(), remarks = new Map<string, Remark>(), others: RuleRow[] = [];
+  const overrides: Override[] = [];
+  for (const [file, { good, fault, directory }] of known) {
+    if (good === null) {
+      others.push(rejection(file, fault));
+    } else if ("id" in good) {
+      const other = rules.get(good.id);
+      if (other !== undefined) {
+        const reason = `The id ${good.id} is also that of ${other.file}; give each rule its own`;
+        others.push(rejection(file, new RuleError(file, good.idPosition, reason)));
+        continue;
+      }
+      rules.set(good.id, good);
+      const remark = remarkOn(fault, absent.get(directory), directory);
+      if (remark !== null) remarks.set(good.id, remark);
+    } else {
+      overrides.push(...good);
+      if (fault !== null) others.push(rejection(file, fault, "; the overrides before it still count"));
     }
-  };
-  try {
-    walk(directory, 0);
-  } catch (error) {
-    const what = error instanceof Deno.errors.NotFound ? "does not exist" : `cannot be read (${words(error)})`;
-    notices.push(`The rules directory ${directory} ${what}; create it, or set rules_dirs`);
   }
-  return found;
+  for (const override of overrides) applyOverride(override, rules, remarks, others);
+  const active: ValidatedRule[] = [];
+  let overWindows = 0;
+  for (const rule of [...rules.values()].sort((a, b) => a.id < b.id ? -1 : 1)) {
+    if (rule.enabled) {
+      const fault = tooLong(rule, windowMs) ??
+        (rule.windowMs !== null && ++overWindows > MAX_WINDOW_RULES
+          ? `there are ${MAX_WINDOW_RULES} rules over windows already; disable one`
+          : null);
+      if (fault === null) active.push(rule);
+      else {
+        others.push(rejection(rule.file, fault));
+        remarks.delete(rule.id);
+      }
+    } else {
+      const remark = remarks.get(rule.id);
+      others.push(ruleRow(rule, "disabled", remark?.reason ?? "its file says enabled: false"));
+      remarks.delete(rule.id);
+    }
+  }
+  return { active, remarks, others };
 }
 
-function readBounded(file: string): string {
-  const { size } = Deno.statSync(file);
-  if (size > MAX_RULE_FILE_BYTES) {
-    throw new RangeError(`The file has ${size} bytes; at most ${MAX_RULE_FILE_BYTES} are read`);
+/** Why the window of a rule that is turned on does not fit; `null` when it does. */
+function tooLong(rule: ValidatedRule, most: number): string | null {
+  if (!rule.enabled || rule.windowMs === null || rule.windowMs <= most) return null;
+  return `its window ${durationText(rule.windowMs)} is longer than ${durationText(most)}; raise agent.window_minutes`;
+}
+
+function remarkOn(fault: unknown, absence: string | undefined, directory: string): Remark | null {
+  if (absence !== undefined) {
+    return { line: null, column: null, reason: `its directory ${directory} ${absence}; what it was stays active` };
   }
-  return new TextDecoder("utf-8", { fatal: true }).decode(Deno.readFileSync(file));
+  if (fault === null) return null;
+  const { line, column, reason } = placeOf(fault);
+  return { line, column, reason: `${reason}; the version before this one stays active` };
+}
+
+function applyOverride(
+  { id, state, severity, reason, file, position }: Override,
+  rules: Map<string, ValidatedRule>,
+  remarks: Map<string, Remark>,
+  others: RuleRow[],
+): void {
+  const rule = rules.get(id);
+  if (rule === undefined) {
+    const fault = new RuleError(file, position, `There is no rule ${id} to override; remove this, or mend the id`);
+    others.push({ ...rejection(file, fault), id: `${file}#${id}` });
+    return;
+  }
+  rules.set(id, {
+    ...rule,
+    severity: severity ?? rule.severity,
+    ...state === null ? {} : state === "disabled" ? { enabled: false } : { enabled: true, status: state },
+  });
+  const what = [state, severity].filter((word) => word !== null).join(", ");
+  const before = remarks.get(id);
+  const words = `${what} by ${file}: ${reason}`;
+  // A fault of its file must stay to be seen; an override is meant, and no remark on what runs
+  if (state === "disabled") remarks.set(id, { line: null, column: null, reason: words });
+  else if (before !== undefined) remarks.set(id, before);
+}
+
+/** What a rule that does not run has cost. */
+const NEVER_RUN = { ...newRuleCost(), degraded: [] } as const;
+
+/** A rule that could be read, as status and store show it; what it cost is not in it. */
+export function ruleRow(rule: ValidatedRule, state: string, reason: string | null, hits = 0): RuleRow {
+  const { id, title, description, severity, tags, sql, file, hash } = rule;
+  const lane = laneOf(rule), place = { line: null, column: null };
+  return { id, title, description, severity, tags, sql, file, hash, state, ...place, reason, hits, lane, ...NEVER_RUN };
 }
 
 /** Under its file's name: its id could not be read, or belongs to another. */
-function rejection(file: string, error: unknown): RuleRow {
-  const place = error instanceof RuleError
-    ? { line: error.line, column: error.column, reason: error.reason }
-    : { line: null, column: null, reason: words(error) };
-  const unknown = { title: "", description: null, severity: "", tags: [], sql: null };
-  return { id: file, ...unknown, file, state: "rejected", ...place, hits: 0, lane: null };
+function rejection(file: string, error: unknown, more = ""): RuleRow {
+  const { line, column, reason } = placeOf(error);
+  const unknown = { title: "", description: null, severity: "", tags: [], sql: null, lane: null, hash: null };
+  return { id: file, ...unknown, file, state: "rejected", line, column, reason: reason + more, hits: 0, ...NEVER_RUN };
 }
 
-function words(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+function placeOf(error: unknown): Remark {
+  if (error instanceof RuleError) return { line: error.line, column: error.column, reason: error.reason };
+  return { line: null, column: null, reason: words(error) };
 }

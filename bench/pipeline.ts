@@ -2,6 +2,9 @@
  * Synthetic events through the whole path after the kernel: encoding, write-ahead log, socket, decoding, rules, store,
  * acknowledgement, between two real processes.
  *
+ * `deno task bench:pipeline [SECONDS [RATE [RULES]]]`; `3600 100` is the hour at rest that memory is measured in. Rules
+ * are the shipped ones, filled up with ones of the shape of real rules. The agent runs under its tier's flags.
+ *
  * The baseline is the bare insertion of the same rows into the same table, with nothing around it, in this run.
  */
 import process from "node:process";
@@ -16,11 +19,14 @@ import { eventRow } from "../proto/event_row.ts";
 import { BLANK_CONTEXT, blankProcessEvent, type ProcessEvent } from "../proto/process_event.ts";
 import { stateLayout } from "../proto/state_layout.ts";
 import { decodeAgentStatus } from "../proto/status_codec.ts";
+import { MEMORY_FLAG, RUNTIME_VARIABLES } from "../deploy/privileges.ts";
+import { ruleFile } from "./support/real_shaped_rules.ts";
 import { report } from "./support/report.ts";
 
 const SECONDS = Number(Deno.args[0] ?? 20);
 const RATE = Number(Deno.args[1] ?? 25_000);
-const BATCH = 250;
+const RULES = Number(Deno.args[2] ?? 1_000);
+const BATCH = Math.min(250, RATE);
 const ROOT = new URL("../", import.meta.url).pathname;
 
 /** Event of a process life: each has its start and, directly after it, its stop. */
@@ -62,19 +68,23 @@ const layout = stateLayout(state);
 for (const path of [layout.run, layout.agent, layout.rules]) await Deno.mkdir(path);
 const token = "ab".repeat(32);
 await Deno.writeTextFile(layout.token, token);
+const shipped = [...Deno.readDirSync(`${ROOT}rules`)].filter(({ name }) => name.endsWith(".yml")).length;
+for (let i = shipped; i < RULES; i++) Deno.writeTextFileSync(`${layout.rules}/${i}.yml`, ruleFile(1, i, "linux"));
 const agent = new Deno.Command(Deno.execPath(), {
   args: [
     "run",
     "-q",
     "-A",
+    MEMORY_FLAG,
     `${ROOT}agent/main.ts`,
     "--state",
     state,
     "--set",
-    `rules_dirs=${ROOT}rules`,
+    `rules_dirs=${ROOT}rules:${layout.rules}`,
     "--set",
     "agent.stdout=none",
   ],
+  env: RUNTIME_VARIABLES,
   stdin: "null",
   stdout: "null",
   stderr: "inherit",
@@ -107,6 +117,10 @@ const publisher = new Publisher(outbox, {
   notice: (text) => console.error(text),
 });
 const running = publisher.run();
+let over = false;
+void agent.status.then(({ code }) => {
+  if (!over) throw new Error(`The agent ended with ${code}; what it said is above`);
+});
 while (!publisher.connected) await new Promise((resolve) => setTimeout(resolve, 20));
 
 function agentCpuMs(): number {
@@ -142,6 +156,7 @@ const agentCpu = agentCpuMs() - cpuBefore, own = process.cpuUsage();
 const memory = decodeAgentStatus(Deno.readFileSync(layout.agentStatus)).memoryBytes;
 await publisher.stop(1000, "the benchmark is over");
 await running;
+over = true;
 agent.kill("SIGTERM");
 await agent.status;
 
@@ -176,7 +191,7 @@ for (let at = 0; at < BARE_EVENTS; at += BATCH) {
 const bareRate = BARE_EVENTS / ((performance.now() - bareBegan) / 1000);
 bare.close();
 
-report(`${offered} synthetic events, ${RATE}/s offered for ${SECONDS} s, rules of rules/`, [
+report(`${offered} synthetic events, ${RATE}/s offered for ${SECONDS} s, ${RULES} rules`, [
   { what: "stored", ours: stored / offered * 100, unit: "%", peer: null, target: { least: 100 } },
   { what: "distinct", ours: distinct / offered * 100, unit: "%", peer: null, target: { least: 100 } },
   {

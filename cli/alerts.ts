@@ -19,7 +19,7 @@ import { Store } from "./store_reader.ts";
 import { counted, localTime, span } from "./units.ts";
 
 const NAMES = tableNamed("alerts").columns.map((column) => column.name);
-const TIME = NAMES.indexOf("time");
+const TIME = NAMES.indexOf("time"), COMPLETENESS = NAMES.indexOf("completeness");
 const SELECT = `SELECT ${NAMES.join(", ")} FROM alerts`;
 
 export function alerts(call: Call): Exit {
@@ -55,6 +55,14 @@ function list(call: Call): Exit {
   output.end();
   if (rows.length === 0) call.note("No alert matches");
   if (cut) call.note(`The newest ${counted(limit, "alert")}; --limit or --since shows more`);
+  const partial =
+    rows.filter((row) => row[COMPLETENESS] !== null && verdict(row[COMPLETENESS]!).reasons !== null).length;
+  if (partial > 0) {
+    call.note(
+      `${counted(partial, "alert")} of rules that could not see everything; ` +
+        'the line "saw" of alerts ALERT says what was missing',
+    );
+  }
   const from = cut ? Number(rows[0]![TIME]) : range.from;
   const rejected = tellRejectedRules(call, store);
   const lacking = tellCoverage(call, store, readStatuses(layout, call.now()), { from, until: range.until });
@@ -121,12 +129,14 @@ function writeDetail(call: Call, row: readonly Cell[]): void {
   const text = (name: string): string | null => of(name) === null ? null : String(of(name));
   const process = (name: Cell, pid: Cell): string => pid === null ? `${name}` : `${name} ${pid}`;
   const detected = Number(of("detected_time")), happened = Number(of("time"));
-  const severity = String(of("severity"));
+  const severity = String(of("severity")), saw = verdict(of("completeness"));
   record(call, `${of("title")}`, severityStyle(severity), [
     ["severity", severity, severityStyle(severity)],
     ["rule", text("rule_id")],
+    ["its version", text("rule_hash")],
     ["about", text("description")?.replace(/\s+/g, " ").trim() ?? null],
     ["tags", strings(of("tags")).join(", ")],
+    ["saw", saw.text, saw.reasons === null ? undefined : "warning"],
     ["time", localTime(happened)],
     ["detected", `${localTime(detected)} (${span(detected - happened)} later)`],
     null,
@@ -147,6 +157,14 @@ function writeDetail(call: Call, row: readonly Cell[]): void {
   ]);
   call.out.write("\n");
   call.note(`tree ${of("exec_id")} shows where it came from`);
+}
+
+/** Whether the rule could see everything, in words; `reasons` is `null` when it could. */
+function verdict(cell: Cell): { text: string; reasons: string[] | null } {
+  const found = parsed(cell) as { complete?: unknown; reasons?: unknown } | null;
+  if (found?.complete === true) return { text: "all that it looks at", reasons: null };
+  const reasons = Array.isArray(found?.reasons) ? found.reasons.map(String) : ["it was not noted"];
+  return { text: `not all that it looks at: ${reasons.join("; ")}`, reasons };
 }
 
 /** What the rule selected, one line a column. */

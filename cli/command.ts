@@ -49,7 +49,7 @@ export interface Command {
   readonly about: string;
   readonly options: Options;
   readonly examples: readonly (readonly [command: string, does: string])[];
-  readonly load: () => Promise<(call: Call) => Exit>;
+  readonly load: () => Promise<(call: Call) => Exit | Promise<Exit>>;
 }
 
 /** One run of a command. */
@@ -61,6 +61,8 @@ export interface Call {
   readonly out: TextWriter;
   /** A line of words on stderr, made harmless. */
   readonly note: (text: string) => void;
+  /** How far long work is: one line on a terminal, overwritten by the next; nothing elsewhere. `null` removes it. */
+  readonly progress: (text: string | null) => void;
   readonly now: () => number;
   /** Everything on standard input, at most `limit` bytes. */
   readonly readStdin: (limit: number) => Uint8Array;

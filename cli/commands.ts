@@ -41,7 +41,7 @@ older than 3 seconds is stale: its daemon does not run, or does not answer.`,
       `Alive ones by default. Sorted by pid, or by what --sort says. Before a command, (deleted) says that its file is gone
 from its path, (memfd) that it never was a file, (foreign) that its path is of another mount namespace though no
 container is known. CONTAINER is there when a process of the answer runs in one. The formats for programs have every
-column always.`,
+column always; --wide and they have the hash of the executable, where the store still has the start of the process.`,
     options: {
       all: { type: "boolean", short: "a", text: "also those that ended, as far as the store keeps them" },
       pid: { type: "string", value: "PID", text: "with this pid" },
@@ -174,19 +174,121 @@ NULL.`,
   },
   {
     name: "rules",
-    summary: "Rules: those loaded, and checks of rule files",
-    usage: ["rules list [options]", "rules validate [PATH...]", "rules test [PATH...]"],
-    about: `list      the rules that the agent has, with their state and hits; without an agent, those of the files
+    summary: "Rules: those loaded, what they cost and would have found; checks of rule files",
+    usage: [
+      "rules list [options]",
+      "rules validate [PATH...]",
+      "rules test [PATH...]",
+      "rules replay RULE [--since WHEN] [--until WHEN] [--limit N]",
+      "rules explain RULE",
+      "rules cost",
+      "rules new ID",
+    ],
+    about:
+      `list      the rules that the agent has, with their state, hits and version; without an agent, those of the files
 validate  reads rule files and says what is wrong with them: file, line, column, reason; exit 4 when one is refused
 test      runs the tests that stand in the rule files; exit 4 when one fails
-PATH is a file, a directory, or "-" for a rule on standard input; the rules directories by default. A path elsewhere
-may lie outside what this program may read: "-" always works.`,
-    options: {},
+replay    how often the rule would have fired on the stored events (of the last week, unless --since says otherwise),
+          with the newest matches; exit 3, and why, where something was not seen, kept or judged
+explain   how the rule was understood: the lane and why, the condition in words, the literals that are looked for, the
+          plan of SQLite where that judges, and what it costs an event, measured on stored ones
+cost      what each rule has cost since the agent's start, the dearest first
+new       the text of a rule to begin with, on stdout: this program writes no file
+PATH is a file, a directory, or "-" for a rule on standard input; the rules directories by default. RULE is the id of a
+rule there, or a file (with a / or .yml in its name, or "-"), so that a draft can be looked at before the agent has it.
+A path elsewhere may lie outside what this program may read: "-" always works.
+
+States: active; draft (status: draft in its file): judged and counted, but no alert; disabled (enabled: false in its file,
+or by overrides.yml of a rules directory); rejected: its file is not right. A rule whose file is not right any more stays
+active as it was, and says so. VERSION is the begin of the SHA-256 of the file, which every alert of it has too.`,
+    options: {
+      ...TIME_OPTIONS,
+      timeout: { type: "string", value: "SPAN", text: "replay: stop after this time (default 10m)" },
+      limit: { type: "string", value: "N", text: "replay: show at most so many matches, the newest (default 5)" },
+    },
     examples: [
       ["rules list", "what is watched for"],
       ["rules validate - < my-rule.yaml", "is my rule right?"],
       ["rules test /etc/daemoneye/rules", "do all rules match what they should, and nothing else?"],
+      ["rules new curl-into-shell > curl-into-shell.yml", "a rule to begin with"],
+      ["rules replay - --since 7d < curl-into-shell.yml", "would it have fired last week, and on what?"],
+      ["rules replay reverse-shell-socket --since 30d -f json", "the same of an active rule, for a program"],
+      ["rules explain reverse-shell-socket", "what it looks for, and what that costs"],
+      ["rules cost", "which rule is dear?"],
     ],
     load: async () => (await import("./rules.ts")).rules,
+  },
+  {
+    name: "audit",
+    summary: "The audit ledger: what it holds, and proof of it for somebody who does not trust this host",
+    usage: [
+      "audit verify [options]",
+      "audit show [options]",
+      "audit prove SEQ",
+      "audit event EVENT_ID",
+      "audit check-proof FILE --key VKEY",
+      "audit checkpoint [options]",
+    ],
+    about:
+      `verify       reads all of the ledger and says how far it holds: verified to N, anchored to M, tail unproven for T.
+             Exit 4 when something does not hold (the first bad entry is named), 3 when the last seal is too old or a
+             witness has said nothing, 1 when it cannot be read
+show         entries with their payloads, the newest 100 by default; --action, --actor, --since and --until select
+prove        one entry and the proof of it, to standard output: this program may write no file
+event        the same for a stored event (column event_id); the proof shows up to seven neighbours of it too
+check-proof  needs nothing but the proof and the key, and none of DaemonEye's files; exit 4 when it does not hold
+checkpoint   the newest signed head, to be kept elsewhere
+FILE is a file, or "-" for standard input, which may hold several checkpoints. A file elsewhere may lie outside what
+this program may read: "-" always works. VKEY is a verifier key (NAME+ID+BASE64) or a file of them. What it all means
+for an auditor: docs/ledger.md.`,
+    options: {
+      against: {
+        type: "string",
+        multiple: true,
+        value: "HEAD",
+        text: "verify: a checkpoint that was kept elsewhere: FILE, or SIZE:ROOT",
+      },
+      key: {
+        type: "string",
+        multiple: true,
+        value: "VKEY",
+        text: "verify, check-proof: the ledger's key, from elsewhere",
+      },
+      witness: {
+        type: "string",
+        multiple: true,
+        value: "VKEY",
+        text: "verify, check-proof: a witness that is to have cosigned",
+      },
+      "secret-file": {
+        type: "string",
+        value: "FILE",
+        text: "verify: the secret of the seals, shown when the ledger was made",
+      },
+      ...TIME_OPTIONS,
+      action: {
+        type: "string",
+        value: "ACTION",
+        text: "show: entries of this action, such as request or rulesChanged",
+      },
+      actor: { type: "string", value: "NAME", text: "show: entries of this actor" },
+      limit: { type: "string", value: "N", text: "show: at most so many, the newest (default 100)" },
+      qr: { type: "boolean", text: "checkpoint: as a QR code" },
+      "proof-from": {
+        type: "string",
+        value: "SIZE",
+        text: "checkpoint: as a request to a witness that knows so many entries (0: none)",
+      },
+      output: { type: "string", value: "FILE", text: "prove: not possible, as nothing may be written; use > FILE" },
+      ledger: { type: "string", value: "DIR", text: "a copy of a ledger instead of this host's" },
+    },
+    examples: [
+      ["audit verify --key host.vkey --against monday.txt", "is everything since before Monday as it was logged?"],
+      ["audit show --action request --since 7d", "who asked for what this week"],
+      ["audit prove 4711 > proof.txt", "evidence of one entry, for somebody else"],
+      ["audit check-proof - --key host.example/ledger+1a2b3c4d+AZ... < proof.txt", "does this evidence hold?"],
+      ["audit checkpoint --proof-from 1000 > request.txt", "ask a witness that has cosigned the first 1,000 entries"],
+    ],
+    load: async () => (await import("./audit.ts")).audit,
   },
 ];

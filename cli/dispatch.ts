@@ -16,6 +16,8 @@ import { OutputClosedError, type Sink, TextWriter } from "./writer.ts";
 export interface Surroundings {
   readonly stdout: Sink;
   readonly stderr: Sink;
+  /** Whether stderr is a terminal, on which a line can be overwritten. */
+  readonly stderrTerminal: boolean;
   /** Width of the terminal that stdout is, `null` when it is none. */
   readonly columns: number | null;
   /** Whether a terminal may be sent colours. */
@@ -24,6 +26,9 @@ export interface Surroundings {
   readonly readStdin: (limit: number) => Uint8Array;
 }
 
+/** To the beginning of a terminal's line, and nothing on it. */
+const CLEAR_LINE = "\r\x1b[K";
+
 /** Runs one command line. Never throws. */
 export async function runCommandLine(
   args: readonly string[],
@@ -31,6 +36,13 @@ export async function runCommandLine(
   around: Surroundings,
 ): Promise<Exit> {
   const out = new TextWriter(around.stdout), err = new TextWriter(around.stderr);
+  let shown = false;
+  const progress = (text: string | null): void => {
+    if (!around.stderrTerminal || (text === null && !shown)) return;
+    err.write(text === null ? CLEAR_LINE : `${CLEAR_LINE}${printable(text)}`);
+    err.flush();
+    shown = text !== null;
+  };
   const note = (text: string): void => {
     // The data comes first where both streams are one terminal
     out.flush();
@@ -52,12 +64,14 @@ export async function runCommandLine(
         screen: screenOf(line.values, around),
         out,
         note,
+        progress,
         now: around.now,
         readStdin: around.readStdin,
       };
       const format = choiceOption(call, "format", FORMATS) ?? "table";
       const run = await command.load();
-      const exit = run({ ...call, format });
+      const exit = await run({ ...call, format });
+      progress(null);
       out.flush();
       return exit;
     }

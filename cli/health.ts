@@ -4,11 +4,11 @@
  * @module
  */
 import type { StateLayout } from "../proto/state_layout.ts";
-import type { CollectorStatus, LogStatus, StoreStatus, TierStatus } from "../proto/status.ts";
+import type { CollectorStatus, LedgerStatus, LogStatus, StoreStatus, TierStatus } from "../proto/status.ts";
 import { atMostArguments } from "./arguments.ts";
 import { type Call, CommandError, EXIT, type Exit } from "./command.ts";
 import { gapReasons, gapsWithin, lossWords, removedWithin, removedWords } from "./coverage.ts";
-import { assess, type Report, type StoreReading } from "./health_report.ts";
+import { assess, isKept, type Report, type StoreReading } from "./health_report.ts";
 import { openOutput } from "./output.ts";
 import { record, type RecordLine } from "./record.ts";
 import { safeJson } from "./safe_json.ts";
@@ -155,6 +155,7 @@ function showCollector(call: Call, reading: StatusReading<CollectorStatus>): voi
         }`,
       ],
       ...logLines(status.log),
+      ledgerLine(status.ledger),
       ["tracked", counted(status.trackedProcesses, "process", "processes")],
       ["losses", losses(status.counters), "warning"],
       ["counters", counters(status.counters)],
@@ -220,6 +221,14 @@ function logLines(log: LogStatus): RecordLine[] {
   return lines;
 }
 
+/** The audit ledger: where it is, how long, and what of it is signed. */
+function ledgerLine({ state, place, size, signed, checkpointTime, trouble, refused }: LedgerStatus): RecordLine {
+  if (state !== "on") return ["ledger", `${state}${place === "" ? "" : ` (${place})`}`, "warning"];
+  const when = checkpointTime === 0 ? "" : `, signed to ${count(signed)} at ${localTime(checkpointTime, "s")}`;
+  const text = `${place}, ${counted(size, "entry", "entries")}${when}`;
+  return ["ledger", text, trouble === "" && refused === 0 ? undefined : "warning"];
+}
+
 /** What the sources had to give up since the collector began; a gap record stands for each. */
 function losses(values: Readonly<Record<string, number>>): string | null {
   const lost = Object.entries(values).filter(([name, value]) => name.endsWith("_lost") && value > 0);
@@ -242,6 +251,9 @@ function showGaps(call: Call, store: StoreReading): void {
   record(call, "gaps of the last day", undefined, lines);
 }
 
+/** Rules of one state that are listed; rules list has all. */
+const MAX_LISTED = 20;
+
 function showRules(call: Call, { agent }: Statuses): void {
   if (agent.kind !== "read") return;
   const { rules } = agent.status;
@@ -255,6 +267,18 @@ function showRules(call: Call, { agent }: Statuses): void {
   for (const rule of rejected) {
     const place = rule.line === null ? rule.file : `${rule.file}:${rule.line}:${rule.column ?? 1}`;
     lines.push(["rejected", `${place}: ${rule.reason ?? "no reason given"}`, "warning"]);
+  }
+  for (const rule of rules.filter(isKept).slice(0, MAX_LISTED)) {
+    const place = rule.line === null ? rule.file : `${rule.file}:${rule.line}:${rule.column ?? 1}`;
+    lines.push(["as before", `${place}: ${rule.reason}`, "warning"]);
+  }
+  const drafts = rules.filter((rule) => rule.state === "draft");
+  if (drafts.length > 0) {
+    const matches = drafts.reduce((sum, rule) => sum + rule.matches, 0);
+    lines.push(["drafts", `${count(drafts.length)}, with ${counted(matches, "match", "matches")} and no alert`]);
+  }
+  for (const rule of rules.filter((rule) => rule.state === "disabled").slice(0, MAX_LISTED)) {
+    lines.push(["disabled", `${rule.id}: ${rule.reason ?? "no reason given"}`]);
   }
   call.out.write("\n");
   record(call, "rules", undefined, lines);

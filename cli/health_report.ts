@@ -10,6 +10,7 @@ import {
   type AgentStatus,
   type CollectorStatus,
   REDACTION_ON,
+  type RuleStatus,
   STALE_AFTER_MS,
   type TierStatus,
 } from "../proto/status.ts";
@@ -65,6 +66,7 @@ const SETTLE_MS = 10_000;
 
 /** Counters of the agent that say that something was not judged or not told, and what they mean. */
 const SHORTFALLS: Readonly<Record<string, string>> = {
+  ledger_notes_refused: "times that the agent could not keep what is to be entered into the audit ledger",
   rule_faults: "times that a rule could not judge a batch",
   alerts_undelivered: "alerts are owed to a sink",
 };
@@ -147,8 +149,17 @@ function collectorFindings(status: CollectorStatus): Finding[] {
   }
   if (log.refused > 0) add(`${counted(log.refused, "item")} found no room in the write-ahead log; gaps say which`);
   if (log.missing > 0) add(`${counted(log.missing, "number")} of the write-ahead log are lost by damage`);
+  const { ledger } = status;
+  if (ledger.trouble !== "") add(`the audit ledger: ${ledger.trouble}`);
+  else if (ledger.state !== "on") add(`the audit ledger is ${ledger.state}`);
+  if (ledger.refused > 0) add(`${counted(ledger.refused, "entry", "entries")} found no room in the audit ledger`);
   if (status.queuedEvents > LONG_QUEUE) add(`${counted(status.queuedEvents, "event")} wait for the agent`);
   return findings;
+}
+
+/** Whether a rule judges in a version that its file does not have any more. */
+export function isKept({ state, reason }: RuleStatus): boolean {
+  return (state === "active" || state === "draft") && reason !== null;
 }
 
 function agentFindings(status: AgentStatus): Finding[] {
@@ -156,6 +167,8 @@ function agentFindings(status: AgentStatus): Finding[] {
   const rejected = status.rules.filter((rule) => rule.state === "rejected").length;
   const add = (text: string): void => void findings.push({ level: "degraded", subject: "rules", text });
   if (rejected > 0) add(`${counted(rejected, "rule")} rejected, below`);
+  const kept = status.rules.filter(isKept).length;
+  if (kept > 0) add(`${counted(kept, "rule")} active in an earlier version, because the file is not right, below`);
   if (!status.rules.some((rule) => rule.state === "active")) add("no rule is active: nothing is judged");
   findings.push(...agentStoreFindings(status));
   for (const [name, words] of Object.entries(SHORTFALLS)) {

@@ -19,6 +19,7 @@ if (import.meta.main) {
     await runCommandLine(Deno.args, COMMANDS, {
       stdout: Deno.stdout,
       stderr: Deno.stderr,
+      stderrTerminal: Deno.stderr.isTerminal(),
       columns: terminal ? Deno.consoleSize().columns : null,
       color: !Deno.noColor,
       now: Date.now,

@@ -25,7 +25,16 @@ import { Store } from "./store_reader.ts";
 import type { TableCell } from "./table.ts";
 import { counted } from "./units.ts";
 
-const NAMES = tableNamed("processes").columns.map((column) => column.name);
+const COLUMNS = tableNamed("processes").columns.map((column) => column.name);
+/**
+ * Hashes come with events, of an execution one that never changes: they are not in the table itself. NULL where the store
+ * no longer has the start, and for what ran before the collector did.
+ */
+const NAMES = [...COLUMNS, "executable_hash"];
+const SELECT = `SELECT ${COLUMNS.join(", ")}, (
+  SELECT event.executable_hash FROM process_events AS event
+  WHERE event.exec_id = processes.exec_id AND event.executable_hash IS NOT NULL LIMIT 1
+) AS executable_hash FROM processes`;
 
 const SORTS = {
   pid: "pid, start_time",
@@ -57,7 +66,7 @@ export function processes(call: Call): Exit {
   let count = 0, cut = false;
   for (
     const row of store.each(
-      `SELECT ${NAMES.join(", ")} FROM processes ${where.sql} ORDER BY ${SORTS[sort]} LIMIT ?`,
+      `${SELECT} ${where.sql} ORDER BY ${SORTS[sort]} LIMIT ?`,
       ...where.parameters,
       limit === null ? -1 : limit + 1,
     )
@@ -89,7 +98,7 @@ function shown(all: boolean, wide: boolean): ShownColumn[] {
     { name: "status", title: "STATE", keep: true, show: (_, of) => processStatus(of) },
     ...(wide ? [{ name: "threads", title: "THREADS" }] : []),
     containerColumn(3),
-    ...(wide ? WIDE_COLUMNS : []),
+    ...(wide ? [...WIDE_COLUMNS, { name: "executable_hash", title: "HASH" }] : []),
     { name: "command_line", title: "COMMAND", least: 24, show: (_, of) => commandOf(of) },
   ];
 }

@@ -56,7 +56,7 @@ export function query(call: Call): Exit {
     call.note(`Cut at ${count(limit)} rows, there are more: --limit allows more, LIMIT in the query asks for less`);
   }
   const cutUnasked = cut && call.values["limit"] === undefined;
-  const watched = guarded.tables.some((table) => WATCHED.has(table));
+  const watched = guarded.needs.tables.some((table) => WATCHED.has(table));
   const lacking = watched &&
     tellCoverage(call, store, readStatuses(layout, call.now()), { from: since, until: null });
   return cutUnasked || lacking ? EXIT.degraded : EXIT.complete;

@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { RuleEngine } from "../proto/rules/engine.ts";
-import { MAX_RULE_LENGTH, RuleError, type ValidatedRule } from "../proto/rules/rule.ts";
+import { OVERRIDES_NAME, parseOverrides } from "../proto/rules/overrides.ts";
+import { MAX_RULE_LENGTH, parseRule, RuleError, type ValidatedRule } from "../proto/rules/rule.ts";
+import { checkSecondGate } from "../proto/rules/second_gate.ts";
 import { loadRules, type RuleFile } from "../proto/rules/rule_set.ts";
 import { CommandError } from "./command.ts";
 import { fileProblem, readProblem } from "./file_problem.ts";
@@ -43,10 +44,13 @@ export function checkRules(paths: readonly string[], readStdin: (limit: number) 
     const file = name === "-" ? STDIN_NAME : name;
     try {
       const bytes = name === "-" ? readStdin(MAX_RULE_LENGTH) : readBounded(name);
-      files.push({ file, text: new TextDecoder("utf-8", { fatal: true }).decode(bytes) });
+      const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+      if (OVERRIDES_NAME.test(file)) parseOverrides(text, file);
+      else files.push({ file, text });
     } catch (error) {
       if (error instanceof CommandError) throw error;
-      refused.push({ file, line: null, column: null, reason: words(error) });
+      const { line, column } = error instanceof RuleError ? error : { line: null, column: null };
+      refused.push({ file, line, column, reason: words(error) });
     }
   }
   const { active, disabled, rejected } = loadRules(files);
@@ -58,6 +62,28 @@ export function checkRules(paths: readonly string[], readStdin: (limit: number) 
   });
   refused.sort((a, b) => a.file < b.file ? -1 : a.file > b.file ? 1 : 0);
   return { rules, refused };
+}
+
+/**
+ * The file of the rule with an id, found without judging any; `null` with the ids that there are. Files that cannot be
+ * read are passed over: they have no id.
+ *
+ * @throws CommandError when a directory does not exist or may not be read
+ */
+export function findRule(paths: readonly string[], id: string): { path: string | null; ids: string[] } {
+  const ids: string[] = [];
+  for (const path of paths.flatMap(listFiles)) {
+    try {
+      const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(readBounded(path));
+      if (OVERRIDES_NAME.test(path)) continue;
+      const rule = parseRule(text, path);
+      if (rule.id === id) return { path, ids };
+      ids.push(rule.id);
+    } catch {
+      continue;
+    }
+  }
+  return { path: null, ids };
 }
 
 function listFiles(path: string): string[] {
@@ -102,8 +128,7 @@ function readBounded(file: string): Uint8Array {
 /** What the engine's own gate says against a rule that the guard let through. */
 function engineFault(rule: ValidatedRule): string | null {
   try {
-    using engine = new RuleEngine([rule]);
-    engine.check();
+    checkSecondGate([rule]);
     return null;
   } catch (error) {
     return words(error);

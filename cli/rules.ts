@@ -10,6 +10,11 @@ import { runRuleTests } from "../proto/rules/rule_tests.ts";
 import { atMostArguments, meant } from "./arguments.ts";
 import { type Call, EXIT, type Exit, UsageError } from "./command.ts";
 import { type Cell, openOutput, plainCell, type RowOutput, type ShownColumn } from "./output.ts";
+import { cost } from "./rule_cost.ts";
+import { explain } from "./rule_explain.ts";
+import { placed } from "./rule_named.ts";
+import { replay } from "./rule_replay.ts";
+import { newRule } from "./rule_template.ts";
 import { checkRules, type RefusedRule } from "./rule_files.ts";
 import { severityStyle } from "./screen.ts";
 import { findPlaces, type Places } from "./settings.ts";
@@ -17,7 +22,7 @@ import { readStatuses } from "./status_reader.ts";
 import { Store, StoreError } from "./store_reader.ts";
 import { counted } from "./units.ts";
 
-const ACTIONS = { list, validate, test } as const;
+const ACTIONS = { list, validate, test, replay, explain, cost, new: newRule } as const;
 
 export function rules(call: Call): Exit {
   const [action, ...rest] = call.arguments;
@@ -28,7 +33,9 @@ export function rules(call: Call): Exit {
   return ACTIONS[found]({ ...call, arguments: rest });
 }
 
-const LIST_NAMES = ["rule_id", "title", "severity", "state", "hits", "file", "line", "column_number", "reason", "lane"];
+const LIST_NAMES = [
+  ...["rule_id", "title", "severity", "state", "hits", "file", "line", "column_number", "reason", "lane", "rule_hash"],
+];
 
 const LIST_SHOWN: readonly ShownColumn[] = [
   { name: "rule_id", title: "RULE" },
@@ -45,6 +52,7 @@ const LIST_SHOWN: readonly ShownColumn[] = [
     show: (cell) => ({ text: String(cell), style: cell === "active" ? "good" : "warning" }),
   },
   { name: "hits", title: "HITS", keep: true },
+  { name: "rule_hash", title: "VERSION", keep: true, optional: 1, show: (cell) => String(cell ?? "").slice(0, 12) },
   {
     name: "title",
     title: "TITLE",
@@ -73,7 +81,9 @@ function list(call: Call): Exit {
   for (const row of rows) output.add(row);
   output.end();
   const rejected = rows.filter((row) => row[state] === "rejected").length;
+  const kept = rows.filter((row) => row[state] === "active" && row[LIST_NAMES.indexOf("reason")] !== null).length;
   if (rejected > 0) call.note(`${counted(rejected, "rule")} rejected: nothing is found by what is not active`);
+  if (kept > 0) call.note(`${counted(kept, "rule")} active as before: the file is not right any more`);
   return EXIT.complete;
 }
 
@@ -92,12 +102,14 @@ function rulesOfAgent(call: Call, places: Places): Cell[][] {
       rule.column,
       rule.reason,
       rule.lane,
+      rule.hash,
     ]);
   }
   try {
     using store = Store.open(places.layout.store);
     const rows = store.rows(
-      `SELECT rule_id, title, severity, state, NULL AS hits, file, line, column_number, reason, NULL AS lane
+      `SELECT rule_id, title, severity, state, NULL AS hits, file, line, column_number, reason, NULL AS lane,
+         rule_hash
        FROM detection_rules`,
     );
     call.note("The agent does not run: these are the rules of its last start, without hits");
@@ -109,11 +121,11 @@ function rulesOfAgent(call: Call, places: Places): Cell[][] {
   const { rules, refused } = checkRules(places.rulesDirs, call.readStdin);
   return [
     ...rules.map((rule): Cell[] => {
-      const state = rule.enabled ? "active" : "disabled";
-      return [rule.id, rule.title, rule.severity, state, null, rule.file, null, null, null, laneOf(rule)];
+      const state = rule.enabled ? rule.status : "disabled";
+      return [rule.id, rule.title, rule.severity, state, null, rule.file, null, null, null, laneOf(rule), rule.hash];
     }),
     ...refused.map(({ file, line, column, reason }): Cell[] => {
-      return [file, "", "", "rejected", null, file, line, column, reason, null];
+      return [file, "", "", "rejected", null, file, line, column, reason, null, null];
     }),
   ];
 }
@@ -133,11 +145,6 @@ function writeRefused(call: Call, refused: readonly RefusedRule[]): void {
   const output = openMachine(call, ["file", "line", "column", "reason"]);
   for (const { file, line, column, reason } of refused) output.add([file, line, column, reason]);
   output.end();
-}
-
-/** As compilers write it, so that editors find the place. */
-function placed({ file, line, column, reason }: RefusedRule): string {
-  return line === null ? `${file}: ${reason}` : `${file}:${line}:${column ?? 1}: ${reason}`;
 }
 
 function test(call: Call): Exit {

@@ -1,9 +1,10 @@
 /**
  * Carries what waits in one log over into another, under the other's numbers.
  *
- * Everything above the last acknowledged number is taken: records from the disk, then those that wait in memory, then the
- * counts of what was refused and not told. What cannot be read becomes a gap with the number of its items, as far as
- * numbers count them. Whether anything comes twice is decided by the caller, who must know what the agent has.
+ * Everything above the last acknowledged number is taken: records from the disk, then those that wait in memory. What
+ * cannot be read becomes a gap with the number of its items, as far as numbers count them. Counts of what was refused and
+ * not told are taken apart from that. Whether anything comes twice is decided by the caller, who must know what the agent
+ * has.
  *
  * @module
  */
@@ -13,7 +14,7 @@ import { WireError } from "../proto/wire_error.ts";
 import type { WriteAheadLog } from "./wal/log.ts";
 import type { LogItem } from "./wal/log_reader.ts";
 import type { LogRecord } from "./wal/recovery.ts";
-import { ITEM_CLASSES, type ItemClass } from "./wal/shedding.ts";
+import { ITEM_CLASSES, type ItemClass, type Tally } from "./wal/shedding.ts";
 import { StorageError } from "./wal/storage.ts";
 
 const READ_BYTES = 1_048_576;
@@ -29,12 +30,17 @@ export function classOf(kind: number): ItemClass {
   return ITEM_CLASSES[kind - 1] ?? "start";
 }
 
-/** @throws {StorageError} when `from` cannot be read at all. */
-export function carry(from: WriteAheadLog, to: WriteAheadLog, now: number): void {
-  for (let after = from.acknowledged; after < from.durable;) {
+/**
+ * `stored`: what the agent is known to have, which may be more than is acknowledged.
+ *
+ * @throws {StorageError} when `from` cannot be read at all.
+ */
+export function carry(from: WriteAheadLog, to: WriteAheadLog, now: number, stored = 0): void {
+  const has = Math.max(from.acknowledged, stored);
+  for (let after = has; after < from.durable;) {
     for (const item of readAfter(from, after)) {
       if (item.kind === "record") {
-        take(item.record, from.acknowledged, to);
+        take(item.record, has, to);
         after = item.record.first + item.record.count - 1;
       } else {
         put(gapOf(item, now), to);
@@ -42,8 +48,12 @@ export function carry(from: WriteAheadLog, to: WriteAheadLog, now: number): void
       }
     }
   }
-  for (const record of from.unflushed()) take(record, from.acknowledged, to);
-  for (const { itemClass, count, from: first, to: last } of from.outstanding) to.inherit(itemClass, count, first, last);
+  for (const record of from.unflushed()) take(record, has, to);
+}
+
+/** Has `to` tell of items that another log counted. */
+export function carryTallies(tallies: readonly Tally[], to: WriteAheadLog): void {
+  for (const { itemClass, count, from, to: last } of tallies) to.inherit(itemClass, count, from, last);
 }
 
 function readAfter(log: WriteAheadLog, after: number): LogItem[] {
@@ -101,7 +111,12 @@ function gapOf(item: Extract<LogItem, { kind: "missing" }>, now: number): Gap {
 
 function put(gap: Gap, to: WriteAheadLog): void {
   const payload = encodeMessage({ kind: "gap", sequence: to.nextSequence, gap });
-  // Of a gap that finds no room the count is kept, and told with what else finds none.
-  if (!to.admits("note", payload.length)) return to.inherit("note", gap.count ?? 1, gap.from, gap.to);
+  if (!to.admits("note", payload.length)) {
+    // Its count is kept, and told with what else finds no room. What the log itself tells of was counted before.
+    const count = gap.count ?? 1;
+    return gap.source === "collector"
+      ? to.inherit("note", count, gap.from, gap.to)
+      : to.refuse("note", count, gap.from, gap.to);
+  }
   to.append({ kind: kindOf("note"), itemClass: "note", count: 1, time: gap.from, lastTime: gap.to, payload });
 }

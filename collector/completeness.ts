@@ -5,14 +5,15 @@
  * were read for a whole round more is a difference: told as an event that names the process, and as a gap of the source
  * that missed it. A round is half the interval, so a difference is told within one.
  *
- * What is no difference: a record that the first source itself counted as lost (a gap stands for it already), the
- * moments in which one of them began, and what the second one's socket could not hold. A time of the last kind cannot be
+ * What is no difference: a record that the first source itself counted as lost (a gap stands for it already, see
+ * {@linkcode CountedLosses}), the moments in which one of them began, and what the second one's socket could not hold. A time of the last kind cannot be
  * compared, and that is said. What both miss still counts in the kernel: see {@linkcode ForkBalance}.
  *
  * @module
  */
 
 import type { CompletenessStatus } from "../proto/status.ts";
+import { CountedLosses } from "./counted_losses.ts";
 import { ForkBalance } from "./fork_balance.ts";
 import { HourlyTally, shareOf } from "./hourly_tally.ts";
 import { type Findings, Round } from "./round.ts";
@@ -26,10 +27,10 @@ const SETTLING_NS = 1e9;
 const READ_MS = 80;
 /** What was lost may be of this round or the one before, and its counterpart may come in the next. */
 const BLIND_ROUNDS = 3;
-/** Rounds for which a counted loss explains what is missing. */
-const CREDIT_ROUNDS = 3;
 /** Ends of which a second record is known for what it is. */
 const RECENT_ENDS = 4_096;
+/** New children of the first process that are remembered, and for how many rounds: as long as their forks may wait. */
+const MAX_FIRSTBORN = 4_096, FIRSTBORN_ROUNDS = 4;
 
 export interface CompletenessOptions {
   readonly source: Pick<ProcessSource, "description" | "look">;
@@ -44,10 +45,11 @@ export class Completeness {
   readonly #unmatched = new UnmatchedRecords();
   readonly #tally = new HourlyTally();
   readonly #forks = new ForkBalance();
-  /** Records that the first source counted as lost, by kind; the newest round first. */
-  readonly #credits: number[][] = Array.from({ length: CREDIT_ROUNDS }, () => [0, 0, 0]);
+  readonly #losses = new CountedLosses();
   readonly #endedPids = new Int32Array(RECENT_ENDS);
   readonly #endedStarts = new Float64Array(RECENT_ENDS);
+  /** New children of the first process, with the time of their fork and the round in which it was told. */
+  readonly #firstborn = new Map<number, { readonly time: number; readonly round: number }>();
   #matched = 0;
   #explained = 0;
   #incomparable = 0;
@@ -87,7 +89,7 @@ export class Completeness {
         return;
       case "loss": {
         const kind = KINDS.indexOf(record.recordKind as (typeof KINDS)[number]);
-        if (kind >= 0 && record.count !== null) this.#credits[0]![kind]! += record.count;
+        if (kind >= 0 && record.count !== null) this.#losses.add(kind, record.from, record.to, record.count);
       }
     }
   }
@@ -164,7 +166,10 @@ export class Completeness {
     this.#witness?.close();
   }
 
-  readonly #second = (kind: number, pid: number, time: number): void => this.#take(1, kind, pid, time);
+  readonly #second = (kind: number, pid: number, time: number, creator: number): void => {
+    if (creator === 1 && this.#firstborn.size < MAX_FIRSTBORN) this.#firstborn.set(pid, { time, round: this.#rounds });
+    this.#take(1, kind, pid, time);
+  };
 
   #take(source: number, kind: number, pid: number, time: number): void {
     if (time < this.#witness!.since) return;
@@ -215,18 +220,22 @@ export class Completeness {
     this.#read(witness);
     const unseenTasks = this.#forks.compare(before, kernel, witness.tasks);
     const round = new Round(this.#options.source, witness);
-    for (const record of this.#unmatched.expire()) {
+    const { matched, alone } = this.#unmatched.expire();
+    this.#matched += matched;
+    for (const record of alone) {
       if (record.time < witness.since + SETTLING_NS) continue;
       switch (this.#judge(record, round)) {
         case "wait":
           this.#unmatched.putBack(record);
           break;
         case "missed":
-          round.add(record);
+          round.add(record, record.kind === FORK && this.#firstborn.get(record.pid)?.time === record.time);
       }
     }
-    this.#credits.pop();
-    this.#credits.unshift([0, 0, 0]);
+    this.#losses.endRound();
+    for (const [pid, { round }] of this.#firstborn) {
+      if (this.#rounds - round > FIRSTBORN_ROUNDS) this.#firstborn.delete(pid);
+    }
     this.#tally.add(now, { matched: this.#matched, missed: round.missed, unconfirmed: round.unconfirmed });
     this.#explained += round.explained;
     this.#unseenTasks += unseenTasks;
@@ -247,10 +256,7 @@ export class Completeness {
   #judge(record: Unmatched, round: Round): "missed" | "wait" | "known" {
     if (record.source === 0) return this.#blind > 0 ? "known" : round.isUnderWay(record) ? "wait" : "missed";
     if (this.#deaf > 0 || record.kind === EXIT && round.goesOn(record)) return "known";
-    // The oldest first: the newest may explain what is yet to be missed.
-    for (const credits of this.#credits.toReversed()) {
-      if (credits[record.kind]! === 0) continue;
-      credits[record.kind]!--;
+    if (this.#losses.explain(record.kind, record.time)) {
       round.explain();
       return "known";
     }

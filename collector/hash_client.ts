@@ -18,8 +18,11 @@ import {
 } from "./hasher/protocol.ts";
 import { closeQuietly, FrameSender } from "./hasher/frame_sender.ts";
 
-/** Questions that wait; and those that were sent and not answered. */
-const MAX_QUEUED = 4_096, MAX_SENT = 32;
+/**
+ * Questions that wait, as many as there may be executions that wait: the hasher leaves the processor to others first, and
+ * on a busy host falls behind. And those that were sent and not answered.
+ */
+const MAX_QUEUED = 16_384, MAX_SENT = 32;
 const FIRST_RETRY_MS = 100, LAST_RETRY_MS = 5_000;
 /** All start at once: a hasher that is not there yet is worth a word only after this time. */
 const START_MS = 3_000;

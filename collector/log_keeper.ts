@@ -5,20 +5,24 @@
  * version, or one that holds two epochs, is left as it is and said, and a new one is begun beside it. Where the disk
  * takes none, or has not taken anything for a while, the log is in memory, bounded, and the disk is tried again by
  * itself. Whenever another log takes over, what waits is carried into it under a new epoch, since numbers of an epoch
- * must never be given out twice; the old one is kept aside for a while.
+ * must never be given out twice; the old one is kept aside for a while. Of a log that gave way to one in memory, what it
+ * counted as refused stays on disk, as that of no log that is written, and the next one on disk tells of it.
  *
  * Faults of the disk never throw here; they are in {@linkcode LogKeeper.trouble} and in notices.
  *
  * @module
  */
-import { carry } from "./carry.ts";
+import { carry, carryTallies } from "./carry.ts";
 import { type LogHome, tryOut } from "./wal/home.ts";
 import { type WalOptions, WriteAheadLog } from "./wal/log.ts";
 import { MemoryStorage } from "./wal/memory_storage.ts";
 import { checkOwnership, WalRefusedError } from "./wal/recovery.ts";
+import type { Tally } from "./wal/shedding.ts";
+import { readState, STATE_NAME } from "./wal/state_file.ts";
 import { type Storage, StorageError } from "./wal/storage.ts";
 
-export interface LogKeeperOptions extends Pick<WalOptions, "host" | "collectorId" | "clock" | "gapRecord" | "notice"> {
+export interface LogKeeperOptions
+  extends Pick<WalOptions, "host" | "collectorId" | "clock" | "gapRecord" | "notice" | "taken"> {
   readonly home: LogHome;
   /** Everything on disk together. */
   readonly totalBytes: number;
@@ -46,6 +50,8 @@ const LOOK_MS = 10_000;
 const RENEWAL_MS = 3_600_000;
 /** Logs that were replaced are kept, the newest ones. */
 const MAX_ASIDE = 3;
+/** After so many failed readings a file is lost. */
+const READ_TRIES = 10;
 /** A log has at least this many segments, so that what is acknowledged can go piece by piece. */
 const LEAST_SEGMENTS = 8;
 
@@ -58,7 +64,7 @@ export class LogKeeper {
   /** Why it is in memory. */
   #why = "";
   /** A log on disk that must not be gone on with: what its last flush left is in doubt, and has been carried over. */
-  #stale: string | null = null;
+  #stale: { readonly name: string; readonly as: Afterlife } | null = null;
   #faultSince: number | null = null;
   #tryAt = 0;
   #tryMs = FIRST_TRY_MS;
@@ -112,14 +118,14 @@ export class LogKeeper {
 
   /**
    * Has another log take over. What was sent and may be stored without an acknowledgement would come twice, so the
-   * caller sees to it that there is nothing of that sort. Returns whether there is another log now.
+   * caller sees to it that there is nothing of that sort above `stored`. Returns whether there is another log now.
    */
-  move({ to, why }: Move): boolean {
+  move({ to, why }: Move, stored = 0): boolean {
     const { notice } = this.#options, before = this.place;
     try {
-      if (to === "memory") this.#moveToMemory(why);
-      else if (this.#name === null) this.#moveToDisk();
-      else this.#replace();
+      if (to === "memory") this.#moveToMemory(why, stored);
+      else if (this.#name === null) this.#moveToDisk(stored);
+      else this.#replace(stored);
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;
       notice(`write-ahead log: ${before} cannot be replaced${why === "" ? "" : ` (${why})`}: ${error.message}`);
@@ -146,15 +152,19 @@ export class LogKeeper {
     const old = this.#log;
     this.#log = this.#openMemory(this.#why);
     carry(old, this.#log, this.#options.now());
+    carryTallies(old.outstanding, this.#log);
     this.#log.flush();
     this.#options.notice(`write-ahead log: the one in memory is begun anew, as ${why}`);
     return true;
   }
 
-  #moveToMemory(why: string): void {
+  #moveToMemory(why: string, stored: number): void {
     const old = this.#log, name = this.#name!;
     const fresh = this.#open(new MemoryStorage(), this.#memoryLimits());
-    carry(old, fresh, this.#options.now());
+    carry(old, fresh, this.#options.now(), stored);
+    // Counts that are on disk stay there: in memory they would not outlive the collector.
+    const tallies = old.outstanding, isOwed = tallies.length > 0 && old.keepTallies();
+    if (!isOwed) carryTallies(tallies, fresh);
     fresh.flush();
     old.abandon();
     this.#log = fresh;
@@ -163,17 +173,20 @@ export class LogKeeper {
     this.#tryLater();
     // What its last writes left must not be found by the next run: it is told under the new epoch. On a disk that takes
     // no change of names it waits until it does.
-    if (!this.#putAside(name)) this.#stale = name;
+    const as = isOwed ? "owed" : "aside";
+    if (!this.#putAside(name, as)) this.#stale = { name, as };
   }
 
-  #moveToDisk(): void {
-    if (this.#stale !== null && !this.#putAside(this.#stale)) {
-      throw new StorageError("other", `${this.#stale} is stuck`);
+  #moveToDisk(stored: number): void {
+    const stale = this.#stale;
+    if (stale !== null && !this.#putAside(stale.name, stale.as)) {
+      throw new StorageError("other", `${stale.name} is stuck`);
     }
     this.#stale = null;
     const old = this.#log, fresh = this.#openDisk();
     try {
-      carry(old, fresh, this.#options.now());
+      carry(old, fresh, this.#options.now(), stored);
+      carryTallies(old.outstanding, fresh);
     } catch (error) {
       fresh.abandon();
       this.#name = null;
@@ -186,33 +199,42 @@ export class LogKeeper {
   }
 
   /** Makes a whole new log beside the old one; one rename puts it in its place. */
-  #replace(): void {
+  #replace(stored: number): void {
     const { home, now } = this.#options, old = this.#log, name = this.#name!;
-    const number = Math.max(highest(home.list()), Number(name)) + 1, fresh = `${number}.new`;
-    try {
-      old.flush();
-      const log = this.#open(home.storage(fresh), this.#diskLimits());
-      try {
-        carry(old, log, now());
-        if (!log.flush()) throw new StorageError("other", log.status.fault || "what waits cannot be written");
-      } finally {
-        log.close();
-      }
-      home.rename(fresh, String(number));
-    } catch (error) {
-      this.#attempt(() => home.remove(fresh));
-      throw error;
-    }
+    old.flush();
+    const fresh = this.#begin(Math.max(highest(home.list()), Number(name)) + 1, (log) => {
+      carry(old, log, now(), stored);
+      carryTallies(old.outstanding, log);
+    });
     old.abandon();
     // From here on a crash finds both; the higher number counts.
     try {
-      this.#log = this.#open(home.storage(String(number)), this.#diskLimits());
-      this.#name = String(number);
+      this.#log = this.#open(home.storage(fresh), this.#diskLimits());
+      this.#name = fresh;
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;
       this.#log = this.#openMemory(error.message); // what was carried is found when the disk is tried again
     }
     this.#putAside(name);
+  }
+
+  /** A log with what `fill` puts into it: there as a whole, under this number, or not at all. @throws {StorageError} */
+  #begin(number: number, fill: (log: WriteAheadLog) => void): string {
+    const { home } = this.#options, name = String(number), fresh = `${name}.new`;
+    try {
+      const log = this.#open(home.storage(fresh), this.#diskLimits());
+      try {
+        fill(log);
+        if (!log.flush()) throw new StorageError("other", log.status.fault || "what waits cannot be written");
+      } finally {
+        log.close();
+      }
+      home.rename(fresh, name);
+    } catch (error) {
+      this.#attempt(() => home.remove(fresh));
+      throw error;
+    }
+    return name;
   }
 
   /** Opens the log of ours with the highest number, or begins one. @throws {StorageError} */
@@ -237,11 +259,41 @@ export class LogKeeper {
         if (isOurs) this.#putAside(name);
       });
     }
-    if (log !== null) return log;
-    const name = String(highest(names) + 1);
-    log = this.#open(home.storage(name), this.#diskLimits());
-    this.#name = name;
+    const owed = names.filter((name) => /^\d+\.owed$/.test(name))
+      .map((name) => ({ name, tallies: this.#talliesOf(name) }))
+      .filter(({ tallies }) => tallies !== null);
+    if (log === null) {
+      let name = String(highest(names) + 1);
+      const tallies = owed.flatMap((each) => each.tallies ?? []);
+      if (tallies.length > 0) name = this.#begin(Number(name), (fresh) => carryTallies(tallies, fresh));
+      log = this.#open(home.storage(name), this.#diskLimits());
+      this.#name = name;
+    }
+    // A log that is there was begun after them, with what they owe.
+    for (const { name } of owed) this.#putAside(name);
     return log;
+  }
+
+  /** What a log of ours counted as refused and did not tell; `null` when it is another's. */
+  #talliesOf(name: string): readonly Tally[] | null {
+    const { home, host, collectorId, notice } = this.#options;
+    for (let tries = 1;; tries++) {
+      try {
+        const file = home.storage(name).open(STATE_NAME);
+        try {
+          const { state } = readState(file);
+          if (state === null) throw new StorageError("other", `${STATE_NAME} is damaged`);
+          return state.host === host && state.collectorId === collectorId ? state.tallies : null;
+        } finally {
+          file.close();
+        }
+      } catch (error) {
+        if (!(error instanceof StorageError)) throw error;
+        if (tries < READ_TRIES) continue;
+        notice(`write-ahead log: what ${home.place}/${name} counted as refused is lost: ${error.message}`);
+        return [];
+      }
+    }
   }
 
   /** What `act` gives for a log, `null` when the log is not ours, which is said. */
@@ -266,9 +318,12 @@ export class LogKeeper {
   }
 
   #open(storage: Storage, limits: Pick<WalOptions, "totalBytes" | "segmentBytes" | "maxPendingBytes">): WriteAheadLog {
-    const { host, collectorId, clock, gapRecord, notice, keepMs, random } = this.#options;
-    const options = { storage, host, collectorId, clock, gapRecord, notice, keepMs, ...limits };
-    return new WriteAheadLog(random === undefined ? options : { ...options, random });
+    const { host, collectorId, clock, gapRecord, notice, keepMs, random, taken } = this.#options;
+    return new WriteAheadLog({
+      ...{ storage, host, collectorId, clock, gapRecord, notice, keepMs, ...limits },
+      ...random === undefined ? {} : { random },
+      ...taken === undefined ? {} : { taken },
+    });
   }
 
   #diskLimits(): Pick<WalOptions, "totalBytes" | "segmentBytes" | "maxPendingBytes"> {
@@ -305,14 +360,17 @@ export class LogKeeper {
   }
 
   /** Gives a log of ours another name, and forgets those that have long had one. */
-  #putAside(name: string): boolean {
+  #putAside(name: string, as: Afterlife = "aside"): boolean {
     const { home } = this.#options;
     return this.#attempt(() => {
-      const aside = home.list().filter((each) => /^\d+\.aside$/.test(each)).map((each) => parseInt(each)).sort(
+      const names = home.list();
+      // Renamed before, by a call that failed after that, in syncing the directory: making the next log does that.
+      if (!names.includes(name)) return;
+      const aside = names.filter((each) => /^\d+\.aside$/.test(each)).map((each) => parseInt(each)).sort(
         byNumber,
       );
       for (const old of aside.slice(0, Math.max(0, aside.length + 1 - MAX_ASIDE))) home.remove(`${old}.aside`);
-      home.rename(name, `${name}.aside`);
+      home.rename(name, `${parseInt(name)}.${as}`);
     });
   }
 
@@ -327,6 +385,9 @@ export class LogKeeper {
   }
 }
 
+/** What becomes of a log that is not written any more: nothing, or the next one on disk tells what it refused. */
+type Afterlife = "aside" | "owed";
+
 /** Removed at each start, like every name of this form. */
 const PROBE = "0.new";
 
@@ -336,7 +397,7 @@ function numbers(names: readonly string[]): number[] {
 
 /** The highest number that a log here has or had. */
 function highest(names: readonly string[]): number {
-  return Math.max(0, ...numbers(names.map((name) => name.replace(/\.aside$/, ""))));
+  return Math.max(0, ...numbers(names.map((name) => name.replace(/\.(aside|owed)$/, ""))));
 }
 
 function byNumber(a: number, b: number): number {

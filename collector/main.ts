@@ -5,6 +5,7 @@
  * @module
  */
 import { loadSettings, parseDaemonFlags, settingsEnvironment } from "../proto/config.ts";
+import { giveBackMemory } from "../proto/memory.ts";
 import { describeSettings } from "../proto/setting_definitions.ts";
 import { stateLayout } from "../proto/state_layout.ts";
 import { VERSION } from "../proto/version.ts";
@@ -23,6 +24,9 @@ import { openHashing } from "./hashing.ts";
 import { describeLastEnd } from "./last_end.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { Observation } from "./observation.ts";
+import { settingsChange } from "./ledger/settings_change.ts";
+import { openSigning } from "./ledger/signing.ts";
+import { LedgerKeeper } from "./ledger_keeper.ts";
 import { LogKeeper } from "./log_keeper.ts";
 import { Outbox, refusalRecord } from "./outbox.ts";
 import { peerCheck } from "./peer_check.ts";
@@ -39,11 +43,14 @@ import { openBestSource, sourceStatuses } from "./sources/ladder.ts";
 import { PS_PATHS } from "./sources/ps_command.ts";
 import { seesAllPids, TableCheck } from "./table_check.ts";
 import { resolveUser } from "./users.ts";
+import { DiskStorage, SHARED } from "./wal/disk_storage.ts";
 import { DiskHome } from "./wal/home.ts";
 import { openWitness } from "./witness.ts";
 
 /** How long the last events may take to reach the agent when the collector stops. */
 const STOP_DEADLINE_MS = 2_000;
+/** What the start left over is given back when the first events are through. */
+const SETTLED_MS = 5_000;
 
 const USAGE = `daemoneye-collector ${VERSION}: sees every process and reports it to the agent
 
@@ -74,6 +81,7 @@ async function main(): Promise<void> {
   }
   const token = told("the token", () => readToken(layout.token));
   const redaction = openRedaction(settings, layout.redactionKey);
+  const { ledgerKey, nextLedgerKey } = layout, signing = openSigning(settings, ledgerKey, nextLedgerKey);
   const bootId = readBootId(), host = told("the host's name", readHostName), keepsPtrace = wantsPtrace(settings);
 
   // 2. Open what needs privilege.
@@ -115,21 +123,38 @@ async function main(): Promise<void> {
   // 4. Recover: what the last run left in the log is still to be sent, and what it said bounds what was missed since.
   const early: string[] = [];
   let notice = (text: string): void => void early.push(text);
-  const outbox = new Outbox(
-    new LogKeeper({
-      home: new DiskHome(layout.wal),
-      host,
-      collectorId: settings.collector.id,
-      totalBytes: settings.collector.walMaxBytes,
-      segmentBytes: settings.collector.walSegmentBytes,
-      keepMs: settings.collector.walKeepMs,
-      memoryBytes: settings.collector.walMemoryBytes,
-      clock: () => performance.now(),
-      now: Date.now,
-      gapRecord: refusalRecord,
-      notice: (text) => notice(text),
-    }),
-  );
+  const ledger: LedgerKeeper = new LedgerKeeper({
+    isOn: settings.collector.ledger,
+    place: layout.ledger,
+    storage: () => new DiskStorage(layout.ledger, SHARED),
+    secrets: () => new DiskStorage(layout.ledgerSecrets),
+    hash: settings.collector.ledgerHash,
+    keys: signing,
+    checkpointMs: settings.collector.ledgerCheckpointMs,
+    host,
+    bootId: Uint8Array.fromHex(bootId.replaceAll("-", "")),
+    clock: { wallMs: Date.now, monotonicNs: () => BigInt(Math.floor(bootTimeNs())) },
+    log: () => logs.log,
+    notice: (text) => notice(text),
+    show: (lines) => lines.forEach((line) => console.error(`collector: ${line}`)),
+    published: (head) => publisher.tell(head),
+    entered: (id) => publisher.tell({ kind: "ledgerTaken", id }),
+  });
+  const logs: LogKeeper = new LogKeeper({
+    home: new DiskHome(layout.wal),
+    host,
+    collectorId: settings.collector.id,
+    totalBytes: settings.collector.walMaxBytes,
+    segmentBytes: settings.collector.walSegmentBytes,
+    keepMs: settings.collector.walKeepMs,
+    memoryBytes: settings.collector.walMemoryBytes,
+    clock: () => performance.now(),
+    now: Date.now,
+    gapRecord: refusalRecord,
+    taken: ledger.taken,
+    notice: (text) => notice(text),
+  });
+  const outbox = new Outbox(logs);
   const recovered = recover(layout.collectorStatus, layout.knownTable, {
     time: Date.now(),
     bootId,
@@ -181,6 +206,11 @@ async function main(): Promise<void> {
     source: source.description.name,
     checkPeer: peerCheck(settings.brokerSocket, settings.collector.agentUser),
     answer: (body) => answerRequest(body, source.description.name),
+    ledger: {
+      head: () => ledger.head,
+      receive: (notes) => ledger.receive(notes),
+      disconnected: () => ledger.disconnected(),
+    },
     notice: (text) => notice(text),
   });
   const observation = new Observation(source, lifecycle, outbox, publisher, {
@@ -195,6 +225,14 @@ async function main(): Promise<void> {
     sources: () => [...sourceStatuses(opened), hashing.status(), refusals.status()],
     moreCounters: () => ({ ...hashing.counters(), ...refusals.counters() }),
     lookAtRefusals: () => refusals.look(performance.now()),
+    ledger: {
+      tick: () => {
+        ledger.suppressed(lifecycle.repeated);
+        ledger.hasher(hashing.pid());
+        ledger.tick();
+      },
+      status: () => ledger.status,
+    },
     statusFile: layout.collectorStatus,
     knownFile: new KnownFile(layout.knownTable),
     snapshotIntervalMs: settings.collector.snapshotIntervalMs,
@@ -209,6 +247,12 @@ async function main(): Promise<void> {
   if (keptNotice !== "") observation.notice(keptNotice);
   if (lastEnd !== null) observation.notice(lastEnd);
   for (const notice of recovered.notices) observation.notice(notice);
+  const version = VERSION, pid = Deno.pid, rung = source.description.name;
+  ledger.say("tierStarted", { tier: "collector", version, pid, source: rung, time: Date.now() });
+  const retained = kept.capabilities === 0n ? "" : kept.words;
+  ledger.say("confined", { tier: "collector", proof: confinement.proof, retained });
+  const changed = settingsChange(settings.values, layout.lastSettings);
+  if (changed !== null) ledger.say("configurationChanged", changed);
   const processes = await observation.begin(recovered.known);
   const seconds = (bootTimeNs() - begun) / 1e9;
   console.error(`collector: ${source.description.name}: ${source.description.sees}; ${processes} processes now`);
@@ -223,12 +267,18 @@ async function main(): Promise<void> {
       observation.stop();
     });
   }
+  setTimeout(giveBackMemory, SETTLED_MS);
+  // Not earlier: watching does not wait for it, and what there is to enter until then waits in memory.
+  await ledger.open();
+  void ledger.settle();
   const publishing = publisher.run();
   void hashing.run();
   await observation.run();
   hashing.stop();
   await publisher.stop(STOP_DEADLINE_MS, "the collector stops");
   await publishing;
+  outbox.flush();
+  ledger.close("it was told to stop");
   observation.sayStopped();
   outbox.close();
   completeness.close();

@@ -11,7 +11,13 @@
 import process from "node:process";
 import { NoticeLog } from "../proto/notice_log.ts";
 import type { Gap, ProcessEvent, ProcessState } from "../proto/process_event.ts";
-import { type CollectorStatus, type LogStatus, type SourceStatus, STATUS_INTERVAL_MS } from "../proto/status.ts";
+import {
+  type CollectorStatus,
+  type LedgerStatus,
+  type LogStatus,
+  type SourceStatus,
+  STATUS_INTERVAL_MS,
+} from "../proto/status.ts";
 import { VERSION } from "../proto/version.ts";
 import { bootTimeNs } from "./kernel/libc.ts";
 import { readForkCount } from "./kernel/procfs.ts";
@@ -38,7 +44,10 @@ const LOSS_SNAPSHOT_MS = 1_000;
 /** How long hashes gather before they are sent on. */
 const POKE_MS = 50;
 
-/** After a flush, the next one waits this many times as long as it took: the ring is not read meanwhile. */
+/**
+ * After a flush, the next one waits this many times as long as it took, or the one before where that took less: the ring
+ * is not read meanwhile. One that stalls by itself must not hold up what comes after it; a slow disk shows twice.
+ */
 const FLUSH_PAUSES = 4, MAX_FLUSH_PAUSE_MS = 1_000;
 
 export interface ObservationOptions {
@@ -60,6 +69,8 @@ export interface ObservationOptions {
   readonly moreCounters: () => Record<string, number>;
   /** Reads what was refused since it was last asked, and gives what is to be noticed of it. */
   readonly lookAtRefusals: () => readonly string[];
+  /** The audit ledger: what time asks of it, and its standing. */
+  readonly ledger: { readonly tick: () => void; readonly status: () => LedgerStatus };
   /** Room of the log on disk, for the status. */
   readonly logBytes: number;
 }
@@ -81,6 +92,7 @@ export class Observation {
   #poked: ReturnType<typeof setTimeout> | null = null;
   #flushing: ReturnType<typeof setTimeout> | null = null;
   #flushDue = 0;
+  #lastFlushMs = 0;
   readonly #pressure = new Pressure();
   readonly #began = performance.now();
 
@@ -197,8 +209,9 @@ export class Observation {
   #flush(): void {
     const began = performance.now();
     this.outbox.flush();
-    const now = performance.now();
-    this.#flushDue = now + Math.min((now - began) * FLUSH_PAUSES, MAX_FLUSH_PAUSE_MS);
+    const now = performance.now(), took = now - began;
+    this.#flushDue = now + Math.min(Math.min(took, this.#lastFlushMs) * FLUSH_PAUSES, MAX_FLUSH_PAUSE_MS);
+    this.#lastFlushMs = took;
     this.publisher.poke();
   }
 
@@ -221,9 +234,10 @@ export class Observation {
   #compare(): void {
     const findings = this.options.completeness.advance(performance.now(), bootTimeNs());
     if (findings === null) return;
-    for (const { pid, time, kinds, seenBy, missedBy } of findings.differences) {
-      const severity = missedBy === this.source.description.name ? "high" : "medium";
-      this.lifecycle.accuse(pid, time, severity, `its ${kinds.join(" and ")} seen by ${seenBy}, not by ${missedBy}`);
+    for (const { pid, time, kinds, seenBy, missedBy, isOfFirst } of findings.differences) {
+      const severity = isOfFirst ? "low" : missedBy === this.source.description.name ? "high" : "medium";
+      const what = isOfFirst ? "fork by process 1" : kinds.join(" and ");
+      this.lifecycle.accuse(pid, time, severity, `its ${what} seen by ${seenBy}, not by ${missedBy}`);
     }
     for (const { source, loss } of findings.gaps) this.lifecycle.miss(source, loss);
     for (const notice of findings.notices) this.notice(notice);
@@ -325,6 +339,7 @@ export class Observation {
     // Also for a log that tries again by itself, and before the status says how far it has come.
     this.#flush();
     this.outbox.tend();
+    this.options.ledger.tick();
     try {
       writeStatus(this.options.statusFile, this.#status(state));
     } catch (error) {
@@ -359,6 +374,7 @@ export class Observation {
       acknowledgedSequence: this.outbox.acknowledged,
       durableTime: this.outbox.safeTime(time),
       log: this.#logStatus(),
+      ledger: this.options.ledger.status(),
       queuedEvents: this.outbox.waiting,
       trackedProcesses: this.lifecycle.tracked,
       forksSinceBoot: readForkCount(),

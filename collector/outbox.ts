@@ -47,6 +47,8 @@ export class Outbox {
   /** Another log is to take over, once what was sent is acknowledged. */
   #wished: Move | null = null;
   #offered = 0;
+  /** What the agent said that it has: after a restart that can be more than is known to be on disk here. */
+  #stored = 0;
   #cutTexts = 0;
   /** Of logs that were replaced since start. */
   #before: Pick<WalStatus, "refused" | "missing" | "damaged" | "faults" | "hastened"> = NOTHING;
@@ -166,17 +168,23 @@ export class Outbox {
 
   /** Puts on disk what was added since. Returns whether all of it is there. */
   flush(): boolean {
-    return this.#log.flush();
+    const isFlushed = this.#log.flush();
+    if (this.#stored > this.acknowledged && this.durable > this.acknowledged) {
+      this.acknowledge(Math.min(this.#stored, this.durable));
+    }
+    return isFlushed;
   }
 
   /** Looks after the log; to be called about once a second, after {@linkcode flush}. */
   tend(): void {
-    const wish = this.#wished ??= this.#keeper.wish();
+    // A disk that works again is gone on with.
+    if (this.#wished?.to === "memory" && this.#log.status.fault === "") this.#wished = null;
+    const wish = this.#wished ??= this.#keeper.wish(), stored = Math.max(this.acknowledged, this.#stored);
     // What was sent may be stored already. Its acknowledgement, or the next handshake, says so; nothing more is sent
     // until then.
-    if (wish === null || this.#offered > this.acknowledged) return;
+    if (wish === null || this.#offered > stored) return;
     this.#wished = null;
-    this.#move(() => this.#keeper.move(wish));
+    this.#move(() => this.#keeper.move(wish, stored));
   }
 
   /**
@@ -191,7 +199,13 @@ export class Outbox {
     if (this.#wished !== null) this.tend();
   }
 
-  /** Says that all up to `sequence` was given to the agent; with a new connection, what that one has. */
+  /** Says what the agent of a new connection has, which is then all that was given to it. */
+  noteStored(sequence: number): void {
+    this.#offered = this.#stored = sequence;
+    if (sequence > this.acknowledged) this.acknowledge(Math.min(sequence, this.durable));
+  }
+
+  /** Says that all up to `sequence` was given to the agent. */
   noteOffered(sequence: number): void {
     this.#offered = sequence;
   }
@@ -264,7 +278,7 @@ export class Outbox {
     this.#cache = new FrameCache(CACHE_BYTES);
     this.#read = [];
     this.#readAfter = -1;
-    this.#offered = 0;
+    this.#offered = this.#stored = 0;
     this.#wished = null;
     this.#marks = this.#marksOf(this.#log);
     return true;

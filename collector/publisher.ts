@@ -14,7 +14,7 @@
 import { Channel, type Connection } from "../proto/channel.ts";
 import { joinAgent } from "../proto/handshake.ts";
 import { VERSION } from "../proto/version.ts";
-import type { ReplyBody, RequestBody, WireMessage } from "../proto/wire.ts";
+import type { LedgerHead, LedgerNotes, LedgerTaken, ReplyBody, RequestBody, WireMessage } from "../proto/wire.ts";
 import type { NextFrame, Outbox } from "./outbox.ts";
 import { StorageError } from "./wal/storage.ts";
 
@@ -39,6 +39,12 @@ export interface PublisherOptions {
   /** Throws when the listener of the socket is not the agent. */
   readonly checkPeer: () => void;
   readonly answer: (body: RequestBody) => ReplyBody;
+  /** The audit ledger: its newest checkpoint, and what the agent has to enter. */
+  readonly ledger?: {
+    readonly head: () => LedgerHead | null;
+    readonly receive: (notes: LedgerNotes) => void;
+    readonly disconnected: () => void;
+  };
   readonly notice: (text: string) => void;
   /** Unix milliseconds, and numbers from 0 to 1: the runtime's own, unless a simulation brings others. */
   readonly now?: () => number;
@@ -71,6 +77,11 @@ export class Publisher {
 
   get connected(): boolean {
     return this.#channel !== null;
+  }
+
+  /** Tells the agent, if it is connected: it asks again on its next connection. */
+  tell(message: LedgerHead | LedgerTaken): void {
+    this.#channel?.send(message).catch(() => {}); // the connection's own end says why
   }
 
   /** Says that the outbox has something new. */
@@ -133,11 +144,14 @@ export class Publisher {
       // The outbox may have gone on with another log meanwhile.
       if (this.outbox.epoch !== epoch || !this.#agrees(welcome.lastSequence)) return;
       this.#acknowledged = this.#sent = this.#lastSent = welcome.lastSequence;
-      this.outbox.noteOffered(welcome.lastSequence);
+      this.outbox.noteStored(welcome.lastSequence);
       this.#grant(welcome.credit);
       this.#epoch = epoch;
       this.#channel = channel;
       this.connections++;
+      const head = this.options.ledger?.head() ?? null;
+      // Before the first event, so that no alert is without it.
+      if (head !== null) await channel.send(head);
       heartbeat = setInterval(() => {
         channel.send({ kind: "heartbeat", time: this.#now() }).catch(() => channel.close());
       }, HEARTBEAT_MS);
@@ -155,6 +169,7 @@ export class Publisher {
       clearInterval(heartbeat);
       this.#channel = null;
       channel.close();
+      this.options.ledger?.disconnected();
     }
   }
 
@@ -166,11 +181,8 @@ export class Publisher {
           `was set back; it gets again what is still kept`,
       );
     }
-    const { durable, lastGiven } = this.outbox;
-    if (lastSequence <= lastGiven) {
-      this.outbox.acknowledge(Math.min(lastSequence, durable));
-      return true;
-    }
+    const { lastGiven } = this.outbox;
+    if (lastSequence <= lastGiven) return true;
     const why = `the agent has stored up to ${lastSequence} of it, while it ends at ${lastGiven}: it was set back`;
     if (this.outbox.renew(why)) return false;
     throw new RangeError(`The agent acknowledges ${lastSequence}, but the last one on disk is ${lastGiven}`);
@@ -229,6 +241,8 @@ export class Publisher {
         return await channel.send({ kind: "reply", id: message.id, body: this.options.answer(message.body) });
       case "heartbeat":
         return;
+      case "ledgerNotes":
+        return this.options.ledger?.receive(message);
       case "goodbye":
         return channel.close();
       default:

@@ -18,6 +18,11 @@ export interface Difference {
   readonly kinds: readonly (typeof KINDS)[number][];
   readonly seenBy: string;
   readonly missedBy: string;
+  /**
+   * Whether nothing but its fork was missed, and the first process made it. Kernels of sandboxes run no eBPF program in
+   * that one, so what it forks is told to netlink only; its child is not hidden, as execs and exits are the child's own.
+   */
+  readonly isOfFirst: boolean;
 }
 
 export interface Findings {
@@ -25,6 +30,14 @@ export interface Findings {
   /** By the name of the source that missed them. */
   readonly gaps: readonly { readonly source: string; readonly loss: LossRecord }[];
   readonly notices: readonly string[];
+}
+
+interface Named {
+  readonly pid: number;
+  readonly source: number;
+  time: number;
+  readonly kinds: Set<number>;
+  isOfFirst: boolean;
 }
 
 /** What comes of one round. */
@@ -35,17 +48,18 @@ export class Round {
   #looks = 0;
   readonly #source: Pick<ProcessSource, "description" | "look">;
   readonly #witness: Witness;
-  readonly #missing: Unmatched[] = [];
+  readonly #missing: { readonly record: Unmatched; readonly isOfFirst: boolean }[] = [];
 
   constructor(source: Pick<ProcessSource, "description" | "look">, witness: Witness) {
     this.#source = source;
     this.#witness = witness;
   }
 
-  add(record: Unmatched): void {
+  /** `isOfFirst` of a fork that the first process made. */
+  add(record: Unmatched, isOfFirst = false): void {
     if (record.source === 0) this.unconfirmed++;
     else this.missed++;
-    this.#missing.push(record);
+    this.#missing.push({ record, isOfFirst });
   }
 
   /** A record that the first source missed and counted as lost. */
@@ -76,25 +90,27 @@ export class Round {
   findings(from: number, to: number, unseenTasks: number, notices: string[]): Findings | null {
     if (this.#missing.length === 0 && unseenTasks === 0 && notices.length === 0) return null;
     const names = [this.#source.description.name, this.#witness.name];
-    const named = new Map<string, { pid: number; source: number; time: number; kinds: Set<number> }>();
+    const named = new Map<string, Named>();
     const counts = [[0, 0, 0], [0, 0, 0]];
     let unnamed = 0;
-    for (const { source, kind, pid, time } of this.#missing) {
+    for (const { record: { source, kind, pid, time }, isOfFirst } of this.#missing) {
       counts[source]![kind]!++;
       const key = `${source} ${pid}`, known = named.get(key);
       if (known !== undefined) {
         known.kinds.add(kind);
         known.time = Math.min(known.time, time);
-      } else if (named.size < MAX_NAMED) named.set(key, { pid, source, time, kinds: new Set([kind]) });
+        known.isOfFirst &&= isOfFirst;
+      } else if (named.size < MAX_NAMED) named.set(key, { pid, source, time, kinds: new Set([kind]), isOfFirst });
       else unnamed++;
     }
     if (unnamed > 0) notices.push(`${unnamed} more records were seen by one source only; the gaps count them`);
-    const differences = [...named.values()].map(({ pid, source, time, kinds }): Difference => ({
+    const differences = [...named.values()].map(({ pid, source, time, kinds, isOfFirst }): Difference => ({
       pid,
       time,
       kinds: [...kinds].sort().map((kind) => KINDS[kind]!),
       seenBy: names[source]!,
       missedBy: names[1 - source]!,
+      isOfFirst,
     })).sort((a, b) => a.time - b.time);
     const gaps: { source: string; loss: LossRecord }[] = [];
     counts.forEach((kinds, source) =>

@@ -24,7 +24,8 @@ const MAX_THREADED = 65_536;
 /** Messages that are read at a stretch, some 30 ms of them: records of the first source must not wait for long. */
 const STRETCH = 16_384;
 
-export type Receive = (kind: number, pid: number, time: number) => void;
+/** `creator` is the process that a new one has as its parent, 0 where the record is of no fork. */
+export type Receive = (kind: number, pid: number, time: number, creator: number) => void;
 
 export interface WitnessReading {
   /** Whether everything that waited was read. */
@@ -108,30 +109,30 @@ class ConnectorWitness implements Witness, ConnectorVisitor {
     this.#connector.close();
   }
 
-  fork(time: number, pid: number, tgid: number): void {
+  fork(time: number, pid: number, tgid: number, creator: number): void {
     this.#tasks++;
     if (pid !== tgid) return this.#remember(tgid, (this.#threads.get(tgid) ?? 0) + 2);
     this.#threads.delete(pid);
     // The idle thread of a processor that comes up has no pid.
-    if (pid !== 0) this.#receive(FORK, pid, time);
+    if (pid !== 0) this.#receive(FORK, pid, time, creator);
   }
 
   exec(time: number, tgid: number): void {
     // It ends all threads but the one that calls it, which takes the first one's place.
     this.#threads.delete(tgid);
-    this.#receive(EXEC, tgid, time);
+    this.#receive(EXEC, tgid, time, 0);
   }
 
   exit(time: number, pid: number, tgid: number): void {
     const known = this.#threads.get(tgid);
     if (known === undefined) {
-      if (pid === tgid) this.#receive(EXIT, tgid, time);
+      if (pid === tgid) this.#receive(EXIT, tgid, time, 0);
       return;
     }
     const left = pid === tgid ? known | 1 : known - 2;
     if (left > 1) return void this.#threads.set(tgid, left);
     this.#threads.delete(tgid);
-    if (left === 1) this.#receive(EXIT, tgid, time);
+    if (left === 1) this.#receive(EXIT, tgid, time, 0);
   }
 
   #remember(pid: number, threads: number): void {

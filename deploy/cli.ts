@@ -8,7 +8,7 @@
 import { stateLayout } from "../proto/state_layout.ts";
 import { CHECKOUT } from "./bundle.ts";
 import { findLibc, isExplained, stateDirectory } from "./launch.ts";
-import { grantFlags, tierGrants } from "./privileges.ts";
+import { grantFlags, namedPaths, tierGrants } from "./privileges.ts";
 import { fromCaller, placedSettings } from "./settings.ts";
 
 /** What the runtime needs to find or fetch the packages of a first run, and what the CLI's output depends on. */
@@ -30,6 +30,8 @@ function main(): Promise<number> {
     alertHosts: [],
     libc: findLibc(),
   });
+  const caller = Deno.env.get("INIT_CWD") ?? Deno.cwd();
+  const mentioned = namedPaths(rest, caller, isFileOrDirectory);
   const places = [
     "--state",
     state,
@@ -40,8 +42,15 @@ function main(): Promise<number> {
   // Ctrl-C reaches both: the CLI decides what it means, and this program waits for it.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const) Deno.addSignalListener(signal, () => {});
   const process = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", ...grantFlags(grants), `${CHECKOUT}/cli/main.ts`, ...places, ...rest],
-    cwd: Deno.env.get("INIT_CWD") ?? Deno.cwd(),
+    args: [
+      "run",
+      "--quiet",
+      ...grantFlags({ ...grants, read: [...grants.read, ...mentioned] }),
+      `${CHECKOUT}/cli/main.ts`,
+      ...places,
+      ...rest,
+    ],
+    cwd: caller,
     clearEnv: true,
     env: Object.fromEntries(PASSED_VARIABLES.flatMap((name) => {
       const value = Deno.env.get(name);
@@ -49,6 +58,15 @@ function main(): Promise<number> {
     })),
   }).spawn();
   return process.status.then(({ code }) => code);
+}
+
+function isFileOrDirectory(path: string): boolean {
+  try {
+    const found = Deno.statSync(path);
+    return found.isFile || found.isDirectory;
+  } catch {
+    return false;
+  }
 }
 
 interface SplitFlags {

@@ -1,5 +1,6 @@
 /**
- * Generates `proto/gen/` from the `.proto` files, or with `--check` proves that it is current.
+ * Generates `proto/gen/` from the `.proto` files and `docs/sql.md` from the tables of the SQL guard, or with `--check`
+ * proves that they are current.
  *
  * buf and protoc-gen-es run in the versions of `generator/deno.json`, which stands apart because all that the project's
  * own imports is fetched before anything runs, and buf is large. Once they are in the cache, no network is used. A check
@@ -8,9 +9,12 @@
  *
  * @module
  */
+import { sqlDocs } from "./sql_docs.ts";
+
 const ROOT = `${import.meta.dirname}/..`;
 const PROTO = `${ROOT}/proto`;
 const COMMITTED = `${PROTO}/gen`;
+const SQL_DOCS = `${ROOT}/docs/sql.md`;
 const GENERATOR = `${import.meta.dirname}/generator/deno.json`;
 
 /** Runs buf over `proto/` into `out`. */
@@ -48,6 +52,9 @@ function differences(left: string, right: string): string[] {
 }
 
 function check(): void {
+  if (Deno.readTextFileSync(SQL_DOCS) !== formatted(sqlDocs())) {
+    throw new Error("docs/sql.md is not current; run: deno task gen");
+  }
   const temporary = Deno.makeTempDirSync();
   try {
     generate(temporary);
@@ -58,7 +65,22 @@ function check(): void {
   }
 }
 
+/** Markdown as `deno fmt` leaves it. */
+function formatted(markdown: string): string {
+  const path = Deno.makeTempFileSync({ suffix: ".md" });
+  try {
+    Deno.writeTextFileSync(path, markdown);
+    const args = ["fmt", "--quiet", "--config", `${ROOT}/deno.json`, path];
+    const { code, stderr } = new Deno.Command(Deno.execPath(), { args }).outputSync();
+    if (code !== 0) throw new Error(`deno fmt failed:\n${new TextDecoder().decode(stderr)}`);
+    return Deno.readTextFileSync(path);
+  } finally {
+    Deno.removeSync(path);
+  }
+}
+
 function replace(): void {
+  Deno.writeTextFileSync(SQL_DOCS, formatted(sqlDocs()));
   Deno.mkdirSync(COMMITTED, { recursive: true });
   for (const name of filesOf(COMMITTED).keys()) Deno.removeSync(`${COMMITTED}/${name}`);
   generate(COMMITTED);

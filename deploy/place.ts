@@ -119,6 +119,7 @@ export async function fillDenoDir(
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
   const fresh = `${denoDir}.${Deno.pid}.new`, old = `${denoDir}.${Deno.pid}.old`;
+  removeLeftovers(denoDir);
   Deno.mkdirSync(fresh, { mode: 0o755 });
   await Promise.all(programs.map((path) =>
     new Deno.Command(deno, {
@@ -150,6 +151,26 @@ export async function fillDenoDir(
   }
   Deno.renameSync(fresh, denoDir);
   removeIfThere(old);
+}
+
+/** What starts that were killed in the middle have left beside a directory. */
+function removeLeftovers(path: string): void {
+  const directory = path.slice(0, path.lastIndexOf("/")), name = path.slice(directory.length + 1);
+  for (const entry of Deno.readDirSync(directory)) {
+    const pid = new RegExp(`^${name}\\.(\\d+)\\.(?:new|old)$`).exec(entry.name)?.[1];
+    if (pid !== undefined && (pid === String(Deno.pid) || !exists(`/proc/${pid}`))) {
+      removeIfThere(`${directory}/${entry.name}`);
+    }
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function closeForWriting(directory: string): void {

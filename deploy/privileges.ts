@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { resolve } from "node:path";
 import { SYSTEM_FILES } from "../proto/config.ts";
 import { INSTALLED_STATE, type StateLayout, stateLayout } from "../proto/state_layout.ts";
 
@@ -97,6 +98,8 @@ export function tierGrants(tier: Tier, paths: TierPaths): TierGrants {
           checkedPath(layout.collector),
           checkedPath(layout.token),
           layout.redactionKey,
+          layout.ledgerKey,
+          layout.nextLedgerKey,
           socket,
           layout.hasherSocket,
           ...configuration,
@@ -146,6 +149,7 @@ export function tierGrants(tier: Tier, paths: TierPaths): TierGrants {
           checkedPath(layout.agent),
           ...alertFiles,
           checkedPath(layout.collectorStatus),
+          layout.ledger,
           ...rules,
           ...configuration,
         ]),
@@ -160,6 +164,48 @@ export function tierGrants(tier: Tier, paths: TierPaths): TierGrants {
   }
 }
 
+/** Where the files of a witness are, and of what it was asked. All paths are absolute. */
+export interface WitnessPaths {
+  readonly directory: string;
+  readonly socket: string | null;
+  readonly requestFile: string | null;
+  /** Requests lie there, and answers are put beside them. */
+  readonly requestDirectory: string | null;
+}
+
+/** The grants of a witness (`deploy/witness.ts`), which is no tier: it watches ledgers of other hosts. @throws {GrantError} */
+export function witnessGrants({ directory, socket, requestFile, requestDirectory }: WitnessPaths): TierGrants {
+  const own = [directory, socket, requestDirectory].filter((path) => path !== null).map(checkedPath);
+  return {
+    read: [...own, ...(requestFile === null ? [] : [checkedPath(requestFile)])],
+    write: own,
+    net: socket === null ? [] : [`unix:${socket}`],
+    env: [],
+    sys: [],
+    run: [],
+    ffi: [],
+    import: [NO_IMPORT],
+  };
+}
+
+/**
+ * Paths that a command line names, as arguments or as values of options, and that are there. Who names a file to a reader
+ * means it to be read. Those that cannot stand in a grant are left out: standard input takes them.
+ */
+export function namedPaths(
+  args: readonly string[],
+  directory: string,
+  exists: (path: string) => boolean,
+): string[] {
+  const named = args.map((arg) => arg.startsWith("--") ? arg.slice(arg.indexOf("=") + 1) : arg)
+    .filter((value) => value !== "" && !value.startsWith("-") && value.length <= MAX_NAMED_PATH)
+    .map((value) => resolve(directory, value));
+  return unique(named).filter((path) => !UNFIT_IN_PATH.test(path) && exists(path));
+}
+
+/** PATH_MAX of Linux. */
+const MAX_NAMED_PATH = 4_096;
+
 /**
  * Flags of `deno run` and `deno compile` for these grants. Flags, not `-P`: a set of `deno.json` prints a warning that
  * it is experimental, and one flag beside it replaces a list of it without a word.
@@ -172,8 +218,11 @@ export function grantFlags(grants: TierGrants): string[] {
   return flags;
 }
 
-/** Half the memory at the same throughput; smaller still costs throughput (agent, 25,000 events a second). */
-export const MEMORY_FLAG = "--v8-flags=--max-semi-space-size=4";
+/**
+ * Half the memory at the same throughput; smaller still costs throughput (agent, 25,000 events a second). `gc` lets a
+ * tier give back what its start has left over: `proto/memory.ts`.
+ */
+export const MEMORY_FLAG = "--v8-flags=--max-semi-space-size=4,--expose-gc";
 
 /**
  * Flags of `deno run` for a bundle: nothing is looked for around it. The code cache would be executable content that a

@@ -42,6 +42,9 @@ export function prepareState(layout: StateLayout, who: Principals): void {
   ensureSecret(layout.token, { owner: who.supervisor, group: who.busGroup, mode: TOKEN_MODE });
   // The key of the marks that stand for masked secrets: a new one makes marks that match no earlier ones.
   ensureSecret(layout.redactionKey, { owner: who.supervisor, group: keyGroup(who), mode: KEY_MODE });
+  // The key that signs the audit ledger. One that is not to be trusted any more is kept aside: the ledger that it signed
+  // goes on with no other.
+  ensureSecret(layout.ledgerKey, { owner: who.supervisor, group: keyGroup(who), mode: KEY_MODE, aside: true });
 }
 
 /** The lock of one tier on one state directory, held until {@linkcode TierLock.release} or the end of the process. */
@@ -148,7 +151,10 @@ function own(path: string, owner: number, group: number): void {
 }
 
 /** A file of 32 random bytes in hexadecimal; one that anybody else could have read or written is made anew. */
-function ensureSecret(path: string, wanted: { owner: number; group: number; mode: number }): void {
+function ensureSecret(
+  path: string,
+  wanted: { owner: number; group: number; mode: number; aside?: boolean },
+): void {
   const found = lstat(path);
   const good = found !== null && found.isFile && found.uid === wanted.owner && found.gid === wanted.group &&
     ((found.mode ?? 0) & 0o7777) === wanted.mode && /^[0-9a-f]{64}\n$/.test(Deno.readTextFileSync(path));
@@ -158,6 +164,7 @@ function ensureSecret(path: string, wanted: { owner: number; group: number; mode
   Deno.writeTextFileSync(fresh, `${randomBytes(32).toString("hex")}\n`, { createNew: true, mode: 0o600 });
   Deno.chownSync(fresh, wanted.owner, wanted.group);
   Deno.chmodSync(fresh, wanted.mode);
+  if (found !== null && wanted.aside === true) Deno.renameSync(path, `${path}.replaced`);
   Deno.renameSync(fresh, path);
 }
 

@@ -7,7 +7,7 @@
  * @module
  */
 
-export const SCHEMA_VERSION = 3;
+export const SCHEMA_VERSION = 4;
 
 export type ColumnType = "INTEGER" | "REAL" | "TEXT";
 
@@ -187,6 +187,11 @@ const alerts: Table = {
     column("parent_command_line", "TEXT", "command line of the parent"),
     column("evidence", "TEXT", "JSON object of the row that the rule selected"),
     column("collector_id", "TEXT", "collector that reported the event"),
+    column("completeness", "TEXT", "JSON object: complete (true or false), and the reasons why the rule saw less"),
+    column("ledger_origin", "TEXT", "name of the audit ledger whose checkpoint was the newest then"),
+    column("ledger_size", "INTEGER", "entries under that checkpoint"),
+    column("ledger_root", "TEXT", "root of that checkpoint, base64"),
+    column("rule_hash", "TEXT", "SHA-256 of the file of the rule as it was when it found this"),
   ],
 };
 
@@ -259,7 +264,7 @@ const sources: Table = {
 
 const detectionRules: Table = {
   name: "detection_rules",
-  description: "Rules as loaded at the last start of the agent",
+  description: "Rules as the agent has them, or had them last",
   key: ["rule_id"],
   indexes: [],
   columns: [
@@ -270,10 +275,11 @@ const detectionRules: Table = {
     column("tags", "TEXT", "JSON array of tags"),
     column("sql", "TEXT", "the query"),
     column("file", "TEXT", "file it came from"),
-    column("state", "TEXT", "active, rejected, or disabled by its own file"),
+    column("state", "TEXT", "active, draft, disabled or rejected"),
     column("line", "INTEGER", "line of the fault"),
     column("column_number", "INTEGER", "column of the fault"),
-    column("reason", "TEXT", "why it was rejected"),
+    column("reason", "TEXT", "why it is not active"),
+    column("rule_hash", "TEXT", "SHA-256 of the file"),
   ],
 };
 
@@ -309,6 +315,20 @@ export const CATALOG: ReadonlyMap<string, Table> = new Map(
       (table) => [table.name, table],
     ),
 );
+
+/** What the numbers of a column count, or what its text is, for the docs; empty for a plain text. */
+export function unitOf({ name, type }: Column): string {
+  if (type === "TEXT") {
+    if (/^(argv|environment|modified_fields|tags|evidence)$/.test(name)) return "JSON";
+    return /_hash$/.test(name) && name !== "fuzzy_hash" ? "hexadecimal" : "";
+  }
+  if (/(^|_)time$|_seen$/.test(name)) return "ms since 1970";
+  if (name.endsWith("_ms")) return "ms";
+  if (name === "argv_length" || name === "memory_usage") return "bytes";
+  if (/^(file_exists|on_disk_mismatch|accessible|kernel_thread)$/.test(name)) return "0 or 1";
+  if (name.endsWith("_capabilities")) return "bits";
+  return /(^|_)count$|^threads$/.test(name) ? "count" : "number";
+}
 
 /** The table of that name. @throws RangeError when there is none. */
 export function tableNamed(name: string): Table {

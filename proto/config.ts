@@ -10,6 +10,7 @@
 import { loadAll as parseYaml } from "js-yaml";
 import { parse as parseToml } from "smol-toml";
 import { parseArgs } from "node:util";
+import type { HashName } from "./ledger/hash.ts";
 import type { SourceName } from "./process_event.ts";
 import { DEFINITIONS } from "./setting_definitions.ts";
 import { checkedValue, ConfigError, type SettingValue } from "./setting_values.ts";
@@ -53,11 +54,17 @@ export interface Settings {
     readonly confinement: "in-process" | "re-exec";
     readonly syscallFilter: "errno" | "kill" | "off";
     readonly agentUser: string;
+    readonly ledger: boolean;
+    readonly ledgerHash: HashName;
+    readonly ledgerCheckpointMs: number;
   };
   readonly agent: {
     readonly alertFile: string;
     readonly stdout: "human" | "json" | "none";
     readonly ruleDeadlineMs: number;
+    /** The longest window that a rule may have, and the rows of all windows together. */
+    readonly windowMs: number;
+    readonly windowRows: number;
     readonly retentionMs: number;
     readonly alertRetentionMs: number;
     readonly storeMaxBytes: number;
@@ -66,6 +73,8 @@ export interface Settings {
   };
   /** Where each value comes from, by setting: `flag --set`, `environment DAEMONEYE_…`, a file's path, `default`. */
   readonly origins: ReadonlyMap<string, string>;
+  /** Every value by its setting, as it was settled. */
+  readonly values: ReadonlyMap<string, SettingValue>;
 }
 
 /** What every program takes on its command line to find its settings. */
@@ -278,6 +287,16 @@ function keepsPtrace(value: string, origin: string): boolean {
   );
 }
 
+/** Whoever can set a flag or a variable must not thereby leave no trace. */
+function ledger(value: string, origin: string): boolean {
+  if (value === "on") return true;
+  if (origin.startsWith("/")) return false; // whose file it is, the collector looks up
+  throw new ConfigError(
+    `${origin}: collector.ledger can be turned off only by a configuration file that root owns; ` +
+      `write it in ${SYSTEM_FILES[0]}, or leave it on`,
+  );
+}
+
 /** Longest path of a Unix socket, from `sun_path` in linux/un.h less its NUL. */
 const MAX_SOCKET_PATH_BYTES = 107;
 
@@ -325,11 +344,16 @@ function shape(values: ReadonlyMap<string, SettingValue>, origins: ReadonlyMap<s
       confinement: text("collector.confinement") as Settings["collector"]["confinement"],
       syscallFilter: text("collector.syscall_filter") as Settings["collector"]["syscallFilter"],
       agentUser: text("collector.agent_user"),
+      ledger: ledger(text("collector.ledger"), origins.get("collector.ledger")!),
+      ledgerHash: text("collector.ledger_hash") as HashName,
+      ledgerCheckpointMs: number("collector.ledger_checkpoint_ms"),
     },
     agent: {
       alertFile: text("agent.alert_file") || layout.alertFile,
       stdout: text("agent.stdout") as Settings["agent"]["stdout"],
       ruleDeadlineMs: number("agent.rule_deadline_ms"),
+      windowMs: number("agent.window_minutes") * 60_000,
+      windowRows: number("agent.window_rows"),
       retentionMs: number("agent.retention_hours") * 3_600_000,
       alertRetentionMs: number("agent.alert_retention_hours") * 3_600_000,
       storeMaxBytes: number("agent.store_max_bytes"),
@@ -337,5 +361,6 @@ function shape(values: ReadonlyMap<string, SettingValue>, origins: ReadonlyMap<s
       idleTimeoutMs: number("agent.idle_timeout_ms"),
     },
     origins,
+    values,
   };
 }

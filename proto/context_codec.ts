@@ -27,6 +27,12 @@ import {
 
 // A tag is the field's number times 8 plus its wire type: 0 varint, 1 eight bytes, 2 length and bytes.
 
+/** Whether anything is known of a context. */
+export function isKnown(context: ProcessContext): boolean {
+  for (const field in context) if (context[field as keyof ProcessContext] !== null) return true;
+  return false;
+}
+
 /** Writes the fields of a context; whoever calls puts the tag and the length around them. */
 export function writeContext(w: BinaryWriter, c: ProcessContext): void {
   if (c.cwd !== null) writeName(w, 10, c.cwd);

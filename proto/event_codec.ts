@@ -15,7 +15,7 @@ import {
   type ProcessEvent,
   SEVERITIES,
 } from "./process_event.ts";
-import { executableKind, readContext, writeContext } from "./context_codec.ts";
+import { executableKind, isKnown, readContext, writeContext } from "./context_codec.ts";
 import { WireError } from "./wire_error.ts";
 import {
   checkSequences,
@@ -110,7 +110,8 @@ function writeEvent(w: BinaryWriter, e: ProcessEvent): void {
   if (e.parentExecutablePath !== null) writeName(w, 274, e.parentExecutablePath);
   if (e.parentCommandLine !== null) writeLine(w, 282, e.parentCommandLine);
   if (e.executableKind !== null) writeText(w, 290, e.executableKind);
-  if (e.context !== null) {
+  // One in which nothing is known is not told apart from none by a row, of which the ledger makes the event again.
+  if (e.context !== null && isKnown(e.context)) {
     w.uint32(298).fork();
     writeContext(w, e.context);
     w.join();

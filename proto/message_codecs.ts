@@ -16,7 +16,10 @@ import * as ipc from "./gen/ipc_pb.ts";
 import { readSource, writableSource } from "./source_codec.ts";
 import { readSnapshot, writeSnapshot } from "./snapshot_codec.ts";
 import { decodeReply, decodeRequest, encodeReply, encodeRequest } from "./task_codec.ts";
-import type { Hello, WireMessage } from "./wire.ts";
+import { ACTIONS } from "./ledger/entry.ts";
+import { MAX_PAYLOAD_BYTES } from "./ledger/payload.ts";
+import { MAX_NOTES, NOTED_ACTIONS } from "./ledger/noted_actions.ts";
+import type { Hello, LedgerNote, WireMessage } from "./wire.ts";
 import { WireError } from "./wire_error.ts";
 import { checkSequences, MAX_SEQUENCE } from "./wire_fields.ts";
 
@@ -28,6 +31,8 @@ const SHORT = 4_096;
 const MEDIUM = 262_144;
 /** Most sources of one report. */
 const MAX_SOURCES = 64;
+/** What a ledger's name may be made of: it stands in alerts and in checkpoints (C2SP signed-note). */
+const ORIGIN = /^[!-*,-~]{1,255}$/;
 /** What a name in a hello may be made of: it stands in proofs, in ids and in log lines. */
 const NAME = /^[A-Za-z0-9._+-]{1,64}$/;
 
@@ -213,7 +218,72 @@ export const CODECS: { readonly [K in WireMessage["kind"]]: Codec<Extract<WireMe
     write: (writer, { id, body }) => writer.raw(encodeReply(id, body)),
     read: (body) => ({ kind: "reply", ...decodeReply(body) }),
   },
+  ledgerHead: {
+    kind: "ledgerHead",
+    field: 14,
+    limit: SHORT,
+    write: (writer, { origin, size, root }) => {
+      checkOrigin(origin);
+      const head = { origin, size: fromU53(size, "A size"), root: secret(root) };
+      writer.raw(toBinary(ipc.LedgerHeadSchema, create(ipc.LedgerHeadSchema, head)));
+    },
+    read: (body) => {
+      const { origin, size, root } = parse(ipc.LedgerHeadSchema, body);
+      checkOrigin(origin);
+      return { kind: "ledgerHead", origin, size: toU53(size, "A size"), root: secret(root) };
+    },
+  },
+  ledgerNotes: {
+    kind: "ledgerNotes",
+    field: 15,
+    limit: MAX_FRAME_BYTES,
+    write: (writer, { notes }) => {
+      checkNotes(notes);
+      const written = notes.map(({ id, action, payload }) =>
+        create(ipc.LedgerNoteSchema, {
+          id: fromU53(id, "A note's number"),
+          action: ACTIONS[action],
+          payload: new Uint8Array(payload),
+        })
+      );
+      writer.raw(toBinary(ipc.LedgerNotesSchema, create(ipc.LedgerNotesSchema, { notes: written })));
+    },
+    read: (body) => {
+      const notes = parse(ipc.LedgerNotesSchema, body).notes.map(({ id, action, payload }): LedgerNote => {
+        const noted = NOTED_ACTIONS.find((name) => ACTIONS[name] === action);
+        if (noted === undefined) throw new WireError(`An agent may not enter the action ${action}`);
+        return { id: toU53(id, "A note's number"), action: noted, payload: new Uint8Array(payload) };
+      });
+      checkNotes(notes);
+      return { kind: "ledgerNotes", notes };
+    },
+  },
+  ledgerTaken: {
+    kind: "ledgerTaken",
+    field: 16,
+    limit: SHORT,
+    write: (writer, { id }) =>
+      writer.raw(
+        toBinary(ipc.LedgerTakenSchema, create(ipc.LedgerTakenSchema, { id: fromU53(id, "A note's number") })),
+      ),
+    read: (body) => ({ kind: "ledgerTaken", id: toU53(parse(ipc.LedgerTakenSchema, body).id, "A note's number") }),
+  },
 };
+
+function checkOrigin(origin: string): void {
+  if (!ORIGIN.test(origin)) throw new WireError("A ledger's name is of 1 to 255 printable characters without spaces");
+}
+
+/** In their order, each larger than 0: the last one's number stands for all. */
+function checkNotes(notes: readonly LedgerNote[]): void {
+  if (notes.length > MAX_NOTES) throw new WireError(`A message has ${notes.length} notes; at most ${MAX_NOTES}`);
+  let last = 0;
+  for (const { id, payload } of notes) {
+    if (id <= last) throw new WireError("Notes are not in the order of their numbers");
+    if (payload.length > MAX_PAYLOAD_BYTES) throw new WireError(`A note has ${payload.length} bytes`);
+    last = id;
+  }
+}
 
 /** A nonce or proof, copied. */
 function secret(bytes: Uint8Array): Uint8Array<ArrayBuffer> {

@@ -226,6 +226,26 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
       "keep the right to look at other users' processes, where eBPF cannot; yes only in a file that root alone can " +
       "write, with re-exec",
   },
+  "collector.ledger": {
+    kind: "choice",
+    values: ["on", "off"],
+    default: "on",
+    text: "the audit ledger; off only in a file that root alone can write",
+  },
+  "collector.ledger_hash": {
+    kind: "choice",
+    values: ["blake3", "sha256"],
+    default: "blake3",
+    text: "what hashes a new ledger: sha256 where other people's tools are to check proofs",
+  },
+  "collector.ledger_checkpoint_ms": {
+    kind: "integer",
+    min: 1_000,
+    max: 3_600_000,
+    unit: "ms",
+    default: 10_000,
+    text: "time between two signed checkpoints of the audit ledger, when entries were added",
+  },
   "collector.agent_user": { kind: "name", default: "", text: "user that the agent must run as; unchecked when empty" },
   "agent.alert_file": {
     kind: "path",
@@ -240,6 +260,22 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
     unit: "ms",
     default: 100,
     text: "time that a rule may take for one batch",
+  },
+  "agent.window_minutes": {
+    kind: "integer",
+    min: 1,
+    max: 1_440,
+    unit: "minutes",
+    default: 15,
+    text: "longest window that a rule may have: memory holds the events of so long that rules over windows can use",
+  },
+  "agent.window_rows": {
+    kind: "integer",
+    min: 1_000,
+    max: 5_000_000,
+    unit: "rows",
+    default: 200_000,
+    text: "rows of all windows together, some 250 bytes each; past them the oldest are left out, which alerts say",
   },
   "agent.retention_hours": {
     kind: "integer",

@@ -32,6 +32,8 @@ export interface StateLayout {
   readonly ledger: string;
   /** What the ledger's writer alone may read: the key of the open epoch. */
   readonly ledgerSecrets: string;
+  /** The settings of the collector's last start. */
+  readonly lastSettings: string;
   /** The last known process table. */
   readonly knownTable: string;
   /** Hashes that are remembered from one run of the collector to the next. */
@@ -64,6 +66,7 @@ export function stateLayout(state: string): StateLayout {
     wal: `${state}/collector/wal`,
     ledger: `${state}/collector/ledger`,
     ledgerSecrets: `${state}/collector/secrets`,
+    lastSettings: `${state}/collector/settings.json`,
     knownTable: `${state}/collector/known.pb`,
     hashMemory: `${state}/collector/hashes.pb`,
     agent: `${state}/agent`,

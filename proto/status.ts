@@ -87,6 +87,29 @@ export interface LogStatus {
   readonly oldestTime: number | null;
 }
 
+/** The audit ledger. Counts are since the collector's start. */
+export interface LedgerStatus {
+  /** `on`; `off` by configuration; `waiting`: its disk cannot be used yet; `broken`: it is left alone. */
+  readonly state: string;
+  /** Its directory. */
+  readonly place: string;
+  /** What an operator should see to, empty when all is as it should be. */
+  readonly trouble: string;
+  /** The name that its checkpoints have; empty while it is not open. */
+  readonly origin: string;
+  /** Entries, and those under the newest checkpoint, which was published at `checkpointTime`; 0 before the first. */
+  readonly size: number;
+  readonly signed: number;
+  readonly checkpointTime: number;
+  readonly sealedEpochs: number;
+  /** Taken, and not on disk yet. */
+  readonly pendingBytes: number;
+  /** Entries that found no room, or no ledger. */
+  readonly refused: number;
+  /** Calls of the disk that failed. */
+  readonly faults: number;
+}
+
 export interface CollectorStatus extends TierStatus {
   readonly collectorId: string;
   readonly epoch: string;
@@ -102,6 +125,7 @@ export interface CollectorStatus extends TierStatus {
   /** Everything that was seen before this time outlives the collector, or was counted as refused. */
   readonly durableTime: number;
   readonly log: LogStatus;
+  readonly ledger: LedgerStatus;
   readonly queuedEvents: number;
   readonly trackedProcesses: number;
   /** The kernel's own count of forks since boot, to bound what a gap missed. */
@@ -115,14 +139,26 @@ export interface RuleStatus {
   readonly title: string;
   readonly severity: string;
   readonly file: string;
-  /** `active`, `rejected` (its reason says why), or `disabled` by its own file. */
+  /**
+   * `active`; `draft`: judged and counted, raising no alert; `disabled` by its own file or the operator's overrides;
+   * `rejected`. The reason says why it is not active, and of one that is, why another version of its file is not.
+   */
   readonly state: string;
   readonly line: number | null;
   readonly column: number | null;
   readonly reason: string | null;
   readonly hits: number;
-  /** `stream`, or `sql: ` and why it is not judged there; `null` for a rule that could not be read. */
+  /** `stream`, `sql: ` and why it is not judged there, or `window: ` and its time; `null` for a rule that cannot run. */
   readonly lane: string | null;
+  /** SHA-256 of the file of the version that is judged, in hexadecimal; `null` where the file could not be read. */
+  readonly hash: string | null;
+  /** Since the agent's start, also over reloads: how often it was asked, what it found, what it took (milliseconds), about how many rows. */
+  readonly evaluations: number;
+  readonly matches: number;
+  readonly cpuMs: number;
+  readonly rows: number;
+  /** Why "no match" of it may be wrong now; empty while its verdicts are complete. */
+  readonly degraded: readonly string[];
 }
 
 export interface ConnectionStatus {

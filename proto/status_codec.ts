@@ -10,11 +10,18 @@ import { create, type DescMessage, type MessageInitShape, type MessageShape, toB
 import { bodyOf, boundFields, fromU53, parse, toU53 } from "./cold_codec.ts";
 import type * as ipc from "./gen/ipc_pb.ts";
 import { readSource, writableSource } from "./source_codec.ts";
-import { AgentStatusSchema, CollectorStatusSchema, type LogStatusSchema, type TierStatusSchema } from "./gen/ipc_pb.ts";
+import {
+  AgentStatusSchema,
+  CollectorStatusSchema,
+  type LedgerStatusSchema,
+  type LogStatusSchema,
+  type TierStatusSchema,
+} from "./gen/ipc_pb.ts";
 import type {
   AgentStatus,
   CollectorStatus,
   ConnectionStatus,
+  LedgerStatus,
   LogStatus,
   RuleStatus,
   StoreStatus,
@@ -47,6 +54,21 @@ const NO_LOG: LogStatus = {
   oldestTime: null,
 };
 
+/** What a collector says of its ledger that does not speak of it. */
+const NO_LEDGER: LedgerStatus = {
+  state: "off",
+  place: "",
+  trouble: "the collector does not speak of it",
+  origin: "",
+  size: 0,
+  signed: 0,
+  checkpointTime: 0,
+  sealedEpochs: 0,
+  pendingBytes: 0,
+  refused: 0,
+  faults: 0,
+};
+
 export function encodeCollectorStatus(status: CollectorStatus): Uint8Array<ArrayBuffer> {
   return encode(CollectorStatusSchema, {
     tier: writeTier(status),
@@ -61,6 +83,7 @@ export function encodeCollectorStatus(status: CollectorStatus): Uint8Array<Array
     acknowledgedSequence: fromU53(status.acknowledgedSequence, "acknowledgedSequence"),
     durableTime: fromU53(status.durableTime, "durableTime"),
     log: writeLog(status.log),
+    ledger: writeLedger(status.ledger),
     queuedEvents: fromU53(status.queuedEvents, "queuedEvents"),
     trackedProcesses: fromU53(status.trackedProcesses, "trackedProcesses"),
     forksSinceBoot: status.forksSinceBoot === null ? undefined : fromU53(status.forksSinceBoot, "forksSinceBoot"),
@@ -86,6 +109,7 @@ export function decodeCollectorStatus(bytes: Uint8Array): CollectorStatus {
     acknowledgedSequence: toU53(message.acknowledgedSequence, "acknowledgedSequence"),
     durableTime: toU53(message.durableTime, "durableTime"),
     log: readLog(message.log),
+    ledger: readLedger(message.ledger),
     queuedEvents: toU53(message.queuedEvents, "queuedEvents"),
     trackedProcesses: toU53(message.trackedProcesses, "trackedProcesses"),
     forksSinceBoot: message.forksSinceBoot === undefined ? null : toU53(message.forksSinceBoot, "forksSinceBoot"),
@@ -103,6 +127,11 @@ export function encodeAgentStatus(status: AgentStatus): Uint8Array<ArrayBuffer> 
       reason: rule.reason ?? undefined,
       lane: rule.lane ?? undefined,
       hits: fromU53(rule.hits, "hits"),
+      hash: rule.hash ?? undefined,
+      evaluations: fromU53(rule.evaluations, "evaluations"),
+      matches: fromU53(rule.matches, "matches"),
+      rows: fromU53(rule.rows, "rows"),
+      degraded: [...rule.degraded],
     })),
     collectors: status.collectors.map((connection) => ({
       collectorId: connection.collectorId,
@@ -229,6 +258,29 @@ function readLog(log: ipc.LogStatus | undefined): LogStatus {
   };
 }
 
+const LEDGER_NUMBERS = [
+  "size",
+  "signed",
+  "checkpointTime",
+  "sealedEpochs",
+  "pendingBytes",
+  "refused",
+  "faults",
+] as const;
+
+function writeLedger(ledger: LedgerStatus): MessageInitShape<typeof LedgerStatusSchema> {
+  const { state, place, trouble, origin } = ledger;
+  const numbers = Object.fromEntries(LEDGER_NUMBERS.map((name) => [name, fromU53(ledger[name], name)]));
+  return { state, place, trouble, origin, ...numbers };
+}
+
+function readLedger(ledger: ipc.LedgerStatus | undefined): LedgerStatus {
+  if (ledger === undefined) return NO_LEDGER;
+  const { state, place, trouble, origin } = ledger;
+  const numbers = Object.fromEntries(LEDGER_NUMBERS.map((name) => [name, toU53(ledger[name], name)]));
+  return { state, place, trouble, origin, ...numbers } as LedgerStatus;
+}
+
 function readRule(rule: ipc.RuleStatus): RuleStatus {
   const { id, title, severity, file, state } = rule;
   return {
@@ -242,6 +294,12 @@ function readRule(rule: ipc.RuleStatus): RuleStatus {
     reason: rule.reason ?? null,
     hits: toU53(rule.hits, "hits"),
     lane: rule.lane ?? null,
+    hash: rule.hash ?? null,
+    evaluations: toU53(rule.evaluations, "evaluations"),
+    matches: toU53(rule.matches, "matches"),
+    cpuMs: finite(rule.cpuMs, "cpuMs"),
+    rows: toU53(rule.rows, "rows"),
+    degraded: rule.degraded,
   };
 }
 

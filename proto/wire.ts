@@ -8,6 +8,7 @@
  * @module
  */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import type { NotedAction } from "./ledger/noted_actions.ts";
 import { type Codec, CODECS } from "./message_codecs.ts";
 import type { Gap, ProcessEvent, ProcessState } from "./process_event.ts";
 import type { SourceStatus } from "./status.ts";
@@ -130,6 +131,35 @@ export interface Reply {
   readonly body: ReplyBody;
 }
 
+/** The newest checkpoint of the audit ledger. */
+export interface LedgerHead {
+  readonly kind: "ledgerHead";
+  readonly origin: string;
+  readonly size: number;
+  /** 32 bytes. */
+  readonly root: Uint8Array;
+}
+
+/** What the agent has to enter into the audit ledger. */
+export interface LedgerNote {
+  /** Rises from note to note, and is never given out again. */
+  readonly id: number;
+  readonly action: NotedAction;
+  readonly payload: Uint8Array;
+}
+
+/** Comes again until it is taken. */
+export interface LedgerNotes {
+  readonly kind: "ledgerNotes";
+  readonly notes: readonly LedgerNote[];
+}
+
+/** Every note up to this one is in the ledger and on disk, or there is no ledger. */
+export interface LedgerTaken {
+  readonly kind: "ledgerTaken";
+  readonly id: number;
+}
+
 export type WireMessage =
   | Challenge
   | Hello
@@ -143,7 +173,10 @@ export type WireMessage =
   | Heartbeat
   | Goodbye
   | Request
-  | Reply;
+  | Reply
+  | LedgerHead
+  | LedgerNotes
+  | LedgerTaken;
 
 /**
  * The payload that holds `message`.

@@ -3,17 +3,20 @@
  *
  * `--seeds N`: simulated lives of the write-ahead log on a bad disk, from `--from` on; `--seed S` runs one and tells its
  * steps. `--pipelines N`: the whole pipeline, from the log to the delivered alert, simulated on virtual time with every
- * fault between and below its parts, from `--from` on; `--pipeline-seed S` tells one. `--cycles N`: SIGKILLs of a real writer and a real agent, as `--kill-seed` has it. 0 leaves a part out. Each
- * part prints what was acknowledged, found again, doubled and lost; what breaks a promise is printed with the command
- * that does it again.
+ * fault between and below its parts, from `--from` on; `--pipeline-seed S` tells one. `--cycles N`: SIGKILLs of a real
+ * writer and a real agent, as `--kill-seed` has it. `--collectors N`: SIGKILLs of the real collector of a whole system
+ * under a storm of processes, where eBPF is to be had. 0 leaves a part out. Each part prints what was acknowledged, found
+ * again, doubled and lost; what breaks a promise is printed with the command that does it again.
  *
  * @module
  */
 import { parseArgs } from "node:util";
 import { add, nothing, simulate } from "./collector/wal/simulation.ts";
+import { collectorCycles } from "./crash/collector_cycles.ts";
 import { killCycles } from "./crash/cycles.ts";
 import * as pipeline from "./crash/pipeline.ts";
 import { runSeeds } from "./crash/seeds.ts";
+import { needs } from "./support/needs.ts";
 
 const FAILURES_SHOWN = 20;
 
@@ -72,10 +75,32 @@ async function kills(cycles: number, seed: number, isVerbose: boolean): Promise<
   );
   for (const fault of faults.slice(0, FAILURES_SHOWN)) console.log(fault);
   if (faults.length > 0) {
-    const alone = "--seeds 0";
+    const alone = "--seeds 0 --pipelines 0 --collectors 0";
     console.log(`  deno task test:crash ${alone} --cycles ${cycles} --kill-seed ${seed} --verbose; it left ${state}`);
   }
   return faults.length === 0;
+}
+
+/** SIGKILLs of the real collector. Returns whether all promises were kept. */
+async function collectors(cycles: number, seed: number, isVerbose: boolean): Promise<boolean> {
+  if (needs({ root: true, bpf: true }).ignore) return true; // said why
+  const began = performance.now();
+  const { killed, left, lost, doubled, holes, stored, gaps } = await collectorCycles(
+    cycles,
+    seed,
+    isVerbose ? console.log : () => {},
+  );
+  console.log(
+    `${killed} SIGKILLs of the collector in a storm in ${
+      since(began)
+    }: their logs held ${left} events, ${lost} of them ` +
+      `lost; ${stored} stored, ${doubled} doubled, ${holes} numbers missing, ${gaps} gaps for the times without a collector`,
+  );
+  const isKept = lost + doubled + holes === 0 && gaps >= killed;
+  if (!isKept) {
+    console.log(`  deno task test:crash --seeds 0 --pipelines 0 --cycles 0 --collectors ${cycles} --kill-seed ${seed}`);
+  }
+  return isKept;
 }
 
 function sayCounts(counts: { acknowledged: number; present: number; doubled: number; lost: number }): void {
@@ -105,6 +130,7 @@ async function main(): Promise<number> {
       pipelines: { type: "string", default: "500" },
       "pipeline-seed": { type: "string" },
       cycles: { type: "string", default: "200" },
+      collectors: { type: "string", default: "20" },
       "kill-seed": { type: "string", default: "1" },
       verbose: { type: "boolean", default: false },
     },
@@ -120,11 +146,13 @@ async function main(): Promise<number> {
   }
   const seeds = whole(values.seeds, "seeds"), from = whole(values.from, "from");
   const lives = whole(values.pipelines, "pipelines");
-  const cycles = whole(values.cycles, "cycles"), killSeed = whole(values["kill-seed"], "kill-seed");
+  const cycles = whole(values.cycles, "cycles"), kernels = whole(values.collectors, "collectors");
+  const killSeed = whole(values["kill-seed"], "kill-seed");
   const kept: boolean[] = [];
   if (seeds > 0) kept.push(await logs(from, seeds));
   if (lives > 0) kept.push(await pipelines(from, lives));
   if (cycles > 0) kept.push(await kills(cycles, killSeed, values.verbose));
+  if (kernels > 0) kept.push(await collectors(kernels, killSeed, values.verbose));
   return kept.every((each) => each) ? 0 : 1;
 }
 

@@ -1,11 +1,13 @@
 /**
  * Makes the alert for a rule's hit on an event.
  *
- * The id is made of rule and event, so the same hit always gives the same alert, however often the event comes.
+ * The id is made of rule and event, or of rule, finding and time, so the same hit always gives the same alert, however
+ * often the event comes.
  *
  * @module
  */
-import type { Alert } from "../../proto/alert.ts";
+import type { Alert, AlertHead } from "../../proto/alert.ts";
+import { COMPLETE, type Completeness } from "../../proto/completeness.ts";
 import { columnPlaces, type SqlValue } from "../../proto/event_row.ts";
 import type { Severity } from "../../proto/process_event.ts";
 import { SEQUENCES_PER_STREAM, type Stream } from "../store/store.ts";
@@ -16,6 +18,7 @@ const MAX_EVIDENCE_TEXT = 8_192;
 /** What an alert takes from its rule. */
 export interface AlertRule {
   readonly id: string;
+  readonly hash: string;
   readonly title: string;
   readonly description: string;
   readonly severity: Severity;
@@ -27,23 +30,30 @@ const PLACE = columnPlaces("process_events");
 /** What every alert says of the file that ran, as far as the event has it, whatever the rule selected. */
 const FILE_COLUMNS = ["executable_hash", "hash_algorithm"] as const;
 
-/** `row` is the event's row of `process_events`; `evidence` what the rule selected of it. */
+/**
+ * `row` is the event's row of `process_events`; `evidence` what the rule selected of it. `finding` names what a rule over
+ * a window found.
+ */
 export function alertOf(
   rule: AlertRule,
   row: readonly SqlValue[],
   evidence: Readonly<Record<string, SqlValue>>,
   stream: Stream,
   now: number,
+  ledger: AlertHead | null = null,
+  completeness: Completeness = COMPLETE,
+  finding: string | null = null,
 ): Alert {
   const text = (name: string): string | null => row[PLACE.get(name)!] as string | null;
   const number = (name: string): number | null => row[PLACE.get(name)!] as number | null;
   const eventId = number("event_id")!;
   const sequence = eventId - stream.number * SEQUENCES_PER_STREAM;
   return {
-    alertId: `${rule.id}@${stream.collectorId}:${stream.epoch}:${sequence}`,
+    alertId: `${rule.id}@${finding ?? `${stream.collectorId}:${stream.epoch}:${sequence}`}`,
     time: number("time")!,
     detectedTime: now,
     ruleId: rule.id,
+    ruleHash: rule.hash,
     title: rule.title,
     description: rule.description,
     severity: rule.severity,
@@ -62,6 +72,8 @@ export function alertOf(
     parentCommandLine: text("parent_command_line"),
     evidence: withFile(evidence, text),
     collectorId: stream.collectorId,
+    completeness,
+    ledger,
   };
 }
 

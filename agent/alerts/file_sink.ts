@@ -1,6 +1,9 @@
 /**
  * Alerts in a file: one JSON object a line, appended, durable before it counts as written.
  *
+ * A line is written in the turn of the event loop in which its alert was stored, so that who follows the file has it
+ * then: each wait for the loop would be one behind a batch. Only the disk is waited for.
+ *
  * A disk that fills within a line must not leave half of one: the file is cut back to where it was, and the alerts stay
  * owed. After a crash the end of the file says which of the owed alerts are in it, so that no line comes twice. The file
  * may be rotated by renaming it: the next write makes a new one. Its directory is trusted; a symbolic link, a pipe or
@@ -8,6 +11,7 @@
  *
  * @module
  */
+import { fstatSync, writeSync } from "node:fs";
 import { constants, type FileHandle, open } from "node:fs/promises";
 import type { Alert } from "../../proto/alert.ts";
 import { share } from "../share.ts";
@@ -31,12 +35,12 @@ export class FileSink implements Sink {
   }
 
   async write(alerts: readonly Alert[]): Promise<void> {
-    const handle = await this.#opened();
-    const { size } = await handle.stat();
+    const handle = this.#inPlace() ?? await this.#opened();
+    const { size } = fstatSync(handle.fd);
     const lines = alerts.map((alert) => JSON.stringify(alert) + "\n").join("");
     let rest = new TextEncoder().encode(this.#torn ? "\n" + lines : lines);
     try {
-      while (rest.length > 0) rest = rest.subarray((await handle.write(rest)).bytesWritten);
+      while (rest.length > 0) rest = rest.subarray(writeSync(handle.fd, rest));
       await handle.datasync();
       this.#torn = false;
     } catch (error) {
@@ -63,15 +67,21 @@ export class FileSink implements Sink {
     this.#handle = null;
   }
 
+  /** The open file, if it is still the one in its place. */
+  #inPlace(): FileHandle | null {
+    const inPlace = this.#handle === null ? null : lstat(this.#path);
+    if (inPlace === null || inPlace.isSymlink) return null;
+    const { ino, dev } = fstatSync(this.#handle!.fd);
+    return inPlace.ino === ino && inPlace.dev === dev ? this.#handle : null;
+  }
+
   /** The open file; opened again when another, or none, is in its place. */
   async #opened(): Promise<FileHandle> {
+    const known = this.#inPlace();
+    if (known !== null) return known;
     const inPlace = lstat(this.#path);
     if (inPlace?.isSymlink) throw new Error(`The alert file ${this.#path} is a symbolic link; name the file itself`);
-    if (this.#handle !== null) {
-      const { ino, dev } = await this.#handle.stat();
-      if (inPlace !== null && inPlace.ino === ino && inPlace.dev === dev) return this.#handle;
-      await this.close();
-    }
+    await this.close();
     const handle = await open(this.#path, FLAGS, FILE_MODE);
     const info = await handle.stat();
     if (!info.isFile() && !info.isCharacterDevice()) {

@@ -64,6 +64,7 @@ export function humanLine(alert: Alert, colour: boolean): string {
     shown(alert.executablePath ?? alert.name),
     shown(alert.commandLine ?? "(arguments unknown)"),
     `(parent${ppid} ${parent === null ? "unknown" : shown(parent)})`,
+    ...(alert.completeness.complete ? [] : [`(not all was seen: ${shown(alert.completeness.reasons[0] ?? "")})`]),
   ].join(" ");
 }
 

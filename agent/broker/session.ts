@@ -14,7 +14,7 @@ import { type Channel, ChannelClosedError } from "../../proto/channel.ts";
 import { type Admission, admitCollector } from "../../proto/handshake.ts";
 import type { ConnectionStatus } from "../../proto/status.ts";
 import { VERSION } from "../../proto/version.ts";
-import type { Hello, WireMessage } from "../../proto/wire.ts";
+import type { Hello, LedgerHead, WireMessage } from "../../proto/wire.ts";
 import type { Ingest, Progress, StreamMessage } from "../ingest.ts";
 import type { Journal } from "../journal.ts";
 import type { Store, Stream } from "../store/store.ts";
@@ -46,6 +46,8 @@ export interface SessionOptions {
   /** Ends the connection that the same collector had before. */
   readonly supersede: (collectorId: string, by: Session) => void;
   readonly admitted: (stream: Stream) => void;
+  /** A collector told the newest checkpoint of its ledger. */
+  readonly headed?: (collectorId: string, head: LedgerHead) => void;
 }
 
 /** The peer said something that its part in the conversation does not allow. */
@@ -60,6 +62,9 @@ export class Session {
   readonly #since = Date.now();
   #stream: Stream | null = null;
   #ingest: Ingest | null = null;
+  #store: Store | null = null;
+  /** The last note that was sent and not answered. */
+  #noteSent: number | null = null;
   #postponed = false;
   #endReason: string | null = null;
 
@@ -102,7 +107,9 @@ export class Session {
       await admitCollector(this.#channel, this.#options.token, (hello) => this.#admit(hello));
       heartbeat = setInterval(() => {
         this.#channel.send({ kind: "heartbeat", time: Date.now() }).catch(() => this.#channel.close());
+        this.#sendNotes();
       }, HEARTBEAT_MS);
+      this.#sendNotes();
       this.#askCapabilities();
       for (;;) {
         const messages = await this.#channel.receive();
@@ -139,6 +146,7 @@ export class Session {
       this.#options.admitted(stream);
       this.#stream = stream;
       this.#ingest = intake.ingest;
+      this.#store = intake.store;
       return { lastSequence: stream.lastSequence, credit: CREDIT };
     } catch (error) {
       this.#options.storeFailed(intake.store, error);
@@ -163,6 +171,12 @@ export class Session {
         case "goodbye":
           goodbye = true;
           break;
+        case "ledgerHead":
+          this.#options.headed?.(this.#stream!.collectorId, message);
+          break;
+        case "ledgerTaken":
+          this.#notesTaken(message.id);
+          break;
         case "request":
           await this.#channel.send({
             kind: "reply",
@@ -180,9 +194,38 @@ export class Session {
       if (this.#endReason !== null) return false;
       await this.#acknowledge();
       return this.#endReason === null;
-    });
+    }, () => this.#endReason === null);
+    this.#sendNotes();
     if (goodbye) this.#endReason ??= "the collector said goodbye";
     return this.#endReason === null;
+  }
+
+  /** Sends what is to be entered into the ledger, some notes at a time: the collector answers when they are in it. */
+  #sendNotes(): void {
+    const store = this.#store;
+    if (store === null || this.#noteSent !== null || this.#endReason !== null || this.#channel.closed) return;
+    try {
+      const notes = store.notesFor(this.#stream!.collectorId);
+      if (notes.length === 0) return;
+      this.#noteSent = notes.at(-1)!.id;
+      this.#channel.send({ kind: "ledgerNotes", notes }).catch(() => {}); // they are sent again on the next connection
+    } catch (error) {
+      this.#options.storeFailed(store, error);
+    }
+  }
+
+  #notesTaken(id: number): void {
+    const store = this.#store!;
+    if (this.#noteSent === null || id > this.#noteSent) {
+      throw new ProtocolError(`The collector says that it entered note ${id}, which it was not sent`);
+    }
+    try {
+      store.forgetNotes(id, this.#stream!.collectorId);
+    } catch (error) {
+      return this.#options.storeFailed(store, error);
+    }
+    if (id === this.#noteSent) this.#noteSent = null;
+    this.#sendNotes();
   }
 
   async #acknowledge(): Promise<void> {

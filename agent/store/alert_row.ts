@@ -4,6 +4,7 @@
  * @module
  */
 import type { Alert } from "../../proto/alert.ts";
+import type { Completeness } from "../../proto/completeness.ts";
 import type { SqlValue } from "../../proto/event_row.ts";
 import type { Severity } from "../../proto/process_event.ts";
 
@@ -32,6 +33,11 @@ export function alertRow(alert: Alert): SqlValue[] {
     alert.parentCommandLine,
     JSON.stringify(alert.evidence),
     alert.collectorId,
+    JSON.stringify(alert.completeness),
+    alert.ledger?.origin ?? null,
+    alert.ledger?.size ?? null,
+    alert.ledger?.root ?? null,
+    alert.ruleHash,
   ];
 }
 
@@ -42,6 +48,7 @@ export function alertOfRow(row: Readonly<Record<string, SqlValue>>): Alert {
     time: row["time"] as number,
     detectedTime: row["detected_time"] as number,
     ruleId: row["rule_id"] as string,
+    ruleHash: row["rule_hash"] as string | null,
     title: row["title"] as string,
     description: row["description"] as string,
     severity: row["severity"] as Severity,
@@ -60,5 +67,14 @@ export function alertOfRow(row: Readonly<Record<string, SqlValue>>): Alert {
     parentCommandLine: row["parent_command_line"] as string | null,
     evidence: JSON.parse(row["evidence"] as string),
     collectorId: row["collector_id"] as string,
+    completeness: row["completeness"] === null ? UNKNOWN : JSON.parse(row["completeness"] as string),
+    ledger: row["ledger_origin"] === null ? null : {
+      origin: row["ledger_origin"] as string,
+      size: row["ledger_size"] as number,
+      root: row["ledger_root"] as string,
+    },
   };
 }
+
+/** Of an alert that an agent of schema version 3 raised. */
+const UNKNOWN: Completeness = { complete: false, reasons: ["raised before the agent noted what rules could see"] };

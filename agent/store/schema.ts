@@ -40,6 +40,13 @@ const PRIVATE = [
     events INTEGER,
     first_process INTEGER NOT NULL
   ) STRICT`,
+  // What is to be entered into the audit ledger, until a collector says that it is: ledger_notes.ts.
+  `CREATE TABLE ledger_notes (
+    note_id INTEGER PRIMARY KEY NOT NULL,
+    collector_id TEXT NOT NULL,
+    action INTEGER NOT NULL,
+    payload BLOB NOT NULL
+  ) STRICT`,
   // Numbers that the agent keeps over a restart, by name: retention_clock.ts.
   `CREATE TABLE agent_state (name TEXT PRIMARY KEY NOT NULL, value INTEGER NOT NULL) STRICT`,
 ];

@@ -13,11 +13,14 @@ import { tableNamed } from "../../proto/catalog.ts";
 import type { SqlValue } from "../../proto/event_row.ts";
 import type { Gap } from "../../proto/process_event.ts";
 import type { RuleStatus, SourceStatus } from "../../proto/status.ts";
+import type { LedgerNote } from "../../proto/wire.ts";
+import { type NewNote, NoteTable } from "../ledger_notes.ts";
 import { alertOfRow, alertRow } from "./alert_row.ts";
 import { Checkpointer, type CheckpointOutcome } from "./checkpoint.ts";
 import { closeDatabase, lockStore, openDatabase } from "./database.ts";
 import { Partitions } from "./partitions.ts";
 import { ProcessTable, type SnapshotPart } from "./process_table.ts";
+import { eventsBetween, findingsSince, gapsSince, newestTime, type RaisedFinding, sourcesKnown } from "./recent.ts";
 import { DEFAULT_LIMITS, logLimit, type Removed, Retention, type StoreLimits } from "./retention.ts";
 import { StoreError, storeError } from "./store_error.ts";
 
@@ -54,6 +57,8 @@ export interface Batch {
   /** All sources of the collector, `null` when nothing was said of them. */
   readonly sources: readonly SourceStatus[] | null;
   readonly alerts: readonly Alert[];
+  /** What is to be entered into the ledger of those of the alerts that are new. */
+  readonly notesOf?: (alerts: readonly Alert[]) => readonly NewNote[];
 }
 
 /** A delivery that is owed. */
@@ -79,11 +84,14 @@ export class Store {
   readonly #retention: Retention;
   readonly #checkpointer: Checkpointer;
   readonly #statements: ReturnType<typeof prepare>;
+  readonly #notes: NoteTable;
   /** Deliveries owed now, all sinks together. */
   #owed: number;
   /** The open stream of each collector: one object, so that two connections of it share the watermark. */
   readonly #streams = new Map<string, Stream>();
   #lastCommitTime = 0;
+  /** What `detection_rules` holds, by id; `null` before it was written. */
+  #rules: ReadonlyMap<string, string> | null = null;
   /** The schema version that the store had before this start; `null` when it was up to date. */
   readonly upgradedFrom: number | null;
 
@@ -110,6 +118,7 @@ export class Store {
     this.#retention = new Retention(this.#db, this.#partitions, limits, Date.now(), performance.now());
     this.#checkpointer = new Checkpointer(this.#db, path, logLimit(limits));
     this.#statements = prepare(this.#db);
+    this.#notes = new NoteTable(this.#db);
     this.#owed = this.#sinks.reduce((sum, sink) => sum + (this.#statements.countPending.get(sink)!["n"] as number), 0);
   }
 
@@ -135,6 +144,8 @@ export class Store {
       store_partitions: this.#partitions.visible.length,
       events_removed_age: age,
       events_removed_size: size,
+      ledger_notes_waiting: this.#notes.waiting,
+      ledger_notes_refused: this.#notes.refusals,
     };
   }
 
@@ -200,9 +211,12 @@ export class Store {
         s.insertGap.run(base + sequence, source, recordKind, ...times, count, reason, stream.collectorId);
       }
       if (batch.sources !== null) this.#replaceSources(stream.collectorId, batch.sources, now);
-      const added = batch.alerts.filter((alert) => this.#addAlert(alert)).length;
+      const added = batch.alerts.filter((alert) => this.#addAlert(alert));
+      if (added.length > 0) {
+        for (const note of batch.notesOf?.(added) ?? []) this.#notes.add(note, stream.collectorId, now);
+      }
       s.advance.run(batch.lastSequence, now, stream.number);
-      return added * this.#sinks.length;
+      return added.length * this.#sinks.length;
     });
     this.#owed += owed;
     stream.lastSequence = batch.lastSequence;
@@ -236,16 +250,73 @@ export class Store {
     });
   }
 
-  /** Makes `detection_rules` these. @throws StoreError */
+  /** Time of the newest event that is not later than `most`. @throws StoreError */
+  newestEventTime(most: number): number | null {
+    return this.#reading(() => newestTime(this.#db, this.#partitions.visible, most));
+  }
+
+  /** Columns of events later than `after` and not later than `until`, newest first. @throws StoreError */
+  *eventsBetween(columns: readonly string[], after: number, until: number): Generator<readonly SqlValue[]> {
+    try {
+      yield* eventsBetween(this.#db, columns, after, until);
+    } catch (error) {
+      throw storeError("The store cannot be read", this.#path, error);
+    }
+  }
+
+  /** What rules over windows raised for events later than `after`, newest first. @throws StoreError */
+  findingsSince(after: number, limit: number): RaisedFinding[] {
+    return this.#reading(() => findingsSince(this.#db, after, limit));
+  }
+
+  /** Gaps that end later than `after`, and the sources of all collectors. @throws StoreError */
+  sightSince(after: number): { readonly gaps: readonly Gap[]; readonly sources: ReadonlyMap<string, SourceStatus[]> } {
+    return this.#reading(() => ({ gaps: gapsSince(this.#db, after), sources: sourcesKnown(this.#db) }));
+  }
+
+  /** Keeps a note for the audit ledger. @throws StoreError */
+  note(note: NewNote, now: number): void {
+    this.#transaction("The store did not take a note", () => this.#notes.add(note, "", now));
+  }
+
+  /** The oldest notes that are to be entered by a collector. @throws StoreError */
+  notesFor(collectorId: string): LedgerNote[] {
+    return this.#notes.waiting === 0 ? [] : this.#reading(() => this.#notes.oldest(collectorId));
+  }
+
+  /** Notes up to this number are entered. @throws StoreError */
+  forgetNotes(upTo: number, collectorId: string): void {
+    this.#transaction("The store did not forget notes", () => this.#notes.forget(upTo, collectorId));
+    this.#checkpointer.committed(performance.now());
+  }
+
+  /** A number that outlives the agent; `null` when none was set. @throws StoreError */
+  number(name: string): number | null {
+    return this.#reading(() => this.#statements.number.get(name)?.["value"] as number | undefined ?? null);
+  }
+
+  /** @throws StoreError */
+  setNumber(name: string, value: number): void {
+    this.#transaction("The store did not keep a number", () => this.#statements.setNumber.run(name, value));
+  }
+
+  /** Makes `detection_rules` these; of two with one id the first counts. Only what differs is written. @throws StoreError */
   replaceRules(rules: readonly RuleRow[]): void {
+    const s = this.#statements, written = this.#rules, next = new Map<string, string>();
     this.#transaction("The store did not take the rules", () => {
-      this.#statements.deleteRules.run();
+      if (written === null) s.deleteRules.run();
       for (const r of rules) {
-        const tags = JSON.stringify(r.tags);
-        const fault = [r.state, r.line, r.column, r.reason];
-        this.#statements.insertRule.run(r.id, r.title, r.description, r.severity, tags, r.sql, r.file, ...fault);
+        if (next.has(r.id)) continue;
+        const tags = JSON.stringify(r.tags), fault = [r.state, r.line, r.column, r.reason];
+        const cells = [r.id, r.title, r.description, r.severity, tags, r.sql, r.file, ...fault, r.hash];
+        // The hash stands for what the file says; the rest can change without it
+        const said = JSON.stringify(r.hash === null ? cells : [r.hash, r.severity, r.file, ...fault]);
+        next.set(r.id, said);
+        if (written?.get(r.id) !== said) s.insertRule.run(...cells);
       }
+      for (const id of written?.keys() ?? []) if (!next.has(id)) s.deleteRule.run(id);
     });
+    this.#rules = next;
   }
 
   /** Sets facts about the host by name. @throws StoreError */
@@ -321,6 +392,7 @@ export class Store {
   #undone(): void {
     try {
       this.#partitions.rolledBack();
+      this.#notes.rolledBack(this.#db);
     } catch {
       // It cannot even be read: the fault that led here says so, and the next transaction comes here again.
     }
@@ -348,7 +420,8 @@ function prepare(db: DatabaseSync) {
   return {
     insertGap: db.prepare(insertInto("gaps")),
     insertAlert: db.prepare(insertInto("alerts") + " ON CONFLICT (alert_id) DO NOTHING"),
-    insertRule: db.prepare(insertInto("detection_rules") + " ON CONFLICT (rule_id) DO NOTHING"),
+    insertRule: db.prepare(insertInto("detection_rules").replace("INSERT", "INSERT OR REPLACE")),
+    deleteRule: db.prepare("DELETE FROM detection_rules WHERE rule_id = ?"),
     deleteRules: db.prepare("DELETE FROM detection_rules"),
     insertDelivery: db.prepare("INSERT INTO alert_deliveries (alert_id, sink, state) VALUES (?, ?, 'pending')"),
     pending: db.prepare(
@@ -373,6 +446,8 @@ function prepare(db: DatabaseSync) {
     ),
     renewStream: db.prepare("UPDATE collectors SET boot_id = ?, version = ?, source = ? WHERE stream = ?"),
     insertStream: db.prepare(insertInto("collectors")),
+    number: db.prepare("SELECT value FROM agent_state WHERE name = ?"),
+    setNumber: db.prepare("INSERT OR REPLACE INTO agent_state VALUES (?, ?)"),
     advance: db.prepare("UPDATE collectors SET last_sequence = ?, last_seen = ? WHERE stream = ?"),
   } satisfies Record<string, StatementSync>;
 }

@@ -60,6 +60,10 @@ const ADDED: ReadonlyMap<number, Additions> = new Map<number, Additions>([
     },
     sources: { unknown_columns: TEXT },
   }],
+  [3, {
+    alerts: { completeness: TEXT, ledger_origin: TEXT, ledger_size: INTEGER, ledger_root: TEXT, rule_hash: TEXT },
+    detection_rules: { rule_hash: TEXT },
+  }],
 ]);
 
 /** The schema versions that this agent brings up to date. */
@@ -69,6 +73,9 @@ const OLD_PARTITION = 1;
 
 /** What schema 3 added beside the partitions: all of it is made from `SCHEMA`, as in a new store. */
 const NEW_IN_3 = /^CREATE (TABLE (retention|partitions|agent_state) |INDEX alerts_event_id )/;
+
+/** What schema 4 added beside columns. */
+const NEW_IN_4 = /^CREATE TABLE ledger_notes /;
 
 /** Whether this agent can bring a store of this version up to date. */
 export function canUpgrade(version: unknown): version is number {
@@ -88,6 +95,7 @@ export function upgrade(db: DatabaseSync, version: number, check: () => void): v
         for (const [name, type] of Object.entries(columns)) db.exec(`ALTER TABLE ${table} ADD COLUMN ${name} ${type}`);
       }
       if (from === 2) partition(db, Date.now());
+      if (from === 3) { for (const statement of SCHEMA) if (NEW_IN_4.test(statement)) db.exec(statement); }
     }
     check();
     db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);

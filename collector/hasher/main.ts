@@ -8,6 +8,7 @@
  */
 import type { Settings } from "../../proto/config.ts";
 import type { StateLayout } from "../../proto/state_layout.ts";
+import { stepBack } from "../kernel/priority.ts";
 import { effectiveUser } from "../privilege.ts";
 import { resolveUser } from "../users.ts";
 import { confineHasher } from "./confinement.ts";
@@ -16,6 +17,9 @@ import { HashCache } from "./hash_cache.ts";
 import { Lanes } from "./lanes.ts";
 import { HashServer, listenForCollector } from "./server.ts";
 import { printable } from "../../proto/printable.ts";
+
+/** Of 19: a third of what a process beside it gets that wants the same processor, and all that nobody wants. */
+const NICE = 5;
 
 /** Serves until it is told to stop. */
 export async function runHasher(settings: Settings, layout: StateLayout): Promise<never> {
@@ -27,7 +31,8 @@ export async function runHasher(settings: Settings, layout: StateLayout): Promis
   const userId = collector.user === "" ? effectiveUser() : resolveUser(collector.user);
   const listener = listenForCollector(layout.hasherSocket);
 
-  // 2. What it may do from here on.
+  // 2. What it may do from here on, and when: its answers are wanted later than anything else that is done here.
+  if (!stepBack(NICE)) notice("it cannot leave the processor to others first");
   const confinement = confineHasher(collector.syscallFilter);
 
   // 3. The work.

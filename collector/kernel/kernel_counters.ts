@@ -11,18 +11,23 @@ import { readU64 } from "./little_endian.ts";
 import type { LossRecord } from "../sources/source.ts";
 import { COUNTER_BYTES, counterOffset, RECORD_KINDS, type RecordKind } from "./process_records.ts";
 
-/** How often the kernel is asked whether it skipped a program. */
-const MISSES_INTERVAL_NS = 1e9;
+/** How often the kernel is asked whether it skipped a program: a loss is to be known before its record is missed. */
+const MISSES_INTERVAL_NS = 250e6;
 
 export class KernelCounters {
   readonly #page: bigint;
   readonly #bytes = new Uint8Array(COUNTER_BYTES);
   readonly #view = new DataView(this.#bytes.buffer);
   readonly #programs: ReadonlyMap<RecordKind, number>;
-  readonly #misses = { exec: 0, fork: 0, exit: 0 };
-  #missesRead = 0;
-  readonly #reported = { exec: 0, fork: 0, exit: 0 };
-  #lastReport = bootTimeNs();
+  /** Times that the kernel did not run a program, records that found no room; as read last. */
+  readonly #skipped = { exec: 0, fork: 0, exit: 0 };
+  readonly #unstored = { exec: 0, fork: 0, exit: 0 };
+  readonly #reportedSkipped = { exec: 0, fork: 0, exit: 0 };
+  readonly #reportedUnstored = { exec: 0, fork: 0, exit: 0 };
+  #skippedRead = 0;
+  /** When {@linkcode report} last had what the kernel skipped read, and what found no room. */
+  #lastSkipped = bootTimeNs();
+  #lastUnstored = bootTimeNs();
   #closed = false;
 
   /** `descriptor` is that of the map, `programs` those of the programs. @throws {SystemCallError} */
@@ -33,40 +38,51 @@ export class KernelCounters {
 
   /** Since the start, by kind; after {@linkcode close} as it was then. */
   lost(): Record<RecordKind, number> {
-    if (this.#closed) return { ...this.#reported };
-    this.#readMisses();
-    copyFrom(this.#page, this.#bytes);
-    const of = (kind: RecordKind): number => readU64(this.#view, counterOffset(kind, "lost")) + this.#misses[kind];
-    return { exec: of("exec"), fork: of("fork"), exit: of("exit") };
+    if (!this.#closed) this.#read();
+    const skipped = this.#skipped, unstored = this.#unstored;
+    return {
+      exec: skipped.exec + unstored.exec,
+      fork: skipped.fork + unstored.fork,
+      exit: skipped.exit + unstored.exit,
+    };
   }
 
-  /** Hands out what was lost since the last call, a record for each kind. */
+  /** Hands out what was lost since the last call, a record for each kind and reason. */
   report(receive: (record: LossRecord) => void): void {
-    const from = this.#lastReport, to = bootTimeNs(), lost = this.lost();
-    this.#lastReport = to;
-    for (const kind of RECORD_KINDS) {
-      const count = lost[kind] - this.#reported[kind];
-      if (count === 0) continue;
-      this.#reported[kind] = lost[kind];
-      receive({ kind: "loss", recordKind: kind, from, to, count, reason: "the ring buffer was full" });
-    }
+    if (this.#closed) return;
+    const to = bootTimeNs();
+    this.#read();
+    const tell = (counts: Counts, told: Counts, from: number, reason: string): void => {
+      for (const kind of RECORD_KINDS) {
+        const count = counts[kind] - told[kind];
+        if (count === 0) continue;
+        told[kind] = counts[kind];
+        receive({ kind: "loss", recordKind: kind, from, to, count, reason });
+      }
+    };
+    tell(this.#unstored, this.#reportedUnstored, this.#lastUnstored, "the ring buffer was full");
+    tell(this.#skipped, this.#reportedSkipped, this.#lastSkipped, "the kernel skipped the program, as it ran already");
+    this.#lastUnstored = to;
+    if (this.#skippedRead >= to) this.#lastSkipped = to;
   }
 
   close(): void {
     // A record that the kernel writes from here on belongs to nobody: the source is closed, and whoever closes it says
     // what time was not watched.
-    Object.assign(this.#reported, this.lost());
+    this.#read();
     this.#closed = true;
     libc.munmap(this.#page, BigInt(libc.getpagesize()));
   }
 
-  #readMisses(): void {
+  #read(): void {
+    copyFrom(this.#page, this.#bytes);
+    for (const kind of RECORD_KINDS) this.#unstored[kind] = readU64(this.#view, counterOffset(kind, "lost"));
     const now = bootTimeNs();
-    if (now - this.#missesRead < MISSES_INTERVAL_NS) return;
-    this.#missesRead = now;
+    if (now - this.#skippedRead < MISSES_INTERVAL_NS) return;
+    this.#skippedRead = now;
     for (const [kind, program] of this.#programs) {
       try {
-        this.#misses[kind] = programMisses(program);
+        this.#skipped[kind] = programMisses(program);
       } catch (error) {
         // Kernels before 5.19 let nobody without capabilities ask; what was known stays.
         if (!(error instanceof BpfError)) throw error;
@@ -74,3 +90,5 @@ export class KernelCounters {
     }
   }
 }
+
+type Counts = Record<RecordKind, number>;

@@ -99,6 +99,7 @@ export const libcPath: string = opened.path;
 export const libc: Libc = opened.symbols;
 
 export const O_RDONLY = 0;
+export const O_WRONLY = 1;
 export const O_CLOEXEC = 0o2000000;
 export const O_DIRECTORY = Deno.build.arch === "aarch64" ? 0o40000 : 0o200000;
 export const AT_FDCWD = -100;
@@ -171,11 +172,19 @@ const scratch = {
 scratch.errnoBytes = new Uint8Array(scratch.errno.buffer);
 scratch.timeBytes = new Uint8Array(scratch.time.buffer);
 
-/** The error number of this thread's last failed call. To be read right after a synchronous call. */
+/** Where this thread has its error number: a module belongs to one thread. */
+const ERRNO_AT = libc.errnoLocation();
+
+/**
+ * The error number of this thread's last failed call. To be read right after a synchronous call: whatever the runtime does
+ * in between may make failing calls of its own.
+ */
 export function errno(): number {
-  libc.copyFrom(scratch.errnoBytes, libc.errnoLocation(), 4n);
+  libc.copyFrom(scratch.errnoBytes, ERRNO_AT, 4n);
   return scratch.errno[0]!;
 }
+// Its first call is slow, and would have the runtime do just that.
+errno();
 
 /**
  * `result`, unless it says that the call failed.

@@ -105,7 +105,8 @@ const SO_PROTOCOL = 38, SO_DOMAIN = 39;
 
 /** Takes what messages say without an object for each. All of threads; see {@linkcode ConnectorEvent}. */
 export interface ConnectorVisitor {
-  fork(time: number, pid: number, tgid: number): void;
+  /** `creator` is the process that is its parent. */
+  fork(time: number, pid: number, tgid: number, creator: number): void;
   exec(time: number, tgid: number): void;
   exit(time: number, pid: number, tgid: number): void;
 }
@@ -126,7 +127,7 @@ export function visitConnectorEvent(
   if (what === PROC_EVENT_EXEC) visitor.exec(time, tgid);
   else if (what === PROC_EVENT_EXIT) visitor.exit(time, pid, tgid);
   else if (what === PROC_EVENT_FORK && length >= DATA + 16) {
-    visitor.fork(time, view.getUint32(data + 8, true), view.getUint32(data + 12, true));
+    visitor.fork(time, view.getUint32(data + 8, true), view.getUint32(data + 12, true), tgid);
   }
 }
 

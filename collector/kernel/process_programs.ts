@@ -183,8 +183,11 @@ function appendArguments(a: BpfAssembler, { task, mm, context }: KernelLayout, w
 function forkProgram({ task, context: { pid } }: KernelLayout, maps: ProgramMaps): Uint8Array<ArrayBuffer> {
   const RECORD = -96, POINTER = -16, PID = -24, TGID = -20; // the slots above -48 are used by parts
   const a = new BpfAssembler().load(8, R8, R1, 8);
+  // What cannot be read must not pass for a thread: that would be lost uncounted.
   read(a, R10, PID, 4, R8, task.pid);
+  a.jumpIf(R0, "ne", 0, "lost");
   read(a, R10, TGID, 4, R8, task.tgid);
+  a.jumpIf(R0, "ne", 0, "lost");
   a.load(4, R7, R10, TGID).load(4, R1, R10, PID).jumpIfRegisters(R7, "ne", R1, "out");
   count(a, maps, "fork", "seen");
 

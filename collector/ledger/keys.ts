@@ -6,8 +6,8 @@
  *
  * @module
  */
-import { createPrivateKey, createPublicKey, sign } from "node:crypto";
 import { SEED_BYTES, type Signer } from "../../proto/ledger/ed25519.ts";
+import { seedSigner } from "../../proto/ledger/seed_signer.ts";
 
 /** The key that signs, and the one that takes over from it at the next start. */
 export const SIGNING_KEY = "ledger.key", NEXT_SIGNING_KEY = "ledger-next.key";
@@ -37,19 +37,8 @@ export function readSigningKeys(read: ReadKeyFile): SigningKeys {
 /** The signer whose key this seed is; the seed's bytes are erased. */
 export function signerOf(seed: Uint8Array): Signer {
   if (seed.length !== SEED_BYTES) throw new KeyFileError(`An Ed25519 seed has ${SEED_BYTES} bytes, not ${seed.length}`);
-  const der = new Uint8Array(PKCS8.length + SEED_BYTES);
-  der.set(PKCS8);
-  der.set(seed, PKCS8.length);
-  const key = createPrivateKey({ key: der as unknown as Buffer, format: "der", type: "pkcs8" });
-  der.fill(0);
-  seed.fill(0);
-  const { x } = createPublicKey(key).export({ format: "jwk" });
-  const publicKey = Uint8Array.fromBase64(x!, { alphabet: "base64url" });
-  return { publicKey, sign: (message) => new Uint8Array(sign(null, message, key)) };
+  return seedSigner(seed);
 }
-
-/** What stands before the seed in a PKCS #8 private key (RFC 8410, section 7). */
-const PKCS8 = Uint8Array.fromHex("302e020100300506032b657004220420");
 
 function readSigner(read: ReadKeyFile, name: string): Signer | null {
   const bytes = read(name);

@@ -96,6 +96,7 @@ export class Ledger {
   #durable: number;
   #signed: number;
   #published: boolean;
+  #head: { readonly size: number; readonly root: Uint8Array } | null = null;
   #checkpointAt: number;
   #prunedBefore: number;
   #refused = { count: 0, from: 0, to: 0 };
@@ -182,6 +183,11 @@ export class Ledger {
     return { size: this.#range.size, root: this.#range.root() };
   }
 
+  /** What the newest checkpoint that was published says; `null` before the first of this run. */
+  get published(): { readonly size: number; readonly root: Uint8Array } | null {
+    return this.#head;
+  }
+
   /**
    * Takes an entry. Its number, or `null` when there is no room for it: then it is counted, and told when there is.
    *
@@ -245,6 +251,7 @@ export class Ledger {
       this.#published = false;
       writeWhole(this.#options.storage, CHECKPOINT_NAME, checkpoint).close();
       this.#published = true;
+      this.#head = { size, root };
       this.#checkpointAt = this.#options.clock.wallMs();
     });
   }

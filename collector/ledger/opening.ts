@@ -57,6 +57,7 @@ export interface OpeningOptions {
   readonly storage: Storage;
   readonly secrets: Storage;
   readonly hash: LedgerHash;
+  readonly host: string;
   /** Of a ledger that is not there yet. */
   readonly newHeader: () => LedgerHeader;
   readonly random: (length: number) => Uint8Array;
@@ -65,11 +66,21 @@ export interface OpeningOptions {
 
 /** @throws {LedgerBrokenError} when the directory was changed by others; nothing in it is changed then. @throws {StorageError} */
 export async function openDirectory(options: OpeningOptions): Promise<OpenedLedger> {
-  const { storage, hash } = options;
+  const { storage, hash, host } = options;
   // What an earlier run has named or removed must stay so before anything is built on it.
   storage.syncDirectory();
   const header = readHeader(options) ?? makeLedger(options);
-  if (header.hash !== hash.name) throw new LedgerBrokenError(`The ledger's hash is ${header.hash}, not ${hash.name}`);
+  if (header.host !== host) {
+    throw new LedgerBrokenError(
+      `The ledger is of the host ${header.host}, and this is ${host}; move the directory away for a new ledger`,
+    );
+  }
+  if (header.hash !== hash.name) {
+    throw new LedgerBrokenError(
+      `The ledger's hash is ${header.hash}, not ${hash.name}; set collector.ledger_hash to ${header.hash}, or move the ` +
+        "directory away for a new ledger",
+    );
+  }
   const { slots, content } = SlotFile.open(storage, STATE_NAME);
   try {
     const state = readState(content);

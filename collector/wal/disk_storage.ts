@@ -9,15 +9,24 @@
  */
 import { type Storage, type StorageEntry, StorageError, type StorageFault, type StorageFile } from "./storage.ts";
 
-/** Modes of the directory and of every file in it. */
-const DIRECTORY_MODE = 0o700, FILE_MODE = 0o600;
+/** Modes of a directory and of every file in it. */
+export interface StorageModes {
+  readonly directory: number;
+  readonly file: number;
+}
+
+/** For the owner alone. */
+const PRIVATE: StorageModes = { directory: 0o700, file: 0o600 };
+
+/** For the owner to write and the directory's group to read. */
+export const SHARED: StorageModes = { directory: 0o750, file: 0o640 };
 
 export class DiskStorage implements Storage {
   /** @throws StorageError when `directory` is not one and cannot be made, or is a link. */
-  constructor(private readonly directory: string) {
+  constructor(private readonly directory: string, private readonly modes: StorageModes = PRIVATE) {
     onDisk(directory, () => {
       try {
-        Deno.mkdirSync(directory, { mode: DIRECTORY_MODE });
+        Deno.mkdirSync(directory, { mode: modes.directory });
       } catch (error) {
         if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
       }
@@ -25,8 +34,8 @@ export class DiskStorage implements Storage {
       if (!found.isDirectory) {
         throw new StorageError("not-a-file", `${directory} is not a directory; move it away and start again`);
       }
-      const others = (found.mode ?? 0) & 0o077;
-      if (others !== 0) Deno.chmodSync(directory, DIRECTORY_MODE);
+      const others = (found.mode ?? 0) & 0o077 & ~modes.directory;
+      if (others !== 0) Deno.chmodSync(directory, modes.directory);
     });
   }
 
@@ -47,7 +56,7 @@ export class DiskStorage implements Storage {
     return onDisk(name, () =>
       new DiskFile(
         name,
-        Deno.openSync(this.#path(name), { read: true, write: true, createNew: true, mode: FILE_MODE }),
+        Deno.openSync(this.#path(name), { read: true, write: true, createNew: true, mode: this.modes.file }),
       ));
   }
 

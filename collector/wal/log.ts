@@ -45,11 +45,15 @@ export interface WalOptions {
   readonly clock: () => number;
   /** The record that tells of refused items, to be given the number `sequence`. */
   readonly gapRecord: (sequence: number, tally: Tally) => { readonly kind: number; readonly payload: Uint8Array };
+  /** Told of every record that is given a number, in their order: the epoch, the record's first number, how many. */
+  readonly taken?: TakenRecord;
   /** Called with what an operator should know. */
   readonly notice: (text: string) => void;
   /** Random bytes, of the runtime unless a test brings its own. */
   readonly random?: (length: number) => Uint8Array;
 }
+
+export type TakenRecord = (epoch: string, first: number, count: number, payload: Uint8Array) => void;
 
 export interface NewRecord {
   readonly kind: number;
@@ -102,6 +106,8 @@ export class WriteAheadLog {
   readonly #reader: LogReader;
   readonly #batch = new Batch();
   #state: StateFile;
+  /** What holds the end that nothing proves, until that is written again: not to be deleted, whatever is acknowledged. */
+  #unproven: Segment | null;
   #last: number;
   #durable: number;
   #acknowledged: number;
@@ -144,6 +150,7 @@ export class WriteAheadLog {
     this.#reader = new LogReader(notice);
     this.#state = StateFile.absent(storage);
     this.#openState(found);
+    this.#unproven = found.unproven.length === 0 ? null : found.unprovenFrom;
     // The end that nothing proves is written again by the first flush, in a segment that takes over from here.
     for (const { payload, ...header } of found.unproven) {
       this.#batch.add({ ...header, length: payload.length }, payload, crc32c(payload));
@@ -299,6 +306,11 @@ export class WriteAheadLog {
       }));
   }
 
+  /** Puts on disk what {@linkcode outstanding} says, for a log that will not be written any more. */
+  keepTallies(): boolean {
+    return this.#saveState();
+  }
+
   /** Flushes, remembers where the log ends, and closes every file. Returns what the flush returned. */
   close(): boolean {
     const flushed = this.flush();
@@ -315,8 +327,10 @@ export class WriteAheadLog {
   }
 
   #put(record: Omit<RecordHeader, "length" | "first">, payload: Uint8Array, checksum: number): void {
-    this.#batch.add({ ...record, length: payload.length, first: this.#last + 1 }, payload, checksum);
+    const first = this.#last + 1;
+    this.#batch.add({ ...record, length: payload.length, first }, payload, checksum);
     this.#last += record.count;
+    this.#options.taken?.(this.identity.epoch, first, record.count, payload);
   }
 
   #settle(tally: Tally): void {
@@ -346,6 +360,7 @@ export class WriteAheadLog {
 
   #written(): void {
     this.#durable = this.#batch.last;
+    this.#unproven = null;
     this.#batch.clear();
     if (this.#shedding.flushed()) this.#talliesChanged = true;
     if (this.#fault === "") return;
@@ -372,8 +387,12 @@ export class WriteAheadLog {
   /** Deletes segments, oldest first, that were acknowledged long enough ago, or in `haste` all that were. */
   #expire(haste: boolean): void {
     const { list } = this.#segments, now = this.#options.clock();
+    // What waited in memory is written as one piece, and may fill the log alone: then nothing would be admitted any more,
+    // so nothing written that ends this segment.
+    if (haste && this.#acknowledged === this.#durable) this.#segments.end(now);
     const over = (segment: Segment | undefined): segment is Segment =>
-      segment !== undefined && !this.#segments.isOpen(segment) && segment.acknowledgedAt !== null &&
+      segment !== undefined && segment !== this.#unproven && !this.#segments.isOpen(segment) &&
+      segment.acknowledgedAt !== null &&
       (haste || now - segment.acknowledgedAt >= this.#options.keepMs);
     if (!over(list[0]) || now < this.#stateRetryAt) return;
     // A crash may undo a removal and keep a later one: then the numbers between look lost, unless this is on disk.

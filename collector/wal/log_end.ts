@@ -14,21 +14,26 @@ import type { Storage } from "./storage.ts";
  * By so much a log may exceed its bound after a crash, until it is acknowledged.
  */
 const MAX_UNPROVEN_BYTES = 8_388_608;
-export type LogEnd = Pick<Survey, "last" | "durable" | "lastTime" | "unproven" | "settled" | "onTheWay" | "cutBytes">;
+export type LogEnd = Pick<
+  Survey,
+  "last" | "durable" | "lastTime" | "unproven" | "unprovenFrom" | "settled" | "onTheWay" | "cutBytes"
+>;
 
 /** Reads the last segment that holds records; takes segments behind it, which are torn, off the list. */
 export function findEnd(storage: Storage, segments: Segment[], promised: number, findings: string[]): LogEnd {
   const settled = new Array<number>(TALLY_CLASSES).fill(0), onTheWay = [...settled];
   for (let segment = segments.at(-1); segment !== undefined; segment = segments.at(-1)) {
-    const tail = readTail(storage, segment, promised);
-    if (tail.last > 0) {
+    const own = readTail(storage, segment, promised);
+    if (own.last > 0) {
+      const { tail, from } = withTorn(storage, segments, own, promised);
       noteSettled(storage, segments, tail, settled, onTheWay);
       const last = Math.max(tail.last, promised);
       if (tail.last < promised) {
         findings.push(`${segment.name} ends at number ${tail.last}, but ${promised} was on disk: the rest is lost`);
       }
       const cutBytes = cutTail(storage, segment, tail, promised, findings);
-      return { last, durable: tail.durable, lastTime: tail.time, unproven: tail.unproven, settled, onTheWay, cutBytes };
+      const { durable, time: lastTime, unproven } = tail;
+      return { last, durable, lastTime, unproven, unprovenFrom: from, settled, onTheWay, cutBytes };
     }
     segments.pop();
     if (segment.size <= SEGMENT_HEADER_BYTES || segment.first > promised) {
@@ -37,7 +42,44 @@ export function findEnd(storage: Storage, segments: Segment[], promised: number,
       else setAside(storage, segment.name, findings, "was torn by a crash at its first write");
     } else setAside(storage, segment.name, findings, `holds no record, but numbers up to ${promised} were on disk`);
   }
-  return { last: promised, durable: promised, lastTime: 0, unproven: [], settled, onTheWay, cutBytes: 0 };
+  return {
+    last: promised,
+    durable: promised,
+    lastTime: 0,
+    unproven: [],
+    unprovenFrom: null,
+    settled,
+    onTheWay,
+    cutBytes: 0,
+  };
+}
+
+/**
+ * Adds what a crash tore of the first write of the last segment and what an earlier segment still holds: the end of a log
+ * that was on disk, and that the write was to repeat. So that end is complete however often that is cut short.
+ */
+function withTorn(storage: Storage, segments: Segment[], own: Tail, promised: number): { tail: Tail; from: Segment } {
+  const segment = segments.at(-1)!, { first } = segment;
+  let tail = own, from = segment;
+  // Once anything in it is proven, its first write was whole.
+  if (first !== promised + 1 || own.unproven.length === 0) return { tail, from };
+  for (let at = segments.length - 2; at >= 0; at--) {
+    const earlier = segments[at]!, found = readTail(storage, earlier, promised);
+    const numbers = new Set(tail.unproven.map((record) => record.first));
+    const more = found.unproven.filter((record) => !numbers.has(record.first));
+    if (more.length > 0) {
+      from = earlier;
+      tail = {
+        ...tail,
+        last: Math.max(tail.last, found.last),
+        time: found.last > tail.last ? found.time : tail.time,
+        unproven: [...tail.unproven, ...more].sort((one, other) => one.first - other.first),
+        settles: [...tail.settles, ...found.settles.filter(([, number]) => number > promised && !numbers.has(number))],
+      };
+    }
+    if (earlier.first < first) break; // the one whose end it was
+  }
+  return { tail, from };
 }
 
 /** Finds out which tallies have their gap record in the log: what a whole header says, and all records from there on. */

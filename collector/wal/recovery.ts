@@ -70,6 +70,8 @@ export interface Survey {
   /** Unix milliseconds of the last record, 0 when there is none. */
   readonly lastTime: number;
   readonly unproven: readonly UnprovenRecord[];
+  /** The first segment that holds any of them; `null` when there are none. */
+  readonly unprovenFrom: Segment | null;
   /** By class, the last tally whose gap record is on disk, and the last whose record is among the unproven. */
   readonly settled: number[];
   readonly onTheWay: number[];

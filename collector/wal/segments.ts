@@ -108,6 +108,13 @@ export class Segments {
     }
   }
 
+  /** Ends the segment that is written, in which everything is acknowledged: the next batch begins another one. */
+  end(now: number): void {
+    if (this.#active === null || this.#active.fresh) return;
+    this.#active.segment.acknowledgedAt = now;
+    this.close();
+  }
+
   close(): void {
     this.#active?.file.close();
     this.#active = null;

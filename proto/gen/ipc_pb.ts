@@ -19,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file ipc.proto.
  */
 export const file_ipc: GenFile = /*@__PURE__*/
-  fileDesc("CglpcGMucHJvdG8SDWRhZW1vbmV5ZS5pcGMiUwoUQWR2YW5jZWRDYXBhYmlsaXRpZXMSFAoMa2VybmVsX2xldmVsGAEgASgIEhAKCHJlYWx0aW1lGAIgASgIEhMKC3N5c3RlbV93aWRlGAMgASgIIosBChZDb2xsZWN0aW9uQ2FwYWJpbGl0aWVzEjoKEXN1cHBvcnRlZF9kb21haW5zGAEgAygOMh8uZGFlbW9uZXllLmlwYy5Nb25pdG9yaW5nRG9tYWluEjUKCGFkdmFuY2VkGAIgASgLMiMuZGFlbW9uZXllLmlwYy5BZHZhbmNlZENhcGFiaWxpdGllcyKSAQoRQ2FwYWJpbGl0eVJlcXVlc3QSEQoJY2xpZW50X2lkGAEgASgJEjoKEXJlcXVlc3RlZF9kb21haW5zGAIgAygOMh8uZGFlbW9uZXllLmlwYy5Nb25pdG9yaW5nRG9tYWluEhsKDmNsaWVudF92ZXJzaW9uGAMgASgJSACIAQFCEQoPX2NsaWVudF92ZXJzaW9uIswBChJDYXBhYmlsaXR5UmVzcG9uc2USGwoTbmVnb3RpYXRpb25fc3VjY2VzcxgBIAEoCBI7CgxjYXBhYmlsaXRpZXMYAiABKAsyJS5kYWVtb25leWUuaXBjLkNvbGxlY3Rpb25DYXBhYmlsaXRpZXMSGgoNZXJyb3JfbWVzc2FnZRgDIAEoCUgAiAEBEhsKDnNlcnZlcl92ZXJzaW9uGAQgASgJSAGIAQFCEAoOX2Vycm9yX21lc3NhZ2VCEQoPX3NlcnZlcl92ZXJzaW9uIpcECg1EZXRlY3Rpb25UYXNrEg8KB3Rhc2tfaWQYASABKAkSLQoJdGFza190eXBlGAIgASgOMhouZGFlbW9uZXllLmNvbW1vbi5UYXNrVHlwZRI8Cg5wcm9jZXNzX2ZpbHRlchgDIAEoCzIfLmRhZW1vbmV5ZS5jb21tb24uUHJvY2Vzc0ZpbHRlckgAiAEBEjQKCmhhc2hfY2hlY2sYBCABKAsyGy5kYWVtb25leWUuY29tbW9uLkhhc2hDaGVja0gBiAEBEhUKCG1ldGFkYXRhGAUgASgJSAKIAQESPAoObmV0d29ya19maWx0ZXIYBiABKAsyHy5kYWVtb25leWUuY29tbW9uLk5ldHdvcmtGaWx0ZXJIA4gBARJCChFmaWxlc3lzdGVtX2ZpbHRlchgHIAEoCzIiLmRhZW1vbmV5ZS5jb21tb24uRmlsZXN5c3RlbUZpbHRlckgEiAEBEkQKEnBlcmZvcm1hbmNlX2ZpbHRlchgIIAEoCzIjLmRhZW1vbmV5ZS5jb21tb24uUGVyZm9ybWFuY2VGaWx0ZXJIBYgBAUIRCg9fcHJvY2Vzc19maWx0ZXJCDQoLX2hhc2hfY2hlY2tCCwoJX21ldGFkYXRhQhEKD19uZXR3b3JrX2ZpbHRlckIUChJfZmlsZXN5c3RlbV9maWx0ZXJCFQoTX3BlcmZvcm1hbmNlX2ZpbHRlckoECAkQCiKWAwoPRGV0ZWN0aW9uUmVzdWx0Eg8KB3Rhc2tfaWQYASABKAkSDwoHc3VjY2VzcxgCIAEoCBIaCg1lcnJvcl9tZXNzYWdlGAMgASgJSACIAQESMgoJcHJvY2Vzc2VzGAQgAygLMh8uZGFlbW9uZXllLmNvbW1vbi5Qcm9jZXNzUmVjb3JkEjYKC2hhc2hfcmVzdWx0GAUgASgLMhwuZGFlbW9uZXllLmNvbW1vbi5IYXNoUmVzdWx0SAGIAQESNwoObmV0d29ya19ldmVudHMYBiADKAsyHy5kYWVtb25leWUuY29tbW9uLk5ldHdvcmtSZWNvcmQSPQoRZmlsZXN5c3RlbV9ldmVudHMYByADKAsyIi5kYWVtb25leWUuY29tbW9uLkZpbGVzeXN0ZW1SZWNvcmQSPwoScGVyZm9ybWFuY2VfZXZlbnRzGAggAygLMiMuZGFlbW9uZXllLmNvbW1vbi5QZXJmb3JtYW5jZVJlY29yZEIQCg5fZXJyb3JfbWVzc2FnZUIOCgxfaGFzaF9yZXN1bHQi1AQKCEVudmVsb3BlEi0KCWNoYWxsZW5nZRgBIAEoCzIYLmRhZW1vbmV5ZS5pcGMuQ2hhbGxlbmdlSAASJQoFaGVsbG8YAiABKAsyFC5kYWVtb25leWUuaXBjLkhlbGxvSAASKQoHd2VsY29tZRgDIAEoCzIWLmRhZW1vbmV5ZS5pcGMuV2VsY29tZUgAEikKB3JlZnVzZWQYBCABKAsyFi5kYWVtb25leWUuaXBjLlJlZnVzZWRIABIwCgZldmVudHMYBSABKAsyHi5kYWVtb25leWUuZXZlbnRidXMuRXZlbnRCYXRjaEgAEiwKA2dhcBgGIAEoCzIdLmRhZW1vbmV5ZS5ldmVudGJ1cy5HYXBSZXBvcnRIABIwCghzbmFwc2hvdBgHIAEoCzIcLmRhZW1vbmV5ZS5ldmVudGJ1cy5TbmFwc2hvdEgAEjMKB3NvdXJjZXMYCCABKAsyIC5kYWVtb25leWUuZXZlbnRidXMuU291cmNlUmVwb3J0SAASIQoDYWNrGAkgASgLMhIuZGFlbW9uZXllLmlwYy5BY2tIABItCgloZWFydGJlYXQYCiABKAsyGC5kYWVtb25leWUuaXBjLkhlYXJ0YmVhdEgAEikKB2dvb2RieWUYCyABKAsyFi5kYWVtb25leWUuaXBjLkdvb2RieWVIABIpCgdyZXF1ZXN0GAwgASgLMhYuZGFlbW9uZXllLmlwYy5SZXF1ZXN0SAASJQoFcmVwbHkYDSABKAsyFC5kYWVtb25leWUuaXBjLlJlcGx5SABCBgoEYm9keSJECglDaGFsbGVuZ2USDQoFbm9uY2UYASABKAwSEwoLdmVyc2lvbl9taW4YAiABKA0SEwoLdmVyc2lvbl9tYXgYAyABKA0ilgEKBUhlbGxvEg8KB3ZlcnNpb24YASABKA0SFAoMY29sbGVjdG9yX2lkGAIgASgJEg0KBWVwb2NoGAMgASgJEg8KB2Jvb3RfaWQYBCABKAkSGAoQc29mdHdhcmVfdmVyc2lvbhgFIAEoCRIOCgZzb3VyY2UYBiABKAkSDQoFbm9uY2UYByABKAwSDQoFcHJvb2YYCCABKAwiPwoHV2VsY29tZRINCgVwcm9vZhgBIAEoDBIVCg1sYXN0X3NlcXVlbmNlGAIgASgGEg4KBmNyZWRpdBgDIAEoBiIZCgdSZWZ1c2VkEg4KBnJlYXNvbhgBIAEoCSInCgNBY2sSEAoIc2VxdWVuY2UYASABKAYSDgoGY3JlZGl0GAIgASgGIhkKCUhlYXJ0YmVhdBIMCgR0aW1lGAEgASgGIhkKB0dvb2RieWUSDgoGcmVhc29uGAEgASgJIoUBCgdSZXF1ZXN0EgoKAmlkGAEgASgNEjgKDGNhcGFiaWxpdGllcxgCIAEoCzIgLmRhZW1vbmV5ZS5pcGMuQ2FwYWJpbGl0eVJlcXVlc3RIABIsCgR0YXNrGAMgASgLMhwuZGFlbW9uZXllLmlwYy5EZXRlY3Rpb25UYXNrSABCBgoEYm9keSKZAQoFUmVwbHkSCgoCaWQYASABKA0SOQoMY2FwYWJpbGl0aWVzGAIgASgLMiEuZGFlbW9uZXllLmlwYy5DYXBhYmlsaXR5UmVzcG9uc2VIABIwCgZyZXN1bHQYAyABKAsyHi5kYWVtb25leWUuaXBjLkRldGVjdGlvblJlc3VsdEgAEg8KBWVycm9yGAQgASgJSABCBgoEYm9keSIkCgZOb3RpY2USDAoEdGltZRgBIAEoBhIMCgR0ZXh0GAIgASgJIvEBCgpUaWVyU3RhdHVzEg8KB2Jvb3RfaWQYASABKAkSDAoEdGltZRgCIAEoBhIRCgl1cHRpbWVfbXMYAyABKAESCwoDcGlkGAQgASgNEhQKB3VzZXJfaWQYBSABKA1IAIgBARIPCgd2ZXJzaW9uGAYgASgJEg0KBXN0YXRlGAcgASgJEhQKDG1lbW9yeV9ieXRlcxgIIAEoBhIOCgZjcHVfbXMYCSABKAESJgoHbm90aWNlcxgKIAMoCzIVLmRhZW1vbmV5ZS5pcGMuTm90aWNlEhQKDG5vdGljZV9jb3VudBgLIAEoBkIKCghfdXNlcl9pZCLKBAoPQ29sbGVjdG9yU3RhdHVzEicKBHRpZXIYASABKAsyGS5kYWVtb25leWUuaXBjLlRpZXJTdGF0dXMSFAoMY29sbGVjdG9yX2lkGAIgASgJEg0KBWVwb2NoGAMgASgJEjEKB3NvdXJjZXMYBCADKAsyIC5kYWVtb25leWUuZXZlbnRidXMuU291cmNlU3RhdHVzEhMKC2NvbmZpbmVtZW50GAUgASgJEhEKCWNvbm5lY3RlZBgGIAEoCBIVCg1sYXN0X3NlcXVlbmNlGAcgASgGEh0KFWFja25vd2xlZGdlZF9zZXF1ZW5jZRgIIAEoBhIUCgxkdXJhYmxlX3RpbWUYCSABKAYSFQoNcXVldWVkX2V2ZW50cxgKIAEoBhIZChF0cmFja2VkX3Byb2Nlc3NlcxgLIAEoBhIdChBmb3Jrc19zaW5jZV9ib290GAwgASgGSACIAQESPgoIY291bnRlcnMYDSADKAsyLC5kYWVtb25leWUuaXBjLkNvbGxlY3RvclN0YXR1cy5Db3VudGVyc0VudHJ5EhEKCXJlZGFjdGlvbhgOIAEoCRIxCgxjb21wbGV0ZW5lc3MYDyABKAsyGy5kYWVtb25leWUuaXBjLkNvbXBsZXRlbmVzcxIlCgNsb2cYECABKAsyGC5kYWVtb25leWUuaXBjLkxvZ1N0YXR1cxovCg1Db3VudGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAFCEwoRX2ZvcmtzX3NpbmNlX2Jvb3QipQIKCUxvZ1N0YXR1cxINCgVwbGFjZRgBIAEoCRIPCgd0cm91YmxlGAIgASgJEg0KBWJ5dGVzGAMgASgGEhEKCW1heF9ieXRlcxgEIAEoBhIQCghzZWdtZW50cxgFIAEoDRIVCg1wZW5kaW5nX2J5dGVzGAYgASgGEgwKBGxvYWQYByABKAESEQoJaXNfc2xvd2VkGAggASgIEg8KB3JlZnVzZWQYCSABKAYSDwoHbWlzc2luZxgKIAEoBhIPCgdkYW1hZ2VkGAsgASgGEg4KBmZhdWx0cxgMIAEoBhIQCghoYXN0ZW5lZBgNIAEoBhINCgVmYXVsdBgOIAEoCRIYCgtvbGRlc3RfdGltZRgPIAEoBkgAiAEBQg4KDF9vbGRlc3RfdGltZSItCgxDb21wbGV0ZW5lc3MSDQoFc3RhdGUYASABKAkSDgoGZGV0YWlsGAIgASgJItwBCgpSdWxlU3RhdHVzEgoKAmlkGAEgASgJEg0KBXRpdGxlGAIgASgJEhAKCHNldmVyaXR5GAMgASgJEgwKBGZpbGUYBCABKAkSDQoFc3RhdGUYBSABKAkSEQoEbGluZRgGIAEoDUgAiAEBEhMKBmNvbHVtbhgHIAEoDUgBiAEBEhMKBnJlYXNvbhgIIAEoCUgCiAEBEgwKBGhpdHMYCSABKAYSEQoEbGFuZRgKIAEoCUgDiAEBQgcKBV9saW5lQgkKB19jb2x1bW5CCQoHX3JlYXNvbkIHCgVfbGFuZSKAAQoQQ29ubmVjdGlvblN0YXR1cxIUCgxjb2xsZWN0b3JfaWQYASABKAkSDQoFZXBvY2gYAiABKAkSFwoPY29ubmVjdGVkX3NpbmNlGAMgASgGEhUKDWxhc3Rfc2VxdWVuY2UYBCABKAYSFwoPbGFzdF9ldmVudF90aW1lGAUgASgGItwCCgtBZ2VudFN0YXR1cxInCgR0aWVyGAEgASgLMhkuZGFlbW9uZXllLmlwYy5UaWVyU3RhdHVzEigKBXJ1bGVzGAIgAygLMhkuZGFlbW9uZXllLmlwYy5SdWxlU3RhdHVzEjMKCmNvbGxlY3RvcnMYAyADKAsyHy5kYWVtb25leWUuaXBjLkNvbm5lY3Rpb25TdGF0dXMSEwoLc3RvcmVfYnl0ZXMYBCABKAYSGAoQbGFzdF9jb21taXRfdGltZRgFIAEoBhI6Cghjb3VudGVycxgGIAMoCzIoLmRhZW1vbmV5ZS5pcGMuQWdlbnRTdGF0dXMuQ291bnRlcnNFbnRyeRIpCgVzdG9yZRgHIAEoCzIaLmRhZW1vbmV5ZS5pcGMuU3RvcmVTdGF0dXMaLwoNQ291bnRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBIogBCgtTdG9yZVN0YXR1cxINCgVzdGF0ZRgBIAEoCRIOCgZyZWFzb24YAiABKAkSDQoFc2luY2UYAyABKAYSFwoKZnJlZV9ieXRlcxgEIAEoBkgAiAEBEhQKDGNoZWNrZWRfdGltZRgFIAEoBhINCgVjaGVjaxgGIAEoCUINCgtfZnJlZV9ieXRlcypNChBNb25pdG9yaW5nRG9tYWluEgsKB1BST0NFU1MQABILCgdORVRXT1JLEAESDgoKRklMRVNZU1RFTRACEg8KC1BFUkZPUk1BTkNFEANiBnByb3RvMw", [file_common, file_eventbus]);
+  fileDesc("CglpcGMucHJvdG8SDWRhZW1vbmV5ZS5pcGMiUwoUQWR2YW5jZWRDYXBhYmlsaXRpZXMSFAoMa2VybmVsX2xldmVsGAEgASgIEhAKCHJlYWx0aW1lGAIgASgIEhMKC3N5c3RlbV93aWRlGAMgASgIIosBChZDb2xsZWN0aW9uQ2FwYWJpbGl0aWVzEjoKEXN1cHBvcnRlZF9kb21haW5zGAEgAygOMh8uZGFlbW9uZXllLmlwYy5Nb25pdG9yaW5nRG9tYWluEjUKCGFkdmFuY2VkGAIgASgLMiMuZGFlbW9uZXllLmlwYy5BZHZhbmNlZENhcGFiaWxpdGllcyKSAQoRQ2FwYWJpbGl0eVJlcXVlc3QSEQoJY2xpZW50X2lkGAEgASgJEjoKEXJlcXVlc3RlZF9kb21haW5zGAIgAygOMh8uZGFlbW9uZXllLmlwYy5Nb25pdG9yaW5nRG9tYWluEhsKDmNsaWVudF92ZXJzaW9uGAMgASgJSACIAQFCEQoPX2NsaWVudF92ZXJzaW9uIswBChJDYXBhYmlsaXR5UmVzcG9uc2USGwoTbmVnb3RpYXRpb25fc3VjY2VzcxgBIAEoCBI7CgxjYXBhYmlsaXRpZXMYAiABKAsyJS5kYWVtb25leWUuaXBjLkNvbGxlY3Rpb25DYXBhYmlsaXRpZXMSGgoNZXJyb3JfbWVzc2FnZRgDIAEoCUgAiAEBEhsKDnNlcnZlcl92ZXJzaW9uGAQgASgJSAGIAQFCEAoOX2Vycm9yX21lc3NhZ2VCEQoPX3NlcnZlcl92ZXJzaW9uIpcECg1EZXRlY3Rpb25UYXNrEg8KB3Rhc2tfaWQYASABKAkSLQoJdGFza190eXBlGAIgASgOMhouZGFlbW9uZXllLmNvbW1vbi5UYXNrVHlwZRI8Cg5wcm9jZXNzX2ZpbHRlchgDIAEoCzIfLmRhZW1vbmV5ZS5jb21tb24uUHJvY2Vzc0ZpbHRlckgAiAEBEjQKCmhhc2hfY2hlY2sYBCABKAsyGy5kYWVtb25leWUuY29tbW9uLkhhc2hDaGVja0gBiAEBEhUKCG1ldGFkYXRhGAUgASgJSAKIAQESPAoObmV0d29ya19maWx0ZXIYBiABKAsyHy5kYWVtb25leWUuY29tbW9uLk5ldHdvcmtGaWx0ZXJIA4gBARJCChFmaWxlc3lzdGVtX2ZpbHRlchgHIAEoCzIiLmRhZW1vbmV5ZS5jb21tb24uRmlsZXN5c3RlbUZpbHRlckgEiAEBEkQKEnBlcmZvcm1hbmNlX2ZpbHRlchgIIAEoCzIjLmRhZW1vbmV5ZS5jb21tb24uUGVyZm9ybWFuY2VGaWx0ZXJIBYgBAUIRCg9fcHJvY2Vzc19maWx0ZXJCDQoLX2hhc2hfY2hlY2tCCwoJX21ldGFkYXRhQhEKD19uZXR3b3JrX2ZpbHRlckIUChJfZmlsZXN5c3RlbV9maWx0ZXJCFQoTX3BlcmZvcm1hbmNlX2ZpbHRlckoECAkQCiKWAwoPRGV0ZWN0aW9uUmVzdWx0Eg8KB3Rhc2tfaWQYASABKAkSDwoHc3VjY2VzcxgCIAEoCBIaCg1lcnJvcl9tZXNzYWdlGAMgASgJSACIAQESMgoJcHJvY2Vzc2VzGAQgAygLMh8uZGFlbW9uZXllLmNvbW1vbi5Qcm9jZXNzUmVjb3JkEjYKC2hhc2hfcmVzdWx0GAUgASgLMhwuZGFlbW9uZXllLmNvbW1vbi5IYXNoUmVzdWx0SAGIAQESNwoObmV0d29ya19ldmVudHMYBiADKAsyHy5kYWVtb25leWUuY29tbW9uLk5ldHdvcmtSZWNvcmQSPQoRZmlsZXN5c3RlbV9ldmVudHMYByADKAsyIi5kYWVtb25leWUuY29tbW9uLkZpbGVzeXN0ZW1SZWNvcmQSPwoScGVyZm9ybWFuY2VfZXZlbnRzGAggAygLMiMuZGFlbW9uZXllLmNvbW1vbi5QZXJmb3JtYW5jZVJlY29yZEIQCg5fZXJyb3JfbWVzc2FnZUIOCgxfaGFzaF9yZXN1bHQi7gUKCEVudmVsb3BlEi0KCWNoYWxsZW5nZRgBIAEoCzIYLmRhZW1vbmV5ZS5pcGMuQ2hhbGxlbmdlSAASJQoFaGVsbG8YAiABKAsyFC5kYWVtb25leWUuaXBjLkhlbGxvSAASKQoHd2VsY29tZRgDIAEoCzIWLmRhZW1vbmV5ZS5pcGMuV2VsY29tZUgAEikKB3JlZnVzZWQYBCABKAsyFi5kYWVtb25leWUuaXBjLlJlZnVzZWRIABIwCgZldmVudHMYBSABKAsyHi5kYWVtb25leWUuZXZlbnRidXMuRXZlbnRCYXRjaEgAEiwKA2dhcBgGIAEoCzIdLmRhZW1vbmV5ZS5ldmVudGJ1cy5HYXBSZXBvcnRIABIwCghzbmFwc2hvdBgHIAEoCzIcLmRhZW1vbmV5ZS5ldmVudGJ1cy5TbmFwc2hvdEgAEjMKB3NvdXJjZXMYCCABKAsyIC5kYWVtb25leWUuZXZlbnRidXMuU291cmNlUmVwb3J0SAASIQoDYWNrGAkgASgLMhIuZGFlbW9uZXllLmlwYy5BY2tIABItCgloZWFydGJlYXQYCiABKAsyGC5kYWVtb25leWUuaXBjLkhlYXJ0YmVhdEgAEikKB2dvb2RieWUYCyABKAsyFi5kYWVtb25leWUuaXBjLkdvb2RieWVIABIpCgdyZXF1ZXN0GAwgASgLMhYuZGFlbW9uZXllLmlwYy5SZXF1ZXN0SAASJQoFcmVwbHkYDSABKAsyFC5kYWVtb25leWUuaXBjLlJlcGx5SAASMAoLbGVkZ2VyX2hlYWQYDiABKAsyGS5kYWVtb25leWUuaXBjLkxlZGdlckhlYWRIABIyCgxsZWRnZXJfbm90ZXMYDyABKAsyGi5kYWVtb25leWUuaXBjLkxlZGdlck5vdGVzSAASMgoMbGVkZ2VyX3Rha2VuGBAgASgLMhouZGFlbW9uZXllLmlwYy5MZWRnZXJUYWtlbkgAQgYKBGJvZHkiRAoJQ2hhbGxlbmdlEg0KBW5vbmNlGAEgASgMEhMKC3ZlcnNpb25fbWluGAIgASgNEhMKC3ZlcnNpb25fbWF4GAMgASgNIpYBCgVIZWxsbxIPCgd2ZXJzaW9uGAEgASgNEhQKDGNvbGxlY3Rvcl9pZBgCIAEoCRINCgVlcG9jaBgDIAEoCRIPCgdib290X2lkGAQgASgJEhgKEHNvZnR3YXJlX3ZlcnNpb24YBSABKAkSDgoGc291cmNlGAYgASgJEg0KBW5vbmNlGAcgASgMEg0KBXByb29mGAggASgMIj8KB1dlbGNvbWUSDQoFcHJvb2YYASABKAwSFQoNbGFzdF9zZXF1ZW5jZRgCIAEoBhIOCgZjcmVkaXQYAyABKAYiGQoHUmVmdXNlZBIOCgZyZWFzb24YASABKAkiJwoDQWNrEhAKCHNlcXVlbmNlGAEgASgGEg4KBmNyZWRpdBgCIAEoBiIZCglIZWFydGJlYXQSDAoEdGltZRgBIAEoBiIZCgdHb29kYnllEg4KBnJlYXNvbhgBIAEoCSKFAQoHUmVxdWVzdBIKCgJpZBgBIAEoDRI4CgxjYXBhYmlsaXRpZXMYAiABKAsyIC5kYWVtb25leWUuaXBjLkNhcGFiaWxpdHlSZXF1ZXN0SAASLAoEdGFzaxgDIAEoCzIcLmRhZW1vbmV5ZS5pcGMuRGV0ZWN0aW9uVGFza0gAQgYKBGJvZHkimQEKBVJlcGx5EgoKAmlkGAEgASgNEjkKDGNhcGFiaWxpdGllcxgCIAEoCzIhLmRhZW1vbmV5ZS5pcGMuQ2FwYWJpbGl0eVJlc3BvbnNlSAASMAoGcmVzdWx0GAMgASgLMh4uZGFlbW9uZXllLmlwYy5EZXRlY3Rpb25SZXN1bHRIABIPCgVlcnJvchgEIAEoCUgAQgYKBGJvZHkiOAoKTGVkZ2VySGVhZBIOCgZvcmlnaW4YASABKAkSDAoEc2l6ZRgCIAEoBhIMCgRyb290GAMgASgMIjcKC0xlZGdlck5vdGVzEigKBW5vdGVzGAEgAygLMhkuZGFlbW9uZXllLmlwYy5MZWRnZXJOb3RlIjkKCkxlZGdlck5vdGUSCgoCaWQYASABKAYSDgoGYWN0aW9uGAIgASgNEg8KB3BheWxvYWQYAyABKAwiGQoLTGVkZ2VyVGFrZW4SCgoCaWQYASABKAYiJAoGTm90aWNlEgwKBHRpbWUYASABKAYSDAoEdGV4dBgCIAEoCSLxAQoKVGllclN0YXR1cxIPCgdib290X2lkGAEgASgJEgwKBHRpbWUYAiABKAYSEQoJdXB0aW1lX21zGAMgASgBEgsKA3BpZBgEIAEoDRIUCgd1c2VyX2lkGAUgASgNSACIAQESDwoHdmVyc2lvbhgGIAEoCRINCgVzdGF0ZRgHIAEoCRIUCgxtZW1vcnlfYnl0ZXMYCCABKAYSDgoGY3B1X21zGAkgASgBEiYKB25vdGljZXMYCiADKAsyFS5kYWVtb25leWUuaXBjLk5vdGljZRIUCgxub3RpY2VfY291bnQYCyABKAZCCgoIX3VzZXJfaWQi9wQKD0NvbGxlY3RvclN0YXR1cxInCgR0aWVyGAEgASgLMhkuZGFlbW9uZXllLmlwYy5UaWVyU3RhdHVzEhQKDGNvbGxlY3Rvcl9pZBgCIAEoCRINCgVlcG9jaBgDIAEoCRIxCgdzb3VyY2VzGAQgAygLMiAuZGFlbW9uZXllLmV2ZW50YnVzLlNvdXJjZVN0YXR1cxITCgtjb25maW5lbWVudBgFIAEoCRIRCgljb25uZWN0ZWQYBiABKAgSFQoNbGFzdF9zZXF1ZW5jZRgHIAEoBhIdChVhY2tub3dsZWRnZWRfc2VxdWVuY2UYCCABKAYSFAoMZHVyYWJsZV90aW1lGAkgASgGEhUKDXF1ZXVlZF9ldmVudHMYCiABKAYSGQoRdHJhY2tlZF9wcm9jZXNzZXMYCyABKAYSHQoQZm9ya3Nfc2luY2VfYm9vdBgMIAEoBkgAiAEBEj4KCGNvdW50ZXJzGA0gAygLMiwuZGFlbW9uZXllLmlwYy5Db2xsZWN0b3JTdGF0dXMuQ291bnRlcnNFbnRyeRIRCglyZWRhY3Rpb24YDiABKAkSMQoMY29tcGxldGVuZXNzGA8gASgLMhsuZGFlbW9uZXllLmlwYy5Db21wbGV0ZW5lc3MSJQoDbG9nGBAgASgLMhguZGFlbW9uZXllLmlwYy5Mb2dTdGF0dXMSKwoGbGVkZ2VyGBEgASgLMhsuZGFlbW9uZXllLmlwYy5MZWRnZXJTdGF0dXMaLwoNQ291bnRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBQhMKEV9mb3Jrc19zaW5jZV9ib290ItMBCgxMZWRnZXJTdGF0dXMSDQoFc3RhdGUYASABKAkSDQoFcGxhY2UYAiABKAkSDwoHdHJvdWJsZRgDIAEoCRIOCgZvcmlnaW4YBCABKAkSDAoEc2l6ZRgFIAEoBhIOCgZzaWduZWQYBiABKAYSFwoPY2hlY2twb2ludF90aW1lGAcgASgGEhUKDXNlYWxlZF9lcG9jaHMYCCABKAYSFQoNcGVuZGluZ19ieXRlcxgJIAEoBhIPCgdyZWZ1c2VkGAogASgGEg4KBmZhdWx0cxgLIAEoBiKlAgoJTG9nU3RhdHVzEg0KBXBsYWNlGAEgASgJEg8KB3Ryb3VibGUYAiABKAkSDQoFYnl0ZXMYAyABKAYSEQoJbWF4X2J5dGVzGAQgASgGEhAKCHNlZ21lbnRzGAUgASgNEhUKDXBlbmRpbmdfYnl0ZXMYBiABKAYSDAoEbG9hZBgHIAEoARIRCglpc19zbG93ZWQYCCABKAgSDwoHcmVmdXNlZBgJIAEoBhIPCgdtaXNzaW5nGAogASgGEg8KB2RhbWFnZWQYCyABKAYSDgoGZmF1bHRzGAwgASgGEhAKCGhhc3RlbmVkGA0gASgGEg0KBWZhdWx0GA4gASgJEhgKC29sZGVzdF90aW1lGA8gASgGSACIAQFCDgoMX29sZGVzdF90aW1lIi0KDENvbXBsZXRlbmVzcxINCgVzdGF0ZRgBIAEoCRIOCgZkZXRhaWwYAiABKAkizgIKClJ1bGVTdGF0dXMSCgoCaWQYASABKAkSDQoFdGl0bGUYAiABKAkSEAoIc2V2ZXJpdHkYAyABKAkSDAoEZmlsZRgEIAEoCRINCgVzdGF0ZRgFIAEoCRIRCgRsaW5lGAYgASgNSACIAQESEwoGY29sdW1uGAcgASgNSAGIAQESEwoGcmVhc29uGAggASgJSAKIAQESDAoEaGl0cxgJIAEoBhIRCgRsYW5lGAogASgJSAOIAQESEwoLZXZhbHVhdGlvbnMYCyABKAYSDwoHbWF0Y2hlcxgMIAEoBhIOCgZjcHVfbXMYDSABKAESDAoEcm93cxgOIAEoBhIQCghkZWdyYWRlZBgPIAMoCRIRCgRoYXNoGBAgASgJSASIAQFCBwoFX2xpbmVCCQoHX2NvbHVtbkIJCgdfcmVhc29uQgcKBV9sYW5lQgcKBV9oYXNoIoABChBDb25uZWN0aW9uU3RhdHVzEhQKDGNvbGxlY3Rvcl9pZBgBIAEoCRINCgVlcG9jaBgCIAEoCRIXCg9jb25uZWN0ZWRfc2luY2UYAyABKAYSFQoNbGFzdF9zZXF1ZW5jZRgEIAEoBhIXCg9sYXN0X2V2ZW50X3RpbWUYBSABKAYi3AIKC0FnZW50U3RhdHVzEicKBHRpZXIYASABKAsyGS5kYWVtb25leWUuaXBjLlRpZXJTdGF0dXMSKAoFcnVsZXMYAiADKAsyGS5kYWVtb25leWUuaXBjLlJ1bGVTdGF0dXMSMwoKY29sbGVjdG9ycxgDIAMoCzIfLmRhZW1vbmV5ZS5pcGMuQ29ubmVjdGlvblN0YXR1cxITCgtzdG9yZV9ieXRlcxgEIAEoBhIYChBsYXN0X2NvbW1pdF90aW1lGAUgASgGEjoKCGNvdW50ZXJzGAYgAygLMiguZGFlbW9uZXllLmlwYy5BZ2VudFN0YXR1cy5Db3VudGVyc0VudHJ5EikKBXN0b3JlGAcgASgLMhouZGFlbW9uZXllLmlwYy5TdG9yZVN0YXR1cxovCg1Db3VudGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEiiAEKC1N0b3JlU3RhdHVzEg0KBXN0YXRlGAEgASgJEg4KBnJlYXNvbhgCIAEoCRINCgVzaW5jZRgDIAEoBhIXCgpmcmVlX2J5dGVzGAQgASgGSACIAQESFAoMY2hlY2tlZF90aW1lGAUgASgGEg0KBWNoZWNrGAYgASgJQg0KC19mcmVlX2J5dGVzKk0KEE1vbml0b3JpbmdEb21haW4SCwoHUFJPQ0VTUxAAEgsKB05FVFdPUksQARIOCgpGSUxFU1lTVEVNEAISDwoLUEVSRk9STUFOQ0UQA2IGcHJvdG8z", [file_common, file_eventbus]);
 
 /**
  * @generated from message daemoneye.ipc.AdvancedCapabilities
@@ -320,6 +320,24 @@ export type Envelope = Message<"daemoneye.ipc.Envelope"> & {
      */
     value: Reply;
     case: "reply";
+  } | {
+    /**
+     * @generated from field: daemoneye.ipc.LedgerHead ledger_head = 14;
+     */
+    value: LedgerHead;
+    case: "ledgerHead";
+  } | {
+    /**
+     * @generated from field: daemoneye.ipc.LedgerNotes ledger_notes = 15;
+     */
+    value: LedgerNotes;
+    case: "ledgerNotes";
+  } | {
+    /**
+     * @generated from field: daemoneye.ipc.LedgerTaken ledger_taken = 16;
+     */
+    value: LedgerTaken;
+    case: "ledgerTaken";
   } | { case: undefined; value?: undefined };
 };
 
@@ -596,6 +614,108 @@ export const ReplySchema: GenMessage<Reply> = /*@__PURE__*/
   messageDesc(file_ipc, 15);
 
 /**
+ * Collector to agent: the newest checkpoint of the audit ledger, which alerts carry from here on.
+ *
+ * @generated from message daemoneye.ipc.LedgerHead
+ */
+export type LedgerHead = Message<"daemoneye.ipc.LedgerHead"> & {
+  /**
+   * @generated from field: string origin = 1;
+   */
+  origin: string;
+
+  /**
+   * @generated from field: fixed64 size = 2;
+   */
+  size: bigint;
+
+  /**
+   * 32 bytes.
+   *
+   * @generated from field: bytes root = 3;
+   */
+  root: Uint8Array;
+};
+
+/**
+ * Describes the message daemoneye.ipc.LedgerHead.
+ * Use `create(LedgerHeadSchema)` to create a new message.
+ */
+export const LedgerHeadSchema: GenMessage<LedgerHead> = /*@__PURE__*/
+  messageDesc(file_ipc, 16);
+
+/**
+ * Agent to collector: what is to be entered into the audit ledger. Comes again until it is taken.
+ *
+ * @generated from message daemoneye.ipc.LedgerNotes
+ */
+export type LedgerNotes = Message<"daemoneye.ipc.LedgerNotes"> & {
+  /**
+   * @generated from field: repeated daemoneye.ipc.LedgerNote notes = 1;
+   */
+  notes: LedgerNote[];
+};
+
+/**
+ * Describes the message daemoneye.ipc.LedgerNotes.
+ * Use `create(LedgerNotesSchema)` to create a new message.
+ */
+export const LedgerNotesSchema: GenMessage<LedgerNotes> = /*@__PURE__*/
+  messageDesc(file_ipc, 17);
+
+/**
+ * @generated from message daemoneye.ipc.LedgerNote
+ */
+export type LedgerNote = Message<"daemoneye.ipc.LedgerNote"> & {
+  /**
+   * Rises; never given to another note.
+   *
+   * @generated from field: fixed64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * A number of ledger actions, of those that an agent may enter.
+   *
+   * @generated from field: uint32 action = 2;
+   */
+  action: number;
+
+  /**
+   * Canonical JSON, see docs/ledger.md.
+   *
+   * @generated from field: bytes payload = 3;
+   */
+  payload: Uint8Array;
+};
+
+/**
+ * Describes the message daemoneye.ipc.LedgerNote.
+ * Use `create(LedgerNoteSchema)` to create a new message.
+ */
+export const LedgerNoteSchema: GenMessage<LedgerNote> = /*@__PURE__*/
+  messageDesc(file_ipc, 18);
+
+/**
+ * Collector to agent: every note up to this one is in the ledger, and on disk.
+ *
+ * @generated from message daemoneye.ipc.LedgerTaken
+ */
+export type LedgerTaken = Message<"daemoneye.ipc.LedgerTaken"> & {
+  /**
+   * @generated from field: fixed64 id = 1;
+   */
+  id: bigint;
+};
+
+/**
+ * Describes the message daemoneye.ipc.LedgerTaken.
+ * Use `create(LedgerTakenSchema)` to create a new message.
+ */
+export const LedgerTakenSchema: GenMessage<LedgerTaken> = /*@__PURE__*/
+  messageDesc(file_ipc, 19);
+
+/**
  * @generated from message daemoneye.ipc.Notice
  */
 export type Notice = Message<"daemoneye.ipc.Notice"> & {
@@ -615,7 +735,7 @@ export type Notice = Message<"daemoneye.ipc.Notice"> & {
  * Use `create(NoticeSchema)` to create a new message.
  */
 export const NoticeSchema: GenMessage<Notice> = /*@__PURE__*/
-  messageDesc(file_ipc, 16);
+  messageDesc(file_ipc, 20);
 
 /**
  * What both daemons say of themselves. Times are Unix milliseconds.
@@ -684,7 +804,7 @@ export type TierStatus = Message<"daemoneye.ipc.TierStatus"> & {
  * Use `create(TierStatusSchema)` to create a new message.
  */
 export const TierStatusSchema: GenMessage<TierStatus> = /*@__PURE__*/
-  messageDesc(file_ipc, 17);
+  messageDesc(file_ipc, 21);
 
 /**
  * The collector's status file.
@@ -771,6 +891,11 @@ export type CollectorStatus = Message<"daemoneye.ipc.CollectorStatus"> & {
    * @generated from field: daemoneye.ipc.LogStatus log = 16;
    */
   log?: LogStatus | undefined;
+
+  /**
+   * @generated from field: daemoneye.ipc.LedgerStatus ledger = 17;
+   */
+  ledger?: LedgerStatus | undefined;
 };
 
 /**
@@ -778,7 +903,78 @@ export type CollectorStatus = Message<"daemoneye.ipc.CollectorStatus"> & {
  * Use `create(CollectorStatusSchema)` to create a new message.
  */
 export const CollectorStatusSchema: GenMessage<CollectorStatus> = /*@__PURE__*/
-  messageDesc(file_ipc, 18);
+  messageDesc(file_ipc, 22);
+
+/**
+ * The audit ledger; counts are since the collector's start.
+ *
+ * @generated from message daemoneye.ipc.LedgerStatus
+ */
+export type LedgerStatus = Message<"daemoneye.ipc.LedgerStatus"> & {
+  /**
+   * "on", "off", "waiting" for its disk, or "broken".
+   *
+   * @generated from field: string state = 1;
+   */
+  state: string;
+
+  /**
+   * @generated from field: string place = 2;
+   */
+  place: string;
+
+  /**
+   * @generated from field: string trouble = 3;
+   */
+  trouble: string;
+
+  /**
+   * @generated from field: string origin = 4;
+   */
+  origin: string;
+
+  /**
+   * @generated from field: fixed64 size = 5;
+   */
+  size: bigint;
+
+  /**
+   * @generated from field: fixed64 signed = 6;
+   */
+  signed: bigint;
+
+  /**
+   * @generated from field: fixed64 checkpoint_time = 7;
+   */
+  checkpointTime: bigint;
+
+  /**
+   * @generated from field: fixed64 sealed_epochs = 8;
+   */
+  sealedEpochs: bigint;
+
+  /**
+   * @generated from field: fixed64 pending_bytes = 9;
+   */
+  pendingBytes: bigint;
+
+  /**
+   * @generated from field: fixed64 refused = 10;
+   */
+  refused: bigint;
+
+  /**
+   * @generated from field: fixed64 faults = 11;
+   */
+  faults: bigint;
+};
+
+/**
+ * Describes the message daemoneye.ipc.LedgerStatus.
+ * Use `create(LedgerStatusSchema)` to create a new message.
+ */
+export const LedgerStatusSchema: GenMessage<LedgerStatus> = /*@__PURE__*/
+  messageDesc(file_ipc, 23);
 
 /**
  * The collector's write-ahead log; counts are since its start.
@@ -869,7 +1065,7 @@ export type LogStatus = Message<"daemoneye.ipc.LogStatus"> & {
  * Use `create(LogStatusSchema)` to create a new message.
  */
 export const LogStatusSchema: GenMessage<LogStatus> = /*@__PURE__*/
-  messageDesc(file_ipc, 19);
+  messageDesc(file_ipc, 24);
 
 /**
  * Whether a second source proves that the first one misses nothing.
@@ -895,7 +1091,7 @@ export type Completeness = Message<"daemoneye.ipc.Completeness"> & {
  * Use `create(CompletenessSchema)` to create a new message.
  */
 export const CompletenessSchema: GenMessage<Completeness> = /*@__PURE__*/
-  messageDesc(file_ipc, 20);
+  messageDesc(file_ipc, 25);
 
 /**
  * @generated from message daemoneye.ipc.RuleStatus
@@ -947,11 +1143,47 @@ export type RuleStatus = Message<"daemoneye.ipc.RuleStatus"> & {
   hits: bigint;
 
   /**
-   * "stream", or "sql: " and why; absent for a rule that does not run.
+   * "stream", "sql: " and why, or "window: " and its time; absent for a rule that does not run.
    *
    * @generated from field: optional string lane = 10;
    */
   lane?: string | undefined;
+
+  /**
+   * Since the agent's start.
+   *
+   * @generated from field: fixed64 evaluations = 11;
+   */
+  evaluations: bigint;
+
+  /**
+   * @generated from field: fixed64 matches = 12;
+   */
+  matches: bigint;
+
+  /**
+   * @generated from field: double cpu_ms = 13;
+   */
+  cpuMs: number;
+
+  /**
+   * @generated from field: fixed64 rows = 14;
+   */
+  rows: bigint;
+
+  /**
+   * Why "no match" of it may be wrong now.
+   *
+   * @generated from field: repeated string degraded = 15;
+   */
+  degraded: string[];
+
+  /**
+   * SHA-256 of the file, in hexadecimal; absent where it could not be read.
+   *
+   * @generated from field: optional string hash = 16;
+   */
+  hash?: string | undefined;
 };
 
 /**
@@ -959,7 +1191,7 @@ export type RuleStatus = Message<"daemoneye.ipc.RuleStatus"> & {
  * Use `create(RuleStatusSchema)` to create a new message.
  */
 export const RuleStatusSchema: GenMessage<RuleStatus> = /*@__PURE__*/
-  messageDesc(file_ipc, 21);
+  messageDesc(file_ipc, 26);
 
 /**
  * @generated from message daemoneye.ipc.ConnectionStatus
@@ -996,7 +1228,7 @@ export type ConnectionStatus = Message<"daemoneye.ipc.ConnectionStatus"> & {
  * Use `create(ConnectionStatusSchema)` to create a new message.
  */
 export const ConnectionStatusSchema: GenMessage<ConnectionStatus> = /*@__PURE__*/
-  messageDesc(file_ipc, 22);
+  messageDesc(file_ipc, 27);
 
 /**
  * The agent's status file.
@@ -1045,7 +1277,7 @@ export type AgentStatus = Message<"daemoneye.ipc.AgentStatus"> & {
  * Use `create(AgentStatusSchema)` to create a new message.
  */
 export const AgentStatusSchema: GenMessage<AgentStatus> = /*@__PURE__*/
-  messageDesc(file_ipc, 23);
+  messageDesc(file_ipc, 28);
 
 /**
  * Whether the agent's store takes what comes, and what was found in it.
@@ -1097,7 +1329,7 @@ export type StoreStatus = Message<"daemoneye.ipc.StoreStatus"> & {
  * Use `create(StoreStatusSchema)` to create a new message.
  */
 export const StoreStatusSchema: GenMessage<StoreStatus> = /*@__PURE__*/
-  messageDesc(file_ipc, 24);
+  messageDesc(file_ipc, 29);
 
 /**
  * @generated from enum daemoneye.ipc.MonitoringDomain

@@ -41,6 +41,8 @@ export interface VerifyOptions {
   readonly sealSecret?: Uint8Array | null;
   /** The hash to use instead of the fastest that fits the header. */
   readonly hash?: LedgerHash;
+  /** Told now and then how many entries hold, and how many are signed. */
+  readonly progress?: (verified: number, signed: number) => void;
 }
 
 export interface Verdict {
@@ -60,11 +62,19 @@ export interface Verdict {
   readonly stale: boolean;
   /** Whether one of the ledger's keys is known from elsewhere. */
   readonly keyKnown: boolean;
+  /** Which ledger it says it is; `null` when that cannot be read. */
+  readonly header: LedgerHeader | null;
+  /** Keys that have signed it, in their order, as far as it holds: each but the first was signed by the one before. */
+  readonly keys: readonly NoteKey[];
   readonly remarks: readonly string[];
 }
 
 /** A seal that is older than this many epochs proves nothing of the present. */
 const STALE_EPOCHS = 2;
+/** Entries after which {@linkcode VerifyOptions.progress} is told. */
+const PROGRESS_ENTRIES = 16_384;
+/** Times that a state is read while a writer may be in the middle of a slot. */
+const STATE_ATTEMPTS = 5;
 
 /** Looks at everything. @throws what `source` throws */
 export async function verifyLedger(options: VerifyOptions): Promise<Verdict> {
@@ -105,8 +115,9 @@ class DirectoryCheck {
   async run(): Promise<void> {
     const header = this.#header = this.#readHeader();
     const hash = this.options.hash ?? await loadHash(header.hash);
-    // These first: what is appended meanwhile is behind them.
-    const state = this.#readState(), checkpoint = this.#readCheckpoint();
+    // These first: what is appended meanwhile is behind them. The checkpoint before the state, as a writer at work
+    // publishes it after that.
+    const checkpoint = this.#readCheckpoint(), state = this.#readState();
     this.#checkNames();
     const tiles = new TileCheck(this.#source, header.segmentEntries, state.size);
     let own: Uint8Array | null = null, stated: Uint8Array | null = null;
@@ -137,6 +148,7 @@ class DirectoryCheck {
         if (wait !== undefined) await wait;
         if (verifier.size === checkpoint.size) own = verifier.range.root();
         if (verifier.size === state.size) stated = verifier.range.root();
+        if (verifier.size % PROGRESS_ENTRIES === 0) this.options.progress?.(verifier.size, state.size);
       }
       for (
         const { name, rest } of end ? [] : [entries, payloads].map((each) => ({ name: each.name, rest: each.rest() }))
@@ -162,7 +174,7 @@ class DirectoryCheck {
       this.#remarks.push(`${verifier.backwards} entries are older than their epoch: the clock was set back`);
     }
     if (verifier !== null && verifier.erased > 0) this.#remarks.push(`${verifier.erased} payloads were erased`);
-    if (!this.#keyKnown && verifier !== null) {
+    if (verifier !== null && !(this.options.keys ?? []).some(({ type }) => type === "ed25519")) {
       this.#remarks.push(`the key is the ledger's own word; give ${verifier.keys[0]!.id} from elsewhere to check it`);
     }
     return {
@@ -174,6 +186,8 @@ class DirectoryCheck {
       unprovenMs: proofs.length === 0 ? null : Math.max(0, now - Math.max(...proofs)),
       stale: header !== null && now - sealedUntil > STALE_EPOCHS * header.epochMs,
       keyKnown: this.#keyKnown,
+      header,
+      keys: verifier?.keys ?? [],
       remarks: this.#remarks,
     };
   }
@@ -187,6 +201,17 @@ class DirectoryCheck {
   }
 
   #readState(): LedgerState {
+    for (let attempt = 1; attempt < STATE_ATTEMPTS && !this.#complete; attempt++) {
+      try {
+        return this.#readStateOnce();
+      } catch (error) {
+        if (!(error instanceof LedgerFault)) throw error;
+      }
+    }
+    return this.#readStateOnce();
+  }
+
+  #readStateOnce(): LedgerState {
     return this.#decoded(STATE_NAME, SLOT_BYTES * SLOTS, (bytes) => {
       const slots = [0, 1].map((at) => decodeSlot(bytes.subarray(at * SLOT_BYTES, (at + 1) * SLOT_BYTES)));
       if (bytes.length !== SLOT_BYTES * SLOTS || slots.includes(null)) throw new WireError("A slot is damaged");

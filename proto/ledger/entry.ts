@@ -23,7 +23,7 @@
  * @module
  */
 import { WireError } from "../wire_error.ts";
-import { HASH_BYTES } from "./hash.ts";
+import { DIGEST_BYTES as HASH_BYTES } from "./digest_bytes.ts";
 
 export const ENTRY_VERSION = 1;
 export const LEDGER_ID_BYTES = 16, BOOT_ID_BYTES = 16;

@@ -11,12 +11,13 @@
 import { blake3 } from "@noble/hashes/blake3.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { createBLAKE3 } from "hash-wasm";
+import { DIGEST_BYTES } from "./digest_bytes.ts";
 
 export const HASH_NAMES = ["blake3", "sha256"] as const;
 export type HashName = typeof HASH_NAMES[number];
 
 /** Bytes of every hash. */
-export const HASH_BYTES = 32;
+export const HASH_BYTES = DIGEST_BYTES;
 const LEAF = 0, NODE = 1, PAYLOAD = 2;
 
 /** One hash function, as a ledger uses it. Every result is an array of its own. */

@@ -53,6 +53,13 @@ export function encodeHeader(header: LedgerHeader): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
+/** The version of a header that is of another one; `null` for ours, and for what is no header at all. */
+export function otherHeaderVersion(bytes: Uint8Array): string | null {
+  const start = new TextDecoder().decode(bytes.subarray(0, 40));
+  const version = /^daemoneye-ledger\/([0-9]{1,9})\n/.exec(start)?.[1];
+  return version === undefined || FIRST_LINE.endsWith(`/${version}`) ? null : version;
+}
+
 /** @throws WireError */
 export function decodeHeader(bytes: Uint8Array): LedgerHeader {
   if (bytes.length > MAX_HEADER_BYTES) throw new WireError(`A ledger's header has ${bytes.length} bytes`);

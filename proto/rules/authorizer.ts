@@ -1,8 +1,8 @@
 /**
  * The second gate for SQL of rules and hunts, inside SQLite, and the deadline of a running query.
  *
- * It knows nothing of the first gate (`sql_guard.ts`) and keeps its own lists: while a statement is prepared, SQLite asks
- * about every table, column and function that it is going to touch, and whatever is not listed here is denied.
+ * It looks at nothing that the first gate (`sql_guard.ts`) found out: while a statement is prepared, SQLite asks about every
+ * table, column and function that it is going to touch, and whatever the tables of the code do not list is denied.
  *
  * Nothing can interrupt a statement that runs, so the tables are seen through views whose condition calls back for every
  * row and throws when the time is up. Three names have to be unforgeable for that. SQLite tells the authorizer "by which
@@ -19,7 +19,10 @@ import "./sqlite_types.ts";
 import { CATALOG, type Table } from "../catalog.ts";
 import type { SqlValue } from "../event_row.ts";
 import { MAX_EXPANSION, STORED_EVENTS } from "../store_layout.ts";
+import { FUNCTION_NAMES, FUNCTIONS } from "./sql_functions.ts";
 import type { GuardedQuery } from "./sql_guard.ts";
+import { OPERATORS } from "./sql_operators.ts";
+import { defineFunctions } from "./user_functions.ts";
 import { tickColumn, weave } from "./weave.ts";
 
 /**
@@ -39,20 +42,17 @@ export const READ_LIMITS = {
   triggerDepth: 1,
 } as const;
 
-/** Calls of the view's condition between two looks at the clock: some 20 µs. */
+/** Most calls of the view's condition between two looks at the clock, while rows go fast: some 20 µs. */
 const CALLS_PER_LOOK = 128;
+/** Rows go fast while so many calls take no longer than this. */
+const FAST_MS = 1;
+/** Under a budget up to this, every call looks: one row that costs much may come after many that do not. */
+const EAGER_BUDGET_MS = 1_000;
 
-/** Functions over one row. `like` is what the operator LIKE calls. */
+/** Functions over one row, those that operators call among them. */
 const ROW_FUNCTIONS: readonly string[] = [
-  ..."like,length,substr,instr,lower,upper,trim,ltrim,rtrim,replace,hex,unhex".split(","),
-  ..."coalesce,ifnull,nullif,iif,abs,round,min,max".split(","),
-  ..."date,time,datetime,julianday,unixepoch,strftime".split(","),
-  ..."json_extract,json_array_length".split(","),
-];
-/** Functions over several rows. */
-const QUERY_FUNCTIONS: readonly string[] = [
-  ..."count,sum,avg,total,group_concat".split(","),
-  ..."row_number,rank,dense_rank,lag,lead,first_value,last_value".split(","),
+  ...[...FUNCTIONS].filter(([, { kind }]) => kind === "scalar").map(([name]) => name),
+  ...[...OPERATORS.values()].flatMap(({ calls }) => calls ?? []),
 ];
 
 /** A query ran longer than it may. */
@@ -71,8 +71,11 @@ export interface DeadlineViews {
   readonly mark: string;
   /** Random name of the view that reads a table, by table. */
   readonly gates: ReadonlyMap<string, string>;
-  /** Gives what runs from now on so much time, and takes the mark back. */
-  start(budgetMs: number): void;
+  /**
+   * Gives what runs from now on so much time, and takes the mark back. `nowMs` is what `within()` measures from, in Unix
+   * milliseconds: the clock, unless a lane says otherwise.
+   */
+  start(budgetMs: number, nowMs?: number): void;
   /** Throws {@linkcode QueryDeadlineError} when the time is up. */
   look(): void;
   /** Whether `mark` was called since the start. */
@@ -95,15 +98,23 @@ export function openDeadlineViews(
 ): DeadlineViews {
   const secret = crypto.randomUUID().replaceAll("-", "");
   const tick = `tick_${secret}`, mark = `mark_${secret}`;
-  let budget = 0, deadline = Infinity, calls = 0, marked = false;
+  let budget = 0, deadline = Infinity, marked = false, now = 0;
+  let stride = 1, left = 1, looked = 0;
   const look = (): void => {
-    if (performance.now() > deadline) throw new QueryDeadlineError(budget);
+    const at = performance.now();
+    if (at > deadline) throw new QueryDeadlineError(budget);
+    stride = budget <= EAGER_BUDGET_MS || at - looked > FAST_MS ? 1 : Math.min(2 * stride, CALLS_PER_LOOK);
+    looked = at;
   };
   // Bigints: a value that a query computes may be beyond 2^53, and the runtime would refuse to hand that over as a number.
   db.function(tick, { varargs: true, useBigIntArguments: true }, () => {
-    if (++calls % CALLS_PER_LOOK === 0) look();
+    if (--left <= 0) {
+      look();
+      left = stride;
+    }
     return 1;
   });
+  defineFunctions(db, () => now);
   db.function(mark, { varargs: true }, () => {
     marked = true;
     return 0;
@@ -133,9 +144,12 @@ export function openDeadlineViews(
     gates,
     partitions,
     look,
-    start(budgetMs) {
+    start(budgetMs, nowMs = Date.now()) {
       budget = budgetMs;
-      deadline = performance.now() + budgetMs;
+      now = nowMs;
+      looked = performance.now();
+      deadline = looked + budgetMs;
+      stride = left = 1;
       marked = false;
     },
     get marked() {
@@ -157,7 +171,7 @@ function wholeGate(gate: string): string {
 function chooseGate(db: DatabaseSync, views: DeadlineViews, query: GuardedQuery): void {
   const gate = views.gates.get("process_events");
   if (gate === undefined || views.partitions < 2) return;
-  const from = views.partitions ** query.eventReads > MAX_EXPANSION ? wholeGate(gate) : gate;
+  const from = views.partitions ** query.needs.eventReads > MAX_EXPANSION ? wholeGate(gate) : gate;
   const { query_only: fixed } = db.prepare("SELECT query_only FROM pragma_query_only").get() as { query_only: number };
   db.exec(
     `PRAGMA query_only = 0; DROP VIEW temp.process_events;
@@ -183,7 +197,7 @@ export function catalogColumns(): ReadonlyMap<string, ReadonlySet<string>> {
 /** Denies whatever a statement prepared from now on does beyond reading the scope. `db.setAuthorizer(null)` ends it. */
 export function authorizeReads(db: DatabaseSync, scope: ReadScope): void {
   const { tables, views } = scope;
-  const functions = new Set(scope.functions === "row" ? ROW_FUNCTIONS : [...ROW_FUNCTIONS, ...QUERY_FUNCTIONS]);
+  const functions = new Set(scope.functions === "row" ? ROW_FUNCTIONS : [...ROW_FUNCTIONS, ...FUNCTION_NAMES]);
   if (views !== null) functions.add(views.tick).add(views.mark);
   const gated = new Map([...views?.gates ?? []].flatMap(([table, gate]) => [[gate, table], [wholeGate(gate), table]]));
 
@@ -224,13 +238,19 @@ export interface Answer {
  *
  * @throws Error of SQLite when the second gate denies what the first let through, or the database lacks a column
  */
-export function runGuarded(db: DatabaseSync, views: DeadlineViews, query: GuardedQuery, budgetMs: number): Answer {
+export function runGuarded(
+  db: DatabaseSync,
+  views: DeadlineViews,
+  query: GuardedQuery,
+  budgetMs: number,
+  nowMs?: number,
+): Answer {
   if (query.sql.toLowerCase().includes(STORED_EVENTS)) throw new RangeError(`A query cannot name ${STORED_EVENTS}`);
   db.setAuthorizer(null);
   chooseGate(db, views, query);
   authorizeReads(db, { tables: catalogColumns(), functions: "query", views });
   const sql = weave(query, views.tick);
-  views.start(budgetMs);
+  views.start(budgetMs, nowMs);
   const names = db.prepare(sql).columns().map((column) => column.name);
   // The second part runs when the first has given all its rows, and gives none.
   const nothing = names.map(() => "NULL").join(", ");

@@ -27,7 +27,8 @@ export function evidenceOf(
   return evidence;
 }
 
-function bounded(value: SqlValue | bigint): SqlValue {
+/** A value as evidence shows it: of bounded length, a long text marked by `…`. */
+export function bounded(value: SqlValue | bigint): SqlValue {
   if (typeof value === "bigint") return Number(value);
   if (typeof value !== "string" || value.length <= MAX_EVIDENCE_BYTES / 3) return value;
   const { read } = ENCODER.encodeInto(value, EVIDENCE);

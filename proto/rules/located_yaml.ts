@@ -130,6 +130,8 @@ class Locator {
         if (name.kind !== "scalar" || name.value === null) {
           throw new YamlFaultError("A key must be a plain text", name.offset);
         }
+        // `1` and `'1'` are two keys to YAML
+        if (entries.has(String(name.value))) throw new YamlFaultError("Duplicated mapping key", name.offset);
         entries.set(String(name.value), { keyOffset: name.offset, value: this.node(held) });
       }
       this.next++;

@@ -20,6 +20,7 @@
  */
 import { type Column, tableNamed } from "../catalog.ts";
 import type { SqlValue } from "../event_row.ts";
+import type { FormFunction } from "./sql_functions.ts";
 
 /** Most nodes of one rule's form: bounds what a rule costs on one row. Texts of an IN or of a match count as an eighth. */
 export const MAX_FORM_NODES = 2_048;
@@ -60,13 +61,6 @@ export type Form =
   }
   | { readonly kind: "cast"; readonly item: Form; readonly to: CastType }
   | { readonly kind: "call"; readonly name: FormFunction; readonly args: readonly Form[] };
-
-/** The functions that the form has; the others of `sql_functions.ts` SQLite alone can compute. */
-export const FORM_FUNCTIONS = [
-  ...["lower", "upper", "length", "substr", "instr", "trim", "ltrim", "rtrim", "replace", "hex"] as const,
-  ...["coalesce", "ifnull", "nullif", "iif", "abs", "min", "max"] as const,
-] as const;
-export type FormFunction = (typeof FORM_FUNCTIONS)[number];
 
 const COLUMNS: readonly Column[] = tableNamed("process_events").columns;
 
@@ -120,6 +114,9 @@ function callTypes(name: FormFunction, args: readonly Form[]): number {
   switch (name) {
     case "length":
     case "instr":
+    case "regexp":
+    case "cidr_match":
+    case "within":
       return INTEGER;
     case "abs":
       return typesOf(args[0]!);

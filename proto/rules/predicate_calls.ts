@@ -1,12 +1,17 @@
 /**
- * SQLite's functions of one row, as far as forms have them.
+ * Functions of one row, as far as forms have them. Their patterns, networks and spans are literals, read once.
  *
  * @module
  */
 import type { SqlValue } from "../event_row.ts";
-import { asciiLower, asciiUpper, type FormFunction } from "./predicate.ts";
+import { asciiLower, asciiUpper } from "./predicate.ts";
 import { characterCount, compareValues, hexOf, replaced, substring, trimmed } from "./predicate_values.ts";
+import { inNetwork, parseNetwork } from "./network.ts";
+import { compileRegex } from "./regex.ts";
 import type { RowView } from "./row_view.ts";
+import type { FormFunction } from "./sql_functions.ts";
+import { UNDECIDED } from "./undecided.ts";
+import { parseSpan, pathBasename, withinSpan } from "./user_functions.ts";
 
 export type Predicate = (row: RowView) => boolean;
 export type Evaluate = (row: RowView) => SqlValue;
@@ -16,8 +21,16 @@ function untilNul(text: string): string {
   return end < 0 ? text : text.slice(0, end);
 }
 
-/** A call of a function; `values` are its arguments, `first` whether the first is true, which `iif` asks. */
-export function callValue(name: FormFunction, values: readonly Evaluate[], first: () => Predicate): Evaluate {
+/**
+ * A call of a function; `values` are its arguments, `first` whether the first is true, which `iif` asks, and `literal` the
+ * one that is a text in the query.
+ */
+export function callValue(
+  name: FormFunction,
+  values: readonly Evaluate[],
+  first: () => Predicate,
+  literal: string,
+): Evaluate {
   const [a, b, c] = values as [Evaluate, Evaluate, Evaluate];
   /** Of texts, NULL when one is NULL. */
   const texts = (compute: (...texts: string[]) => SqlValue): Evaluate => (row) => {
@@ -80,6 +93,33 @@ export function callValue(name: FormFunction, values: readonly Evaluate[], first
         const found = a(row);
         return found === null ? null : Math.abs(found as number);
       };
+    case "path_basename":
+      return texts(pathBasename);
+    case "regexp": {
+      const regex = compileRegex(literal);
+      return (row) => {
+        const found = b(row);
+        if (found === null) return null;
+        const answer = regex.test(String(found));
+        // SQLite does not know either: it says so with the row's length, as a fault of the row
+        if (answer === null) throw UNDECIDED;
+        return answer ? 1 : 0;
+      };
+    }
+    case "cidr_match": {
+      const network = parseNetwork(literal)!;
+      return (row) => {
+        const found = a(row);
+        return found === null ? null : inNetwork(String(found), network) ? 1 : 0;
+      };
+    }
+    case "within": {
+      const ms = parseSpan(literal)!;
+      return (row) => {
+        const time = a(row), other = c(row);
+        return time === null || other === null ? null : withinSpan(time as number, ms, other as number) ? 1 : 0;
+      };
+    }
     case "min":
     case "max": {
       const sign = name === "min" ? -1 : 1;

@@ -325,8 +325,14 @@ function value(form: Form): Evaluate {
       };
     }
     case "call":
-      return callValue(form.name, form.args.map(value), () => truth(form.args[0]!, true));
+      return callValue(form.name, form.args.map(value), () => truth(form.args[0]!, true), literalText(form));
   }
+}
+
+/** The argument of a call that is a text in the query: of `regexp` the first, of others the second. */
+function literalText({ name, args }: Form & { kind: "call" }): string {
+  const literal = args[name === "regexp" ? 0 : 1];
+  return literal?.kind === "literal" ? String(literal.value) : "";
 }
 
 function whole(number: number): number {

@@ -7,6 +7,7 @@
  * @module
  */
 import type { SqlValue } from "../event_row.ts";
+import { certainTexts } from "./regex.ts";
 import { affinityOf, asciiLower, columnAt, type Form, type Pattern, REAL, typesOf } from "./predicate.ts";
 
 /** A column contains this text, both folded; or it has exactly this value. */
@@ -52,6 +53,8 @@ function required(form: Form, wanted: boolean): readonly Term[] | null {
     }
     case "compare":
       return comparison(form, wanted);
+    case "call":
+      return wanted && form.name === "regexp" ? regexTerms(form) : null;
     case "in": {
       if (!wanted || !form.list.every((item) => item.kind === "literal")) return null;
       return union(form.list.map((item) => equality(form.item, item)));
@@ -130,6 +133,7 @@ function textSource(form: Form): number | null {
         case "trim":
         case "ltrim":
         case "rtrim":
+        case "path_basename":
           return textSource(form.args[0]!);
         case "coalesce":
         case "ifnull": {
@@ -154,6 +158,13 @@ function patternTerm(place: number, pattern: Pattern): readonly Term[] | null {
     if (found !== null && (rarest === null || shareOf(found[0]!) < shareOf(rarest[0]!))) rarest = found;
   }
   return rarest;
+}
+
+/** The rarest of the texts that are in whatever the pattern matches. */
+function regexTerms({ args }: Form & { kind: "call" }): readonly Term[] | null {
+  const [pattern, item] = args, place = textSource(item!);
+  if (place === null || pattern!.kind !== "literal") return null;
+  return patternTerm(place, certainTexts(String(pattern.value)));
 }
 
 /** A text of the column contains this one: of a long one, its rarest piece. */

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { sha256 } from "@noble/hashes/sha2.js";
 import type { SqlValue } from "../event_row.ts";
 import { SEVERITIES, type Severity } from "../process_event.ts";
 import {
@@ -17,14 +18,19 @@ import {
   YamlFaultError,
   type YamlNode,
 } from "./located_yaml.ts";
+import { durationText, parseDuration } from "./duration.ts";
 import { type GuardedQuery, guardSql, type RowQuery } from "./sql_guard.ts";
 import { SqlRefusedError, suggestion } from "./sql_refused.ts";
-import { parseTestRow } from "./test_row.ts";
+import { parseTestRow, parseTestRows } from "./test_row.ts";
+import { type WindowQuery, windowQuery } from "./window_query.ts";
 
 /** Largest rule file, in UTF-16 code units. */
 export const MAX_RULE_LENGTH = 262_144;
+/** Shortest and longest time that a rule looks over. */
+export const MIN_WINDOW_MS = 1_000, MAX_WINDOW_MS = 86_400_000;
 const MAX_ITEMS = 32;
 const MAX_TEST_ROWS = 200;
+const BYTE_ORDER_MARK = "\ufeff";
 
 export interface Position {
   /** One-based. */
@@ -32,15 +38,23 @@ export interface Position {
   readonly column: number;
 }
 
-/** A row that a rule must or must not match. */
+/** A row, or of a rule over a window the rows, that a rule must or must not match. */
 export interface TestRow {
   readonly position: Position;
-  /** In the order of the columns of `process_events`; what the file does not name is `null`. */
+  /** In the order of the columns of `process_events`; what the file does not name is `null`. The first of `rows`. */
   readonly values: readonly SqlValue[];
+  /** In the order in which they arrive. */
+  readonly rows: readonly (readonly SqlValue[])[];
 }
+
+/** What the agent does with a rule whose file is right: a draft is judged and counted, and raises no alert. */
+export const RULE_STATUSES = ["active", "draft"] as const;
+export type RuleStage = (typeof RULE_STATUSES)[number];
 
 export interface Rule {
   readonly file: string;
+  /** SHA-256 of the file's bytes in lower-case hexadecimal: names the version of the rule. */
+  readonly hash: string;
   readonly id: string;
   readonly title: string;
   readonly description: string;
@@ -49,6 +63,9 @@ export interface Rule {
   readonly references: readonly string[];
   readonly falsePositives: readonly string[];
   readonly enabled: boolean;
+  /** Milliseconds over whose rows the query runs; `null` for one that looks at one row at a time. */
+  readonly windowMs: number | null;
+  readonly status: RuleStage;
   readonly sql: string;
   readonly tests: { readonly match: readonly TestRow[]; readonly noMatch: readonly TestRow[] };
   readonly idPosition: Position;
@@ -62,16 +79,22 @@ declare const validated: unique symbol;
  * A rule whose query passed the guard; only {@linkcode validateRule} makes one. It does not keep its file: thousands of
  * them stay in memory as long as the agent runs.
  */
-export type ValidatedRule = Omit<Rule, "sqlPosition"> & { readonly query: GuardedQuery; readonly [validated]: true };
+export type ValidatedRule = Omit<Rule, "sqlPosition"> & {
+  readonly query: GuardedQuery;
+  /** What the window lane needs; `null` for a rule without a window. */
+  readonly window: WindowQuery | null;
+  readonly [validated]: true;
+};
 
-/** What the engine needs of a rule. @throws TypeError for a query of another purpose */
+/** What the engine needs of a rule. @throws TypeError for a query that does not judge each row alone */
 export function rowQuery({ query }: ValidatedRule): RowQuery {
-  if (query.row === null) throw new TypeError("The engine takes rules, and this is a hunt");
+  if (query.row === null) throw new TypeError("The engine takes queries that judge each row alone");
   return query.row;
 }
 
-/** Where a rule is judged, for people: `stream`, or `sql` with the reason why not there. */
+/** Where a rule is judged, for people: `stream`, `sql` with the reason why not there, or `window` with its time. */
 export function laneOf(rule: ValidatedRule): string {
+  if (rule.windowMs !== null) return `window: ${durationText(rule.windowMs)}`;
   const { translation } = rowQuery(rule);
   return translation.form === null ? `sql: ${translation.reason}` : "stream";
 }
@@ -88,25 +111,36 @@ export class RuleError extends Error {
   }
 }
 
-/** Reads a rule file; the query is not checked yet. @throws RuleError */
+/**
+ * Reads a rule file; the query is not checked yet.
+ *
+ * @param text decoded so that nothing is lost, the byte order mark included: the hash is that of the bytes
+ * @throws RuleError
+ */
 export function parseRule(text: string, file: string): Rule {
   if (text.length > MAX_RULE_LENGTH) {
     const reason = `The file has ${text.length} characters; ${MAX_RULE_LENGTH} are allowed`;
     throw new RuleError(file, { line: 1, column: 1 }, reason);
   }
   try {
-    return new RuleReader(text, file).rule();
+    return new RuleReader(text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text, file).rule(ruleHash(text));
   } catch (error) {
     if (!(error instanceof YamlFaultError)) throw error;
     throw new RuleError(file, positionAt(text, error.offset), error.reason, { cause: error });
   }
 }
 
+/** SHA-256 of a rule file, in lower-case hexadecimal. */
+export function ruleHash(text: string): string {
+  return sha256(new TextEncoder().encode(text)).toHex();
+}
+
 /** Checks a rule's query with the guard. @throws RuleError at the place of the fault in the file */
 export function validateRule(rule: Rule): ValidatedRule {
   try {
     const { sqlPosition: _, ...kept } = rule;
-    return { ...kept, query: guardSql(rule.sql, "rule") } as ValidatedRule;
+    const query = guardSql(rule.sql, rule.windowMs === null ? "rule" : "window");
+    return { ...kept, query, window: rule.windowMs === null ? null : windowQuery(query) } as ValidatedRule;
   } catch (error) {
     if (!(error instanceof SqlRefusedError)) throw error;
     throw new RuleError(rule.file, rule.sqlPosition(error.offset), error.reason, { cause: error });
@@ -114,7 +148,7 @@ export function validateRule(rule: Rule): ValidatedRule {
 }
 
 const KEYS = [
-  ..."id,title,description,severity,tags,sql,tests,references,false_positives,enabled".split(","),
+  ..."id,title,description,severity,tags,window,sql,tests,references,false_positives,enabled,status".split(","),
 ] as const;
 
 class RuleReader {
@@ -133,7 +167,7 @@ class RuleReader {
     this.#offset = root.offset;
   }
 
-  rule(): Rule {
+  rule(hash: string): Rule {
     const id = this.#text("id", 64);
     if (!/^[a-z0-9]+(-[a-z0-9]+)*$/.test(id) || id.length < 3) {
       fault("id has 3 to 64 lower-case letters, digits and hyphens: reverse-shell-bash", this.#node("id"));
@@ -142,6 +176,7 @@ class RuleReader {
     if (!isSeverity(severity)) fault(`severity is one of ${SEVERITIES.join(", ")}`, this.#node("severity"));
     return {
       file: this.file,
+      hash,
       id,
       title: this.#line("title", 200),
       description: this.#text("description", 4_096).trim(),
@@ -150,6 +185,8 @@ class RuleReader {
       references: this.#list("references", 512),
       falsePositives: this.#list("false_positives", 512),
       enabled: this.#enabled(),
+      windowMs: this.#windowMs(),
+      status: this.#status(),
       ...this.#sql(),
       tests: this.#tests(),
       idPosition: positionAt(this.text, this.#node("id").offset),
@@ -201,6 +238,22 @@ class RuleReader {
     return node.value;
   }
 
+  #windowMs(): number | null {
+    if (!this.#entries.has("window")) return null;
+    const node = this.#node("window");
+    const ms = parseDuration(textOf(node, "window", 32));
+    if (ms === null || ms < MIN_WINDOW_MS || ms > MAX_WINDOW_MS) {
+      fault(`window is a time from ${durationText(MIN_WINDOW_MS)} to ${durationText(MAX_WINDOW_MS)}, such as 5m`, node);
+    }
+    return ms;
+  }
+
+  #status(): RuleStage {
+    if (!this.#entries.has("status")) return "active";
+    const text = this.#text("status", 16), found = RULE_STATUSES.find((status) => status === text);
+    return found ?? fault(`status is one of ${RULE_STATUSES.join(", ")}`, this.#node("status"));
+  }
+
   #sql(): Pick<Rule, "sql" | "sqlPosition"> {
     const sql = this.#text("sql", MAX_RULE_LENGTH);
     const node = this.#node("sql");
@@ -229,10 +282,11 @@ class RuleReader {
     if (node.kind !== "sequence" || node.items.length > MAX_TEST_ROWS) {
       return fault(`Test rows are a list of at most ${MAX_TEST_ROWS} mappings of columns to values`, node);
     }
-    return node.items.map((row) => ({
-      position: positionAt(this.text, row.offset),
-      values: parseTestRow(row),
-    }));
+    const isOverWindow = this.#entries.has("window");
+    return node.items.map((item) => {
+      const rows = isOverWindow ? parseTestRows(item) : [parseTestRow(item)];
+      return { position: positionAt(this.text, item.offset), values: rows[0]!, rows };
+    });
   }
 }
 

@@ -4,8 +4,21 @@
  * @module
  */
 import type { FuncCall, Identifier, MemberExpr, Node, WindowDefinition } from "sql-parser-cst";
-import { FUNCTION_NAMES, functionOf, MAX_ARGUMENTS } from "./sql_functions.ts";
-import { operatorName, orderTerms, type Query, queryIn, start, wholeNumber } from "./sql_nodes.ts";
+import { parseNetwork } from "./network.ts";
+import { compileRegex, RegexError } from "./regex.ts";
+import {
+  CALL_COST,
+  growthOf,
+  likeCost,
+  MAX_GROWTH,
+  MAX_ROW_COST,
+  MAX_TRIMMED,
+  SEARCH_COST,
+  STEPS_PER_UNIT,
+} from "./sql_cost.ts";
+import { FUNCTION_NAMES, functionOf, type LiteralKind, MAX_ARGUMENTS, REFUSED_FUNCTIONS } from "./sql_functions.ts";
+import { end, operatorName, orderTerms, type Query, queryIn, start, wholeNumber } from "./sql_nodes.ts";
+import { operatorsOf, REFUSED_OPERATORS } from "./sql_operators.ts";
 import { refuse, suggestion } from "./sql_refused.ts";
 import {
   AGGREGATE,
@@ -18,27 +31,26 @@ import {
   type Scope,
   WINDOW,
 } from "./sql_scope.ts";
+import { parseSpan } from "./user_functions.ts";
 
 /** Longest pattern of LIKE, in bytes of UTF-8: matching costs text times pattern. */
 export const MAX_PATTERN_BYTES = 512;
 /** Deepest expression; SQLite refuses one of 1,000. An OR of n terms is n deep. */
 const MAX_EXPRESSION_DEPTH = 500;
 
-export type Purpose = "rule" | "hunt";
+/** "rule": each row alone. "window": a rule over the rows of a time, which its lane checks further. */
+export type Purpose = "rule" | "window" | "hunt";
 
-const SYMBOL_OPERATORS = new Set("+ - * / % || = == <> != < <= > >= & | << >>".split(" "));
-const WORD_OPERATORS = new Set(["AND", "OR", "IS", "IS NOT", "IS DISTINCT FROM", "IS NOT DISTINCT FROM"]);
-const PREFIX_OPERATORS = new Set(["-", "+", "~", "NOT"]);
-const POSTFIX_OPERATORS = new Set(["ISNULL", "NOTNULL", "NOT NULL"]);
+/** What in a query looks at several rows at once, for people, and where. */
+export interface SeveralRows {
+  readonly what: string;
+  readonly offset: number;
+}
+
+const INFIX_OPERATORS = operatorsOf("infix");
+const PREFIX_OPERATORS = operatorsOf("prefix");
+const POSTFIX_OPERATORS = operatorsOf("postfix");
 const CAST_TYPES = new Set(["TEXT", "INTEGER", "REAL", "NUMERIC"]);
-
-/** Operators and comparisons that a query may use, for people. */
-export const OPERATOR_NAMES: readonly string[] = [
-  ...SYMBOL_OPERATORS,
-  ...WORD_OPERATORS,
-  ..."~,NOT,EXISTS,LIKE,NOT LIKE,LIKE … ESCAPE,IN,NOT IN,BETWEEN,NOT BETWEEN,CASE,CAST".split(","),
-  ...POSTFIX_OPERATORS,
-];
 
 /** Checks expressions; what SELECTs are, its heir knows. */
 export abstract class ExpressionCheck {
@@ -46,9 +58,29 @@ export abstract class ExpressionCheck {
   readonly columns = new Set<string>();
   /** Offsets of quoted texts and names that the parser found. */
   readonly quoted = new Set<number>();
+  /** What the query needs of whoever runs it; see {@linkcode QueryNeeds}. */
+  readonly found = {
+    joins: 0,
+    aggregates: 0,
+    windows: 0,
+    subqueries: 0,
+    ordering: false,
+    functions: new Set<string>(),
+    severalRows: null as SeveralRows | null,
+  };
   #depth = 0;
+  /** What the query may cost on one row; see `sql_cost.ts`. */
+  #cost = 0;
 
   constructor(readonly purpose: Purpose) {}
+
+  /** Notes what makes the query look at several rows at once, the first time. */
+  protected several(what: string, offset: number): void {
+    this.found.severalRows ??= { what, offset };
+  }
+
+  /** Offsets at which a call of `within` takes the time of the event, when the query judges each row alone. */
+  readonly ownTime: number[] = [];
 
   /** Checks a subquery and gives the number of its columns. */
   protected abstract subquery(query: Query, around: Scope): number;
@@ -141,11 +173,16 @@ export abstract class ExpressionCheck {
 
   #binary(node: Extract<Node, { type: "binary_expr" }>, scope: Scope, clause: Clause): number {
     const operator = operatorName(node.operator);
-    if (SYMBOL_OPERATORS.has(operator) || WORD_OPERATORS.has(operator)) {
+    if (INFIX_OPERATORS.has(operator)) {
+      if (operator === "||") this.#grown(node);
       return this.#all([node.left as Node, node.right as Node], scope, clause);
     }
     if (operator === "LIKE" || operator === "NOT LIKE") {
-      this.#pattern(node.right as Node);
+      this.#pattern(node.right as Node, node.left as Node);
+      return this.expression(node.left as Node, scope, clause);
+    }
+    if (operator === "REGEXP" || operator === "NOT REGEXP") {
+      this.#regex(node.right as Node, node.left as Node);
       return this.expression(node.left as Node, scope, clause);
     }
     if (operator === "IN" || operator === "NOT IN") {
@@ -157,12 +194,44 @@ export abstract class ExpressionCheck {
       const list = right.expr as Node;
       return facts | this.#all(list.type === "list_expr" ? list.items : [list], scope, clause);
     }
-    const hint = operator.startsWith("->") ? "; use json_extract()" : "; use LIKE, instr() or =";
-    return refuse(`The operator ${operator} is not allowed${hint}`, start(node));
+    const reason = REFUSED_OPERATORS.get(operator);
+    return refuse(`The operator ${operator} is not allowed${reason === undefined ? "" : `: ${reason}`}`, start(node));
+  }
+
+  /** Adds to what one row may cost. */
+  #spend(units: number, node: Node): void {
+    this.#cost += units;
+    if (this.purpose !== "rule" && this.#cost > MAX_ROW_COST) {
+      refuse("One row may cost too much here: fewer or shorter patterns, or a query for each", start(node));
+    }
+  }
+
+  #grown(node: Node): void {
+    if (growthOf(node) > MAX_GROWTH) {
+      refuse(`A value may become more than ${MAX_GROWTH} times as long as it is in the store`, start(node));
+    }
+  }
+
+  /** Bounds of single functions, and what they cost. */
+  #callCost(name: string, args: readonly Node[], call: FuncCall): void {
+    const [text, second, third] = args;
+    const searched = (name === "instr" || name === "replace") && second!.type !== "string_literal";
+    if (name.endsWith("trim") && second !== undefined) {
+      if (second.type !== "string_literal" || second.value.length > MAX_TRIMMED) {
+        refuse(`${name}() takes a text of at most ${MAX_TRIMMED} characters to take off`, start(second));
+      }
+    }
+    if (name === "replace" && third!.type !== "string_literal") {
+      refuse("replace() takes a text as its third argument", start(third!));
+    }
+    this.#grown(call);
+    const growth = text === undefined ? 0 : growthOf(text);
+    const trimmed = second?.type === "string_literal" && name.endsWith("trim") ? second.value.length / 8 : 0;
+    this.#spend((searched ? SEARCH_COST : CALL_COST + trimmed) * growth, call);
   }
 
   /** A pattern of LIKE: a text, so that its cost is known. */
-  #pattern(node: Node): void {
+  #pattern(node: Node, subject: Node): void {
     let pattern = node;
     if (pattern.type === "binary_expr" && operatorName(pattern.operator) === "ESCAPE") {
       const escape = pattern.right as Node;
@@ -180,10 +249,35 @@ export abstract class ExpressionCheck {
     if (bytes > MAX_PATTERN_BYTES) {
       refuse(`The pattern of LIKE has ${bytes} bytes; ${MAX_PATTERN_BYTES} are allowed`, start(pattern));
     }
+    this.#spend(likeCost(pattern.value) * Math.max(1, growthOf(subject)), pattern);
+  }
+
+  /** A pattern of REGEXP: a text, so that it is compiled now and its cost is known. */
+  #regex(node: Node, subject: Node): void {
+    if (node.type !== "string_literal") return refuse("REGEXP takes a text as its pattern", start(node));
+    this.quoted.add(start(node));
+    try {
+      const { size } = compileRegex(node.value);
+      this.#spend(size / STEPS_PER_UNIT * Math.max(1, growthOf(subject)), node);
+    } catch (error) {
+      if (!(error instanceof RegexError)) throw error;
+      refuse(error.message, start(node));
+    }
+  }
+
+  /** A text that a function takes, so that no row fails by it. */
+  #literal(node: Node, name: string, what: LiteralKind): void {
+    const good = node.type === "string_literal" &&
+      (what === "network" ? parseNetwork(node.value) !== null : parseSpan(node.value) !== null);
+    const examples = what === "network"
+      ? "a network, such as '10.0.0.0/8' or 'fe80::/10'"
+      : "a span: '30s', '5m', '24h' or '7d'";
+    if (!good) refuse(`${name}() takes ${examples}`, start(node));
   }
 
   #subquery(query: Query, scope: Scope, clause: Clause, single: boolean): number {
-    if (this.purpose === "rule") refuse(severalRows("A subquery"), start(query));
+    this.several("A subquery", start(query));
+    this.found.subqueries++;
     if (clause !== "SELECT" && clause !== "WHERE" && clause !== "HAVING") {
       refuse(`A subquery is not allowed in ${clause}`, start(query));
     }
@@ -200,21 +294,33 @@ export abstract class ExpressionCheck {
     if (list === undefined) refuse(`${name} is not allowed`, offset);
     const args = list.args.items;
     const definition = functionOf(name, args.length);
-    if (definition === null) refuse(`The function ${name} is not allowed${suggestion(name, FUNCTION_NAMES)}`, offset);
+    if (definition === null) {
+      const reason = REFUSED_FUNCTIONS.get(name);
+      const why = reason === undefined ? suggestion(name, FUNCTION_NAMES) : `: ${reason}`;
+      return refuse(`The function ${name} is not allowed${why}`, offset);
+    }
     if ([list.nullHandlingKw, list.orderBy, list.limit, list.having].some((extra) => extra !== undefined)) {
       refuse(`This form of ${name}() is not allowed`, offset);
     }
     if (args.length < definition.least || args.length > definition.most) {
       refuse(`${name}() takes ${argumentCount(definition.least, definition.most)}, not ${args.length}`, offset);
     }
-    const { kind } = definition;
+    this.found.functions.add(name);
+    const { kind, literal } = definition;
+    this.#callCost(name, args, call);
+    if (literal !== undefined) this.#literal(args[literal.place]!, name, literal.what);
+    if (name === "within" && args.length === 2 && this.purpose === "window") {
+      refuse("In a rule over a window within() takes two times: within(a.time, '5m', b.time)", offset);
+    }
+    if (name === "within" && args.length === 2) this.ownTime.push(end(args[1]!));
     if (kind === "scalar") {
       if (list.distinctKw !== undefined || call.filter !== undefined || call.over !== undefined) {
         refuse(`${name}() is no aggregate`, offset);
       }
       return this.#all(args, scope, clause);
     }
-    if (this.purpose === "rule") refuse(severalRows(`The function ${name}()`), offset);
+    this.several(`The function ${name}()`, offset);
+    this.found[call.over === undefined ? "aggregates" : "windows"]++;
     if (kind === "window" && call.over === undefined) refuse(`${name}() needs OVER`, offset);
     if (list.distinctKw !== undefined && (args.length !== 1 || call.over !== undefined || kind === "window")) {
       refuse(`DISTINCT is not allowed in this form of ${name}()`, offset);
@@ -281,10 +387,6 @@ export abstract class ExpressionCheck {
     if (identifier.text.startsWith('"')) this.quoted.add(offset);
     return identifier.name.toLowerCase();
   }
-}
-
-export function severalRows(what: string): string {
-  return `${what} looks at several rows; rules over several rows are not supported yet`;
 }
 
 function argumentCount(least: number, most: number): string {

@@ -8,13 +8,18 @@
  */
 import type { Expr, FromClause, Identifier, JoinExpr, Node, WithClause } from "sql-parser-cst";
 import { CATALOG } from "../catalog.ts";
-import { ExpressionCheck, severalRows } from "./sql_expression.ts";
+import { ExpressionCheck } from "./sql_expression.ts";
 import { end, operatorName, type Query, queryIn, start } from "./sql_nodes.ts";
 import { refuse, suggestion } from "./sql_refused.ts";
 import { addSource, mergeColumn, openScope, type Scope, type Source } from "./sql_scope.ts";
 import { tickColumn } from "./weave.ts";
 
-export const MAX_FROM_ITEMS = 4;
+/** Tables that a query reads, every use of a CTE counted. */
+export const MAX_FROM_ITEMS = 8;
+export const MAX_JOINS = 4;
+
+/** The tables that a rule may read; a hunt reads all of the catalog. */
+export const RULE_TABLES: ReadonlySet<string> = new Set(["process_events"]);
 
 const JOIN_OPERATORS = new Set(["JOIN", "INNER JOIN", "LEFT JOIN", "LEFT OUTER JOIN"]);
 
@@ -131,8 +136,8 @@ export abstract class FromCheck extends ExpressionCheck {
     if (cte === undefined && table === undefined) {
       refuse(`There is no table ${name}${suggestion(name, [...CATALOG.keys(), ...this.#ctes.keys()])}`, offset);
     }
-    if (this.purpose === "rule" && name !== "process_events") {
-      refuse(`A rule reads process_events, not ${name}`, offset);
+    if (this.purpose !== "hunt" && cte === undefined && !RULE_TABLES.has(name)) {
+      refuse(`A rule reads ${[...RULE_TABLES].join(" or ")}, not ${name}`, offset);
     }
     if (alias !== name && (CATALOG.has(alias) || this.#ctes.has(alias))) {
       refuse(`The alias ${alias} is the name of a table`, offset);
@@ -149,7 +154,8 @@ export abstract class FromCheck extends ExpressionCheck {
   }
 
   #derived(query: Query, alias: string, scope: Scope): void {
-    if (this.purpose === "rule") refuse(severalRows("A subquery"), start(query));
+    this.several("A subquery", start(query));
+    this.found.subqueries++;
     if (CATALOG.has(alias) || this.#ctes.has(alias)) refuse(`The alias ${alias} is the name of a table`, start(query));
     // A subquery in FROM sees nothing of the SELECT around it.
     const outputs = this.query(query, { ...openScope(null), level: scope.level + 1 }, true);
@@ -166,7 +172,8 @@ export abstract class FromCheck extends ExpressionCheck {
 
   #join(join: JoinExpr, scope: Scope): void {
     const operator = operatorName(join.operator);
-    if (this.purpose === "rule") refuse(severalRows("A join"), start(join.right));
+    this.several("A join", start(join.right));
+    if (++this.found.joins > MAX_JOINS) refuse(`More than ${MAX_JOINS} joins`, start(join.right));
     if (operator === ",") refuse("Write JOIN … ON instead of a comma", start(join.right));
     if (!JOIN_OPERATORS.has(operator)) {
       refuse(`${operator} is not allowed; write JOIN or LEFT JOIN, with ON or USING`, start(join.right));

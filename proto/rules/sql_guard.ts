@@ -3,13 +3,13 @@
  *
  * The text is hostile. It is checked in five steps, each for what the one before it cannot see: tokens and nesting,
  * syntax by SQLite's parser, a syntax tree, names and forms against allow-lists, and that lexer and parser agree on
- * every quoted piece. SQLite's authorizer (`authorizer.ts`) is the second gate and shares no list with this one.
+ * every quoted piece. SQLite's authorizer (`authorizer.ts`) is the second gate and takes nothing from this one.
  *
  * @module
  */
 import { type Node, parse } from "sql-parser-cst";
 import { type LexedSql, lexSql } from "./sql_lexer.ts";
-import type { Purpose } from "./sql_expression.ts";
+import type { Purpose, SeveralRows } from "./sql_expression.ts";
 import type { Insertion, Output } from "./sql_from.ts";
 import { QueryCheck } from "./sql_query.ts";
 import { translateWhere, type Translation } from "./sql_predicate.ts";
@@ -36,6 +36,28 @@ export interface RowQuery {
   readonly translation: Translation;
 }
 
+/** What a query needs of whoever runs it, so that a lane can be chosen. */
+export interface QueryNeeds {
+  /** Tables of the catalog that it reads. */
+  readonly tables: readonly string[];
+  /** How often it reads `process_events`, every use of a CTE counted: the store has that one in parts. */
+  readonly eventReads: number;
+  /** Joins, as written. */
+  readonly joins: number;
+  /** Calls of aggregate functions; GROUP BY without one counts none. */
+  readonly aggregates: number;
+  /** Calls with OVER. */
+  readonly windows: number;
+  /** Subqueries, also in FROM; a CTE is none. */
+  readonly subqueries: number;
+  /** ORDER BY, LIMIT or DISTINCT anywhere. */
+  readonly ordering: boolean;
+  /** Functions that it calls, by name; operators are none. */
+  readonly functions: readonly string[];
+  /** The first thing in it that looks at several rows at once; `null` when it judges each row alone. */
+  readonly severalRows: SeveralRows | null;
+}
+
 declare const guarded: unique symbol;
 
 /** A query that passed; only {@linkcode guardSql} makes one. */
@@ -44,10 +66,7 @@ export interface GuardedQuery {
   readonly purpose: Purpose;
   /** The query, comments and end semicolons blanked. */
   readonly sql: string;
-  /** Tables of the catalog that it reads. */
-  readonly tables: readonly string[];
-  /** How often it reads `process_events`, every use of a CTE counted: the store has that one in parts. */
-  readonly eventReads: number;
+  readonly needs: QueryNeeds;
   /** Where the deadline is looked at, by place in `sql`. */
   readonly insertions: readonly Insertion[];
   /** Of purpose "rule" alone. */
@@ -58,6 +77,7 @@ export interface GuardedQuery {
  * Checks a query.
  *
  * "rule": rows of `process_events`, one at a time: no join, subquery, aggregate, window, DISTINCT, ORDER BY or LIMIT.
+ * "window": rows of `process_events` over a time, with joins, aggregates, windows, CTEs and subqueries, each bounded.
  * "hunt": any table of the catalog, with joins, aggregates, windows, CTEs and subqueries, each bounded.
  *
  * @throws SqlRefusedError with a reason for people and the offset in `sql`
@@ -66,7 +86,7 @@ export interface GuardedQuery {
  * ```ts
  * import { guardSql } from "./sql_guard.ts";
  * import assert from "node:assert/strict";
- * assert.deepEqual(guardSql("SELECT pid FROM processes WHERE name = 'sh'", "hunt").tables, ["processes"]);
+ * assert.deepEqual(guardSql("SELECT pid FROM processes WHERE name = 'sh'", "hunt").needs.tables, ["processes"]);
  * assert.throws(() => guardSql("SELECT load_extension('x') FROM processes", "hunt"), /load_extension is not allowed/);
  * ```
  */
@@ -83,11 +103,16 @@ export function guardSql(sql: string, purpose: Purpose): GuardedQuery {
     throw error;
   }
   checkAgreement(lexed, check.quoted);
+  const { functions, ...found } = check.found, { severalRows } = found;
+  if (purpose === "rule" && severalRows !== null) {
+    const reason =
+      `${severalRows.what} looks at several rows; a rule over several rows names its window, such as window: 5m`;
+    refuse(reason, severalRows.offset);
+  }
   const query: Omit<GuardedQuery, typeof guarded> = {
     purpose,
     sql: lexed.sql,
-    tables: [...check.tables],
-    eventReads: check.eventReads,
+    needs: { tables: [...check.tables], eventReads: check.eventReads, ...found, functions: [...functions] },
     insertions: check.insertions.map((insertion, i) => ({ insertion, i }))
       .sort((a, b) => a.insertion.at - b.insertion.at || a.i - b.i).map(({ insertion }) => insertion),
     row: purpose === "rule" ? rowQuery(lexed.sql, statement, check, outputs) : null,
@@ -126,13 +151,22 @@ function rowQuery(sql: string, statement: Node, check: QueryCheck, outputs: read
   if (where === undefined) refuse("A rule needs WHERE; without it every event would match", from.range![1]);
   const item = from.expr;
   const alias = item.type === "alias" ? item.alias.name : "process_events";
+  // A rule is measured by the time of the event that it judges, so that it says the same when it is replayed
+  const piece = ([from, to]: readonly [number, number]): string => {
+    let text = sql.slice(from, to);
+    for (const at of check.ownTime.toSorted((a, b) => b - a)) {
+      if (at > from && at < to) text = `${text.slice(0, at - from)}, "${alias}"."time"${text.slice(at - from)}`;
+    }
+    return text;
+  };
+  if (check.ownTime.length > 0) check.columns.add("time");
   const rowOutputs = outputs.map(({ name, column, range }): RowOutput => {
     if (column !== null) return { name: name!, column, sql: null };
-    return { name: name!, column: null, sql: sql.slice(...range!) };
+    return { name: name!, column: null, sql: piece(range!) };
   });
   return {
     alias,
-    where: sql.slice(...where.expr.range!),
+    where: piece(where.expr.range!),
     outputs: rowOutputs,
     columns: check.columns,
     translation: translateWhere(where.expr),

@@ -16,7 +16,9 @@ import { columnPlaces, type SqlValue } from "../event_row.ts";
 import { authorizeReads, READ_LIMITS } from "./authorizer.ts";
 import type { Fault, Hit } from "./evaluation.ts";
 import { evidenceOf } from "./evidence.ts";
+import { newRuleCost, type RuleCost } from "./rule_cost.ts";
 import { rowQuery, type ValidatedRule } from "./rule.ts";
+import { defineFunctions } from "./user_functions.ts";
 
 /** Rows between two looks at the clock. */
 const SLICE = 256;
@@ -31,6 +33,7 @@ export class SqlLane implements Disposable {
   readonly #names: ReadonlySet<string>;
   /** Places in a row of the columns that the batch table has. */
   readonly #places: readonly number[];
+  readonly #costs: ReadonlyMap<ValidatedRule, RuleCost>;
   readonly #statements = new Map<ValidatedRule, StatementSync>();
   readonly #insert: StatementSync;
   readonly #clear: StatementSync;
@@ -38,11 +41,14 @@ export class SqlLane implements Disposable {
   readonly #commit: StatementSync;
 
   /** @param rules those that may come; nothing is prepared yet */
-  constructor(rules: readonly ValidatedRule[]) {
+  constructor(rules: readonly ValidatedRule[], costOf: (rule: ValidatedRule) => RuleCost = newRuleCost) {
+    this.#costs = new Map(rules.map((rule) => [rule, costOf(rule)]));
     const used = new Set(rules.flatMap((rule) => [...rowQuery(rule).columns]));
     const columns = TABLE.columns.filter((column) => used.has(column.name));
     this.#places = columns.map((column) => PLACES.get(column.name)!);
     this.#db = new DatabaseSync(":memory:", { limits: READ_LIMITS });
+    // In a rule within() has three arguments: it is measured from the event
+    defineFunctions(this.#db, () => 0);
     this.#db.exec(
       `PRAGMA journal_mode = OFF; PRAGMA temp_store = MEMORY;
        CREATE TABLE process_events (${
@@ -75,8 +81,24 @@ export class SqlLane implements Disposable {
     hits: Hit[],
     faults: Fault[],
   ): void {
+    for (const _ of this.steps(rules, rows, deadlineMs, hits, faults));
+  }
+
+  /** The same, with room for other work after {@linkcode SLICE} rows of each rule. */
+  *steps(
+    rules: readonly ValidatedRule[],
+    rows: readonly (readonly SqlValue[])[],
+    deadlineMs: number,
+    hits: Hit[],
+    faults: Fault[],
+  ): Generator<void> {
     if (rules.length === 0) return;
-    this.#withRows(rows, () => rules.forEach((rule) => this.#judge(rule, rows, deadlineMs, hits, faults)));
+    this.#fill(rows);
+    try {
+      for (const rule of rules) yield* this.#judge(rule, rows, deadlineMs, hits, faults);
+    } finally {
+      this.#empty();
+    }
   }
 
   /** Judges one row by one rule: the evidence, or `null` when it does not match. Throws what SQLite says. */
@@ -89,7 +111,12 @@ export class SqlLane implements Disposable {
       statement = this.#statements.get(rule)!;
     }
     const hits: Hit[] = [];
-    this.#withRows([cells], () => slice(rule, statement, [cells], 0, 0, hits));
+    this.#fill([cells]);
+    try {
+      slice(rule, statement, [cells], 0, 0, hits);
+    } finally {
+      this.#empty();
+    }
     return hits[0]?.evidence ?? null;
   }
 
@@ -116,28 +143,34 @@ export class SqlLane implements Disposable {
     return next;
   }
 
-  #withRows(rows: readonly (readonly SqlValue[])[], look: () => void): void {
+  #fill(rows: readonly (readonly SqlValue[])[]): void {
     this.#begin.run();
     try {
       rows.forEach((row, i) => this.#insert.run(i, ...this.#places.map((place) => row[place]!)));
-      look();
-    } finally {
-      this.#clear.run();
-      this.#commit.run();
+    } catch (error) {
+      this.#empty();
+      throw error;
     }
   }
 
-  #judge(
+  /** What a batch leaves. One that was given up between two steps is emptied when its generator is closed. */
+  #empty(): void {
+    if (!this.#db.isOpen) return;
+    this.#clear.run();
+    this.#commit.run();
+  }
+
+  *#judge(
     rule: ValidatedRule,
     rows: readonly (readonly SqlValue[])[],
     deadlineMs: number,
     hits: Hit[],
     faults: Fault[],
-  ): void {
-    const statement = this.#statements.get(rule)!, begin = performance.now();
-    let unjudged = 0, reason = "", timedOut = false;
+  ): Generator<void> {
+    const statement = this.#statements.get(rule)!, before = hits.length;
+    let unjudged = 0, reason = "", timedOut = false, spent = 0;
     for (let from = 0; from < rows.length; from += SLICE) {
-      const to = Math.min(from + SLICE, rows.length) - 1;
+      const to = Math.min(from + SLICE, rows.length) - 1, begin = performance.now();
       try {
         slice(rule, statement, rows, from, to, hits);
       } catch {
@@ -153,13 +186,20 @@ export class SqlLane implements Disposable {
         }
       }
       const left = rows.length - 1 - to;
-      if (left > 0 && performance.now() - begin > deadlineMs) {
+      spent += performance.now() - begin;
+      if (left > 0 && spent > deadlineMs) {
         unjudged += left;
         reason = `stopped after ${deadlineMs} ms`;
         timedOut = true;
         break;
       }
+      yield;
     }
+    const cost = this.#costs.get(rule)!;
+    cost.evaluations += 1;
+    cost.rows += rows.length;
+    cost.matches += hits.length - before;
+    cost.cpuMs += spent;
     if (unjudged > 0) faults.push({ rule, reason, rows: unjudged, timedOut });
   }
 }

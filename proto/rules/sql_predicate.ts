@@ -17,8 +17,6 @@ import {
   type CompareOperator,
   comparisonAffinity,
   type Form,
-  FORM_FUNCTIONS,
-  type FormFunction,
   formSize,
   INTEGER,
   MAX_FORM_NODES,
@@ -27,6 +25,7 @@ import {
   typesOf,
 } from "./predicate.ts";
 import { evaluateConstant, numericText } from "./predicate_js.ts";
+import { FORM_FUNCTIONS, type FormFunction } from "./sql_functions.ts";
 import { misgrouped } from "./sql_grouping.ts";
 import { operatorName } from "./sql_nodes.ts";
 
@@ -159,6 +158,13 @@ function binary(node: Extract<Node, { type: "binary_expr" }>): Form {
       const form = like(left, right);
       return operator === "LIKE" ? form : { kind: "not", item: form };
     }
+    case "REGEXP":
+    case "NOT REGEXP": {
+      const item = translate(left);
+      asText(item);
+      const form: Form = { kind: "call", name: "regexp", args: [translate(right), item] };
+      return operator === "REGEXP" ? form : { kind: "not", item: form };
+    }
     case "IN":
     case "NOT IN": {
       const form = inList(translate(left), right);
@@ -278,6 +284,8 @@ function call(node: FuncCall): Form {
   const nodes = node.args?.expr.args.items ?? [];
   if (name === "iif") return iif(nodes);
   const args = nodes.map((each) => translate(each as Node));
+  // A rule is measured by the time of the event that it judges, so that it says the same when it is replayed
+  if (name === "within" && args.length === 2) args.push({ kind: "column", place: placeOf("time") });
   checkArguments(name, args);
   return { kind: "call", name, args };
 }
@@ -306,7 +314,13 @@ function checkArguments(name: FormFunction, args: readonly Form[]): void {
     case "rtrim":
     case "replace":
     case "hex":
+    case "path_basename":
+    case "cidr_match":
+    case "regexp":
       return args.forEach(asText);
+    case "within":
+      if ([args[0]!, args[2]!].some((arg) => (typesOf(arg) & TEXT) !== 0)) untranslatable("a time is a text");
+      return;
   }
 }
 

@@ -2,7 +2,7 @@
  * The check of a parsed query: which statements, clauses, FROM items, operators, functions and names it may have.
  *
  * Every kind of syntax node is named here, and one that is not is refused: what a later version of the parser learns to
- * read stays out until someone lets it in. A query of purpose "rule" looks at one row of `process_events` at a time.
+ * read stays out until someone lets it in. What looks at several rows at once is noted: it decides where a rule runs.
  *
  * @module
  */
@@ -16,7 +16,6 @@ import type {
   SelectStmt,
   WithClause,
 } from "sql-parser-cst";
-import { severalRows } from "./sql_expression.ts";
 import { FromCheck, type Output } from "./sql_from.ts";
 import { armsOf, checkLimit, end, MAX_TERMS, orderTerms, ordinalOf, type Query, start } from "./sql_nodes.ts";
 import { refuse } from "./sql_refused.ts";
@@ -35,9 +34,10 @@ export class QueryCheck extends FromCheck {
   /** The whole query. */
   statement(query: Node): readonly Output[] {
     if (query.type === "compound_select_stmt") {
-      if (this.purpose === "rule") refuse(severalRows("A compound SELECT"), start(query));
+      this.several("A compound SELECT", start(query));
     } else if (query.type !== "select_stmt") refuse("Only SELECT statements are allowed", start(query));
-    return this.query(query as Query, openScope(null), false);
+    // The evidence of an alert has a name for each value
+    return this.query(query as Query, openScope(null), this.purpose !== "hunt");
   }
 
   /** A SELECT or a compound of them; `named` when its columns are going to be referred to. */
@@ -71,44 +71,43 @@ export class QueryCheck extends FromCheck {
     const from = clauses.get("from_clause") as FromClause | undefined;
     if (from === undefined) refuse("A SELECT must read a table: FROM is missing", start(select));
     this.fromItem(from.expr, scope);
+    const group = clauses.get("group_by_clause"), having = clauses.get("having_clause");
+    const order = clauses.get("order_by_clause"), limit = clauses.get("limit_clause");
+    if (group !== undefined) this.several("GROUP BY", start(group));
+    if (order !== undefined) this.several("ORDER BY", start(order));
+    if (limit !== undefined) this.several("LIMIT", start(limit));
+    if (order !== undefined || limit !== undefined) this.found.ordering = true;
     const outputs = this.#outputs(clauses.get("select_clause") as SelectClause, scope);
     const where = clauses.get("where_clause");
     if (where?.type === "where_clause") this.expression(where.expr, scope, "WHERE");
     this.deadline(scope, where?.type === "where_clause" ? where.expr : null, from);
 
-    const group = clauses.get("group_by_clause");
     if (group?.type === "group_by_clause") this.#groupBy(group, scope, outputs);
-    const having = clauses.get("having_clause");
     if (having?.type === "having_clause") {
       if (group === undefined) refuse("HAVING needs GROUP BY", start(having));
       this.expression(having.expr, scope, "HAVING");
     }
-    const order = clauses.get("order_by_clause");
     if (order?.type === "order_by_clause" && !compound) this.#orderBy(order, scope, outputs);
-    const limit = clauses.get("limit_clause");
     if (limit?.type === "limit_clause") checkLimit(limit);
     return outputs;
   }
 
   #clauseAllowed(clause: Node, clauses: ReadonlyMap<string, Node>, notLast: boolean): void {
     if (clauses.get(clause.type) !== clause) refuse("This clause stands twice", start(clause));
-    const rule = this.purpose === "rule";
     switch (clause.type) {
       case "select_clause":
       case "from_clause":
       case "where_clause":
         return;
       case "with_clause":
-        if (rule) refuse(severalRows("WITH"), start(clause));
+        this.several("WITH", start(clause));
         return;
       case "group_by_clause":
       case "having_clause":
-        if (rule) refuse(severalRows("GROUP BY"), start(clause));
         return;
       case "order_by_clause":
       case "limit_clause": {
         const name = clause.type === "limit_clause" ? "LIMIT" : "ORDER BY";
-        if (rule) refuse(severalRows(name), start(clause));
         if (notLast) refuse(`${name} stands at the end of a compound`, start(clause));
         return;
       }
@@ -122,12 +121,14 @@ export class QueryCheck extends FromCheck {
   }
 
   #outputs(clause: SelectClause, scope: Scope): readonly Output[] {
-    const rule = this.purpose === "rule";
     for (const modifier of clause.modifiers) {
       if (modifier.type !== "select_all" && modifier.type !== "select_distinct") {
         refuse(`This form of SELECT is not allowed (${modifier.type})`, start(modifier));
       }
-      if (rule && modifier.type === "select_distinct") refuse(severalRows("DISTINCT"), start(modifier));
+      if (modifier.type === "select_distinct") {
+        this.several("DISTINCT", start(modifier));
+        this.found.ordering = true;
+      }
     }
     const items = clause.columns?.items ?? [];
     if (items.length > MAX_COLUMNS) {
@@ -154,7 +155,6 @@ export class QueryCheck extends FromCheck {
     }
     for (const [name, facts] of aliases) scope.aliases.set(name, (scope.aliases.get(name) ?? 0) | facts);
     if (outputs.length === 0) refuse("SELECT has no columns", start(clause));
-    if (rule) requireNames(outputs, start(clause));
     return outputs;
   }
 

@@ -15,9 +15,9 @@ import type { Fault, Hit } from "./evaluation.ts";
 import { evidenceOf } from "./evidence.ts";
 import { columnAt, columnsOf, type Form } from "./predicate.ts";
 import type { Predicate } from "./predicate_calls.ts";
-import { compilePredicate } from "./predicate_js.ts";
+import { programOf } from "./program.ts";
 import { RowView } from "./row_view.ts";
-import { requiredTerms } from "./required_terms.ts";
+import { newRuleCost, type RuleCost, SAMPLED_ROWS } from "./rule_cost.ts";
 import { rowQuery, type ValidatedRule } from "./rule.ts";
 import { SqlLane } from "./sql_lane.ts";
 import { StreamIndex } from "./stream_index.ts";
@@ -33,6 +33,7 @@ interface Program {
   readonly predicate: Predicate;
   /** Whether it shows columns as they are, and nothing that is computed. */
   readonly plain: boolean;
+  readonly cost: RuleCost;
 }
 
 /** Why a rule did not judge rows of this batch, and how many. */
@@ -51,14 +52,17 @@ export class StreamLane implements Disposable {
   readonly #spent: Float64Array;
   /** When the clock was last looked at. */
   #last = 0;
+  /** Rows since the last of which each rule's time was taken for its cost. */
+  #unsampled = 0;
 
-  constructor(rules: readonly ValidatedRule[]) {
+  constructor(rules: readonly ValidatedRule[], costOf: (rule: ValidatedRule) => RuleCost = newRuleCost) {
     this.#programs = rules.map((rule) => ({
       rule,
-      predicate: compilePredicate(formOf(rule)),
+      predicate: programOf(formOf(rule)).predicate,
       plain: rowQuery(rule).outputs.every(({ column }) => column !== null),
+      cost: costOf(rule),
     }));
-    this.#index = new StreamIndex(rules.map((rule) => requiredTerms(formOf(rule))));
+    this.#index = new StreamIndex(rules.map((rule) => programOf(formOf(rule)).terms));
     const places = new Set<number>();
     for (const rule of rules) columnsOf(formOf(rule), places);
     this.#view = new RowView([...places].filter((place) => columnAt(place).type === "TEXT"));
@@ -88,10 +92,26 @@ export class StreamLane implements Disposable {
 
   /** Judges a batch. Hits are appended in no order. */
   run(rows: readonly (readonly SqlValue[])[], deadlineMs: number, hits: Hit[], faults: Fault[]): void {
+    for (const _ of this.steps(rows, deadlineMs, hits, faults));
+  }
+
+  /** The same, with room for other work after {@linkcode ROWS_PER_LOOK} rows, or after each where rows go slowly. */
+  *steps(
+    rows: readonly (readonly SqlValue[])[],
+    deadlineMs: number,
+    hits: Hit[],
+    faults: Fault[],
+  ): Generator<void> {
     if (this.#programs.length === 0) return;
     const misses = new Map<number, Misses>(), view = this.#view, { always } = this.#index;
     let timed = false, slow = false, look = performance.now();
     for (let row = 0; row < rows.length; row++) {
+      if (row > 0 && (timed || row % ROWS_PER_LOOK === 0)) {
+        // Time in which others work is no rule's.
+        const before = performance.now();
+        yield;
+        look += performance.now() - before;
+      }
       if (row % ROWS_PER_LOOK === 0 && row > 0) {
         const now = performance.now();
         timed = now - look > SLOW_MS;
@@ -101,14 +121,18 @@ export class StreamLane implements Disposable {
       }
       view.load(rows[row]!);
       const { ids, count } = this.#index.find(view.cells);
-      if (timed) this.#last = performance.now();
+      const sampled = !timed && ++this.#unsampled >= SAMPLED_ROWS;
+      if (sampled) this.#unsampled = 0;
+      if (timed || sampled) this.#last = performance.now();
       for (let i = 0; i < count + always.length; i++) {
         const number = i < count ? ids[i]! : always[i - count]!;
         if (slow && this.#spent[number]! > deadlineMs) continue;
         this.#judge(number, rows, row, hits, misses);
         if (timed) this.#spend(number, deadlineMs, rows.length - row - 1, misses);
+        else if (sampled) this.#sample(number);
       }
     }
+    for (const { cost } of this.#programs) cost.rows += rows.length;
     for (const [number, { rows, reason, timedOut }] of misses) {
       faults.push({ rule: this.#programs[number]!.rule, reason, rows, timedOut });
     }
@@ -121,8 +145,16 @@ export class StreamLane implements Disposable {
   /** Puts the time since the last look down to a rule; one past its deadline misses the rows that are left. */
   #spend(number: number, deadlineMs: number, left: number, misses: Map<number, Misses>): void {
     const now = performance.now(), spent = this.#spent[number]! += now - this.#last;
+    this.#programs[number]!.cost.cpuMs += now - this.#last;
     this.#last = now;
     if (spent > deadlineMs && left > 0) miss(misses, number, left, `stopped after ${deadlineMs} ms`).timedOut = true;
+  }
+
+  /** Takes the time of a rule on this row for that on all since the last sample. */
+  #sample(number: number): void {
+    const now = performance.now();
+    this.#programs[number]!.cost.cpuMs += (now - this.#last) * SAMPLED_ROWS;
+    this.#last = now;
   }
 
   #judge(
@@ -132,7 +164,8 @@ export class StreamLane implements Disposable {
     hits: Hit[],
     misses: Map<number, Misses>,
   ): void {
-    const { rule, predicate, plain } = this.#programs[number]!;
+    const { rule, predicate, plain, cost } = this.#programs[number]!;
+    cost.evaluations += 1;
     let matches: boolean | null;
     try {
       matches = predicate(this.#view);
@@ -144,13 +177,16 @@ export class StreamLane implements Disposable {
     if (matches === false) return;
     const cells = rows[row]!;
     if (matches && plain) {
+      cost.matches += 1;
       hits.push({ rule, row, evidence: evidenceOf(rowQuery(rule).outputs, cells, []) });
       return;
     }
     try {
       const evidence = this.#sql.runRow(rule, cells);
-      if (evidence !== null) hits.push({ rule, row, evidence });
-      else if (matches) miss(misses, number, 1, "its predicate matched and SQLite did not; please report this");
+      if (evidence !== null) {
+        cost.matches += 1;
+        hits.push({ rule, row, evidence });
+      } else if (matches) miss(misses, number, 1, "its predicate matched and SQLite did not; please report this");
     } catch (error) {
       miss(misses, number, 1, error instanceof Error ? error.message : String(error));
     }

@@ -5,11 +5,15 @@
  */
 import { type ColumnType, tableNamed } from "../catalog.ts";
 import { columnPlaces, type SqlValue } from "../event_row.ts";
+import { parseDuration } from "./duration.ts";
 import { YamlFaultError, type YamlNode } from "./located_yaml.ts";
 import { suggestion } from "./sql_refused.ts";
 
 const COLUMNS = tableNamed("process_events").columns;
 const PLACES = columnPlaces("process_events");
+const TIME = PLACES.get("time")!, EVENT_ID = PLACES.get("event_id")!;
+/** Most rows of one test. */
+const MAX_ROWS = 500;
 
 /** A mapping of columns to values as a row; columns that it does not name are NULL. @throws YamlFaultError */
 export function parseTestRow(node: YamlNode): readonly SqlValue[] {
@@ -28,10 +32,36 @@ export function parseTestRow(node: YamlNode): readonly SqlValue[] {
   return values;
 }
 
+/**
+ * A list of rows in the order in which they arrive. `time` may be a time since the first, such as `30s`; a row without one
+ * comes a millisecond after the one before, and a row without an `event_id` is numbered. @throws YamlFaultError
+ */
+export function parseTestRows(node: YamlNode): readonly (readonly SqlValue[])[] {
+  if (node.kind !== "sequence" || node.items.length === 0 || node.items.length > MAX_ROWS) {
+    throw new YamlFaultError(`A test of a rule over a window is a list of 1 to ${MAX_ROWS} rows`, node.offset);
+  }
+  const ids = new Set<SqlValue>();
+  let time = -1;
+  return node.items.map((item, i) => {
+    const row = [...parseTestRow(item)];
+    time = row[TIME] === null ? time + 1 : row[TIME] as number;
+    row[TIME] = time;
+    row[EVENT_ID] ??= i + 1;
+    if (ids.has(row[EVENT_ID]!)) throw new YamlFaultError("Two rows have one event_id; leave it out", item.offset);
+    ids.add(row[EVENT_ID]!);
+    return row;
+  });
+}
+
 function cell(node: YamlNode, name: string, type: ColumnType): SqlValue {
   if (node.kind === "scalar") {
     const { value } = node;
     if (value === null) return null;
+    if (name === "time" && typeof value === "string") {
+      const ms = parseDuration(value);
+      if (ms === null) throw new YamlFaultError("time is milliseconds, or a time such as 30s", node.offset);
+      return ms;
+    }
     if (type === "TEXT" && typeof value === "string") return value;
     if (type === "REAL" && typeof value === "number" && Number.isFinite(value)) return value;
     if (type === "INTEGER" && typeof value === "number" && Number.isSafeInteger(value)) return value;

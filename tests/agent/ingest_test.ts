@@ -7,7 +7,7 @@ import type { SqlValue } from "../../proto/event_row.ts";
 import type { ProcessEvent } from "../../proto/process_event.ts";
 import { checkStore, openTestStream, rows, start, state, TempDir } from "./support.ts";
 
-const RULE = { id: "r1", title: "T", description: "D", severity: "high", tags: [] } as const;
+const RULE = { id: "r1", hash: "12".repeat(32), title: "T", description: "D", severity: "high", tags: [] } as const;
 
 /** A rule that hits every event of an even pid. */
 const evenPids: Judge = {
@@ -176,4 +176,29 @@ Deno.test("a batch that the store refuses is counted, not acknowledged, and can 
   assert.deepEqual(world.acknowledged, [2]);
   await world.take(events(3, 3));
   assert.deepEqual(world.sequences(), [1, 2, 3]);
+});
+
+Deno.test("a batch whose connection ended while it was judged is left for the next, and batches do not mix", async () => {
+  let release = (): void => {}, judging = 0, most = 0;
+  const waiting = new Promise<void>((resolve) => release = resolve);
+  using world = new World({
+    judge: async () => {
+      most = Math.max(most, ++judging);
+      await waiting;
+      judging -= 1;
+      return [];
+    },
+    stored: () => {},
+  });
+  let isCurrent = true;
+  const progress = { lastEventTime: 0 }, yes = (): Promise<boolean> => Promise.resolve(true);
+  const first = world.ingest.take(world.stream, [events(1, 1, 2, 3)], progress, yes, () => isCurrent);
+  const second = world.take(events(1, 1, 2, 3, 4));
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  isCurrent = false;
+  release();
+  await Promise.all([first, second]);
+  assert.deepEqual(world.sequences(), [1, 2, 3, 4]);
+  assert.equal(world.counters.duplicates, 0, "nothing of the first was stored");
+  assert.equal(most, 1);
 });

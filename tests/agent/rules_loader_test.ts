@@ -88,3 +88,76 @@ Deno.test("loadRuleFiles() loads the twenty rules that come with the program", (
   assert.deepEqual(others.filter((row) => row.state === "rejected"), []);
   assert.deepEqual(notices, []);
 });
+
+Deno.test("loadRuleFiles() takes the first 10,000 files and says so", () => {
+  using dir = new TempDir();
+  for (let i = 0; i <= 10_000; i++) {
+    const good = i % 5_000 === 0;
+    Deno.writeTextFileSync(
+      `${dir.path}/${String(i).padStart(5, "0")}.yml`,
+      good ? ruleText(`rule-${i}`) : `id: [${i}\n`,
+    );
+  }
+  const { active, others, notices } = loadRuleFiles([dir.path]);
+  assert.deepEqual(active.map((rule) => rule.id), ["rule-0", "rule-5000"]);
+  assert.equal(others.length, 9_998);
+  assert(
+    others.every(({ state, line, column, reason }) => state === "rejected" && line === 2 && column === 1 && reason),
+  );
+  assert.match(notices.join(), /There are 10001 rule files; the first 10000 are loaded, remove some/);
+});
+
+Deno.test("loadRuleFiles() reads a file of 10 MB no further than it may", () => {
+  using dir = new TempDir();
+  Deno.writeTextFileSync(`${dir.path}/large.yml`, ruleText("large") + "# x\n".repeat(2_621_440));
+  const { others } = loadRuleFiles([dir.path]);
+  assert.match(others[0]!.reason!, /has 104858[0-9]+ bytes; at most 262144 are read/);
+});
+
+/** A long rule whose first and last lines name the writer's version. */
+function versioned(name: string): string {
+  return ruleText("changing", undefined, `${"# padding\n".repeat(20_000)}references: [${name}]\n`).replace(
+    "title: T",
+    `title: ${name}`,
+  );
+}
+
+/** Loads while a shell writes the file over and over; gives what was seen: titles, or why it was rejected. */
+async function whileWritten(write: string): Promise<Map<string, number>> {
+  using dir = new TempDir();
+  for (const name of ["a", "b"]) Deno.writeTextFileSync(`${dir.path}/${name}`, versioned(name));
+  Deno.mkdirSync(`${dir.path}/rules`);
+  Deno.copyFileSync(`${dir.path}/a`, `${dir.path}/rules/changing.yml`);
+  const loop = `while [ ! -e stop ]; do for f in a b; do ${write}; done; done`;
+  const shell = new Deno.Command("sh", { args: ["-c", loop], cwd: dir.path }).spawn();
+  const seen = new Map<string, number>();
+  try {
+    for (let i = 0; i < 400; i++) {
+      const { active, others } = loadRuleFiles([`${dir.path}/rules`]);
+      for (const { title, references } of active) {
+        assert(references.every((name) => name === title), "half of one, half of the other");
+      }
+      const what = active[0]?.title ?? others[0]?.reason ?? "nothing";
+      seen.set(what, (seen.get(what) ?? 0) + 1);
+    }
+  } finally {
+    Deno.writeTextFileSync(`${dir.path}/stop`, "");
+    await shell.status;
+  }
+  return seen;
+}
+
+Deno.test("loadRuleFiles() reads a file that is replaced meanwhile as it was or as it is", async () => {
+  const seen = await whileWritten("cp $f new.tmp; mv new.tmp rules/changing.yml");
+  assert.deepEqual([...seen.keys()].filter((what) => what !== "a" && what !== "b"), []);
+});
+
+Deno.test("loadRuleFiles() takes no half of a file that is written in place meanwhile", async () => {
+  const seen = await whileWritten("cat $f > rules/changing.yml");
+  for (const what of seen.keys()) {
+    assert.match(
+      what,
+      /^[ab]$|written to while it was read|mapping|missing|not 0|expected|unexpected|character|empty|sequence/i,
+    );
+  }
+});

@@ -13,7 +13,7 @@ import { StoreKeeper } from "../../agent/store_keeper.ts";
 import { SCHEMA_VERSION } from "../../proto/catalog.ts";
 import { checkStore, openTestStream, rows, start, TempDir, until } from "./support.ts";
 
-const RULE = { id: "r1", title: "T", description: "D", severity: "high", tags: [] } as const;
+const RULE = { id: "r1", hash: "12".repeat(32), title: "T", description: "D", severity: "high", tags: [] } as const;
 
 /** The agent without its socket: what collectors send goes in by hand. */
 class World implements AsyncDisposable {

@@ -141,6 +141,7 @@ export function newAlert(alertId: string, more: Partial<Alert> = {}): Alert {
     time: 1_700_000_000_000,
     detectedTime: 1_700_000_000_001,
     ruleId: "odd",
+    ruleHash: null,
     title: "Odd thing",
     description: "Says that it is odd",
     severity: "high",
@@ -159,6 +160,8 @@ export function newAlert(alertId: string, more: Partial<Alert> = {}): Alert {
     parentCommandLine: "bash",
     evidence: { pid: 42, cwd: null },
     collectorId: "col",
+    completeness: { complete: true, reasons: [] },
+    ledger: null,
     ...more,
   };
 }

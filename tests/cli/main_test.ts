@@ -1,5 +1,9 @@
 /** The CLI as a program of its own, under exactly the grants of its tier. */
 import assert from "node:assert/strict";
+import { StorageSource } from "../../collector/ledger/storage_source.ts";
+import { proveEntry } from "../../proto/ledger/prove.ts";
+import { BLAKE3, TestLedger } from "../collector/ledger/support.ts";
+import { VKEY, writeLedger } from "../support/audit_world.ts";
 import { CliProgram } from "../support/cli_program.ts";
 import { needs } from "../support/needs.ts";
 import { testProcess, TestState } from "../support/test_store.ts";
@@ -35,7 +39,22 @@ const COMMANDS: readonly (readonly string[])[] = [
   ["rules", "validate"],
   ["rules", "validate", "-"],
   ["rules", "test"],
+  ["audit", "verify"],
+  ["audit", "verify", "--against", "-", "--key", VKEY, "--format", "json"],
+  ["audit", "show"],
+  ["audit", "prove", "3"],
+  ["audit", "check-proof", "-", "--key", VKEY],
+  ["audit", "checkpoint"],
+  ["audit", "checkpoint", "--qr"],
+  ["audit", "checkpoint", "--proof-from", "3"],
 ];
+
+const LEDGER = new TestLedger();
+LEDGER.now = Date.now();
+await LEDGER.open({ epochMs: 86_400_000 });
+LEDGER.fill(5);
+LEDGER.now = Date.now();
+LEDGER.ledger.close();
 
 function world(): TestState {
   const state = new TestState();
@@ -43,12 +62,15 @@ function world(): TestState {
   state.process(1, { ppid: 0 });
   state.process(100, { parent_exec_id: testProcess(1) });
   state.alert(state.event());
+  writeLedger(state, LEDGER.storage);
   Deno.writeTextFileSync(`${state.layout.rules}/rule.yml`, RULE);
   Deno.writeTextFileSync(`${state.directory}/config.yaml`, `rules_dirs: [${state.layout.rules}]\n`);
   return state;
 }
 
 function stdinOf(args: readonly string[]): string {
+  if (args[1] === "check-proof") return proveEntry(new StorageSource(LEDGER.storage), BLAKE3, 3);
+  if (args[0] === "audit") return new TextDecoder().decode(LEDGER.storage.bytes("checkpoint"));
   return args[0] === "rules" ? RULE : "SELECT pid FROM processes";
 }
 
@@ -122,6 +144,12 @@ Deno.test("The CLI says in words what it may not read, and how to hand it over",
   assert.match(rule.err, /\/etc\/hostname cannot be read: it lies outside/);
   const config = await program.run(state, ["health", "--config", "/etc/hostname"]);
   assert.equal(config.code, 1);
+  const proof = await program.run(state, ["audit", "check-proof", "/etc/hostname", "--key", VKEY]);
+  assert.equal(proof.code, 1);
+  assert.match(
+    proof.err,
+    /\/etc\/hostname cannot be read: it lies outside.*; or hand it over on standard input, as "-"/,
+  );
   assert.match(config.err, /The configuration file \/etc\/hostname cannot be read: it lies outside/);
 });
 

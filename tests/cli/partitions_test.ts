@@ -112,7 +112,7 @@ Deno.test("neither gate lets a query name a table of a partition", () => {
   const views = openDeadlineViews(db, undefined, undefined, 3);
   for (const sql of sqls) {
     assert.throws(() => guardSql(sql, "hunt"), /There is no table|is a table/, sql);
-    const passed = { sql, tables: [], eventReads: 1, insertions: [], row: null, purpose: "hunt" };
+    const passed = { sql, needs: { eventReads: 1 }, insertions: [], row: null, purpose: "hunt" };
     assert.throws(
       () => runGuarded(db, views, passed as unknown as GuardedQuery, 1_000),
       /cannot name|not authorized|prohibited/,

@@ -23,7 +23,7 @@ Deno.test("a process that the first source misses is named within one interval, 
   assert.equal(world.round(), null, "it may still come");
   const found = world.round()!;
   assert.deepEqual(found.differences, [
-    { pid: 666, time: 110 * S, kinds: ["fork", "exec", "exit"], seenBy: "netlink", missedBy: "ebpf" },
+    { pid: 666, time: 110 * S, kinds: ["fork", "exec", "exit"], seenBy: "netlink", missedBy: "ebpf", isOfFirst: false },
   ]);
   assert.deepEqual(found.gaps.map(({ source, loss }) => [source, loss.recordKind, loss.count, loss.reason]), [
     ["ebpf", "fork", 1, "seen by netlink, not by ebpf"],
@@ -43,7 +43,7 @@ Deno.test("a record that only the first source has is a gap of the second", () =
   world.round();
   const { differences, gaps } = world.round()!;
   assert.deepEqual(differences, [
-    { pid: 500, time: 111 * S, kinds: ["exec"], seenBy: "ebpf", missedBy: "netlink" },
+    { pid: 500, time: 111 * S, kinds: ["exec"], seenBy: "ebpf", missedBy: "netlink", isOfFirst: false },
   ]);
   assert.deepEqual(gaps.map(({ source, loss }) => [source, loss.recordKind, loss.count]), [["netlink", "exec", 1]]);
 });
@@ -63,20 +63,76 @@ Deno.test("many differences are counted whole and named up to a bound", () => {
 Deno.test("what the first source counted as lost is missed, but no second time told", () => {
   const world = new CompletenessWorld();
   world.second(["exec", 500, 110], ["exec", 501, 110], ["exec", 502, 110], ["fork", 503, 110]);
-  const loss = { kind: "loss", recordKind: "exec", from: 0, to: 1, count: 2, reason: "the ring was full" } as const;
-  world.completeness.first(loss);
+  const loss = (at: number, count: number) =>
+    ({ kind: "loss", recordKind: "exec", from: at * S, to: (at + 1) * S, count, reason: "the ring was full" }) as const;
+  world.completeness.first(loss(109.5, 2));
   world.round();
   const { gaps } = world.round()!;
   assert.deepEqual(gaps.map(({ loss }) => [loss.recordKind, loss.count]), [["fork", 1], ["exec", 1]]);
   assert.equal(world.completeness.counters()["missed_and_counted"], 2);
   assert.equal(world.completeness.counters()["records_missed"], 4);
 
-  // A loss of long ago hides nobody.
-  world.completeness.first({ ...loss, count: 100 });
-  for (let round = 0; round < 3; round++) world.round();
-  world.second(["exec", 666, 150]);
+  // A loss of another time hides nobody.
+  world.completeness.first(loss(120, 100));
+  world.second(["exec", 666, 140]).second(["exec", 667, 118]);
   world.round();
-  assert.deepEqual(world.round()!.differences.map(({ pid }) => pid), [666]);
+  assert.deepEqual(world.round()!.differences.map(({ pid }) => pid), [667, 666]);
+});
+
+Deno.test("of differences in a time of losses as many are explained as were counted, and the rest accuse", () => {
+  const world = new CompletenessWorld();
+  world.second(...[1, 2, 3, 4, 5].flatMap((n): Said[] => life(500 + n, 110 + n / 100)));
+  for (const recordKind of ["fork", "exec", "exit"] as const) {
+    const lost = { kind: "loss", recordKind, from: 110 * S, to: 111 * S, reason: "the ring was full" } as const;
+    world.completeness.first({ ...lost, count: 1 });
+    world.completeness.first({ ...lost, count: recordKind === "fork" ? 1 : 4 });
+  }
+  world.round();
+  const { differences, gaps } = world.round()!;
+  assert.deepEqual(differences.map(({ pid, kinds }) => [pid, kinds]), [[503, ["fork"]], [504, ["fork"]], [505, [
+    "fork",
+  ]]]);
+  assert.deepEqual(gaps.map(({ source, loss }) => [source, loss.recordKind, loss.count]), [["ebpf", "fork", 3]]);
+  assert.equal(world.completeness.counters()["missed_and_counted"], 12);
+});
+
+Deno.test("a pid that comes round does not take the place of one whose record was lost", () => {
+  const world = new CompletenessWorld();
+  // In its first life the first source lost all; it says so. In the later ones the second is read first.
+  world.second(...life(500, 110));
+  for (const recordKind of ["fork", "exec", "exit"] as const) {
+    world.completeness.first({ kind: "loss", recordKind, from: 109 * S, to: 111 * S, count: 1, reason: "full" });
+  }
+  for (let at = 114; at < 140; at += 4) {
+    world.second(...life(500, at));
+    assert.equal(world.round(), null);
+    world.first(...life(500, at));
+  }
+  for (let round = 0; round < 3; round++) assert.equal(world.round(), null);
+  const { missed_and_counted, records_missed, records_unconfirmed } = world.completeness.counters();
+  assert.deepEqual([missed_and_counted, records_missed, records_unconfirmed], [3, 3, 0]);
+});
+
+Deno.test("a fork that the first process made is told as one of its own, unless more of the child was missed", () => {
+  const world = new CompletenessWorld();
+  world.second(["fork", 500, 110, 1], ["exec", 500, 110], ["fork", 501, 111, 1], ["exit", 501, 111], [
+    "fork",
+    502,
+    112,
+  ]);
+  world.first(["exec", 500, 110]);
+  world.round();
+  const { differences, gaps } = world.round()!;
+  assert.deepEqual(differences.map(({ pid, kinds, isOfFirst }) => [pid, kinds, isOfFirst]), [
+    [500, ["fork"], true],
+    [501, ["fork", "exit"], false],
+    [502, ["fork"], false],
+  ]);
+  assert.deepEqual(gaps.map(({ loss }) => [loss.recordKind, loss.count]), [["fork", 3], ["exit", 1]]);
+  // The pid's next process has another parent.
+  world.second(["fork", 500, 121]);
+  world.round();
+  assert.deepEqual(world.round()!.differences.map(({ pid, isOfFirst }) => [pid, isOfFirst]), [[500, false]]);
 });
 
 Deno.test("a second source that lost messages accuses the first still, and is not accused; that is said", () => {

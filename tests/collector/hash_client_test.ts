@@ -103,8 +103,8 @@ Deno.test("questions wait for a hasher that is not there yet, and are answered a
 
 Deno.test("questions without room are dropped and counted", async () => {
   await using link = await Link.make();
-  for (let id = 1; id <= 4_100; id++) link.client.ask(request(id));
-  assert.deepEqual([link.dropped, link.client.drops], [[4_097, 4_098, 4_099, 4_100], 4]);
+  for (let id = 1; id <= 16_388; id++) link.client.ask(request(id));
+  assert.deepEqual([link.dropped, link.client.drops], [[16_385, 16_386, 16_387, 16_388], 4]);
 });
 
 Deno.test("a question during which the hasher ended is asked once more and no third time; the others are answered", async () => {

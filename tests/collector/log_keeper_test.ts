@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { blankProcessEvent, type ProcessEvent } from "../../proto/process_event.ts";
+import { StorageError } from "../../collector/wal/storage.ts";
 import { Random } from "../fuzz/random.ts";
 import { SimulatedCrash } from "../support/sim_storage.ts";
 import { frames, messages, SimHome, TestLog } from "../support/test_log.ts";
@@ -108,6 +109,168 @@ Deno.test("LogKeeper goes on in memory when the disk takes nothing for long and 
   assert.deepEqual(pids(log), []);
   add(log, 11, 1);
   assert.deepEqual(pids(log), [11]);
+});
+
+/** A log on disk that counted what it refused, and gave way to one in memory. */
+function refusing(): { log: TestLog; refused: number } {
+  const log = new TestLog({ memoryBytes: 65_536 });
+  add(log, 1, 5);
+  log.outbox.acknowledge(5);
+  log.home.capacity = 0;
+  // The state file has its place already.
+  for (let from = 6; log.outbox.status.refused < 500; from += 100) add(log, from, 100);
+  const { refused } = log.outbox.status;
+  assert.ok(log.keeper.log.outstanding.length > 0);
+  pass(log, 60_000);
+  assert.equal(log.outbox.place, "memory");
+  return { log, refused };
+}
+
+/** What gaps of refused items tell. */
+function toldOf(log: TestLog): number {
+  return messages(log.outbox).reduce(
+    (sum, message) => message.kind === "gap" && message.gap.source === "collector" ? sum + message.gap.count! : sum,
+    0,
+  );
+}
+
+Deno.test("LogKeeper tells what a log refused that gave way to memory, whoever dies meanwhile", () => {
+  const { log, refused } = refusing();
+  log.home.capacity = Infinity;
+  log.home.crash();
+  log.restart();
+  assert.equal(log.outbox.place, "/sim/wal/2");
+  log.outbox.flush();
+  assert.equal(toldOf(log), refused);
+  log.restart();
+  log.outbox.flush();
+  assert.equal(toldOf(log), refused, "once");
+  assert.deepEqual([...log.home.logs.keys()].sort(), ["1.aside", "2"]);
+});
+
+Deno.test("LogKeeper tells what a log refused that gave way to memory, when the disk takes records again", () => {
+  const { log, refused } = refusing();
+  const waiting = pids(log);
+  assert.ok(waiting.length > 0);
+  assert.equal(toldOf(log), 0);
+  // Memory as a whole log holds less than what waited for the disk.
+  const more = log.outbox.status.refused - refused;
+  log.home.capacity = Infinity;
+  pass(log, 700_000);
+  assert.equal(log.outbox.place, "/sim/wal/2");
+  assert.equal(toldOf(log), refused + more);
+  assert.deepEqual(pids(log), waiting);
+  assert.equal(log.outbox.status.refused, refused + more, "and counts it once");
+});
+
+Deno.test("a crash at any step between memory and disk neither loses nor doubles what a log refused", () => {
+  for (let step = 1, crashes = 0;; step++) {
+    const { log, refused } = refusing(), { home } = log;
+    home.capacity = Infinity;
+    let left = step;
+    const dies = (): void => {
+      if (--left === 0) throw new SimulatedCrash("power");
+    };
+    const { storage, rename } = home;
+    home.storage = (name) => {
+      const disk = storage.call(home, name);
+      home.logs.get(name)!.trace = dies;
+      return disk;
+    };
+    home.rename = (from, to) => {
+      dies();
+      rename.call(home, from, to);
+      dies();
+    };
+    let crashed = false;
+    try {
+      log.restart();
+      log.outbox.flush();
+    } catch (error) {
+      if (!(error instanceof SimulatedCrash)) throw error;
+      crashed = true;
+    }
+    Object.assign(home, { storage, rename });
+    for (const disk of home.logs.values()) disk.trace = () => {};
+    if (!crashed) return assert.ok(crashes > 20, `only ${crashes} steps`);
+    crashes += 1;
+    home.crash();
+    log.restart();
+    log.outbox.flush();
+    assert.equal(toldOf(log), refused, `step ${step}`);
+  }
+});
+
+Deno.test("LogKeeper goes back to disk although the rename of the old log failed after it was done", () => {
+  const log = new TestLog({ memoryBytes: 65_536 }), { rename } = log.home;
+  add(log, 1, 5);
+  log.outbox.acknowledge(5);
+  log.home.capacity = 0;
+  for (let from = 6; log.outbox.status.refused === 0; from += 100) add(log, from, 100);
+  log.home.rename = (from, to) => {
+    rename.call(log.home, from, to);
+    throw new StorageError("no-space", "the home cannot be synced");
+  };
+  pass(log, 60_000);
+  assert.equal(log.outbox.place, "memory");
+  Object.assign(log.home, { rename });
+  log.home.capacity = Infinity;
+  pass(log, 700_000);
+  assert.equal(log.outbox.place, "/sim/wal/2");
+  assert.equal(toldOf(log), log.outbox.status.refused);
+});
+
+/** A collector that was killed before anything proved its last three events, and starts on a full disk. */
+function unproven(): TestLog {
+  const log = new TestLog();
+  add(log, 1, 2); // a hint proves these
+  add(log, 3, 3);
+  log.home.kill();
+  log.restart();
+  log.home.capacity = 0;
+  assert.deepEqual([log.outbox.durable, log.outbox.lastSequence], [2, 5]);
+  log.outbox.flush();
+  log.outbox.noteStored(5); // the agent got them all before that
+  add(log, 6, 5);
+  return log;
+}
+
+Deno.test("LogKeeper gives way to memory also when the agent has what this start could not prove, and sends it not again", () => {
+  const log = unproven();
+  pass(log, 60_000);
+  assert.equal(log.outbox.place, "memory");
+  assert.deepEqual(pids(log), range(6, 10));
+});
+
+Deno.test("an outbox that waits for another log goes on with its own when the disk works again", () => {
+  const log = unproven();
+  // Sent on a connection that ended: nobody knows whether it is stored.
+  log.outbox.noteOffered(6);
+  pass(log, 40_000);
+  assert.equal(log.outbox.place, "/sim/wal/1");
+  log.home.capacity = Infinity;
+  pass(log, 60_000);
+  assert.equal(log.outbox.place, "/sim/wal/1");
+  assert.equal(log.outbox.acknowledged, 5, "what the agent has is acknowledged once it is on disk");
+  assert.deepEqual(pids(log), range(6, 10));
+});
+
+Deno.test("LogKeeper counts a gap as refused that finds no room in the log that takes over", () => {
+  const home = new SimHome();
+  home.fault = "/sim/wal: Permission denied";
+  const log = new TestLog({ totalBytes: 16_384, memoryBytes: 65_536, segmentBytes: 2_048 }, home);
+  for (let number = 1; number <= 200; number++) {
+    const reason = `cause ${number} ${"x".repeat(200)}`;
+    log.outbox.addGap({ source: "ebpf", recordKind: "exec", from: 1, to: 2, count: 1, reason });
+  }
+  log.outbox.flush();
+  assert.equal(log.outbox.status.refused, 0);
+  home.fault = null;
+  pass(log, 60_000);
+  assert.equal(log.outbox.place, "/sim/wal/1");
+  const kept = messages(log.outbox).filter(({ kind }) => kind === "gap").length;
+  assert.ok(kept > 0 && kept < 200);
+  assert.equal(log.outbox.status.refused, 200 - kept);
 });
 
 Deno.test("LogKeeper begins anew when its files are deleted, with what can still be read", () => {

@@ -4,7 +4,7 @@ import type { CollectorStatus } from "../../proto/status.ts";
 import { KnownFile } from "../../collector/known_table.ts";
 import { type Present, recover } from "../../collector/recovery.ts";
 import { writeStatus } from "../../collector/status_file.ts";
-import { HEALTHY_LOG } from "../support/log_status.ts";
+import { HEALTHY_LEDGER, HEALTHY_LOG } from "../support/log_status.ts";
 
 const STATUS: CollectorStatus = {
   bootId: "0badcafe-1",
@@ -32,6 +32,7 @@ const STATUS: CollectorStatus = {
   acknowledgedSequence: 7,
   durableTime: 9_000,
   log: HEALTHY_LOG,
+  ledger: HEALTHY_LEDGER,
   queuedEvents: 2,
   trackedProcesses: 3,
   forksSinceBoot: 100,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { gapSince, readStatus, writeStatus } from "../../collector/status_file.ts";
 import type { CollectorStatus } from "../../proto/status.ts";
-import { HEALTHY_LOG } from "../support/log_status.ts";
+import { HEALTHY_LEDGER, HEALTHY_LOG } from "../support/log_status.ts";
 
 const STATUS: CollectorStatus = {
   bootId: "boot-1",
@@ -26,6 +26,7 @@ const STATUS: CollectorStatus = {
   acknowledgedSequence: 7,
   durableTime: 9_000,
   log: HEALTHY_LOG,
+  ledger: HEALTHY_LEDGER,
   queuedEvents: 2,
   trackedProcesses: 3,
   forksSinceBoot: 100,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { MAX_UNMATCHED, UnmatchedRecords } from "../../collector/unmatched.ts";
+import { MAX_UNMATCHED, NEAR_NS, UnmatchedRecords } from "../../collector/unmatched.ts";
 
 Deno.test("UnmatchedRecords matches as a list of everything would, in any order", () => {
   const record = fc.record({
@@ -18,7 +18,7 @@ Deno.test("UnmatchedRecords matches as a list of everything would, in any order"
         waiting = waiting.filter((one) => one.round >= round);
         round++;
         const plain = due.map(({ round: _, ...one }) => one);
-        assert.deepEqual(table.expire().sort((a, b) => a.time - b.time), plain);
+        assert.deepEqual(table.expire(), { matched: 0, alone: plain });
         return;
       }
       const { source, kind, pid } = step;
@@ -43,14 +43,47 @@ Deno.test("UnmatchedRecords holds so many and no more, and finds each again", ()
 Deno.test("UnmatchedRecords hands out what waited for a round, and takes it back for another two", () => {
   const table = new UnmatchedRecords();
   table.take(1, 2, 77, 5);
-  assert.deepEqual(table.expire(), []);
-  const expired = table.expire();
-  assert.deepEqual(expired, [{ source: 1, kind: 2, pid: 77, time: 5 }]);
-  table.putBack(expired[0]!);
-  assert.deepEqual(table.expire(), []);
-  assert.deepEqual(table.expire(), expired);
+  assert.deepEqual(table.expire().alone, []);
+  const { alone } = table.expire();
+  assert.deepEqual(alone, [{ source: 1, kind: 2, pid: 77, time: 5 }]);
+  table.putBack(alone[0]!);
+  assert.deepEqual(table.expire().alone, []);
+  assert.deepEqual(table.expire().alone, alone);
   assert.equal(table.size, 0);
   table.take(0, 0, 1, 1);
   table.clear();
   assert.equal(table.size, 0);
+});
+
+Deno.test("UnmatchedRecords leaves a pid's next process its own counterpart when one was lost", () => {
+  const table = new UnmatchedRecords(), lives = [1, 2, 3, 4].map((life) => life * 4e9);
+  table.take(1, 0, 77, lives[0]!);
+  for (const time of lives.slice(1)) {
+    assert.equal(table.take(0, 0, 77, time + 1e6), "waits");
+    assert.equal(table.take(1, 0, 77, time), "matched");
+  }
+  table.expire();
+  assert.deepEqual(table.expire(), { matched: 0, alone: [{ source: 1, kind: 0, pid: 77, time: lives[0]! }] });
+});
+
+Deno.test("UnmatchedRecords matches what the kernel told long apart, when nothing nearer can come", () => {
+  const table = new UnmatchedRecords(), begun = 1e9, told = begun + 3 * NEAR_NS;
+  table.take(0, 1, 77, begun);
+  assert.equal(table.take(1, 1, 77, told), "waits");
+  table.expire();
+  assert.deepEqual(table.expire(), { matched: 1, alone: [] });
+  // The second comes a round later: the first waits for it, as its own counterpart may yet come.
+  table.take(0, 1, 78, begun);
+  table.expire();
+  table.take(1, 1, 78, told);
+  assert.deepEqual(table.expire(), { matched: 0, alone: [] });
+  assert.deepEqual(table.expire(), { matched: 1, alone: [] });
+  assert.equal(table.size, 0);
+  // And is alone when that one was another process'.
+  table.take(0, 1, 79, begun);
+  table.expire();
+  table.take(1, 1, 79, told);
+  assert.deepEqual(table.expire().alone, []);
+  assert.equal(table.take(0, 1, 79, told), "matched");
+  assert.deepEqual(table.expire().alone, [{ source: 0, kind: 1, pid: 79, time: begun }]);
 });

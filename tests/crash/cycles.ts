@@ -34,7 +34,7 @@ export interface CyclesResult extends Verdict {
 
 /** Runs so many cycles. */
 export async function killCycles(cycles: number, seed: number, say: (text: string) => void): Promise<CyclesResult> {
-  const run = new Run(seed, say);
+  const run = new CrashRun(seed, say);
   try {
     await run.begin();
     for (let cycle = 1; cycle <= cycles; cycle++) await run.cycle();
@@ -47,7 +47,10 @@ export async function killCycles(cycles: number, seed: number, say: (text: strin
 
 type Tier = "writer" | "agent";
 
-class Run {
+/** System calls that fail, as strace has it: `fdatasync:error=EIO:when=1+3`, each of them. */
+export type Injections = readonly string[];
+
+export class CrashRun {
   readonly faults: string[] = [];
   readonly killed = { writer: 0, agent: 0 };
   readonly told = new Map<number, Told>();
@@ -63,8 +66,14 @@ class Run {
   /** Counts acknowledgements that say something new. */
   #news = 0;
   #recoveryMs = 0;
+  #heard: string[] = [];
 
-  constructor(seed: number, private readonly say: (text: string) => void) {
+  /** `areFaultsExpected`: its disk will fail, so the log may say that it does. */
+  constructor(
+    seed: number,
+    private readonly say: (text: string) => void,
+    private readonly areFaultsExpected: boolean = false,
+  ) {
     this.#random = new Random(seed);
   }
 
@@ -109,6 +118,40 @@ class Run {
     this.#recoveryMs = Math.max(this.#recoveryMs, performance.now() - began);
   }
 
+  /**
+   * Has calls of the writer's main thread fail, until `count` of them have; then waits until it goes on. Gives what the
+   * writer said meanwhile. `within`: only calls on the files that the log has now, for those that Deno makes itself, and
+   * does not survive. Needs strace and the right to trace.
+   */
+  async inject(injections: Injections, count: number, within: "anywhere" | "log"): Promise<string> {
+    const writer = this.#processes.get("writer")!, log = `${this.#directory.path}/strace`;
+    const begin = this.#heard.length, directory = `${this.#layout.wal}/1`;
+    const files = within === "log" ? [...Deno.readDirSync(directory)].map(({ name }) => `${directory}/${name}`) : [];
+    Deno.writeTextFileSync(log, ""); // of the one before
+    const tracer = new Deno.Command("strace", {
+      args: [
+        ...["-qq", "-p", String(writer.pid), "-o", log],
+        ...files.flatMap((path) => ["-P", path]),
+        ...injections.flatMap((each) => ["-e", `inject=${each}`]),
+      ],
+      stdin: "null",
+      stdout: "null",
+      stderr: "piped",
+    }).spawn();
+    const injected = (): number => readIfThere(log).split("(INJECTED)").length - 1;
+    try {
+      await this.#until(`${injections.join()} fail ${count} times`, () => injected() >= count);
+    } finally {
+      tracer.kill("SIGINT"); // detaches
+      await tracer.output();
+    }
+    const news = this.#news;
+    // The log waits up to half a minute before it tries a bad disk again.
+    await this.#until(`acknowledgements go on after ${injections.join()}`, () => this.#news > news + 3);
+    this.say(`${injections.join()}: ${injected()} failed`);
+    return this.#heard.slice(begin).join("\n");
+  }
+
   /** Lets everything be delivered. */
   async end(): Promise<void> {
     await this.#until("both tiers are up", () => this.#opened && this.#listening);
@@ -116,8 +159,8 @@ class Run {
     await writer.closeInput();
     await this.#until("all is delivered", () => this.#ended !== "");
     const { faults, missing, damaged } = JSON.parse(this.#ended);
-    if (faults + missing + damaged > 0) {
-      this.faults.push(`the log found damage where nothing but kills were: ${this.#ended}`);
+    if (missing > 0 || (!this.areFaultsExpected && faults + damaged > 0)) {
+      this.faults.push(`the log found damage where there was none: ${this.#ended}`);
     }
     await writer.ended();
     agent.signal("SIGTERM");
@@ -189,7 +232,9 @@ class Run {
         return;
       default:
         this.say(`writer: ${line}`);
-        if (/set back|left alone|in memory|replaced|^error: /i.test(line)) this.faults.push(`writer: ${line}`);
+        this.#heard.push(line);
+        if (/set back|left alone|^error: /i.test(line)) this.faults.push(`writer: ${line}`);
+        if (!this.areFaultsExpected && /in memory|replaced/.test(line)) this.faults.push(`writer: ${line}`);
     }
   }
 
@@ -241,5 +286,13 @@ class Run {
       stdout: "piped",
       stderr: "piped",
     });
+  }
+}
+
+function readIfThere(path: string): string {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch {
+    return "";
   }
 }

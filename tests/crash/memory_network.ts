@@ -45,7 +45,7 @@ export class MemoryNetwork {
   }
 
   connect(process: Process): Promise<Connection> {
-    if (process.isDead) return NEVER;
+    if (process.isDead) return never();
     const listener = this.#listener;
     if (listener === null || listener.isClosed || listener.process.isDead) {
       return Promise.reject(new Deno.errors.ConnectionRefused("Nobody listens"));
@@ -66,8 +66,10 @@ export class MemoryNetwork {
   }
 }
 
-// deno-lint-ignore no-explicit-any -- a promise of anything, since it never comes
-const NEVER: Promise<any> = new Promise(() => {});
+/** What never comes. Each its own: one that all wait for would keep every life in memory. */
+function never(): Promise<never> {
+  return new Promise(() => {});
+}
 
 class MemoryListener {
   isClosed = false;
@@ -84,7 +86,7 @@ class MemoryListener {
   }
 
   accept(): Promise<End> {
-    if (this.process.isDead) return NEVER;
+    if (this.process.isDead) return never();
     const end = this.#offered.shift();
     if (end !== undefined) return Promise.resolve(end);
     return new Promise((resolve, reject) => {
@@ -121,7 +123,7 @@ class End implements Connection {
     while (this.#inbox.length === 0 && !this.isClosed && !this.process.isDead) {
       await new Promise<void>((resolve) => this.#reader = resolve);
     }
-    if (this.process.isDead) return await NEVER;
+    if (this.process.isDead) return await never();
     if (this.isClosed) throw new Deno.errors.BadResource("The connection is closed");
     const next = this.#inbox[0]!;
     if (next === "end") return null;
@@ -138,7 +140,7 @@ class End implements Connection {
     while (this.#under >= ROOM_BYTES && !this.isClosed && !this.#isBroken && !this.process.isDead) {
       await new Promise<void>((resolve) => this.#writer = resolve);
     }
-    if (this.process.isDead) return await NEVER;
+    if (this.process.isDead) return await never();
     if (this.isClosed) throw new Deno.errors.BadResource("The connection is closed");
     if (this.#isBroken || this.peer.isClosed || this.peer.process.isDead) {
       throw new Deno.errors.BrokenPipe("Broken pipe");

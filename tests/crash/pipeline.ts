@@ -199,7 +199,14 @@ class Pipeline {
   async #until(what: string, holds: () => boolean): Promise<void> {
     const end = this.#time.now + QUIET_MS;
     while (!holds()) {
-      if (this.#time.now > end) throw new BrokenPromise(`It did not come about that ${what}`);
+      if (this.#time.now > end) {
+        const c = this.#collector;
+        throw new BrokenPromise(
+          `It did not come about that ${what}: ` +
+            (c === null ? "no collector" : `collector ${c.standing}`) +
+            `; agent ${this.#agent === null ? "none" : this.#agent.isDelivered ? "has delivered" : "owes deliveries"}`,
+        );
+      }
       await this.#step();
     }
   }

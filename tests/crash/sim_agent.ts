@@ -128,6 +128,7 @@ export class AgentLife implements Process {
     const alerted = (): void => this.#delivery.poke();
     this.#keeper.use({
       opened: (store) => {
+        detection.recover(store, Date.now());
         this.#delivery.attach(store);
         this.#broker.take({ store, ingest: new Ingest({ store, detection, counters, alerted, failed: storeFailed }) });
       },
@@ -141,9 +142,8 @@ export class AgentLife implements Process {
 
   /** What it has stored of an epoch, as any other program would read it. */
   watermark(epoch: string): number {
-    if (this.#reader === null && this.#keeper.store !== null) {
-      this.#reader = new DatabaseSync(this.path, { readOnly: true });
-    }
+    // Also of a store that the agent has closed, since its disk is full: what it acknowledged is there.
+    if (this.#reader === null && isThere(this.path)) this.#reader = new DatabaseSync(this.path, { readOnly: true });
     const row = this.#reader?.prepare("SELECT last_sequence AS n FROM collectors WHERE epoch = ?").get(epoch);
     return row?.["n"] as number | undefined ?? 0;
   }
@@ -216,5 +216,13 @@ class OutsideSink implements Sink {
 
   close(): Promise<void> {
     return Promise.resolve();
+  }
+}
+
+function isThere(path: string): boolean {
+  try {
+    return Deno.statSync(path).size > 0;
+  } catch {
+    return false;
   }
 }

@@ -77,10 +77,22 @@ export class CollectorLife implements Process {
     void this.#publisher.run();
   }
 
-  /** Whether everything has been delivered, refusals included. */
+  /** Whether everything has been delivered, refusals included, and nothing is left on a disk that was given up. */
   get isDelivered(): boolean {
     const { outbox } = this;
-    return outbox.flush() && outbox.waiting === 0 && this.#keeper.log.outstanding.length === 0;
+    return this.#keeper.isDurable && outbox.flush() && outbox.waiting === 0 &&
+      this.#keeper.log.outstanding.length === 0;
+  }
+
+  /** What {@linkcode isDelivered} waits for, for people. */
+  get standing(): string {
+    const { outbox } = this, { log } = this.#keeper;
+    return `${outbox.place}: ${outbox.acknowledged} of ${outbox.durable} of ${outbox.lastSequence} acknowledged, ` +
+      `${
+        log.outstanding.map(({ itemClass, count }) => `${count} of ${itemClass}`).join(", ") || "nothing"
+      } not told, ` +
+      `load ${log.load.toFixed(2)}, ${log.status.bytes} bytes in ${log.status.segments} segments, ` +
+      `${this.#publisher.connected ? "" : "not "}connected; ${log.status.fault || "no fault"}`;
   }
 
   /** What a drain of the sources does: adds, flushes, offers, and now and then tends. Ends early when it dies. */

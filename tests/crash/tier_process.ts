@@ -43,6 +43,7 @@ export class TierProcess {
   /** When it has ended and every line of it was heard. */
   async ended(): Promise<Deno.CommandStatus> {
     await this.#reading;
+    await this.closeInput();
     return this.status!;
   }
 

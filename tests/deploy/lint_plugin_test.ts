@@ -48,10 +48,13 @@ accepts("agent/main.ts", `await Promise.all([a(), b()]); [...statement.iterate()
 
 reports("reexport-in-mod-only", "proto/wire.ts", `export { x } from "./frame.ts";`);
 reports("reexport-in-mod-only", "cli/main.ts", `export * from "./output.ts";`);
+reports("reexport-in-mod-only", "proto/rules/mod.ts", `export * from "./rule.ts";`);
+accepts("proto/ledger/mod.ts", `export { x } from "./entry.ts";`);
 accepts("mod.ts", `export * from "./proto/wire.ts"; export { x } from "./proto/frame.ts";`);
 accepts("proto/wire.ts", `const x = 1; export { x };`);
 
 Deno.test("deno.json wires the plugin in", () => {
   const config = JSON.parse(Deno.readTextFileSync(`${ROOT}deno.json`));
   assert.deepEqual(config.lint.plugins, ["./deploy/lint_plugin.ts"]);
+  assert.deepEqual(config.exports, { ".": "./mod.ts", "./ledger": "./proto/ledger/mod.ts" });
 });

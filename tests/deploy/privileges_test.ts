@@ -6,6 +6,7 @@ import {
   grantFlags,
   installedPaths,
   LIBC_PATHS,
+  namedPaths,
   ownership,
   PS_PATHS,
   type TierGrants,
@@ -33,6 +34,8 @@ Deno.test("tierGrants() grants exactly what the table says", () => {
       "/s/collector",
       "/s/run/collector.token",
       "/s/keys/redaction.key",
+      "/s/keys/ledger.key",
+      "/s/keys/ledger-next.key",
       "/s/run/broker.sock",
       "/s/run/hasher/hasher.sock",
       "/s/config.yaml",
@@ -66,7 +69,7 @@ Deno.test("tierGrants() grants exactly what the table says", () => {
     import: ["none.invalid:443"],
   });
   assert.deepEqual(tierGrants("cli", paths), {
-    read: ["/s/agent", "/s/collector/status.pb", "/shipped/rules", "/s/rules", "/s/config.yaml"],
+    read: ["/s/agent", "/s/collector/status.pb", "/s/collector/ledger", "/shipped/rules", "/s/rules", "/s/config.yaml"],
     write: [],
     net: [],
     env: [],
@@ -111,6 +114,14 @@ Deno.test("tierGrants() refuses a value that would change the meaning of a flag"
   }
 });
 
+Deno.test("namedPaths() finds the files that a command line names, and no others", () => {
+  const there = ["/home/a/monday.txt", "/home/a/proof", "/etc/keys", "/home/a/x,y"];
+  const named = (...args: string[]): string[] => namedPaths(args, "/home/a", (path) => there.includes(path));
+  assert.deepEqual(named("audit", "verify", "--against", "monday.txt", "--key=/etc/keys"), [there[0], there[2]]);
+  assert.deepEqual(named("audit", "check-proof", "../a/proof", "--format", "json", "proof"), ["/home/a/proof"]);
+  assert.deepEqual(named("query", "SELECT 1 FROM events", "-", "--plain", "x,y", "", "--", "absent"), []);
+});
+
 Deno.test("grantFlags() never grants a kind as a whole and always closes prompts and imports", () => {
   for (const tier of TIERS) {
     const flags = grantFlags(tierGrants(tier, paths));
@@ -121,7 +132,7 @@ Deno.test("grantFlags() never grants a kind as a whole and always closes prompts
   assert.deepEqual(grantFlags(tierGrants("cli", paths)), [
     "--no-prompt",
     "--no-remote",
-    "--allow-read=/s/agent,/s/collector/status.pb,/shipped/rules,/s/rules,/s/config.yaml",
+    "--allow-read=/s/agent,/s/collector/status.pb,/s/collector/ledger,/shipped/rules,/s/rules,/s/config.yaml",
     "--allow-import=none.invalid:443",
   ]);
 });

@@ -18,6 +18,7 @@ export interface Ground {
   readonly collectorDir: string;
   readonly agentDir: string;
   readonly collectorStatus: string;
+  readonly ledgerFile: string;
   readonly token: string;
   readonly rulesDir: string;
   readonly configFile: string;
@@ -47,6 +48,8 @@ function acts(g: Ground): Record<string, Act> {
   return {
     "read collector's directory": () => Deno.readDirSync(g.collectorDir)[Symbol.iterator]().next(),
     "read collector's status": () => Deno.readFileSync(g.collectorStatus),
+    "read collector's ledger": () => Deno.readFileSync(g.ledgerFile),
+    "write collector's ledger": () => Deno.writeTextFileSync(g.ledgerFile, ""),
     "read agent's directory": () => Deno.readDirSync(g.agentDir)[Symbol.iterator]().next(),
     "read token": () => Deno.readTextFileSync(g.token),
     "read rules": () => Deno.readDirSync(g.rulesDir)[Symbol.iterator]().next(),

@@ -20,10 +20,12 @@ const MAY: Readonly<Record<Tier, readonly string[]>> = {
   collector: [
     "read collector's directory",
     "read collector's status",
+    "read collector's ledger",
     "read token",
     "read configuration",
     "read broker socket's metadata",
     "write collector's directory",
+    "write collector's ledger",
     "read a foreign file through a link in the collector's directory",
     "write a foreign file through a link in the collector's directory",
     "connect to the broker socket",
@@ -55,6 +57,7 @@ const MAY: Readonly<Record<Tier, readonly string[]>> = {
   ],
   cli: [
     "read collector's status",
+    "read collector's ledger",
     "read agent's directory",
     "read a foreign file through a link in the agent's directory",
     "read rules",
@@ -161,6 +164,7 @@ class ProbeWorld implements AsyncDisposable {
       collectorDir: layout.collector,
       agentDir: layout.agent,
       collectorStatus: layout.collectorStatus,
+      ledgerFile: `${layout.ledger}/checkpoint`,
       token: layout.token,
       rulesDir: layout.rules,
       configFile: `${layout.state}/config.yaml`,
@@ -176,7 +180,8 @@ class ProbeWorld implements AsyncDisposable {
       otherLibrary: findLibc().replace("libc.so.6", "libm.so.6"),
       importHosts,
     };
-    const files = [ground.token, ground.collectorStatus, ground.configFile, ground.foreignFile];
+    await Deno.mkdir(layout.ledger);
+    const files = [ground.token, ground.collectorStatus, ground.ledgerFile, ground.configFile, ground.foreignFile];
     for (const path of [...files, `${foreign}/module.js`, `${layout.rules}/a.yml`]) await Deno.writeTextFile(path, "");
     for (const path of [layout.collector, layout.agent]) await Deno.symlink(ground.foreignFile, `${path}/link`);
     using db = new DatabaseSync(`${foreign}/db`);

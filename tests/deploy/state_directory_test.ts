@@ -64,6 +64,11 @@ Deno.test("prepareState() mends modes that were changed", () =>
 
 const SECRETS = [
   ["token", (layout: StateLayout) => layout.token, `${who.supervisor}:${who.busGroup} 640`],
+  [
+    "ledger key",
+    (layout: StateLayout) => layout.ledgerKey,
+    `${who.supervisor}:${asRoot.ignore ? who.busGroup : 0} 400`,
+  ],
   ["key", (layout: StateLayout) => layout.redactionKey, `${who.supervisor}:${asRoot.ignore ? who.busGroup : 0} 400`],
 ] as const;
 

@@ -73,6 +73,21 @@ Deno.test({
       }
     });
 
+    await t.step("every thread of the hasher leaves the processor to others first, and so does its session", () => {
+      for (const { name } of Deno.readDirSync(`/proc/${hasher}/task`)) {
+        const stat = Deno.readTextFileSync(`/proc/${hasher}/task/${name}/stat`);
+        assert.equal(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[16], "5", "nice");
+      }
+      const sessions = `/proc/${hasher}/autogroup`;
+      let session: string;
+      try {
+        session = Deno.readTextFileSync(sessions);
+      } catch {
+        return; // a kernel that shares time out among threads only
+      }
+      assert.match(session, /nice 5$/m);
+    });
+
     await t.step("the agent's user does not get to the hasher's socket", async () => {
       const look = ["--reuid", String(FIXED_IDS.agent), "--regid", String(FIXED_IDS.bus), "--clear-groups", "--"];
       const { code } = await new Deno.Command("setpriv", { args: [...look, "test", "-e", world.layout.hasherSocket] })
@@ -104,6 +119,9 @@ Deno.test({
           program,
           expected,
         ) === 1);
+      const table = await world.cli("processes", "--all", "--name", program, "--format", "jsonl");
+      const hashes = table.stdout.trim().split("\n").map((line) => JSON.parse(line)["executable_hash"]);
+      assert.deepEqual(hashes, [expected, expected]);
       assert.equal(
         world.count(`SELECT count(*) FROM process_events WHERE event_type = 'modify' AND executable_path = ?`, program),
         1,

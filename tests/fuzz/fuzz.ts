@@ -36,7 +36,7 @@ export interface FuzzOptions {
   readonly count: number;
   /** The first input's number. */
   readonly from?: number;
-  /** An input that takes longer is a finding. */
+  /** An input that takes longer, and does so again, is a finding: once may be the machine's doing. */
   readonly slowMs?: number;
   /** Called about once a second. */
   readonly progress?: (done: number) => void;
@@ -72,7 +72,17 @@ export function fuzz(target: FuzzTarget, options: FuzzOptions): FuzzResult {
     }
     const took = performance.now() - began;
     slowestMs = Math.max(slowestMs, took);
-    if (took > slowMs) found(`It took ${took.toFixed(0)} ms`);
+    if (took > slowMs) {
+      random.reseed(seed, index);
+      const again = make(random), start = performance.now();
+      try {
+        again.run();
+      } catch {
+        // it was found above
+      }
+      const least = Math.min(took, performance.now() - start);
+      if (least > slowMs) found(`It took ${least.toFixed(0)} ms`);
+    }
     if (done % STEP === 0 && performance.now() > nextWord) {
       nextWord = performance.now() + 1_000;
       progress?.(done);

@@ -5,6 +5,7 @@
  */
 import type { FuzzTarget } from "./fuzz.ts";
 import { btf } from "./targets/btf.ts";
+import { frame } from "./targets/frame.ts";
 import { ledger } from "./targets/ledger.ts";
 import { lifecycle } from "./targets/lifecycle.ts";
 import { connectorMessages } from "./targets/netlink.ts";
@@ -27,6 +28,7 @@ export const targets: readonly FuzzTarget[] = [
   ...procfs,
   ...ps,
   lifecycle,
+  ...frame,
   ...wal,
   ...ledger,
 ];

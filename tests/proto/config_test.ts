@@ -114,3 +114,13 @@ Deno.test("parseDaemonFlags() refuses what it does not know", () => {
     );
   }
 });
+
+Deno.test("the audit ledger is on, and only a configuration file can turn it off", () => {
+  assert.equal(settle({}).collector.ledger, true);
+  refuses({ flags: { set: ["collector.ledger=off"] } }, /turned off only by a configuration file that root owns/);
+  refuses({ env: { DAEMONEYE_COLLECTOR__LEDGER: "off" } }, /turned off only by a configuration file/);
+  const files = { "/etc/daemoneye/config.yaml": "collector:\n  ledger: 'off'\n  ledger_hash: sha256\n" };
+  const { ledger, ledgerHash } = settle({ files }).collector;
+  assert.deepEqual([ledger, ledgerHash], [false, "sha256"]);
+  assert.equal(settle({ files }).values.get("collector.ledger"), "off");
+});

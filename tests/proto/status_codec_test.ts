@@ -9,7 +9,7 @@ import {
   MAX_STATUS_BYTES,
 } from "../../proto/status_codec.ts";
 import { WireError } from "../../proto/wire_error.ts";
-import { HEALTHY_LOG } from "../support/log_status.ts";
+import { HEALTHY_LEDGER, HEALTHY_LOG } from "../support/log_status.ts";
 
 const TIER = {
   bootId: "a1b2c3d4",
@@ -43,6 +43,7 @@ const COLLECTOR: CollectorStatus = {
   lastSequence: 2 ** 40 - 1,
   acknowledgedSequence: 12,
   durableTime: 1_732_166_400_000,
+  ledger: { ...HEALTHY_LEDGER, trouble: "full", refused: 2 ** 40, pendingBytes: 7, faults: 3 },
   log: { ...HEALTHY_LOG, trouble: "moved", isSlowed: true, load: 0.75, fault: "full", refused: 2 ** 40, oldestTime: 0 },
   queuedEvents: 3,
   trackedProcesses: 400,
@@ -66,6 +67,12 @@ const AGENT: AgentStatus = {
       reason: null,
       hits: 3,
       lane: "stream",
+      hash: "0f".repeat(32),
+      evaluations: 12,
+      matches: 3,
+      cpuMs: 1.5,
+      rows: 400,
+      degraded: ["why"],
     },
     {
       id: "r2",
@@ -78,6 +85,12 @@ const AGENT: AgentStatus = {
       reason: "no",
       hits: 0,
       lane: null,
+      hash: null,
+      evaluations: 0,
+      matches: 0,
+      cpuMs: 0,
+      rows: 0,
+      degraded: [],
     },
   ],
   collectors: [{ collectorId: "procmond", epoch: "e1", connectedSince: 1, lastSequence: 2, lastEventTime: 3 }],

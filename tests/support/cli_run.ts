@@ -18,6 +18,7 @@ export interface CliOptions {
   /** Width of the terminal; none by default. */
   readonly columns?: number;
   readonly color?: boolean;
+  readonly stderrTerminal?: boolean;
   readonly now?: number;
   readonly stdin?: string | Uint8Array;
 }
@@ -46,6 +47,7 @@ export async function cli(
   const code = await runCommandLine(state === null ? args : ["--state", state.directory, ...args], COMMANDS, {
     stdout: out,
     stderr: err,
+    stderrTerminal: options.stderrTerminal ?? false,
     columns: options.columns ?? null,
     color: options.color ?? false,
     now: () => options.now ?? NOW,

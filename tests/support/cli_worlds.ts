@@ -54,6 +54,12 @@ function troubled(): TestState {
           reason: "There is no table proces_events; did you mean process_events?",
           hits: 0,
           lane: null,
+          hash: null,
+          evaluations: 0,
+          matches: 0,
+          cpuMs: 0,
+          rows: 0,
+          degraded: [],
         },
       ],
       counters: { ...AGENT.counters, rule_faults: 3 },
@@ -94,6 +100,13 @@ function troubled(): TestState {
         hastened: 3,
         fault: "the disk is full: No space left on device",
         oldestTime: NOW - 3_600_000,
+      },
+      ledger: {
+        ...COLLECTOR.ledger,
+        trouble: "it is not written: no space left on device; free or mend its disk, it goes on by itself",
+        pendingBytes: 4_000,
+        refused: 12,
+        faults: 3,
       },
       queuedEvents: 11_890,
       counters: { ...COLLECTOR.counters, exec_lost: 1_234 },
@@ -220,6 +233,7 @@ function hostile(): TestState {
   const { sources } = COLLECTOR;
   state.writeStatus(null, {
     sources: [{ ...sources[0]!, misses: [`miss${evil}`], unknownColumns: [`column${evil}`] }],
+    ledger: { ...COLLECTOR.ledger, place: `place${evil}`, trouble: `trouble${evil}`, origin: `origin${evil}` },
     log: { ...COLLECTOR.log, place: `place${evil}`, trouble: `trouble${evil}`, fault: `fault${evil}` },
   });
   state.process(200, { command_line: "x".repeat(16_384) });
@@ -336,5 +350,6 @@ function fill(state: TestState): void {
     parent_command_line: "make all",
     exec_id: testProcess(903),
     evidence: '{"pid":903,"executable_path":"/tmp/cc1","tty":null}',
+    completeness: '{"complete":false,"reasons":["gap of ebpf, 3 records: ring buffer overflow"]}',
   });
 }

@@ -11,8 +11,8 @@ import { exec, exit, fork, S } from "./lifecycle_world.ts";
 
 const KINDS = { fork: FORK, exec: EXEC, exit: EXIT } as const;
 export type Kind = keyof typeof KINDS;
-/** A kind, a pid, a time in seconds since boot. */
-export type Said = readonly [Kind, number, number];
+/** A kind, a pid, a time in seconds since boot; of a fork who made it, process 2 unless said otherwise. */
+export type Said = readonly [Kind, number, number, number?];
 
 /** A second source that says what the test has it say. */
 export class TestWitness implements Witness {
@@ -26,9 +26,9 @@ export class TestWitness implements Witness {
   learned = 0;
 
   read(receive: Receive): WitnessReading {
-    for (const [kind, pid, time] of this.said.splice(0)) {
+    for (const [kind, pid, time, creator = 2] of this.said.splice(0)) {
       if (kind === "fork") this.tasks++;
-      receive(KINDS[kind], pid, time * S);
+      receive(KINDS[kind], pid, time * S, kind === "fork" ? creator : 0);
     }
     const { overrun, whole } = this;
     this.overrun = false;

@@ -1,5 +1,5 @@
-/** What a collector says of its log when all is well. */
-import type { LogStatus } from "../../proto/status.ts";
+/** What a collector says of its log and its ledger when all is well. */
+import type { LedgerStatus, LogStatus } from "../../proto/status.ts";
 
 export const HEALTHY_LOG: LogStatus = {
   place: "/var/lib/daemoneye/collector/wal/1",
@@ -17,4 +17,18 @@ export const HEALTHY_LOG: LogStatus = {
   hastened: 0,
   fault: "",
   oldestTime: null,
+};
+
+export const HEALTHY_LEDGER: LedgerStatus = {
+  state: "on",
+  place: "/var/lib/daemoneye/collector/ledger",
+  trouble: "",
+  origin: "daemoneye/0a1b/2c3d",
+  size: 120,
+  signed: 118,
+  checkpointTime: 1_700_000_000_000,
+  sealedEpochs: 4,
+  pendingBytes: 0,
+  refused: 0,
+  faults: 0,
 };

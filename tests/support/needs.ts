@@ -26,6 +26,8 @@ export interface Needs {
   readonly containers?: boolean;
   /** May listen to the kernel's audit log, which takes records of refused system calls. */
   readonly audit?: boolean;
+  /** May trace the system calls of a process that it did not start, with strace. */
+  readonly trace?: boolean;
   /** Packages may be installed, by `apt-get` of a package system that is in order. */
   readonly packages?: boolean;
   /** Programs by name, found in `PATH`. */
@@ -39,7 +41,13 @@ export interface Verdict {
   readonly why: string;
 }
 
-const CAP_SETUID = 7, CAP_NET_ADMIN = 12, CAP_SYS_ADMIN = 21, CAP_AUDIT_READ = 37, CAP_PERFMON = 38, CAP_BPF = 39;
+const CAP_SETUID = 7,
+  CAP_NET_ADMIN = 12,
+  CAP_SYS_PTRACE = 19,
+  CAP_SYS_ADMIN = 21,
+  CAP_AUDIT_READ = 37,
+  CAP_PERFMON = 38,
+  CAP_BPF = 39;
 
 const said = new Set<string>();
 
@@ -70,6 +78,10 @@ export function needs(wanted: Needs): Verdict {
   if (wanted.containers) {
     const refusal = refusedContainer();
     if (refusal !== null) faults.push(`containers: ${refusal}`);
+  }
+  if (wanted.trace) {
+    if (!capable(CAP_SYS_PTRACE)) faults.push("trace: the tests run without CAP_SYS_PTRACE");
+    else if (!inPath("strace")) faults.push("trace: the program strace is not installed");
   }
   if (wanted.packages) {
     const refusal = refusedPackage();

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { HEALTHY_LOG } from "./log_status.ts";
+import { HEALTHY_LEDGER, HEALTHY_LOG } from "./log_status.ts";
 import type { DatabaseSync } from "node:sqlite";
 import { closeDatabase, openDatabase } from "../../agent/store/database.ts";
 import { Partitions } from "../../agent/store/partitions.ts";
@@ -137,6 +137,8 @@ export class TestState implements Disposable {
       parent_name: "init",
       evidence: '{"pid":100,"name":"sh"}',
       collector_id: "procmond",
+      completeness: '{"complete":true,"reasons":[]}',
+      rule_hash: "ab".repeat(32),
       ...row,
     });
   }
@@ -232,6 +234,7 @@ export const COLLECTOR: CollectorStatus = {
   acknowledgedSequence: 500,
   durableTime: NOW - 100,
   log: HEALTHY_LOG,
+  ledger: HEALTHY_LEDGER,
   queuedEvents: 0,
   trackedProcesses: 120,
   forksSinceBoot: 5_000,
@@ -253,6 +256,12 @@ export const AGENT: AgentStatus = {
       reason: null,
       hits: 2,
       lane: "stream",
+      hash: "ab".repeat(32),
+      evaluations: 120,
+      rows: 40_000,
+      matches: 2,
+      cpuMs: 12.5,
+      degraded: [],
     },
   ],
   collectors: [{

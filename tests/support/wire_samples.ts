@@ -320,6 +320,16 @@ export const MESSAGES: readonly WireMessage[] = [
     body: { kind: "result", taskId: "", success: false, errorMessage: "no", processes: [], hashResult: null },
   },
   { kind: "reply", id: 4, body: { kind: "error", reason: "unknown task" } },
+  { kind: "ledgerHead", origin: "daemoneye/0a1b", size: 2 ** 40, root: new Uint8Array(32).fill(7) },
+  { kind: "ledgerNotes", notes: [] },
+  {
+    kind: "ledgerNotes",
+    notes: [
+      { id: 1, action: "alert", payload: bytes('{"alerts":[]}') },
+      { id: Number.MAX_SAFE_INTEGER, action: "tierStopped", payload: bytes("{}") },
+    ],
+  },
+  { kind: "ledgerTaken", id: 9 },
 ];
 
 const text = fc.string({ unit: "grapheme", maxLength: 40 });

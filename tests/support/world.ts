@@ -22,6 +22,8 @@ export interface WorldOptions {
   readonly set?: readonly string[];
   /** Existing state directory to start on again. */
   readonly state?: string;
+  /** How long the start may take. */
+  readonly patienceMs?: number;
 }
 
 export class World implements AsyncDisposable {
@@ -60,7 +62,7 @@ export class World implements AsyncDisposable {
         const status = world.collectorStatus();
         return status !== null && status.state === "running" && status.connected &&
           status.acknowledgedSequence >= 2 && world.agentStatus()?.collectors.length === 1;
-      });
+      }, options.patienceMs);
       return world;
     } catch (error) {
       await world[Symbol.asyncDispose]();

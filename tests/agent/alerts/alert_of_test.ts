@@ -14,7 +14,7 @@ const STREAM: Stream = {
   number: 0,
   lastSequence: 0,
 };
-const RULE = { id: "r", title: "t", description: "d", severity: "high", tags: [] } as const;
+const RULE = { id: "r", hash: "34".repeat(32), title: "t", description: "d", severity: "high", tags: [] } as const;
 const HASH = "ab".repeat(32);
 
 function alert(event: Partial<ProcessEvent>, evidence: Record<string, SqlValue>): Alert {

@@ -259,6 +259,8 @@ Deno.test({
           "-A",
           "--no-check",
           "--no-lock",
+          // Its imports are those of the checkout, which it stands outside of
+          "--config=deno.json",
           `${dir.path}/child.ts`,
           path,
           how,

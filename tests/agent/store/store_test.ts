@@ -13,6 +13,7 @@ function alert(id: string, eventId: number): Alert {
     time: 5,
     detectedTime: 6,
     ruleId: "r",
+    ruleHash: "cd".repeat(32),
     title: "t",
     description: "d",
     severity: "high",
@@ -31,6 +32,8 @@ function alert(id: string, eventId: number): Alert {
     parentCommandLine: null,
     evidence: { pid: 1, name: "n", cwd: null },
     collectorId: "col",
+    completeness: { complete: false, reasons: ["why"] },
+    ledger: { origin: "daemoneye/a", size: 7, root: "cm9vdA==" },
   };
 }
 
@@ -163,12 +166,29 @@ Deno.test("sources, rules and facts are replaced as a whole", () => {
   commitEvents(store, stream, [start(2)], { sources: [source("proc")] });
   assert.deepEqual(rows(path, "SELECT name, misses FROM sources"), [{ name: "proc", misses: '["x"]' }]);
   const rule = { id: "a", title: "A", description: null, severity: "low", tags: ["t"], sql: "SELECT 1", file: "a.yml" };
-  const standing = { state: "active", line: null, column: null, reason: null, hits: 0, lane: "stream" };
+  const cost = { evaluations: 0, matches: 0, cpuMs: 0, rows: 0, degraded: [] }, hash = "ef".repeat(32);
+  const standing = { state: "active", line: null, column: null, reason: null, hits: 0, lane: "stream", hash, ...cost };
   store.replaceRules([{ ...rule, ...standing }, { ...rule, id: "b", ...standing }]);
-  store.replaceRules([{ ...rule, id: "c", ...standing, state: "rejected", line: 3, column: 4, reason: "why" }]);
-  assert.deepEqual(rows(path, "SELECT rule_id, tags, state, line, column_number, reason FROM detection_rules"), [
-    { rule_id: "c", tags: '["t"]', state: "rejected", line: 3, column_number: 4, reason: "why" },
+  store.replaceRules([{ ...rule, ...standing }, { ...rule, id: "b", ...standing, severity: "high" }]);
+  assert.deepEqual(rows(path, "SELECT rule_id, severity FROM detection_rules ORDER BY rule_id"), [
+    { rule_id: "a", severity: "low" },
+    { rule_id: "b", severity: "high" },
   ]);
+  store.replaceRules([{ ...rule, id: "c", ...standing, state: "rejected", line: 3, column: 4, reason: "why" }]);
+  assert.deepEqual(
+    rows(path, "SELECT rule_id, tags, state, line, column_number, reason, rule_hash FROM detection_rules"),
+    [
+      {
+        rule_hash: "ef".repeat(32),
+        rule_id: "c",
+        tags: '["t"]',
+        state: "rejected",
+        line: 3,
+        column_number: 4,
+        reason: "why",
+      },
+    ],
+  );
   store.putSystemInfo({ hostname: "h" }, 1);
   store.putSystemInfo({ hostname: "i" }, 2);
   assert.deepEqual(rows(path, "SELECT * FROM system_info"), [{ name: "hostname", value: "i", time: 2 }]);

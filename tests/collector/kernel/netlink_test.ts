@@ -65,7 +65,7 @@ Deno.test("visitConnectorEvent() tells what parseConnectorEvent() does, of any b
   const said = (view: DataView, length: number): unknown[] => {
     const calls: unknown[] = [];
     visitConnectorEvent(view, 0, length, 7_000, {
-      fork: (time, pid, tgid) => calls.push({ kind: "fork", time, pid, tgid }),
+      fork: (time, pid, tgid, ppid) => calls.push({ kind: "fork", time, pid, tgid, ppid }),
       exec: (time, tgid) => calls.push({ kind: "exec", time, tgid }),
       exit: (time, pid, tgid) => calls.push({ kind: "exit", time, pid, tgid }),
     });
@@ -75,13 +75,15 @@ Deno.test("visitConnectorEvent() tells what parseConnectorEvent() does, of any b
     const event = parseConnectorEvent(view, 0, length, 7_000);
     if (event === null || event.kind === "answer") return [];
     const { kind, time, pid, tgid } = event;
+    if (event.kind === "fork") return [{ kind, time, pid, tgid, ppid: event.ppid }];
     return [kind === "exec" ? { kind, time, tgid } : { kind, time, pid, tgid }];
   };
   for (const what of [0, 1, 2, 4, 0x8000_0000]) {
     const view = message(what, [10, 10, 20, 21]);
     for (let length = 0; length <= 76; length++) assert.deepEqual(said(view, length), expected(view, length));
   }
-  assert.deepEqual(said(message(1, [10, 10, 20, 21]), 76), [{ kind: "fork", time: 5_000_007_123, pid: 20, tgid: 21 }]);
+  const fork = { kind: "fork", time: 5_000_007_123, pid: 20, tgid: 21, ppid: 11 };
+  assert.deepEqual(said(message(1, [10, 11, 20, 21]), 76), [fork]);
   fc.assert(fc.property(fc.uint8Array({ minLength: 76, maxLength: 76 }), fc.nat(75), (bytes, at) => {
     const view = message(2, [20, 20]);
     view.setUint8(at, bytes[at]!);

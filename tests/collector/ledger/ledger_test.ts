@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { DIGEST_MS } from "../../../collector/ledger/coverage.ts";
+import { encodeStatement } from "../../../proto/ledger/statement.ts";
 import { LedgerBrokenError } from "../../../collector/ledger/broken.ts";
 import { KeyFileError, readSigningKeys } from "../../../collector/ledger/keys.ts";
 import { SEAL_KEY_NAME } from "../../../collector/ledger/sealing.ts";
@@ -248,13 +250,15 @@ Deno.test("readSigningKeys() reads by name what it is given, and says what is wr
   assert.throws(() => readSigningKeys(read), /openssl rand -hex 32/);
 });
 
-Deno.test("a digest a second makes less than 20 MB a day", async () => {
+Deno.test("digests as often as they come make less than 20 MB a day", async () => {
   const world = await TestLedger.make({ epochMs: 900_000, segmentEntries: 65_536 });
   const before = world.storage.used(), seconds = 3_600;
-  // A digest over what the write-ahead log took: first and last number, count, hash.
-  for (let i = 0; i < seconds; i++) {
-    world.now += 1_000;
-    world.ledger.append("events", "collector", world.random.bytes(8 + 4 + 32));
+  const epoch = "9b69c1f4-cc91-4dc4-8388-4330721527aa";
+  for (let i = 0; i < seconds; i += DIGEST_MS / 1_000) {
+    world.now += DIGEST_MS;
+    const first = 3_000_000_000 + 1_000 * i, root = world.random.bytes(32), others = i % 30 === 0 ? 2 : 0;
+    const value = { epoch, first, last: first + 999, events: 998, root, others, othersRoot: others > 0 ? root : null };
+    world.ledger.append("events", "collector", encodeStatement("events", value));
     if (i % 60 === 0) world.ledger.tick();
   }
   world.ledger.close();

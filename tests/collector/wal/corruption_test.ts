@@ -75,6 +75,10 @@ function count(damages: Iterable<[what: string, storage: SimStorage]>, good: Vie
   return counts;
 }
 
+function sum(counts: Record<Outcome, number>): number {
+  return counts.detected + counts.identical + counts.cut;
+}
+
 Deno.test("WriteAheadLog answers every flipped bit of three segments: told, harmless, or the unproven end cut", () => {
   const base = threeSegments(), good = view(base.copy())!;
   assert.equal(good.items.length, LAST);
@@ -90,7 +94,9 @@ Deno.test("WriteAheadLog answers every flipped bit of three segments: told, harm
   }
   const counts = count(flips(), good);
   console.log(
-    `flipped bits: ${counts.detected} told, ${counts.identical} without effect, ${counts.cut} cut the unproven end`,
+    `${
+      sum(counts)
+    } flips of a bit: ${counts.detected} told, ${counts.identical} without effect, ${counts.cut} cut the unproven end`,
   );
   assert.ok(counts.detected > 10_000 && counts.cut > 300 && counts.identical > 50, JSON.stringify(counts));
 });
@@ -108,7 +114,9 @@ Deno.test("WriteAheadLog answers every truncation of three segments: told, or th
   }
   const counts = count(cuts(), good);
   console.log(
-    `truncations: ${counts.detected} told, ${counts.identical} without effect, ${counts.cut} cut the unproven end`,
+    `${
+      sum(counts)
+    } truncations: ${counts.detected} told, ${counts.identical} without effect, ${counts.cut} cut the unproven end`,
   );
   assert.ok(counts.detected > 1_000 && counts.cut > 80 && counts.identical === 0, JSON.stringify(counts));
 });

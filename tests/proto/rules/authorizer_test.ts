@@ -1,29 +1,16 @@
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
-import { CATALOG, tableNamed } from "../../../proto/catalog.ts";
+import { tableNamed } from "../../../proto/catalog.ts";
 import {
   authorizeReads,
   catalogColumns,
   openDeadlineViews,
-  QueryDeadlineError,
   READ_LIMITS,
   runGuarded,
 } from "../../../proto/rules/authorizer.ts";
 import { FUNCTION_NAMES, functionOf } from "../../../proto/rules/sql_functions.ts";
 import { guardSql } from "../../../proto/rules/sql_guard.ts";
-import { createTable, storeLike } from "./store_like.ts";
-
-/** A store with many rows in `process_events`, where a query that joins it with itself does not end. */
-function bigStore(rows = 8_000): DatabaseSync {
-  const db = new DatabaseSync(":memory:", { limits: READ_LIMITS });
-  for (const table of CATALOG.values()) db.exec(createTable(table));
-  db.exec(
-    `INSERT INTO process_events (event_id, time, pid, ppid, name)
-     WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < ${rows})
-     SELECT x, x, x, x % 777, 'n' || x FROM c`,
-  );
-  return db;
-}
+import { storeLike } from "./store_like.ts";
 
 Deno.test("authorizeReads() denies by itself whatever is no read of the catalog through its views", () => {
   const db = storeLike(3);
@@ -65,7 +52,6 @@ Deno.test("authorizeReads() denies by itself whatever is no read of the catalog 
       "SELECT tick(1)",
       "SELECT current_timestamp",
       "SELECT name FROM processes WHERE name GLOB 'a'",
-      "SELECT argv->>'$[0]' FROM processes",
       "SELECT name FROM processes WHERE name MATCH 'x'",
       "INSERT INTO processes (pid) VALUES (1)",
       "DELETE FROM processes",
@@ -99,71 +85,37 @@ Deno.test("authorizeReads() for rules allows the functions over one row alone", 
   assert.throws(() => db.prepare("SELECT row_number() OVER () FROM process_events"), /not authorized/);
 });
 
-Deno.test("the two gates know the same functions, from lists of their own", () => {
+/** Pinned, so that a widening shows in review. `like`, `regexp`, `->` and `->>` are called by operators. */
+const ALLOWED = (
+  "length,substr,instr,lower,upper,trim,ltrim,rtrim,replace,hex,coalesce,ifnull,nullif,iif,abs,min,max,path_basename," +
+  "cidr_match,within,unhex,round,date,time,datetime,julianday,unixepoch,strftime,json_extract,json_array_length," +
+  "json_type,json_valid,count,sum,avg,total,group_concat,row_number,rank,dense_rank,lag,lead,first_value,last_value"
+).split(",");
+const BY_OPERATORS = ["like", "regexp", "->", "->>"];
+
+Deno.test("both gates let the same functions through, and no other that SQLite has", () => {
   using db = storeLike(1);
   const views = openDeadlineViews(db);
+  assert.deepEqual([...FUNCTION_NAMES], ALLOWED);
   authorizeReads(db, { tables: catalogColumns(), functions: "query", views });
   for (const name of FUNCTION_NAMES) {
     const { kind, least } = functionOf(name, 9)!;
-    const call = `${name}(${Array(least).fill("pid").join()})${kind === "window" ? " OVER (ORDER BY pid)" : ""}`;
-    assert.doesNotThrow(() => db.prepare(`SELECT ${call} FROM processes`), name);
+    const call = `${name}(${Array(least).fill("pid")})${kind === "window" ? " OVER (ORDER BY pid)" : ""}`;
+    assert.doesNotThrow(() => db.prepare(`SELECT ${call} FROM processes`), call);
   }
-  // What SQLite knows beyond them, the second gate denies too
   db.setAuthorizer(null);
   const known = [...db.prepare("SELECT DISTINCT name FROM pragma_function_list").iterate()].map((row) =>
-    String(row["name"])
+    String((row as { name: string }).name)
   );
   authorizeReads(db, { tables: catalogColumns(), functions: "query", views });
-  assert(known.length > 100);
-  for (const name of known.filter((name) => !FUNCTION_NAMES.includes(name) && name !== "like" && name !== views.tick)) {
-    if (name === views.mark) continue;
+  assert(known.length > 100, "SQLite does not list its functions");
+  const allowed = new Set([...ALLOWED, ...BY_OPERATORS, views.tick, views.mark]);
+  for (const name of known.filter((name) => !allowed.has(name))) {
     for (const list of ["", "pid", "pid, pid", "pid, pid, pid", "pid, pid, pid, pid"]) {
       for (const over of ["", " OVER (ORDER BY pid)"]) {
         assert.throws(() => db.prepare(`SELECT "${name}"(${list})${over} FROM processes`), Error, name);
       }
     }
-  }
-});
-
-Deno.test("runGuarded() stops whatever does not end, at its deadline", () => {
-  using db = bigStore();
-  const views = openDeadlineViews(db);
-  const P = "FROM process_events";
-  const distinct = `(SELECT DISTINCT pid, ppid ${P})`;
-  const endless: Record<string, string> = {
-    "a join that no index helps":
-      `SELECT count(*) ${P} a JOIN process_events b ON a.pid + b.pid = -1 JOIN process_events c ON c.pid + b.pid = -1`,
-    "a threefold product": `SELECT count(*) ${P} a JOIN process_events b ON 1 JOIN process_events c ON 1`,
-    "a correlated subquery":
-      `SELECT count(*) ${P} a JOIN process_events c ON 1 WHERE (SELECT count(*) ${P} b WHERE b.name || a.name = 'zz') > 0`,
-    "NOT EXISTS":
-      `SELECT count(*) ${P} a JOIN process_events c ON 1 WHERE NOT EXISTS (SELECT 1 ${P} b WHERE instr(b.name, a.name || c.name || 'q') > 0)`,
-    "a product of CTEs in temporary tables":
-      `WITH x AS ${distinct} SELECT count(*) FROM x a JOIN x b ON a.pid + b.pid = -1 JOIN x c ON c.pid + a.pid = -1`,
-    "a product of subqueries in temporary tables":
-      `SELECT count(*) FROM ${distinct} a JOIN ${distinct} b ON a.pid + b.pid = -1 JOIN ${distinct} c ON 1`,
-    "outer joins of views in temporary tables":
-      `SELECT count(*) ${P} a LEFT JOIN process_events b ON a.pid + b.pid = -1 LEFT JOIN process_events c ON a.pid + c.pid = -1 LEFT JOIN process_events d ON a.pid + d.pid = -1`,
-    "outer joins of CTEs":
-      `WITH x AS ${distinct} SELECT count(*) FROM x a LEFT JOIN x b ON a.pid + b.pid = -1 LEFT JOIN x c ON a.pid + c.pid = -1 LEFT JOIN x d ON c.pid = 1 AND d.pid < 0`,
-    "EXISTS over a CTE":
-      `WITH x AS ${distinct} SELECT count(*) ${P} a JOIN process_events b ON 1 WHERE EXISTS (SELECT 1 FROM x WHERE x.pid + a.pid + b.pid = -1)`,
-    "a union of both":
-      `SELECT count(*) FROM (SELECT pid ${P} UNION SELECT ppid ${P}) a JOIN (SELECT pid ${P} UNION ALL SELECT ppid ${P}) b ON a.pid + b.pid = -1`,
-    "rows without end": `SELECT a.pid ${P} a JOIN process_events b ON 1 JOIN process_events c ON 1`,
-  };
-  for (const [what, sql] of Object.entries(endless)) {
-    const query = guardSql(sql, "hunt");
-    const begin = performance.now();
-    assert.throws(
-      () => {
-        for (const _ of runGuarded(db, views, query, 100).rows);
-      },
-      QueryDeadlineError,
-      what,
-    );
-    const took = performance.now() - begin;
-    assert(took >= 100 && took < 1_000, `${what}: ${took} ms`);
   }
 });
 

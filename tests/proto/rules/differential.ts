@@ -20,6 +20,7 @@ import { guardSql } from "../../../proto/rules/sql_guard.ts";
 import { SqlRefusedError } from "../../../proto/rules/sql_refused.ts";
 import { StreamIndex } from "../../../proto/rules/stream_index.ts";
 import { UNDECIDED } from "../../../proto/rules/undecided.ts";
+import { defineFunctions } from "../../../proto/rules/user_functions.ts";
 import { Random } from "../../fuzz/random.ts";
 import { createTable } from "./store_like.ts";
 import { randomRow, RandomWhere } from "./random_where.ts";
@@ -120,6 +121,7 @@ function judge(subjects: readonly Subject[], rows: readonly SqlValue[][], totals
   const table = tableNamed("process_events");
   using db = new DatabaseSync(":memory:", { limits: READ_LIMITS });
   db.exec(createTable(table));
+  defineFunctions(db, () => 0);
   const insert = db.prepare(`INSERT INTO process_events VALUES (${table.columns.map(() => "?").join(", ")})`);
   for (const row of rows) insert.run(...row);
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { FORM_FUNCTIONS } from "../../../proto/rules/predicate.ts";
+import { FORM_FUNCTIONS } from "../../../proto/rules/sql_functions.ts";
 import { judgeChunk, noTotals, RULES_OF_CHUNK } from "./differential.ts";
 
 /** `deno task test:differential` judges as many pairs as one likes; it prints how to judge one alone. */

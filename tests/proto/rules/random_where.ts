@@ -12,13 +12,29 @@ import type { SqlValue } from "../../../proto/event_row.ts";
 import type { Random } from "../../fuzz/random.ts";
 
 const TEXT_COLUMNS = ["name", "executable_path", "command_line", "parent_name", "cwd", "event_type"];
-const INTEGER_COLUMNS = ["pid", "ppid", "user_id", "effective_capabilities"];
+const INTEGER_COLUMNS = ["pid", "ppid", "user_id", "effective_capabilities", "time"];
 const REAL_COLUMNS = ["duration_ms", "cpu_time_ms"];
-const USED = new Set([...TEXT_COLUMNS, ...INTEGER_COLUMNS, ...REAL_COLUMNS]);
+/** Texts that are addresses or nearly so, and the networks that they are held against. */
+const ADDRESSES =
+  "10.0.0.1,10.255.255.255,11.0.0.0,192.168.1.7,127.0.0.1,0.0.0.0,255.255.255.255,::1,::,fe80::1,FE80::1:2,".concat(
+    "2001:db8::ff00:42:8329,::ffff:10.0.0.1,::ffff:0a00:0001,10.0.0,10.0.0.01,10.0.0.256,1::2::3,fe80::1%eth0,0x0a.0.0.1",
+  ).split(",");
+const NETWORKS =
+  "10.0.0.0/8,10.0.0.1,192.168.0.0/16,0.0.0.0/0,127.0.0.0/31,::/0,fe80::/10,2001:db8::/32,::1/128,::ffff:10.0.0.0/104"
+    .split(",");
+const SPANS = ["1ms", "7ms", "1s", "1m", "5m", "1h", "3d"];
+const REGEX_ATOMS = [
+  ..."sh,bash,ask,Ask,curl,/usr/,tmp,start,a,b,ab,k,K,s,S,é,É,😀,x, ,1,12,%,_,.,\\.,\\d,\\w,\\s,\\b,^,$,\\/,\\\\".split(
+    ",",
+  ),
+  ..."[a-z],[^a-z],[]a],[^]a],[sh],[\\]x],[[:alpha:]],\\x61,\\x{e9},\\pL,\\PL,\\Qa.b\\E,\\0,\\t".split(","),
+];
+const REPEATS = ["", "", "", "", "*", "+", "?", "*?", "+?", "??", "{2}", "{0,2}", "{1,}", "{0}", "{", "{a}"];
+const USED = new Set(["time", ...TEXT_COLUMNS, ...INTEGER_COLUMNS, ...REAL_COLUMNS]);
 
 const PIECES = [
   ..."sh,bash,Bash,SH,curl,/usr/bin/,/tmp/, -c ,start,a,A,b,ab,aab,x, ,  ,%,_,\\,',100%,a_b".split(","),
-  ..."é,É,ß,İ,ı,K,ſ,😀,😁,\ue000,\uffff,\ufffd".split(","),
+  ..."é,É,ß,İ,ı,K,ſ,aſk,as\u212a,ask,😀,😁,\ue000,\uffff,\ufffd".split(","),
   ..."1,2,-1,12,3.5,1e3,007, 7 ,0x10,+5,.5,5.,9007199254740993,1e400,-0".split(","),
 ];
 /** Only in rows: a rule's text has none. */
@@ -43,6 +59,7 @@ function rowText(random: Random): string {
   for (let parts = random.below(5); parts >= 0; parts--) {
     text += random.oneIn(40) ? random.pick(ODD_PIECES) : random.pick(PIECES);
   }
+  if (random.oneIn(12)) return random.pick(ADDRESSES);
   return random.oneIn(200) ? text.repeat(200) : text;
 }
 
@@ -89,7 +106,17 @@ export class RandomWhere {
 
   #bareTest(): string {
     const { random } = this, not = random.oneIn(4) ? "NOT " : "";
-    switch (random.below(14)) {
+    switch (random.below(17)) {
+      case 14:
+        return `${this.#text(1)} ${not}REGEXP ${quoted(this.#regex(2))}`;
+      case 15:
+        return `${random.oneIn(8) ? this.#integer(1) : this.#text(1)} ${not}REGEXP ${quoted(this.#regex(1))}`;
+      case 16:
+        return random.oneIn(2)
+          ? `cidr_match(${random.oneIn(8) ? this.#integer(0) : this.#text(1)}, ${quoted(random.pick(NETWORKS))})`
+          : `${not}within(${this.#number(1)}, ${quoted(random.pick(SPANS))}${
+            random.oneIn(2) ? `, ${this.#number(1)}` : ""
+          })`;
       case 0:
       case 1:
       case 2:
@@ -145,7 +172,9 @@ export class RandomWhere {
   #text(size: number): string {
     const { random } = this, text = (): string => this.#text(size - 1), number = (): string => this.#number(size - 1);
     if (size <= 0) return random.oneIn(4) ? this.#literalText() : this.#textColumn();
-    switch (random.below(17)) {
+    switch (random.below(18)) {
+      case 16:
+        return `path_basename(${text()})`;
       case 0:
         return `lower(${text()})`;
       case 1:
@@ -157,9 +186,7 @@ export class RandomWhere {
       case 4:
         return `${random.pick(["trim", "ltrim", "rtrim"])}(${text()})`;
       case 5:
-        return `${random.pick(["trim", "ltrim", "rtrim"])}(${text()}, ${
-          random.oneIn(3) ? text() : this.#literalText()
-        })`;
+        return `${random.pick(["trim", "ltrim", "rtrim"])}(${text()}, ${this.#literalText()})`;
       case 6:
         return `replace(${text()}, ${random.oneIn(3) ? text() : this.#literalText()}, ${this.#literalText()})`;
       case 7:
@@ -241,6 +268,23 @@ export class RandomWhere {
       if (escape !== "" && random.oneIn(4)) pattern += escape + random.pick(["%", "_", escape, "x"]);
     }
     return quoted(pattern) + (escape === "" ? "" : ` ESCAPE ${quoted(escape)}`);
+  }
+
+  /** A regular expression: mostly right, sometimes one that RE2 does not know. */
+  #regex(size: number): string {
+    const { random } = this;
+    let pattern = random.oneIn(3) ? random.pick(["(?i)", "(?i)ask", "(?i)", "(?s)", "(?U)", "(?m)"]) : "";
+    for (let parts = random.below(4); parts >= 0; parts--) {
+      const group = size > 0 && random.oneIn(4);
+      const inner = group ? random.pick(["(", "(?:", "(?i:", "(?P<n>"]) + this.#regex(size - 1) + ")" : "";
+      pattern += (group ? inner : random.pick(REGEX_ATOMS)) + random.pick(REPEATS);
+      if (random.oneIn(10)) pattern += "|";
+    }
+    return pattern;
+  }
+
+  #integer(size: number): string {
+    return size <= 0 || this.random.oneIn(2) ? this.#column(INTEGER_COLUMNS) : `length(${this.#text(size - 1)})`;
   }
 
   #literalText(): string {

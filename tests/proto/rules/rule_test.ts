@@ -98,6 +98,12 @@ Deno.test("parseRule() names the key that is unknown, missing or of the wrong fo
   refuses("title: Netcat", "title: &a Netcat", /Anchors/, 2, 9);
   refusesText("- a\n- b\n", /A rule file is a mapping/, 1, 1);
   refusesText(`# ${"x".repeat(MAX_RULE_LENGTH)}`, /are allowed/, 1, 1);
+  refusesText(RULE + "x".repeat(10_485_760), /The file has 104[0-9]+ characters; 262144 are allowed/, 1, 1);
+  refuses("title: Netcat runs a shell", "title: {a: b}", /title is a text/, 2, 8);
+  refuses("sql: |", "sql: 5\nx: |", /Unknown key "x"/, 12, 1);
+  refuses("tags: [attack.t1059.004]", `tags: [${"a,".repeat(33)}]`, /tags is a list of at most 32/, 6, 7);
+  refuses("    - { event_type: start, name: nc, pid: 7 }", "    - {}\n".repeat(201).trimEnd(), /at most 200/, 19, 5);
+  refuses("description: |", "description: !!binary |", /Tags/, 3, 14);
 });
 
 Deno.test("parseRule() checks the columns and values of test rows", () => {
@@ -118,7 +124,7 @@ Deno.test("validateRule() points at the place in the file where the query is at 
   refuses("AND name = 'nc'", "AND load_extension('x')", /The function load_extension is not allowed/, 16, 9);
   refuses("AND name = 'nc'", "AND name GLOB 'nc'", /The operator GLOB/, 16, 9);
   refuses("AND name = 'nc'", "AND AND name = 'nc'", /"AND" is not expected here/, 16, 9);
-  refuses("AND name = 'nc'", "GROUP BY name", /rules over several rows are not supported yet/, 16, 5);
+  refuses("AND name = 'nc'", "GROUP BY name", /a rule over several rows names its window/, 16, 5);
   refuses("AND name = 'nc'", "AND name = 'nc", /text is not closed/, 16, 16);
   const sql = "SELECT pid FROM process_events WHERE pid = 1";
   const inline = RULE.replace(/sql: \|[^]*?(?=tests:)/, `sql: ${sql}\n`);

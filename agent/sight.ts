@@ -1,0 +1,65 @@
+/**
+ * What collectors could not see of late: gaps, and sources that miss something. Alerts name what touches their time.
+ *
+ * Texts come from collectors; they are bounded with the alert.
+ *
+ * @module
+ */
+import { type Gap, SOURCE_NAMES } from "../proto/process_event.ts";
+import type { SourceStatus } from "../proto/status.ts";
+
+/** Gaps that are remembered one by one; past them the oldest two become one. */
+const MAX_GAPS = 64;
+
+/** A time in which something was not seen. */
+interface Blank {
+  readonly from: number;
+  readonly to: number;
+  readonly what: string;
+}
+
+export class Sight {
+  #blanks: Blank[] = [];
+  readonly #sources = new Map<string, readonly SourceStatus[]>();
+
+  /** Forgets everything, to be told again what a store says. */
+  clear(): void {
+    this.#blanks = [];
+    this.#sources.clear();
+  }
+
+  noteGap({ source, from, to, count, reason }: Gap): void {
+    // What began and ended without a known loss is noted too: nobody looked.
+    const lost = count === null ? "an unknown number of records" : `${count} records`;
+    this.#blanks.push({
+      from: Math.min(from, to),
+      to: Math.max(from, to),
+      what: `gap of ${source}, ${lost}: ${reason}`,
+    });
+    if (this.#blanks.length <= MAX_GAPS) return;
+    const [first, second] = this.#blanks.splice(0, 2) as [Blank, Blank];
+    this.#blanks.unshift({
+      from: Math.min(first.from, second.from),
+      to: Math.max(first.to, second.to),
+      what: "gaps, of which there were too many to name",
+    });
+  }
+
+  noteSources(collectorId: string, sources: readonly SourceStatus[]): void {
+    this.#sources.set(collectorId, sources.filter(({ name }) => (SOURCE_NAMES as readonly string[]).includes(name)));
+  }
+
+  /** What was not seen between two times, both included, newest gap first. */
+  lacks(from: number, to: number): string[] {
+    const lacks = this.#blanks.filter((blank) => blank.to >= from && blank.from <= to).map(({ what }) => what)
+      .reverse();
+    for (const [collectorId, sources] of this.#sources) {
+      const active = sources.filter(({ state }) => state === "active");
+      if (sources.length > 0 && active.length === 0) lacks.push(`collector ${collectorId} has no source of events`);
+      for (const { name, misses } of active) {
+        for (const missed of misses) lacks.push(`source ${name} misses: ${missed}`);
+      }
+    }
+    return lacks;
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * From exec in the kernel to the alert in the file: the real tiers, eBPF, some 1,000 events a second beside it.
+ *
+ * A rule of its own is dropped into the rules directory of the running agent. Probes are programs with an argument that
+ * it looks for, started one after another; the time of each exec is the kernel's, that of the alert the moment at which
+ * a reader of the file has it. Needs root and eBPF. Usage: `deno task bench:alert-latency [PROBES]`.
+ *
+ * @module
+ */
+import { World } from "../tests/support/world.ts";
+import { median, report } from "./support/report.ts";
+
+const PROBES = Number(Deno.args[0] ?? 300);
+/** Between two probes: not in step with any timer of the tiers. */
+const PAUSE_MS = 37;
+/** Processes of the background, two events each. */
+const LOOPS = 2, PROCESSES_A_TURN = 10, TURN_PAUSE_S = 0.012;
+const TARGET_P50_MS = 15, TARGET_P99_MS = 50;
+const RULE = `id: latency-probe
+title: A probe of the benchmark
+description: It measures how long an alert takes
+severity: info
+sql: |
+  SELECT pid, command_line FROM process_events WHERE event_type = 'start' AND command_line LIKE '%latency-probe-%'
+`;
+
+interface Arrival {
+  readonly probe: string;
+  readonly execTime: number;
+  readonly detectedTime: number;
+  readonly readTime: number;
+}
+
+/** The alerts of the probes, each with the moment at which it was there to be read. */
+async function follow(path: string, arrivals: Map<string, Arrival>, signal: AbortSignal): Promise<void> {
+  const directory = path.slice(0, path.lastIndexOf("/")), decoder = new TextDecoder();
+  const buffer = new Uint8Array(1 << 20);
+  let file: Deno.FsFile | null = null, rest = "";
+  const look = (): void => {
+    try {
+      file ??= Deno.openSync(path);
+    } catch {
+      return; // no alert yet
+    }
+    for (let read = file.readSync(buffer); read !== null && read > 0; read = file.readSync(buffer)) {
+      const readTime = Date.now(), lines = (rest + decoder.decode(buffer.subarray(0, read))).split("\n");
+      rest = lines.pop()!;
+      for (const line of lines) {
+        const { ruleId, commandLine, time: execTime, detectedTime } = JSON.parse(line);
+        const probe = /latency-probe-\d+/.exec(commandLine ?? "")?.[0];
+        if (ruleId === "latency-probe" && probe !== undefined) {
+          arrivals.set(probe, { probe, execTime, detectedTime, readTime });
+        }
+      }
+    }
+  };
+  const watcher = Deno.watchFs(directory, { recursive: false });
+  signal.addEventListener("abort", () => watcher.close());
+  for await (const event of watcher) if (event.kind !== "access") look();
+  file = file as Deno.FsFile | null;
+  file?.close();
+}
+
+function percentile(values: readonly number[], share: number): number {
+  return values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) * share)]!;
+}
+
+await using world = await World.start();
+Deno.mkdirSync(world.layout.rules, { recursive: true });
+Deno.writeTextFileSync(`${world.layout.rules}/latency-probe.yml`, RULE, { mode: 0o644 });
+await world.until("the agent took the rule over", () => {
+  return world.agentStatus()?.rules.some((rule) => rule.id === "latency-probe") === true;
+}, 60_000);
+const source = world.collectorStatus()!.sources.find(({ state }) => state === "active")?.name;
+
+const turn =
+  `i=0; while [ $i -lt ${PROCESSES_A_TURN} ]; do /bin/true background; i=$((i+1)); done; sleep ${TURN_PAUSE_S}`;
+const loops = Array.from({ length: LOOPS }, () => {
+  return new Deno.Command("/bin/sh", { args: ["-c", `while :; do ${turn}; done`], stdout: "null", stderr: "null" })
+    .spawn();
+});
+const arrivals = new Map<string, Arrival>(), stop = new AbortController();
+const following = follow(`${world.layout.agent}/alerts.jsonl`, arrivals, stop.signal);
+try {
+  await new Promise((resolve) => setTimeout(resolve, 2_000));
+  const before = world.agentStatus()!, begun = performance.now();
+  for (let i = 0; i < PROBES; i++) {
+    await new Deno.Command("/bin/true", { args: [`latency-probe-${i}`] }).output();
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+  }
+  await world.until("every probe has its alert", () => arrivals.size === PROBES, 30_000);
+  const after = world.agentStatus()!, seconds = (after.time - before.time) / 1_000;
+  const rate = ((after.counters["events"] ?? 0) - (before.counters["events"] ?? 0)) / seconds;
+  console.log(`${PROBES} probes in ${((performance.now() - begun) / 1_000).toFixed(1)} s, source ${source}`);
+  const all = [...arrivals.values()];
+  const whole = all.map((a) => a.readTime - a.execTime), judged = all.map((a) => a.detectedTime - a.execTime);
+  const delivered = all.map((a) => a.readTime - a.detectedTime);
+  const line = (what: string, ours: number, most: number | null): Parameters<typeof report>[1][number] => {
+    return { what, ours, unit: "ms", peer: null, target: most === null ? null : { most } };
+  };
+  report(`Exec to alert in the file, with ${rate.toFixed(0)} events/s beside it`, [
+    line("p50", median(whole), TARGET_P50_MS),
+    line("p99", percentile(whole, 0.99), TARGET_P99_MS),
+    line("longest", percentile(whole, 1), null),
+    line("of it until it is judged, p50", median(judged), null),
+    line("of it until it is judged, p99", percentile(judged, 0.99), null),
+    line("from there into the file, p50", median(delivered), null),
+    line("from there into the file, p99", percentile(delivered, 0.99), null),
+  ]);
+} finally {
+  for (const loop of loops) loop.kill("SIGKILL");
+  await Promise.all(loops.map((loop) => loop.status));
+  stop.abort();
+  await following;
+}

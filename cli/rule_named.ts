@@ -1,0 +1,44 @@
+/**
+ * The rule that an argument means: the id of one of the rules directories, or a file, so that a draft can be looked at
+ * before the agent has it.
+ *
+ * @module
+ */
+import type { ValidatedRule } from "../proto/rules/rule.ts";
+import { atMostArguments, meant } from "./arguments.ts";
+import { type Call, CommandError, UsageError } from "./command.ts";
+import { checkRules, findRule, type RefusedRule } from "./rule_files.ts";
+import type { Places } from "./settings.ts";
+
+/** The one rule that the arguments of `rules ACTION` name. @throws UsageError, CommandError */
+export function namedRule(call: Call, action: string, { rulesDirs }: Places): ValidatedRule {
+  atMostArguments(call, 1, `rules ${action}`);
+  const [name] = call.arguments;
+  if (name === undefined) throw new UsageError(`rules ${action} takes the id of a rule, or a file`);
+  if (!isPath(name)) {
+    const { path, ids } = findRule(rulesDirs, name);
+    if (path !== null) return ruleOf(path, call);
+    throw new CommandError(
+      `There is no rule ${name} in ${rulesDirs.join(", ")}${
+        meant(name, ids)
+      }. A file is named with its directory: ./${name}.yml`,
+    );
+  }
+  return ruleOf(name, call);
+}
+
+function isPath(name: string): boolean {
+  return name === "-" || name.includes("/") || /\.ya?ml$/.test(name);
+}
+
+function ruleOf(path: string, call: Call): ValidatedRule {
+  const { rules, refused } = checkRules([path], call.readStdin);
+  if (refused.length > 0) throw new CommandError(placed(refused[0]!));
+  if (rules.length !== 1) throw new CommandError(`${path} has ${rules.length} rules; name the file of one`);
+  return rules[0]!;
+}
+
+/** As compilers write it, so that editors find the place. */
+export function placed({ file, line, column, reason }: RefusedRule): string {
+  return line === null ? `${file}: ${reason}` : `${file}:${line}:${column ?? 1}: ${reason}`;
+}

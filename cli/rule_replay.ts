@@ -1,0 +1,171 @@
+/**
+ * `rules replay`: what a rule would have found in the stored events, before or after it is active.
+ *
+ * "It would not have fired" and "that cannot be told" are two answers: gaps, removed events, columns that no source
+ * filled, rows that the rule cannot judge and a time that was up are said, and the exit code is 3 then.
+ *
+ * @module
+ */
+import { columnAt, columnsOf } from "../proto/rules/predicate.ts";
+import { laneOf, type ValidatedRule } from "../proto/rules/rule.ts";
+import type { RowQuery } from "../proto/rules/sql_guard.ts";
+import { integerOption, momentOption, spanOption } from "./arguments.ts";
+import { type Call, CommandError, EXIT, type Exit, UsageError } from "./command.ts";
+import { blindness, gapsWithin, gapWords, removedWithin, removedWords } from "./coverage.ts";
+import { type Cell, openOutput, type ShownColumn } from "./output.ts";
+import { timeCell, userOf } from "./process_cells.ts";
+import { evidenceAt, type Replay, replayRows } from "./replay_scan.ts";
+import { namedRule } from "./rule_named.ts";
+import { safeJson } from "./safe_json.ts";
+import { findPlaces } from "./settings.ts";
+import { readStatuses } from "./status_reader.ts";
+import { Store } from "./store_reader.ts";
+import { count, counted, localTime, span } from "./units.ts";
+
+const WEEK_MS = 604_800_000;
+const DEFAULT_DEADLINE_MS = 600_000;
+const NAMES = [
+  "rule_id",
+  "event_id",
+  "time",
+  "pid",
+  "user_name",
+  "name",
+  "executable_path",
+  "command_line",
+  "evidence",
+];
+const EVENT_COLUMNS = NAMES.slice(3, -1);
+const SHOWN: readonly ShownColumn[] = [
+  { name: "time", title: "TIME", keep: true, show: (cell) => timeCell(cell) },
+  { name: "event_id", title: "EVENT", keep: true },
+  { name: "pid", title: "PID", keep: true },
+  { name: "user_name", title: "USER", optional: 1, show: (_, of) => userOf(of) },
+  {
+    name: "command_line",
+    title: "COMMAND",
+    least: 24,
+    show: (_, of) => String(of("command_line") ?? of("name") ?? ""),
+  },
+];
+
+export function replay(call: Call): Exit {
+  const places = findPlaces(call), rule = namedRule(call, "replay", places), query = oneRow(rule);
+  const now = call.now(), since = momentOption(call, "since") ?? now - WEEK_MS;
+  const until = momentOption(call, "until") ?? now, limit = integerOption(call, "limit", 0, 10_000, 5);
+  const deadlineMs = spanOption(call, "timeout", DEFAULT_DEADLINE_MS);
+  if (since > until) throw new UsageError("--since lies after --until");
+  using store = Store.open(places.layout.store);
+  const began = performance.now();
+  const found = replayRows(store, query, {
+    from: Math.floor(since),
+    until: Math.floor(until),
+    examples: limit,
+    deadlineMs,
+    progress: (share, events, matches) =>
+      call.progress(
+        `${Math.floor(share * 100)} % of the time, ${counted(events, "event")}, ${
+          counted(matches, "match", "matches")
+        }`,
+      ),
+  });
+  call.progress(null);
+  const elapsedMs = Math.round(performance.now() - began);
+  const reasons = [
+    ...ownReasons(found),
+    ...unknownColumns(store, rule, query),
+    ...coverageReasons(store, places.layout, now, { from: since, until }),
+  ];
+  const examples = exampleRows(store, rule, query, found);
+  if (call.format === "json") {
+    const { examples: _, ...counts } = found;
+    const { id, file, hash } = rule, state = reasons.length === 0 ? "complete" : "degraded";
+    const listed = examples.map((row) => ({
+      ...Object.fromEntries(NAMES.map((name, i) => [name, row[i]])),
+      evidence: JSON.parse(String(row.at(-1))),
+    }));
+    const answer = { rule_id: id, file, rule_hash: hash, lane: laneOf(rule), since, until, ...counts, state, reasons };
+    call.out.write(`${safeJson({ ...answer, elapsed_ms: elapsedMs, examples: listed }, 2)}\n`);
+  } else {
+    const output = openOutput(call.format, NAMES, SHOWN, call.screen, (text) => call.out.write(text));
+    for (const row of examples) output.add(row);
+    output.end();
+    tell(call, rule, found, elapsedMs, examples.length);
+    for (const reason of reasons) call.note(`Degraded: ${reason}`);
+  }
+  return reasons.length === 0 ? EXIT.complete : EXIT.degraded;
+}
+
+function oneRow({ id, query }: ValidatedRule): RowQuery {
+  if (query.row !== null) return query.row;
+  throw new CommandError(
+    `The rule ${id} looks at several events at once, which replay does not do; ask by query instead`,
+  );
+}
+
+function tell(call: Call, { id }: ValidatedRule, found: Replay, elapsedMs: number, examples: number): void {
+  const { events, matches, from, to } = found;
+  if (events === 0) return call.note(`${id}: no event is stored of that time`);
+  call.note(
+    `${id} would have fired ${counted(matches, "time")} in ${counted(events, "event")} from ${
+      localTime(from!, "s")
+    } to ` +
+      `${localTime(to!, "s")} (${span(elapsedMs)})`,
+  );
+  if (examples < matches) call.note(`Shown are the newest ${count(examples)}; --limit shows more`);
+}
+
+function ownReasons({ stopped, faults, fault }: Replay): string[] {
+  const reasons: string[] = [];
+  if (stopped !== null) {
+    reasons.push(`the time was up at the events of ${localTime(stopped)}; allow more by --timeout, or ask for less`);
+  }
+  if (faults > 0) reasons.push(`${counted(faults, "event")} could not be judged: ${fault}`);
+  return reasons;
+}
+
+/** Columns that the rule reads and a source leaves empty: what it asks about may have been and was not seen. */
+function unknownColumns(store: Store, rule: ValidatedRule, query: RowQuery): string[] {
+  const read = new Set(query.columns), places = new Set<number>();
+  if (query.translation.form !== null) columnsOf(query.translation.form, places);
+  for (const place of places) read.add(columnAt(place).name);
+  return store.rows("SELECT name, unknown_columns FROM sources WHERE state = 'active'").flatMap(([source, list]) => {
+    const empty = columnsOfJson(list!).filter((name) => read.has(name));
+    return empty.length === 0 ? [] : [`the source ${source} does not fill ${empty.join(", ")}, which ${rule.id} reads`];
+  });
+}
+
+function columnsOfJson(cell: Cell): string[] {
+  try {
+    const list: unknown = JSON.parse(String(cell));
+    return Array.isArray(list) ? list.map(String) : [];
+  } catch {
+    return [];
+  }
+}
+
+function coverageReasons(
+  store: Store,
+  layout: Parameters<typeof readStatuses>[0],
+  now: number,
+  range: { from: number; until: number },
+): string[] {
+  const removed = removedWithin(store, range), gaps = gapsWithin(store, range);
+  // What nobody watches now only matters to a time that reaches to now
+  const blind = range.until >= now ? blindness(readStatuses(layout, now)) : null;
+  return [
+    removed === null ? null : `not everything is kept: ${removedWords(removed)}`,
+    gaps === null ? null : `not everything was seen: ${gapWords(gaps)} (gaps lists them)`,
+    blind === null ? null : `nothing new is known: ${blind} (health says more)`,
+  ].filter((reason) => reason !== null);
+}
+
+function exampleRows(store: Store, rule: ValidatedRule, query: RowQuery, { examples }: Replay): Cell[][] {
+  const sql = `SELECT ${EVENT_COLUMNS.join(", ")} FROM main.process_events WHERE event_id = ?`;
+  return examples.flatMap(({ eventId, time }) => {
+    const event = store.first(sql, eventId), evidence = evidenceAt(store, query, eventId);
+    // Retention may have taken it meanwhile
+    if (event === null || evidence === null) return [];
+    return [[rule.id, eventId, time, ...event, safeJson(evidence)]];
+  });
+}

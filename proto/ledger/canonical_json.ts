@@ -1,0 +1,31 @@
+/**
+ * JSON with one text for each value: RFC 8785 (keys in the order of their UTF-16 code units, no spaces).
+ *
+ * What is hashed, and what a ledger's payloads hold. Numbers and texts are written as `JSON.stringify` does, which is
+ * what the RFC asks for.
+ *
+ * @module
+ */
+
+export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
+
+/**
+ * The text of a value; members that are `undefined` are left out.
+ *
+ * @throws RangeError for a number that JSON does not have.
+ *
+ * @example
+ * ```ts
+ * import { canonicalJson } from "./canonical_json.ts";
+ * import assert from "node:assert/strict";
+ * assert.equal(canonicalJson({ b: [1, null], a: "é" }), '{"a":"é","b":[1,null]}');
+ * ```
+ */
+export function canonicalJson(value: unknown): string {
+  if (typeof value === "number" && !Number.isFinite(value)) throw new RangeError(`JSON has no number ${value}`);
+  if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null";
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
+  const members = Object.entries(value).filter(([, member]) => member !== undefined);
+  members.sort(([a], [b]) => a < b ? -1 : 1);
+  return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${canonicalJson(member)}`).join(",")}}`;
+}

@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { canonicalJson } from "../../../proto/ledger/canonical_json.ts";
+import { decodeStatement, encodeStatement, isStated, type Statements } from "../../../proto/ledger/statement.ts";
+import { WireError } from "../../../proto/wire_error.ts";
+
+const HASH = "ab".repeat(32);
+
+const SAMPLES: Statements = {
+  tierStarted: { tier: "collector", version: "0.1.0", pid: 7, source: "ebpf", time: 1 },
+  tierStopped: { tier: "agent", pid: 7, time: 1, why: "it was told to" },
+  confined: { tier: "collector", proof: "all 6 threads", retained: "" },
+  configurationChanged: { digest: HASH, changed: ["collector.id"], settings: { "collector.id": "c" } },
+  rulesChanged: { digest: HASH, active: 40, drafts: 2, rejected: 0, disabled: 1, paused: ["r"] },
+  gap: { epoch: "e", sequence: 9, source: "ebpf", kind: "exec", from: 1, to: 2, count: null, reason: "lost" },
+  suppressed: { what: "alerts", count: 3, from: 1, to: 2 },
+  alert: { alerts: [{ id: "r@c:e:1", rule: HASH, hash: HASH }] },
+  exported: { what: "backup", name: "a.db", time: 1 },
+  request: { what: "rescan", time: 1 },
+  events: {
+    epoch: "e",
+    first: 1,
+    last: 9,
+    events: 8,
+    root: new Uint8Array(32).fill(5),
+    others: 1,
+    othersRoot: new Uint8Array(32).fill(6),
+  },
+};
+
+Deno.test("statements come back as they were written, with the number of their note", () => {
+  for (const [action, value] of Object.entries(SAMPLES) as [keyof Statements, Statements[keyof Statements]][]) {
+    assert.ok(isStated(action));
+    for (const note of [null, 12]) {
+      const payload = encodeStatement(action, value, note);
+      assert.deepEqual(decodeStatement(action, payload), { action, value, note });
+    }
+  }
+  assert.ok(!isStated("sealed") && !isStated("genesis"));
+});
+
+Deno.test("a payload that is no statement of its action is refused, whatever bit of it is turned", () => {
+  for (const [action, value] of Object.entries(SAMPLES) as [keyof Statements, Statements[keyof Statements]][]) {
+    const payload = encodeStatement(action, value);
+    for (let length = 0; length < payload.length; length++) {
+      assert.throws(() => decodeStatement(action, payload.subarray(0, length)), WireError);
+    }
+    for (let bit = 0; bit < payload.length * 8; bit++) {
+      const other = payload.slice();
+      other[bit >>> 3]! ^= 1 << (bit & 7);
+      try {
+        assert.notDeepEqual(decodeStatement(action, other).value, value);
+      } catch (error) {
+        assert.ok(error instanceof WireError, String(error));
+      }
+    }
+  }
+  assert.throws(() => encodeStatement("gap", { ...SAMPLES.gap, reason: "x".repeat(20_000) }), WireError);
+  assert.throws(() => encodeStatement("gap", { ...SAMPLES.gap, from: 0.5 }), WireError);
+  assert.throws(
+    () => encodeStatement("alert", { alerts: new Array(41).fill(SAMPLES.alert.alerts[0]) }),
+    WireError,
+  );
+});
+
+Deno.test("canonicalJson() gives the text of RFC 8785, section 3.2.3", () => {
+  const value = {
+    "\u20ac": "Euro Sign",
+    "\r": "Carriage Return",
+    "\ufb33": "Hebrew Letter Dalet With Dagesh",
+    "1": "One",
+    "\ud83d\ude00": "Emoji: Grinning Face",
+    "\u0080": "Control",
+    "\u00f6": "Latin Small Letter O With Diaeresis",
+  };
+  assert.equal(
+    canonicalJson(value),
+    '{"\\r":"Carriage Return","1":"One","\u0080":"Control","ö":"Latin Small Letter O With Diaeresis",' +
+      '"€":"Euro Sign","😀":"Emoji: Grinning Face","\ufb33":"Hebrew Letter Dalet With Dagesh"}',
+  );
+  assert.equal(canonicalJson([1e30, 4.5, 0.002, 1e-27, true, null]), "[1e+30,4.5,0.002,1e-27,true,null]");
+  assert.throws(() => canonicalJson(NaN), RangeError);
+});
