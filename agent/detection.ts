@@ -29,6 +29,7 @@ import { alertOf } from "./alerts/alert_of.ts";
 import type { Counters } from "./counters.ts";
 import type { Around, Judge } from "./ingest.ts";
 import type { Journal } from "./journal.ts";
+import { Demands } from "./demands.ts";
 import { type Pace, paced } from "./paced.ts";
 import { PreparedRules, windowsOf } from "./prepared_rules.ts";
 import { type LoadedRules, ruleRow } from "./rules_loader.ts";
@@ -88,6 +89,8 @@ export class Detection implements Judge {
   /** Also of rules that are made ready. */
   readonly #costs = new Map<string, RuleCost>();
   readonly #sight = new Sight();
+  /** What the rules need that collectors collect on demand. */
+  readonly demands: Demands = new Demands();
   /** `null` without rules over windows: they cost nothing then. */
   #window: WindowLane | null;
   #engine: RuleEngine;
@@ -213,14 +216,17 @@ export class Detection implements Judge {
       if (rule.status === "draft") continue;
       const cells = rows[row]!, time = cells[TIME] as number;
       const own = faults.filter((fault) => fault.rule === rule).map(({ reason }) => reason);
-      const completeness = completenessOf([...own, ...this.#sight.lacks(time, time)]);
+      const lacks = this.#attributeLacks(rule, time, stream.collectorId);
+      const completeness = completenessOf([...own, ...lacks, ...this.#sight.lacks(time, time)]);
       raise(alertOf(rule, cells, evidence, stream, now, head, completeness));
     }
     for (const { rule: { id }, row, key, time, evidence, reasons } of found.findings) {
       // The lane knows the rule as it was when its window began: an override may have changed what it says of it
       const rule = this.#rules.get(id)!;
       if (rule.status === "draft") continue;
-      const completeness = completenessOf([...reasons, ...this.#sight.lacks(time - rule.windowMs!, time)]);
+      // Rows of the window may be of any collector
+      const lacks = this.#attributeLacks(rule, time - rule.windowMs!, null);
+      const completeness = completenessOf([...reasons, ...lacks, ...this.#sight.lacks(time - rule.windowMs!, time)]);
       raise(alertOf(rule, rows[row]!, evidence, stream, now, head, completeness, `${key}:${time}`));
     }
     this.#noteFaults([...faults, ...found.faults], rows.length, found);
@@ -337,14 +343,24 @@ export class Detection implements Judge {
   /** Why "no match" of a rule may be wrong now. */
   #degraded(rule: ValidatedRule, paused: string | null): readonly string[] {
     if (paused !== null) return [paused];
-    if (rule.windowMs === null || this.#window === null) return [];
-    const { newest } = this.#window;
-    const reasons = [...this.#window.reasons(rule), ...this.#sight.lacks(newest - rule.windowMs, newest)];
+    if (rule.windowMs === null || this.#window === null) {
+      return completenessOf(this.#attributeLacks(rule, Infinity, null)).reasons.slice(0, MAX_SHOWN_REASONS);
+    }
+    const { newest } = this.#window, from = newest - rule.windowMs;
+    const lacks = this.#attributeLacks(rule, from, null);
+    const reasons = [...lacks, ...this.#window.reasons(rule), ...this.#sight.lacks(from, newest)];
     return completenessOf(reasons).reasons.slice(0, MAX_SHOWN_REASONS);
+  }
+
+  /** What a rule reads and does not get in events from this time on; nothing for most rules. */
+  #attributeLacks(rule: ValidatedRule, from: number, collectorId: string | null): string[] {
+    const lacks = this.demands.lacks(rule, from, collectorId);
+    return rule.query.attributes.hashes ? [...lacks, ...this.#sight.lacksHashes(collectorId)] : lacks;
   }
 
   /** A standing for each rule: that of its id before, but what a version is blamed for is not the next one's. */
   #renewStanding(): void {
+    this.demands.take(this.#loaded.active);
     const before = new Map(this.#standing);
     this.#standing.clear();
     this.#rules.clear();

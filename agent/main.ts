@@ -89,6 +89,7 @@ async function main(): Promise<void> {
     counters,
     head: (collectorId) => heads.get(collectorId) ?? null,
     changed: () => {
+      broker.demand();
       const { store } = keeper;
       try {
         store?.replaceRules(detection.rows());
@@ -138,6 +139,7 @@ async function main(): Promise<void> {
   const storeFailed = (store: Store, error: unknown): void => keeper.failed(store, error);
   const broker = new Broker(listener, {
     token,
+    demands: detection.demands,
     storeFailed,
     journal,
     counters,

@@ -11,6 +11,9 @@ import type { SourceStatus } from "../proto/status.ts";
 /** Gaps that are remembered one by one; past them the oldest two become one. */
 const MAX_GAPS = 64;
 
+/** The name that the hasher has among the sources of a collector. */
+const HASHER = "hasher";
+
 /** A time in which something was not seen. */
 interface Blank {
   readonly from: number;
@@ -21,11 +24,14 @@ interface Blank {
 export class Sight {
   #blanks: Blank[] = [];
   readonly #sources = new Map<string, readonly SourceStatus[]>();
+  /** Of each collector, why its hasher does not hash everything. */
+  readonly #hashers = new Map<string, readonly string[]>();
 
   /** Forgets everything, to be told again what a store says. */
   clear(): void {
     this.#blanks = [];
     this.#sources.clear();
+    this.#hashers.clear();
   }
 
   noteGap({ source, from, to, count, reason }: Gap): void {
@@ -46,7 +52,18 @@ export class Sight {
   }
 
   noteSources(collectorId: string, sources: readonly SourceStatus[]): void {
+    const hasher = sources.find(({ name }) => name === HASHER);
+    this.#hashers.set(
+      collectorId,
+      hasher === undefined ? [] : hasher.state === "active" ? hasher.misses : [hasher.detail],
+    );
     this.#sources.set(collectorId, sources.filter(({ name }) => (SOURCE_NAMES as readonly string[]).includes(name)));
+  }
+
+  /** Why hashes of executables are not there, or not all, of one collector or of all when that is `null`. */
+  lacksHashes(collectorId: string | null): string[] {
+    return [...this.#hashers].filter(([id]) => collectorId === null || id === collectorId)
+      .flatMap(([id, lacks]) => lacks.map((lack) => `collector ${id}: ${lack}`));
   }
 
   /** What was not seen between two times, both included, newest gap first. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { AttributeStanding } from "../proto/demand.ts";
 import type { StateLayout } from "../proto/state_layout.ts";
 import type { CollectorStatus, LedgerStatus, LogStatus, StoreStatus, TierStatus } from "../proto/status.ts";
 import { atMostArguments } from "./arguments.ts";
@@ -146,6 +147,7 @@ function showCollector(call: Call, reading: StatusReading<CollectorStatus>): voi
         lines.push(["", `NULL on this rung: ${source.unknownColumns.join(", ")}`, "faint"]);
       }
     }
+    for (const standing of status.attributes) lines.push(attributeLine(standing));
     lines.push(
       ["agent", status.connected ? "connected" : "not connected", status.connected ? "good" : "warning"],
       [
@@ -196,6 +198,13 @@ function showAgent(call: Call, { agent }: Statuses, layout: StateLayout, store: 
 function checkLine({ checkedTime, check }: StoreStatus): RecordLine {
   if (checkedTime === 0) return ["store check", "not yet since the start; 'agent check' does it at once"];
   return ["store check", `${check}, ${localTime(checkedTime, "s")}`, check === "ok" ? "good" : "worst"];
+}
+
+/** What is collected of an attribute that costs something, and why. */
+function attributeLine({ attribute, state, reason, since }: AttributeStanding): RecordLine {
+  const isMissed = state === "refused" || state === "unavailable";
+  const when = since === 0 ? "" : `, since ${localTime(since, "s")}`;
+  return [`collects ${attribute}`, `${state}: ${reason}${when}`, isMissed ? "warning" : undefined];
 }
 
 /** The collector's log: where it is, how full, and what went wrong with it. */

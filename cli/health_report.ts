@@ -14,6 +14,7 @@ import {
   STALE_AFTER_MS,
   type TierStatus,
 } from "../proto/status.ts";
+import { ENVIRONMENT } from "../proto/demand.ts";
 import type { GapReason, GapSummary, RemovedSummary } from "./coverage.ts";
 import { gapWords } from "./coverage.ts";
 import type { Statuses, StatusReading } from "./status_reader.ts";
@@ -140,6 +141,11 @@ function collectorFindings(status: CollectorStatus): Finding[] {
         } that it is not meant to make; see the notices`,
       );
     }
+  }
+  for (const { attribute, state, reason } of status.attributes) {
+    // That a source reads no environments is the source's to say; here it matters what rules read.
+    if (state !== "refused" && (state !== "unavailable" || attribute === ENVIRONMENT)) continue;
+    add(`rules read ${attribute}, which is not collected: ${reason}`);
   }
   const { log } = status;
   if (log.trouble !== "") add(`the write-ahead log: ${log.trouble}`);

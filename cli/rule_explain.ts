@@ -5,6 +5,7 @@
  */
 import { DatabaseSync } from "node:sqlite";
 import { CATALOG, tableNamed } from "../proto/catalog.ts";
+import { ENVIRONMENT, HASHES, variableAttribute } from "../proto/demand.ts";
 import type { SqlValue } from "../proto/event_row.ts";
 import { RuleEngine } from "../proto/rules/engine.ts";
 import { formWords, termWords } from "../proto/rules/form_words.ts";
@@ -44,16 +45,29 @@ export function explain(call: Call): Exit {
   const plan = form === null ? planOf(rule.query.sql) : null;
   const cost = measured(call, rule, places);
   const { id, title, severity, status, enabled, file, hash, sql } = rule, lane = laneOf(rule);
-  const state = enabled ? status : "disabled";
+  const state = enabled ? status : "disabled", needs = needsOf(rule);
   const literals = form === null ? null : terms === null ? [] : termWords(terms);
   if (call.format === "json" || call.format === "jsonl") {
-    const answer = { rule_id: id, file, rule_hash: hash, state, severity, lane, sql, predicate, literals, plan, cost };
+    const answer = {
+      rule_id: id,
+      file,
+      rule_hash: hash,
+      state,
+      severity,
+      lane,
+      sql,
+      needs,
+      predicate,
+      literals,
+      plan,
+      cost,
+    };
     call.out.write(`${safeJson(answer, call.format === "json" ? 2 : undefined)}\n`);
     return EXIT.complete;
   }
   if (call.format === "csv") {
     const output = openOutput(call.format, ["part", "line"], [], call.screen, (text) => call.out.write(text));
-    const parts = { lane: [lane], predicate, literals, plan, cost: cost === null ? null : [costWords(cost)] };
+    const parts = { lane: [lane], needs, predicate, literals, plan, cost: cost === null ? null : [costWords(cost)] };
     for (const [part, lines] of Object.entries(parts)) for (const line of lines ?? []) output.add([part, line]);
     output.end();
     return EXIT.complete;
@@ -65,6 +79,7 @@ export function explain(call: Call): Exit {
     ["state", state],
     ["severity", severity, severityStyle(severity)],
     ["lane", laneWords(lane)],
+    ["needs", needs.length === 0 ? null : `${needs.join(", ")}, asked of the collector while the rule is judged`],
     ["cost", cost === null ? null : costWords(cost)],
   ]);
   section(call, "it matches an event of which", predicate);
@@ -75,6 +90,15 @@ export function explain(call: Call): Exit {
   );
   section(call, "plan of SQLite", plan);
   return EXIT.complete;
+}
+
+/** What the collector collects for it, or is asked to. */
+function needsOf({ query: { attributes: { hashes, variables, otherVariables } } }: ValidatedRule): string[] {
+  return [
+    ...hashes ? [HASHES] : [],
+    ...variables.map(variableAttribute),
+    ...otherVariables ? [`${ENVIRONMENT} (no variable is named: those that are captured always)`] : [],
+  ];
 }
 
 function laneWords(lane: string): string {

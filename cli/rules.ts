@@ -34,7 +34,20 @@ export function rules(call: Call): Exit {
 }
 
 const LIST_NAMES = [
-  ...["rule_id", "title", "severity", "state", "hits", "file", "line", "column_number", "reason", "lane", "rule_hash"],
+  ...[
+    "rule_id",
+    "title",
+    "severity",
+    "state",
+    "hits",
+    "file",
+    "line",
+    "column_number",
+    "reason",
+    "lane",
+    "rule_hash",
+    "degraded",
+  ],
 ];
 
 const LIST_SHOWN: readonly ShownColumn[] = [
@@ -57,7 +70,8 @@ const LIST_SHOWN: readonly ShownColumn[] = [
     name: "title",
     title: "TITLE",
     show: (cell, of) => {
-      const reason = of("reason");
+      const reason = of("reason"), degraded = of("degraded");
+      if (reason === null && degraded !== null) return { text: `degraded: ${degraded}`, style: "warning" };
       if (reason === null) return plainCell(cell);
       const fault = placed({
         file: String(of("file")),
@@ -84,6 +98,9 @@ function list(call: Call): Exit {
   const kept = rows.filter((row) => row[state] === "active" && row[LIST_NAMES.indexOf("reason")] !== null).length;
   if (rejected > 0) call.note(`${counted(rejected, "rule")} rejected: nothing is found by what is not active`);
   if (kept > 0) call.note(`${counted(kept, "rule")} active as before: the file is not right any more`);
+  const degraded =
+    rows.filter((row) => row[LIST_NAMES.indexOf("degraded")] !== null && row[state] !== "rejected").length;
+  if (degraded > 0) call.note(`${counted(degraded, "rule")} degraded: that nothing is found by them may be wrong now`);
   return EXIT.complete;
 }
 
@@ -103,13 +120,14 @@ function rulesOfAgent(call: Call, places: Places): Cell[][] {
       rule.reason,
       rule.lane,
       rule.hash,
+      rule.degraded.length === 0 ? null : rule.degraded.join("; "),
     ]);
   }
   try {
     using store = Store.open(places.layout.store);
     const rows = store.rows(
       `SELECT rule_id, title, severity, state, NULL AS hits, file, line, column_number, reason, NULL AS lane,
-         rule_hash
+         rule_hash, NULL AS degraded
        FROM detection_rules`,
     );
     call.note("The agent does not run: these are the rules of its last start, without hits");
@@ -122,10 +140,23 @@ function rulesOfAgent(call: Call, places: Places): Cell[][] {
   return [
     ...rules.map((rule): Cell[] => {
       const state = rule.enabled ? rule.status : "disabled";
-      return [rule.id, rule.title, rule.severity, state, null, rule.file, null, null, null, laneOf(rule), rule.hash];
+      return [
+        rule.id,
+        rule.title,
+        rule.severity,
+        state,
+        null,
+        rule.file,
+        null,
+        null,
+        null,
+        laneOf(rule),
+        rule.hash,
+        null,
+      ];
     }),
     ...refused.map(({ file, line, column, reason }): Cell[] => {
-      return [file, "", "", "rejected", null, file, line, column, reason, null, null];
+      return [file, "", "", "rejected", null, file, line, column, reason, null, null, null];
     }),
   ];
 }

@@ -43,10 +43,12 @@ const PLAIN = [
 
 export class Contexts {
   readonly #names: Names;
-  readonly #redactor: Pick<Redactor, "environment">;
+  readonly #redactor: Pick<Redactor, "environment" | "keptEnvironment">;
+  /** Of contexts with variables that are captured for rules alone, the same without them. */
+  readonly #kept = new WeakMap<ProcessContext, ProcessContext>();
   readonly #containers = new Map<string, Container | null>();
 
-  constructor(names: Names, redactor: Pick<Redactor, "environment">) {
+  constructor(names: Names, redactor: Pick<Redactor, "environment" | "keptEnvironment">) {
     this.#names = names;
     this.#redactor = redactor;
   }
@@ -55,7 +57,7 @@ export class Contexts {
   of(raw: RawContext | null, ids: Ids): ProcessContext | null {
     if (raw === null) return null;
     const container = raw.cgroupPath === null ? null : this.#container(raw.cgroupPath);
-    return {
+    const context: ProcessContext = {
       cwd: raw.cwd,
       effectiveUserName: this.#user(ids.effectiveUserId),
       groupName: this.#group(ids.groupId),
@@ -81,6 +83,17 @@ export class Contexts {
       stdoutKind: raw.stdoutKind,
       environment: this.#redactor.environment(raw.environment, raw.environmentCut),
     };
+    const environment = this.#redactor.keptEnvironment(raw.environment, raw.environmentCut);
+    if (environment !== context.environment) this.#kept.set(context, { ...context, environment });
+    return context;
+  }
+
+  /**
+   * What may be remembered of the circumstances once the start was told: without variables that rules alone ask for. So
+   * nothing of them outlasts the demand in what a child is told of, in later events or in tables.
+   */
+  keptOf(context: ProcessContext | null): ProcessContext | null {
+    return context === null ? null : this.#kept.get(context) ?? context;
   }
 
   /**
@@ -89,7 +102,7 @@ export class Contexts {
    */
   update(before: ProcessContext | null, raw: RawContext | null, idsBefore: Ids, ids: Ids): ProcessContext | null {
     if (raw === null) return before;
-    if (before === null) return this.of(raw, ids);
+    if (before === null) return this.keptOf(this.of(raw, ids));
     const isSame = PLAIN.every((field) => raw[field] === null || raw[field] === before[field]) &&
       (ids.effectiveUserId ?? idsBefore.effectiveUserId) === idsBefore.effectiveUserId &&
       (ids.groupId ?? idsBefore.groupId) === idsBefore.groupId;

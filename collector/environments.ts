@@ -22,6 +22,8 @@ const CUT = `"=cut":true`;
 
 export interface EnvironmentText {
   readonly text: string;
+  /** The same without what is captured for rules alone: what may be remembered of a process. */
+  readonly kept: string;
   readonly masked: number;
 }
 
@@ -31,30 +33,42 @@ export type VariableMask = (variable: string, isCut: boolean) => RedactedVariabl
 /** Makes texts, and keeps them for as long as the lists live: sources give the same list for equal environments. */
 export class Environments {
   readonly #newMask: () => VariableMask;
+  readonly #isKept: (name: string) => boolean;
   readonly #whole = new WeakMap<readonly string[], EnvironmentText>();
   readonly #cut = new WeakMap<readonly string[], EnvironmentText>();
 
-  /** `newMask` is asked once for each environment that is converted. */
-  constructor(newMask: () => VariableMask) {
+  /** `newMask` is asked once for each environment that is converted, `isKept` for the name of each variable. */
+  constructor(newMask: () => VariableMask, isKept: (name: string) => boolean = () => true) {
     this.#newMask = newMask;
+    this.#isKept = isKept;
   }
 
   textOf(variables: readonly string[], isCut: boolean): EnvironmentText {
     const known = isCut ? this.#cut : this.#whole;
     let environment = known.get(variables);
     if (environment === undefined) {
-      environment = environmentText(variables, isCut, this.#newMask());
+      environment = environmentText(variables, isCut, this.#newMask(), this.#isKept);
       known.set(variables, environment);
     }
     return environment;
   }
 }
 
-function environmentText(variables: readonly string[], isCut: boolean, mask: VariableMask): EnvironmentText {
+interface Part {
+  readonly text: string;
+  readonly masked: number;
+  readonly isKept: boolean;
+}
+
+function environmentText(
+  variables: readonly string[],
+  isCut: boolean,
+  mask: VariableMask,
+  isKept: (name: string) => boolean,
+): EnvironmentText {
   const counts = new Map<string, number>();
-  const parts: string[] = [];
-  let length = "{}".length + CUT.length, seen = 0, masked = 0;
-  let isShort = isCut || variables.length > MAX_VARIABLES;
+  const parts: Part[] = [];
+  let seen = 0, isShort = isCut || variables.length > MAX_VARIABLES;
   for (const variable of variables.slice(0, MAX_VARIABLES)) {
     seen += variable.length;
     if (seen > MAX_CHARACTERS) {
@@ -68,15 +82,43 @@ function environmentText(variables: readonly string[], isCut: boolean, mask: Var
     const name = redacted.text.slice(0, equals);
     const count = (counts.get(name) ?? 0) + 1;
     counts.set(name, count);
-    const part = `${json(count === 1 ? name : `${name}=${count}`)}:${json(redacted.text.slice(equals + 1))},`;
-    if (isLong || length + part.length > MAX_ENVIRONMENT_TEXT) isShort = true;
-    if (length + part.length > MAX_ENVIRONMENT_TEXT) continue;
-    length += part.length;
-    masked += redacted.masked;
-    parts.push(part);
+    const text = `${json(count === 1 ? name : `${name}=${count}`)}:${json(redacted.text.slice(equals + 1))},`;
+    if (isLong) isShort = true;
+    parts.push({ text, masked: redacted.masked, isKept: isKept(name) });
   }
-  const all = parts.join("");
-  return { text: isShort ? `{${all}${CUT}}` : `{${all.slice(0, -1)}}`, masked };
+  // What is captured always finds room first, or rules could take it away by what they ask for.
+  const kept = fitting(parts.filter((part) => part.isKept), EMPTY_LENGTH);
+  const all = kept.parts.size === parts.length ? kept : fitting(parts, kept.length, kept.parts);
+  const text = objectText(parts, all.parts, isShort);
+  const masked = parts.reduce((sum, part) => all.parts.has(part) ? sum + part.masked : sum, 0);
+  return {
+    text,
+    kept: all === kept ? text : objectText(parts.filter((part) => part.isKept), kept.parts, isShort),
+    masked,
+  };
+}
+
+const EMPTY_LENGTH = "{}".length + CUT.length;
+
+/** Those that find room, in their order, beside what has it already. */
+function fitting(
+  parts: readonly Part[],
+  length: number,
+  before: ReadonlySet<Part> = new Set(),
+): { readonly parts: ReadonlySet<Part>; readonly length: number } {
+  const fit = new Set(before);
+  for (const part of parts) {
+    if (fit.has(part) || length + part.text.length > MAX_ENVIRONMENT_TEXT) continue;
+    length += part.text.length;
+    fit.add(part);
+  }
+  return { parts: fit, length };
+}
+
+/** The object of those parts that fit; it says when others are missing. */
+function objectText(parts: readonly Part[], fit: ReadonlySet<Part>, isShort: boolean): string {
+  const all = parts.filter((part) => fit.has(part)).map((part) => part.text).join("");
+  return isShort || parts.some((part) => !fit.has(part)) ? `{${all}${CUT}}` : `{${all.slice(0, -1)}}`;
 }
 
 function json(latin1: string): string {

@@ -59,6 +59,8 @@ export class HashBook {
   readonly #ids = new Map<string, number>();
   #starts = 0;
   #bytes = 0;
+  /** Whether hashes are wanted now. What was asked before is still answered. */
+  isWanted = true;
   #events: ProcessEvent[] = [];
   #nextId = 1;
   #states: Record<HashState, number> = Object.fromEntries(HASH_STATES.map((s) => [s, 0])) as Record<HashState, number>;
@@ -97,6 +99,7 @@ export class HashBook {
       event.fileExists = false;
       return;
     }
+    if (!this.isWanted) return;
     const version = device !== null && inode !== null && changeTime !== null
       ? `${device} ${inode} ${changeTime}`
       : null;

@@ -27,6 +27,8 @@ export interface Hashing {
   counters(): Record<string, number>;
   /** The hasher's process, `null` while it is not connected. */
   pid(): number | null;
+  /** From now on executables are hashed, or are not; they are, until it is said. */
+  want(isWanted: boolean): void;
   /** Runs until {@linkcode stop}. */
   run(): Promise<void>;
   stop(): void;
@@ -66,7 +68,8 @@ export function openHashing({ collector }: Settings, { socket, memoryFile, chang
   return {
     book,
     managers,
-    status: () => statusOf(client),
+    want: (isWanted) => book.isWanted = isWanted,
+    status: () => book.isWanted ? statusOf(client) : IDLE,
     pid: () => client.greeting === null ? null : pid,
     counters: () => ({ ...book.counters(), hasher_connections: client.connections }),
     run: () => {
@@ -92,6 +95,15 @@ function statusOf(client: HashClient): SourceStatus {
   return { name: NAME, state: "active", detail: `hashes executables: ${greeting.sees}`, misses, unknownColumns: [] };
 }
 
+/** Of an instance that is not asked anything it does not matter whether it is there. */
+const IDLE: SourceStatus = {
+  name: NAME,
+  state: "active",
+  detail: "executables are hashed while a rule reads their hashes, and none does (collector.hashing is on-demand)",
+  misses: [],
+  unknownColumns: COLUMNS,
+};
+
 const OFF: Omit<Hashing, "managers"> = {
   book: null,
   status: () => ({
@@ -101,6 +113,7 @@ const OFF: Omit<Hashing, "managers"> = {
     misses: [],
     unknownColumns: COLUMNS,
   }),
+  want: () => {},
   counters: () => ({}),
   pid: () => null,
   run: () => Promise.resolve(),

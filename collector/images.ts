@@ -30,7 +30,8 @@ export class Redactor {
   readonly #environments: Environments;
   #masked = 0;
 
-  constructor(mode: RedactionMode) {
+  /** `isKept` says which variables are captured always, not for rules alone. */
+  constructor(mode: RedactionMode, isKept?: (name: string) => boolean) {
     const isOff = mode.kind === "off", digest = mode.kind === "keyed" ? mode.digest : null;
     this.#isOff = isOff;
     this.#digest = digest;
@@ -38,7 +39,7 @@ export class Redactor {
       if (isOff) return (variable) => ({ text: variable, masked: 0 });
       const limited = digest === null ? null : limitedDigest(digest);
       return (variable, isCut) => redactVariable(variable, isCut, limited);
-    });
+    }, isKept);
   }
 
   /** Secrets masked so far. */
@@ -84,6 +85,11 @@ export class Redactor {
     const { text, masked } = this.#environments.textOf(variables, isCut);
     this.#masked += masked;
     return text;
+  }
+
+  /** Of the same, what may be remembered when its event is made. */
+  keptEnvironment(variables: readonly string[] | null, isCut: boolean): string | null {
+    return variables === null ? null : this.#environments.textOf(variables, isCut).kept;
   }
 
   #redact(argv: Uint8Array | null): Uint8Array | null {

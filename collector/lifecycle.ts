@@ -46,6 +46,8 @@ export interface LifecycleOptions {
   readonly hashes?: HashBook | null;
   /** What is known of when package managers ran: the same that {@linkcode hashes} asks. */
   readonly managers?: PackageManagers;
+  /** Which variables are captured always, not for rules alone; all by default. */
+  readonly isKept?: (name: string) => boolean;
 }
 
 export interface Flushed {
@@ -79,6 +81,7 @@ export class Lifecycle {
       skipsKernelThreads: options.skipsKernelThreads ?? false,
       hashes: options.hashes ?? null,
       managers: options.managers ?? new PackageManagers(),
+      isKept: options.isKept,
     });
     this.#hashes = options.hashes ?? null;
     this.#records = new Records(this.#book);
@@ -131,7 +134,10 @@ export class Lifecycle {
     takeover?.addGone(entries);
     const added = this.#snapshots.add(entries, takenAt);
     takeover?.meet(added);
-    for (const process of added) book.adopt(process, process.ppid);
+    for (const process of added) {
+      book.adopt(process, process.ppid);
+      book.forgetDemanded(process);
+    }
     takeover?.restoreParents();
     book.maker.setHostMounts(hostMounts(book.table));
     const states = this.#snapshots.states(entries);

@@ -12,6 +12,7 @@ import { VERSION } from "../proto/version.ts";
 import { Completeness } from "./completeness.ts";
 import { confine } from "./confinement.ts";
 import { readFileIfThere, readToken } from "./files.ts";
+import { WantedVariables } from "./kernel/environment.ts";
 import { endInheritance, told } from "./kernel/inheritance.ts";
 import { bootTimeNs } from "./kernel/libc.ts";
 import { readHostName } from "./host_name.ts";
@@ -21,6 +22,7 @@ import { hasherSelftest } from "./hasher/selftest.ts";
 import { readBootId, readForkCount } from "./kernel/procfs.ts";
 import { KnownFile } from "./known_table.ts";
 import { openHashing } from "./hashing.ts";
+import { DemandKeeper } from "./demand_keeper.ts";
 import { describeLastEnd } from "./last_end.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { Observation } from "./observation.ts";
@@ -85,11 +87,13 @@ async function main(): Promise<void> {
   const bootId = readBootId(), host = told("the host's name", readHostName), keepsPtrace = wantsPtrace(settings);
 
   // 2. Open what needs privilege.
+  const { environment, environmentOnDemand, hashing: hasHasher, hashesOnDemand } = settings.collector;
+  const variables = new WantedVariables(environment, environmentOnDemand.length > 0);
   const opened = openBestSource({
     choice: settings.collector.source,
     ringBytes: settings.collector.ringBytes,
     pollIntervalMs: settings.collector.pollIntervalMs,
-    environment: settings.collector.environment,
+    environment: variables,
     readsOthers: keepsPtrace,
   });
   const { source } = opened, witness = openWitness(source);
@@ -172,6 +176,16 @@ async function main(): Promise<void> {
     changed: () => observation.poke(),
     notice: (text) => notice(text),
   });
+  const demands = new DemandKeeper({
+    limits: { hashing: !hasHasher ? "off" : hashesOnDemand ? "on-demand" : "on", environment, environmentOnDemand },
+    unknownColumns: () => source.description.unknownColumns,
+    captureVariables: (names) => variables.demand(names),
+    hash: (isWanted) => hashing.want(isWanted),
+    file: layout.lastDemand,
+    changed: (statement) => ledger.say("demandChanged", statement),
+    notice: (text) => notice(text),
+  });
+  demands.restore();
   const refusals = new Refusals({
     opened: openedRefusals,
     hasherPid: () => hashing.pid(),
@@ -184,6 +198,7 @@ async function main(): Promise<void> {
     redaction,
     hashes: hashing.book,
     managers: hashing.managers,
+    isKept: (name) => variables.isAlwaysWanted(name),
     watchingSince,
     limits: limitsFor(settings.collector.maxTrackedProcesses),
     skipsKernelThreads: settings.collector.skipsKernelThreads,
@@ -205,7 +220,7 @@ async function main(): Promise<void> {
     bootId,
     source: source.description.name,
     checkPeer: peerCheck(settings.brokerSocket, settings.collector.agentUser),
-    answer: (body) => answerRequest(body, source.description.name),
+    answer: (body) => answerRequest(body, source.description.name, (demand) => demands.receive(demand)),
     ledger: {
       head: () => ledger.head,
       receive: (notes) => ledger.receive(notes),
@@ -222,6 +237,7 @@ async function main(): Promise<void> {
     completeness,
     // Elsewhere the table is read from /proc itself.
     tables: source.description.name === "ebpf" && seesAllPids() ? new TableCheck({ source }) : null,
+    attributes: () => demands.standings(),
     sources: () => [...sourceStatuses(opened), hashing.status(), refusals.status()],
     moreCounters: () => ({ ...hashing.counters(), ...refusals.counters() }),
     lookAtRefusals: () => refusals.look(performance.now()),
@@ -229,6 +245,7 @@ async function main(): Promise<void> {
       tick: () => {
         ledger.suppressed(lifecycle.repeated);
         ledger.hasher(hashing.pid());
+        demands.tick();
         ledger.tick();
       },
       status: () => ledger.status,
@@ -275,6 +292,7 @@ async function main(): Promise<void> {
   void hashing.run();
   await observation.run();
   hashing.stop();
+  demands.close();
   await publisher.stop(STOP_DEADLINE_MS, "the collector stops");
   await publishing;
   outbox.flush();

@@ -9,6 +9,7 @@
  * @module
  */
 import process from "node:process";
+import type { AttributeStanding } from "../proto/demand.ts";
 import { NoticeLog } from "../proto/notice_log.ts";
 import type { Gap, ProcessEvent, ProcessState } from "../proto/process_event.ts";
 import {
@@ -59,6 +60,8 @@ export interface ObservationOptions {
   /** What was opened, what was not, and what cannot be seen: asked again all the time, as a source may learn it late. */
   readonly sources: () => SourceStatus[];
   readonly completeness: Completeness;
+  /** What is collected of what costs something, and why. */
+  readonly attributes: () => readonly AttributeStanding[];
   /** `null` where there are no two process tables to compare. */
   readonly tables: TableCheck | null;
   readonly statusFile: string;
@@ -369,6 +372,7 @@ export class Observation {
       confinement: this.options.confinement,
       redaction: this.options.redaction,
       completeness: this.options.completeness.status(performance.now()),
+      attributes: this.options.attributes(),
       connected: this.publisher.connected,
       lastSequence: this.outbox.lastSequence,
       acknowledgedSequence: this.outbox.acknowledged,

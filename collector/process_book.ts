@@ -37,6 +37,8 @@ export interface BookOptions {
   readonly hashes: Pick<HashBook, "started"> | null;
   /** Told of every start and end. */
   readonly managers: PackageManagers;
+  /** Which variables are captured always, not for rules alone; all by default. */
+  readonly isKept?: ((name: string) => boolean) | undefined;
 }
 
 export class ProcessBook {
@@ -59,7 +61,7 @@ export class ProcessBook {
     this.tag = bootTag(options.bootId);
     this.table = new ProcessTable(options.limits);
     this.maker = new EventMaker(options.source.description.name, options.names.userName);
-    this.redactor = new Redactor(options.redaction);
+    this.redactor = new Redactor(options.redaction, options.isKept);
     this.contexts = new Contexts(options.names, this.redactor);
   }
 
@@ -143,13 +145,19 @@ export class ProcessBook {
     this.name(process);
     process.reported = "event";
     this.#changed(process);
-    if (this.isLeftOut(process)) return;
+    if (this.isLeftOut(process)) return this.forgetDemanded(process);
     const start = this.maker.start(process, time, reason, changed);
     this.managers.started(start);
     this.#options.hashes?.started(start, process.image.changeTime);
     this.#events.push(start);
     this.#suspect(process, time, this.#impossibleStart(process));
     this.#suspect(process, time, disguise(process));
+    this.forgetDemanded(process);
+  }
+
+  /** What was captured for rules alone stands in the start, and nowhere after it. */
+  forgetDemanded(process: TrackedProcess): void {
+    process.context = this.contexts.keptOf(process.context);
   }
 
   pushModify(process: TrackedProcess, time: number, reason: string, changed: string[], usage: Usage): void {

@@ -43,7 +43,10 @@ export interface Settings {
     readonly cpuChangePercent: number;
     readonly environment: readonly string[];
     readonly redaction: "on" | "off";
+    readonly environmentOnDemand: readonly string[];
+    /** Whether there is a hasher; with `hashesOnDemand` it is only asked while a rule reads hashes. */
     readonly hashing: boolean;
+    readonly hashesOnDemand: boolean;
     readonly keepsPtrace: boolean;
     readonly hashMaxBytes: number;
     readonly fuzzyMaxBytes: number;
@@ -333,7 +336,9 @@ function shape(values: ReadonlyMap<string, SettingValue>, origins: ReadonlyMap<s
       cpuChangePercent: number("collector.cpu_change_percent"),
       environment: values.get("collector.environment") as readonly string[],
       redaction: redaction(text("collector.redaction"), origins.get("collector.redaction")!),
-      hashing: text("collector.hashing") === "on",
+      environmentOnDemand: values.get("collector.environment_on_demand") as readonly string[],
+      hashing: text("collector.hashing") !== "off",
+      hashesOnDemand: text("collector.hashing") === "on-demand",
       keepsPtrace: keepsPtrace(text("collector.keep_ptrace"), origins.get("collector.keep_ptrace")!),
       hashMaxBytes: number("collector.hash_max_bytes"),
       fuzzyMaxBytes: number("collector.fuzzy_max_bytes"),

@@ -44,6 +44,29 @@ export const CAPTURED_VARIABLES: readonly string[] = [
   "container",
 ];
 
+/**
+ * Variables that rules may ask for: of what a program is made and how it behaves, and no place where secrets are handed
+ * over. Whoever takes over the agent can ask for them too.
+ */
+export const DEMANDABLE_VARIABLES: readonly string[] = [
+  ...["PATH", "IFS", "SHELL", "SHELLOPTS", "BASHOPTS", "INPUTRC", "PS4", "HOME", "USER", "LOGNAME", "PWD", "OLDPWD"],
+  ...["TERM", "LANG", "TZ", "TMPDIR", "DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_*"],
+  ...["EDITOR", "VISUAL", "PAGER", "MANPAGER", "BROWSER", "LESSOPEN", "LESSCLOSE"],
+  ...[
+    "GLIBC_TUNABLES",
+    "MALLOC_*",
+    "OPENSSL_CONF",
+    "OPENSSL_ENGINES",
+    "SSLKEYLOGFILE",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+  ],
+  ...["PYTHON*", "PERL5DB", "PERLLIB", "RUBYLIB", "NODE_PATH", "PHPRC", "PHP_INI_SCAN_DIR", "LUA_INIT", "LUA_PATH"],
+  ...["CLASSPATH", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "DOTNET_STARTUP_HOOKS", "CORECLR_*", "COR_*"],
+  ...["GIT_SSH", "GIT_SSH_COMMAND", "GIT_PAGER", "GIT_EDITOR", "GIT_EXTERNAL_DIFF", "GIT_ASKPASS", "SSH_ASKPASS"],
+  ...["SUDO_ASKPASS", "SUDO_UID", "SUDO_GID", "PKEXEC_UID", "KUBECONFIG", "DOCKER_HOST", "NO_PROXY", "no_proxy"],
+];
+
 /** Every setting there is. `""` as default of a path or name means: derived, or not used. */
 export const DEFINITIONS: Readonly<Record<string, Definition>> = {
   "state_dir": { kind: "path", default: INSTALLED_STATE, text: "directory of everything that the daemons keep" },
@@ -163,6 +186,11 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
     default: CAPTURED_VARIABLES,
     text: "environment variables that are captured; a name may end with a star",
   },
+  "collector.environment_on_demand": {
+    kind: "names",
+    default: DEMANDABLE_VARIABLES,
+    text: "environment variables that are captured too while a rule names them; none when empty, all with a star alone",
+  },
   "collector.redaction": {
     kind: "choice",
     values: ["on", "off"],
@@ -171,9 +199,9 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
   },
   "collector.hashing": {
     kind: "choice",
-    values: ["on", "off"],
+    values: ["on", "on-demand", "off"],
     default: "on",
-    text: "hashes of executables, by a process of its own",
+    text: "hashes of executables, by a process of its own: always, while a rule reads them, or never",
   },
   "collector.hash_max_bytes": {
     kind: "integer",

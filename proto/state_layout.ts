@@ -38,6 +38,8 @@ export interface StateLayout {
   readonly knownTable: string;
   /** Hashes that are remembered from one run of the collector to the next. */
   readonly hashMemory: string;
+  /** What rules asked the collector for in its last run. */
+  readonly lastDemand: string;
   readonly agent: string;
   readonly store: string;
   readonly agentStatus: string;
@@ -69,6 +71,7 @@ export function stateLayout(state: string): StateLayout {
     lastSettings: `${state}/collector/settings.json`,
     knownTable: `${state}/collector/known.pb`,
     hashMemory: `${state}/collector/hashes.pb`,
+    lastDemand: `${state}/collector/demand.json`,
     agent: `${state}/agent`,
     store: `${state}/agent/events.db`,
     agentStatus: `${state}/agent/status.pb`,

@@ -8,6 +8,8 @@
  * @module
  */
 
+import type { AttributeStanding } from "./demand.ts";
+
 /** How often a daemon replaces its status file. */
 export const STATUS_INTERVAL_MS = 1_000;
 /** Age at which a reader calls a status stale. */
@@ -119,6 +121,8 @@ export interface CollectorStatus extends TierStatus {
   /** Whether secrets are masked: {@linkcode REDACTION_ON}, or in words what is not as it should be. */
   readonly redaction: string;
   readonly completeness: CompletenessStatus;
+  /** What is collected of the attributes that cost something, and why. */
+  readonly attributes: readonly AttributeStanding[];
   readonly connected: boolean;
   readonly lastSequence: number;
   readonly acknowledgedSequence: number;

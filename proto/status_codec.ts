@@ -7,6 +7,7 @@
  * @module
  */
 import { create, type DescMessage, type MessageInitShape, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { readStandings, writeStandings } from "./demand_codec.ts";
 import { bodyOf, boundFields, fromU53, parse, toU53 } from "./cold_codec.ts";
 import type * as ipc from "./gen/ipc_pb.ts";
 import { readSource, writableSource } from "./source_codec.ts";
@@ -78,6 +79,7 @@ export function encodeCollectorStatus(status: CollectorStatus): Uint8Array<Array
     confinement: status.confinement,
     redaction: status.redaction,
     completeness: status.completeness,
+    attributes: writeStandings(status.attributes),
     connected: status.connected,
     lastSequence: fromU53(status.lastSequence, "lastSequence"),
     acknowledgedSequence: fromU53(status.acknowledgedSequence, "acknowledgedSequence"),
@@ -104,6 +106,7 @@ export function decodeCollectorStatus(bytes: Uint8Array): CollectorStatus {
       state: message.completeness?.state ?? "unproven",
       detail: message.completeness?.detail ?? "the collector does not speak of it",
     },
+    attributes: readStandings(message.attributes),
     connected: message.connected,
     lastSequence: toU53(message.lastSequence, "lastSequence"),
     acknowledgedSequence: toU53(message.acknowledgedSequence, "acknowledgedSequence"),

@@ -104,4 +104,6 @@ export interface CapabilityResponse {
   readonly systemWide: boolean;
   readonly errorMessage: string | null;
   readonly serverVersion: string | null;
+  /** The version of demands (`demand.ts`) that it understands; 0 for none. */
+  readonly demandVersion: number;
 }

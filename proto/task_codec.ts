@@ -8,6 +8,8 @@
  */
 import { create, toBinary } from "@bufbuild/protobuf";
 import { bodyOf, boundFields, fromU53, member, parse, toU53 } from "./cold_codec.ts";
+import { readDemand, readStandings, writeDemand, writeStandings } from "./demand_codec.ts";
+import { MAX_STANDINGS } from "./demand.ts";
 import type * as common from "./gen/common_pb.ts";
 import { HashCheckSchema, HashResultSchema, ProcessFilterSchema, ProcessRecordSchema } from "./gen/common_pb.ts";
 import type * as ipc from "./gen/ipc_pb.ts";
@@ -16,6 +18,7 @@ import {
   CapabilityRequestSchema,
   CapabilityResponseSchema,
   CollectionCapabilitiesSchema,
+  DemandAnswerSchema,
   DetectionResultSchema,
   DetectionTaskSchema,
   ReplySchema,
@@ -54,6 +57,10 @@ export function decodeRequest(bytes: Uint8Array): { id: number; body: RequestBod
       return { id, body: { kind: "capabilities", ...readCapabilityRequest(body.value) } };
     case "task":
       return { id, body: { kind: "task", ...readTask(body.value) } };
+    case "demand": {
+      const demand = readDemand(body.value);
+      return { id, body: demand === null ? { kind: "otherDemand" } : { kind: "demand", demand } };
+    }
     default:
       throw new WireError("A request asks nothing");
   }
@@ -67,6 +74,8 @@ export function encodeReply(id: number, body: ReplyBody): Uint8Array {
 export function decodeReply(bytes: Uint8Array): { id: number; body: ReplyBody } {
   const result = bodyOf(bytes, ReplySchema.field.result.number);
   if (result !== null) boundFields(result, MAX_RESULT_PROCESSES + OTHER_RESULT_FIELDS);
+  const demand = bodyOf(bytes, ReplySchema.field.demand.number);
+  if (demand !== null) boundFields(demand, MAX_STANDINGS);
   const { id, body } = parse(ReplySchema, bytes);
   checkId(id);
   switch (body.case) {
@@ -76,6 +85,8 @@ export function decodeReply(bytes: Uint8Array): { id: number; body: ReplyBody } 
       return { id, body: { kind: "result", ...readResult(body.value) } };
     case "error":
       return { id, body: { kind: "error", reason: body.value } };
+    case "demand":
+      return { id, body: { kind: "demand", attributes: readStandings(body.value.attributes) } };
     default:
       throw new WireError("A reply says nothing");
   }
@@ -98,6 +109,10 @@ function requestBody(body: RequestBody): ipc.Request["body"] {
       };
     case "task":
       return { case: "task", value: writeTask(body) };
+    case "demand":
+      return { case: "demand", value: writeDemand(body.demand) };
+    case "otherDemand":
+      throw new WireError("A demand of another version cannot be sent");
   }
 }
 
@@ -109,6 +124,8 @@ function replyBody(body: ReplyBody): ipc.Reply["body"] {
       return { case: "result", value: writeResult(body) };
     case "error":
       return { case: "error", value: body.reason };
+    case "demand":
+      return { case: "demand", value: create(DemandAnswerSchema, { attributes: writeStandings(body.attributes) }) };
   }
 }
 
@@ -130,6 +147,7 @@ function writeCapabilityResponse(response: CapabilityResponse): ipc.CapabilityRe
     }),
     errorMessage: response.errorMessage ?? undefined,
     serverVersion: response.serverVersion ?? undefined,
+    demandVersion: response.demandVersion,
   });
 }
 
@@ -143,6 +161,7 @@ function readCapabilityResponse(message: ipc.CapabilityResponse): CapabilityResp
     systemWide: advanced?.systemWide ?? false,
     errorMessage: message.errorMessage ?? null,
     serverVersion: message.serverVersion ?? null,
+    demandVersion: message.demandVersion,
   };
 }
 

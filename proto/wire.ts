@@ -10,6 +10,7 @@
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { NotedAction } from "./ledger/noted_actions.ts";
 import { type Codec, CODECS } from "./message_codecs.ts";
+import type { AttributeStanding, Demand } from "./demand.ts";
 import type { Gap, ProcessEvent, ProcessState } from "./process_event.ts";
 import type { SourceStatus } from "./status.ts";
 import type { CapabilityRequest, CapabilityResponse, DetectionResult, DetectionTask } from "./task.ts";
@@ -111,10 +112,15 @@ export interface Goodbye {
 
 export type RequestBody =
   | ({ readonly kind: "capabilities" } & CapabilityRequest)
-  | ({ readonly kind: "task" } & DetectionTask);
+  | ({ readonly kind: "task" } & DetectionTask)
+  /** Only to a collector whose capabilities name the version: an older one ends the connection. */
+  | { readonly kind: "demand"; readonly demand: Demand }
+  /** A demand of a version that this program does not know; never sent. */
+  | { readonly kind: "otherDemand" };
 export type ReplyBody =
   | ({ readonly kind: "capabilities" } & CapabilityResponse)
   | ({ readonly kind: "result" } & DetectionResult)
+  | { readonly kind: "demand"; readonly attributes: readonly AttributeStanding[] }
   | { readonly kind: "error"; readonly reason: string };
 
 /** A question; the sender numbers its questions from 1. */

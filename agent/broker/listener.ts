@@ -75,6 +75,11 @@ export class Broker {
     this.#intake = intake;
   }
 
+  /** Has every collector know what the rules need now. */
+  demand(): void {
+    for (const session of this.#sessions.keys()) if (session.stream !== null) session.demand();
+  }
+
   /** Ends every session: nothing is taken after this returns, and who comes is refused with the reason. */
   refuse(reason: string): void {
     this.#intake = { refuse: `The agent's store takes nothing now: ${reason}` };

@@ -12,9 +12,11 @@
  */
 import { type Channel, ChannelClosedError } from "../../proto/channel.ts";
 import { type Admission, admitCollector } from "../../proto/handshake.ts";
+import { type Demand, DEMAND_VERSION } from "../../proto/demand.ts";
 import type { ConnectionStatus } from "../../proto/status.ts";
 import { VERSION } from "../../proto/version.ts";
 import type { Hello, LedgerHead, WireMessage } from "../../proto/wire.ts";
+import type { Demands } from "../demands.ts";
 import type { Ingest, Progress, StreamMessage } from "../ingest.ts";
 import type { Journal } from "../journal.ts";
 import type { Store, Stream } from "../store/store.ts";
@@ -46,6 +48,8 @@ export interface SessionOptions {
   /** Ends the connection that the same collector had before. */
   readonly supersede: (collectorId: string, by: Session) => void;
   readonly admitted: (stream: Stream) => void;
+  /** What rules need that the collector collects on demand; without it nothing is asked for. */
+  readonly demands?: Demands;
   /** A collector told the newest checkpoint of its ledger. */
   readonly headed?: (collectorId: string, head: LedgerHead) => void;
 }
@@ -66,6 +70,12 @@ export class Session {
   /** The last note that was sent and not answered. */
   #noteSent: number | null = null;
   #postponed = false;
+  /** Whether the collector takes demands; `null` until it has said so. */
+  #takesDemand: boolean | null = null;
+  #isAsking = false;
+  /** The demand that it has answered last. */
+  #demanded: Demand | null = null;
+  #demandFault = "";
   #endReason: string | null = null;
 
   constructor(channel: Channel, options: SessionOptions) {
@@ -108,8 +118,12 @@ export class Session {
       heartbeat = setInterval(() => {
         this.#channel.send({ kind: "heartbeat", time: Date.now() }).catch(() => this.#channel.close());
         this.#sendNotes();
+        // What was not answered in time is asked again.
+        if (this.#takesDemand === null) this.#askCapabilities();
+        else this.demand();
       }, HEARTBEAT_MS);
       this.#sendNotes();
+      this.#options.demands?.joined(this.#stream!.collectorId);
       this.#askCapabilities();
       for (;;) {
         const messages = await this.#channel.receive();
@@ -130,6 +144,36 @@ export class Session {
     this.#endReason = reason;
     if (this.#channel.closed) return;
     this.#channel.send({ kind: "goodbye", reason }).catch(() => {}).finally(() => this.#channel.close());
+  }
+
+  /**
+   * Says what the rules need now, unless the collector has that already. An older one, which would take the question for
+   * damage, is not asked.
+   */
+  demand(): void {
+    const { demands, journal } = this.#options;
+    if (demands === undefined || this.#takesDemand !== true || this.#isAsking || this.#channel.closed) return;
+    const { demand } = demands, { collectorId } = this.#stream!;
+    if (demand === this.#demanded) return;
+    this.#isAsking = true;
+    this.#channel.request({ kind: "demand", demand }).then((reply) => {
+      this.#isAsking = false;
+      if (reply.kind === "demand") {
+        demands.answered(collectorId, reply.attributes);
+        this.#demanded = demand;
+        this.#demandFault = "";
+        return this.demand(); // which may have changed meanwhile
+      }
+      // Asked again with the next heartbeat.
+      const why = reply.kind === "error" ? `takes no demand now: ${reply.reason}` : `answers a demand by ${reply.kind}`;
+      demands.unanswered(collectorId, why);
+      if (why !== this.#demandFault) journal.notice(`collector ${collectorId} ${why}`);
+      this.#demandFault = why;
+    }).catch((error: unknown) => {
+      this.#isAsking = false;
+      if (this.#channel.closed) return; // the connection's own end says why
+      journal.notice(`collector ${collectorId}: ${error instanceof Error ? error.message : error}`);
+    });
   }
 
   #admit(hello: Hello): Admission {
@@ -237,11 +281,17 @@ export class Session {
     }
   }
 
-  /** What the collector can see; nothing waits for the answer. */
+  /** What the collector can see, and whether it takes demands; nothing waits for the answer. */
   #askCapabilities(): void {
     const { collectorId } = this.#stream!, { journal } = this.#options;
+    if (this.#isAsking) return;
+    this.#isAsking = true;
     this.#channel.request({ kind: "capabilities", clientId: "agent", domains: ["process"], clientVersion: VERSION })
       .then((reply) => {
+        this.#isAsking = false;
+        this.#takesDemand = reply.kind === "capabilities" && reply.demandVersion >= DEMAND_VERSION;
+        if (this.#takesDemand) this.demand();
+        else this.#options.demands?.tookNone(collectorId);
         if (reply.kind !== "capabilities") {
           return journal.notice(`collector ${collectorId} does not say what it can do`);
         }
@@ -254,6 +304,7 @@ export class Session {
         journal.say(`collector ${collectorId} reports ${domains.join(", ")} ${how.join(", ")}`);
       })
       .catch((error: unknown) => {
+        this.#isAsking = false;
         if (this.#channel.closed) return; // the connection's own end says why
         journal.notice(`collector ${collectorId}: ${error instanceof Error ? error.message : error}`);
       });

@@ -220,7 +220,9 @@ export class ArgumentReader {
     }
     // Nothing is what a process has that wiped its arguments, and what one has that has just ended.
     if (length === 0 && (readRunState(pid)?.isEnded ?? true)) return null;
-    const variables = this.#filter !== null && wantsEnvironment() ? await this.#readEnvironment(pid, arena, at) : null;
+    const variables = this.#filter?.isIdle === false && wantsEnvironment()
+      ? await this.#readEnvironment(pid, arena, at)
+      : null;
     return {
       argv,
       argvLength: length < MAX_COUNTED_BYTES ? length : null,

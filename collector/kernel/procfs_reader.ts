@@ -9,7 +9,7 @@
 import { setImmediate } from "node:timers";
 import type { RawContext, TableEntry } from "../sources/source.ts";
 import { ArgumentReader, type ProcessMemory } from "./argument_reader.ts";
-import { EnvironmentFilter } from "./environment.ts";
+import { EnvironmentFilter, type VariableNames } from "./environment.ts";
 import { EACCES, EPERM, errno } from "./libc.ts";
 import { listProcesses } from "./proc_files.ts";
 import { readProcess, readProcMount, readThreadCount, SAFE } from "./procfs.ts";
@@ -29,7 +29,7 @@ const HIDDEN_SHARE = 0.02;
 
 export interface ReaderOptions {
   /** Names of the variables that are taken: see {@linkcode EnvironmentFilter}. */
-  readonly environment: readonly string[];
+  readonly environment: VariableNames;
   /** How long one process may take to answer. */
   readonly deadlineMs?: number;
   /** What one table may hold. */

@@ -19,7 +19,7 @@ import {
 } from "../kernel/bpf.ts";
 import { type Btf, BtfError, readKernelBtf } from "../kernel/btf.ts";
 import { unknownColumns } from "../kernel/context_layout.ts";
-import { EnvironmentFilter } from "../kernel/environment.ts";
+import { EnvironmentFilter, type VariableNames } from "../kernel/environment.ts";
 import { type KernelLayout, readKernelLayout, withoutContext } from "../kernel/kernel_layout.ts";
 import { EACCES, EPERM, libc, SystemCallError } from "../kernel/libc.ts";
 import { PROCESS_PROGRAMS } from "../kernel/process_programs.ts";
@@ -38,7 +38,7 @@ export interface EbpfOptions {
   /** From one page to 1 GiB; rounded up to a power of two, which the kernel wants. */
   readonly ringBytes: number;
   /** Names of the environment variables to capture: see `EnvironmentFilter`. */
-  readonly environment: readonly string[];
+  readonly environment: VariableNames;
   /** What reads the table where the kernel cannot run the iterator. */
   readonly fallback?: () => TableFallback;
   /** How long the iterator may take before a pass that cannot be held up takes its place. */

@@ -8,6 +8,7 @@
  */
 import type { SourceName } from "../../proto/process_event.ts";
 import type { SourceStatus } from "../../proto/status.ts";
+import type { VariableNames } from "../kernel/environment.ts";
 import { forgetOpenings, isTakenOver, told } from "../kernel/inheritance.ts";
 import { ProcfsReader } from "../kernel/procfs_reader.ts";
 import { isInOwnPidNamespace } from "../table_check.ts";
@@ -25,7 +26,7 @@ export interface LadderOptions {
   readonly ringBytes: number;
   readonly pollIntervalMs: number;
   /** Names of the environment variables to capture: see `EnvironmentFilter`. */
-  readonly environment: readonly string[];
+  readonly environment: VariableNames;
   /** Whether executables and directories of other users stay readable: see `retained.ts`. */
   readonly readsOthers?: boolean;
 }

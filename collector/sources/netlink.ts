@@ -19,6 +19,7 @@
 
 import { setImmediate } from "node:timers";
 import { TICK_NS } from "../../proto/identity.ts";
+import type { VariableNames } from "../kernel/environment.ts";
 import { bootTimeNs, SystemCallError } from "../kernel/libc.ts";
 import { type ConnectorEvent, ProcessConnector } from "../kernel/netlink.ts";
 import { readRunState } from "../kernel/procfs.ts";
@@ -55,7 +56,7 @@ export interface NetlinkOptions {
   /** Room for records that wait, in bytes of the kernel's. */
   readonly bufferBytes?: number;
   /** Names of the environment variables to capture: see `EnvironmentFilter`. */
-  readonly environment?: readonly string[];
+  readonly environment?: VariableNames;
   /** Whether executables and directories of other users stay readable. */
   readonly readsOthers?: boolean;
 }

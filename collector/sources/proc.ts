@@ -12,6 +12,7 @@
  * @module
  */
 import { TICK_NS } from "../../proto/identity.ts";
+import type { VariableNames } from "../kernel/environment.ts";
 import { bootTimeNs } from "../kernel/libc.ts";
 import { ProcfsReader } from "../kernel/procfs_reader.ts";
 import type { ProcessSource, SourceCounters, SourceDescription, SourceRecord, TableEntry } from "./source.ts";
@@ -22,7 +23,7 @@ export interface ProcOptions {
   /** Time between two readings. */
   readonly intervalMs: number;
   /** Names of the environment variables to capture: see `EnvironmentFilter`. */
-  readonly environment?: readonly string[];
+  readonly environment?: VariableNames;
   /** Whether executables and directories of other users stay readable. */
   readonly readsOthers?: boolean;
   /** How the table is read; `/proc` unless a test says otherwise. */

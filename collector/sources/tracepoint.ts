@@ -21,7 +21,7 @@ import {
   MAP_TYPE,
   PROGRAM_TYPE,
 } from "../kernel/bpf.ts";
-import { EnvironmentFilter } from "../kernel/environment.ts";
+import { EnvironmentFilter, type VariableNames } from "../kernel/environment.ts";
 import { KernelCounters } from "../kernel/kernel_counters.ts";
 import { type SearchedLayout, SearchError, searchKernel } from "../kernel/kernel_search.ts";
 import { EACCES, EPERM, libc } from "../kernel/libc.ts";
@@ -53,7 +53,7 @@ export interface TracepointOptions {
   /** From one page to 1 GiB; rounded up to a power of two, which the kernel wants. */
   readonly ringBytes?: number;
   /** Names of the environment variables to keep: see {@linkcode EnvironmentFilter}. */
-  readonly environment?: readonly string[];
+  readonly environment?: VariableNames;
   /** Whether executables of other users stay readable. */
   readonly readsOthers?: boolean;
   /** Looks the kernel over; a test gives what another kernel says. */
@@ -106,7 +106,7 @@ class TracepointSource implements ProcessSource {
   constructor(
     kernel: TracepointKernel,
     ringBytes: number,
-    environment: readonly string[],
+    environment: VariableNames,
     descriptors: number[],
     readsOthers: boolean,
   ) {

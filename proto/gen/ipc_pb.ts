@@ -19,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file ipc.proto.
  */
 export const file_ipc: GenFile = /*@__PURE__*/
-  fileDesc("CglpcGMucHJvdG8SDWRhZW1vbmV5ZS5pcGMiUwoUQWR2YW5jZWRDYXBhYmlsaXRpZXMSFAoMa2VybmVsX2xldmVsGAEgASgIEhAKCHJlYWx0aW1lGAIgASgIEhMKC3N5c3RlbV93aWRlGAMgASgIIosBChZDb2xsZWN0aW9uQ2FwYWJpbGl0aWVzEjoKEXN1cHBvcnRlZF9kb21haW5zGAEgAygOMh8uZGFlbW9uZXllLmlwYy5Nb25pdG9yaW5nRG9tYWluEjUKCGFkdmFuY2VkGAIgASgLMiMuZGFlbW9uZXllLmlwYy5BZHZhbmNlZENhcGFiaWxpdGllcyKSAQoRQ2FwYWJpbGl0eVJlcXVlc3QSEQoJY2xpZW50X2lkGAEgASgJEjoKEXJlcXVlc3RlZF9kb21haW5zGAIgAygOMh8uZGFlbW9uZXllLmlwYy5Nb25pdG9yaW5nRG9tYWluEhsKDmNsaWVudF92ZXJzaW9uGAMgASgJSACIAQFCEQoPX2NsaWVudF92ZXJzaW9uIswBChJDYXBhYmlsaXR5UmVzcG9uc2USGwoTbmVnb3RpYXRpb25fc3VjY2VzcxgBIAEoCBI7CgxjYXBhYmlsaXRpZXMYAiABKAsyJS5kYWVtb25leWUuaXBjLkNvbGxlY3Rpb25DYXBhYmlsaXRpZXMSGgoNZXJyb3JfbWVzc2FnZRgDIAEoCUgAiAEBEhsKDnNlcnZlcl92ZXJzaW9uGAQgASgJSAGIAQFCEAoOX2Vycm9yX21lc3NhZ2VCEQoPX3NlcnZlcl92ZXJzaW9uIpcECg1EZXRlY3Rpb25UYXNrEg8KB3Rhc2tfaWQYASABKAkSLQoJdGFza190eXBlGAIgASgOMhouZGFlbW9uZXllLmNvbW1vbi5UYXNrVHlwZRI8Cg5wcm9jZXNzX2ZpbHRlchgDIAEoCzIfLmRhZW1vbmV5ZS5jb21tb24uUHJvY2Vzc0ZpbHRlckgAiAEBEjQKCmhhc2hfY2hlY2sYBCABKAsyGy5kYWVtb25leWUuY29tbW9uLkhhc2hDaGVja0gBiAEBEhUKCG1ldGFkYXRhGAUgASgJSAKIAQESPAoObmV0d29ya19maWx0ZXIYBiABKAsyHy5kYWVtb25leWUuY29tbW9uLk5ldHdvcmtGaWx0ZXJIA4gBARJCChFmaWxlc3lzdGVtX2ZpbHRlchgHIAEoCzIiLmRhZW1vbmV5ZS5jb21tb24uRmlsZXN5c3RlbUZpbHRlckgEiAEBEkQKEnBlcmZvcm1hbmNlX2ZpbHRlchgIIAEoCzIjLmRhZW1vbmV5ZS5jb21tb24uUGVyZm9ybWFuY2VGaWx0ZXJIBYgBAUIRCg9fcHJvY2Vzc19maWx0ZXJCDQoLX2hhc2hfY2hlY2tCCwoJX21ldGFkYXRhQhEKD19uZXR3b3JrX2ZpbHRlckIUChJfZmlsZXN5c3RlbV9maWx0ZXJCFQoTX3BlcmZvcm1hbmNlX2ZpbHRlckoECAkQCiKWAwoPRGV0ZWN0aW9uUmVzdWx0Eg8KB3Rhc2tfaWQYASABKAkSDwoHc3VjY2VzcxgCIAEoCBIaCg1lcnJvcl9tZXNzYWdlGAMgASgJSACIAQESMgoJcHJvY2Vzc2VzGAQgAygLMh8uZGFlbW9uZXllLmNvbW1vbi5Qcm9jZXNzUmVjb3JkEjYKC2hhc2hfcmVzdWx0GAUgASgLMhwuZGFlbW9uZXllLmNvbW1vbi5IYXNoUmVzdWx0SAGIAQESNwoObmV0d29ya19ldmVudHMYBiADKAsyHy5kYWVtb25leWUuY29tbW9uLk5ldHdvcmtSZWNvcmQSPQoRZmlsZXN5c3RlbV9ldmVudHMYByADKAsyIi5kYWVtb25leWUuY29tbW9uLkZpbGVzeXN0ZW1SZWNvcmQSPwoScGVyZm9ybWFuY2VfZXZlbnRzGAggAygLMiMuZGFlbW9uZXllLmNvbW1vbi5QZXJmb3JtYW5jZVJlY29yZEIQCg5fZXJyb3JfbWVzc2FnZUIOCgxfaGFzaF9yZXN1bHQi7gUKCEVudmVsb3BlEi0KCWNoYWxsZW5nZRgBIAEoCzIYLmRhZW1vbmV5ZS5pcGMuQ2hhbGxlbmdlSAASJQoFaGVsbG8YAiABKAsyFC5kYWVtb25leWUuaXBjLkhlbGxvSAASKQoHd2VsY29tZRgDIAEoCzIWLmRhZW1vbmV5ZS5pcGMuV2VsY29tZUgAEikKB3JlZnVzZWQYBCABKAsyFi5kYWVtb25leWUuaXBjLlJlZnVzZWRIABIwCgZldmVudHMYBSABKAsyHi5kYWVtb25leWUuZXZlbnRidXMuRXZlbnRCYXRjaEgAEiwKA2dhcBgGIAEoCzIdLmRhZW1vbmV5ZS5ldmVudGJ1cy5HYXBSZXBvcnRIABIwCghzbmFwc2hvdBgHIAEoCzIcLmRhZW1vbmV5ZS5ldmVudGJ1cy5TbmFwc2hvdEgAEjMKB3NvdXJjZXMYCCABKAsyIC5kYWVtb25leWUuZXZlbnRidXMuU291cmNlUmVwb3J0SAASIQoDYWNrGAkgASgLMhIuZGFlbW9uZXllLmlwYy5BY2tIABItCgloZWFydGJlYXQYCiABKAsyGC5kYWVtb25leWUuaXBjLkhlYXJ0YmVhdEgAEikKB2dvb2RieWUYCyABKAsyFi5kYWVtb25leWUuaXBjLkdvb2RieWVIABIpCgdyZXF1ZXN0GAwgASgLMhYuZGFlbW9uZXllLmlwYy5SZXF1ZXN0SAASJQoFcmVwbHkYDSABKAsyFC5kYWVtb25leWUuaXBjLlJlcGx5SAASMAoLbGVkZ2VyX2hlYWQYDiABKAsyGS5kYWVtb25leWUuaXBjLkxlZGdlckhlYWRIABIyCgxsZWRnZXJfbm90ZXMYDyABKAsyGi5kYWVtb25leWUuaXBjLkxlZGdlck5vdGVzSAASMgoMbGVkZ2VyX3Rha2VuGBAgASgLMhouZGFlbW9uZXllLmlwYy5MZWRnZXJUYWtlbkgAQgYKBGJvZHkiRAoJQ2hhbGxlbmdlEg0KBW5vbmNlGAEgASgMEhMKC3ZlcnNpb25fbWluGAIgASgNEhMKC3ZlcnNpb25fbWF4GAMgASgNIpYBCgVIZWxsbxIPCgd2ZXJzaW9uGAEgASgNEhQKDGNvbGxlY3Rvcl9pZBgCIAEoCRINCgVlcG9jaBgDIAEoCRIPCgdib290X2lkGAQgASgJEhgKEHNvZnR3YXJlX3ZlcnNpb24YBSABKAkSDgoGc291cmNlGAYgASgJEg0KBW5vbmNlGAcgASgMEg0KBXByb29mGAggASgMIj8KB1dlbGNvbWUSDQoFcHJvb2YYASABKAwSFQoNbGFzdF9zZXF1ZW5jZRgCIAEoBhIOCgZjcmVkaXQYAyABKAYiGQoHUmVmdXNlZBIOCgZyZWFzb24YASABKAkiJwoDQWNrEhAKCHNlcXVlbmNlGAEgASgGEg4KBmNyZWRpdBgCIAEoBiIZCglIZWFydGJlYXQSDAoEdGltZRgBIAEoBiIZCgdHb29kYnllEg4KBnJlYXNvbhgBIAEoCSKFAQoHUmVxdWVzdBIKCgJpZBgBIAEoDRI4CgxjYXBhYmlsaXRpZXMYAiABKAsyIC5kYWVtb25leWUuaXBjLkNhcGFiaWxpdHlSZXF1ZXN0SAASLAoEdGFzaxgDIAEoCzIcLmRhZW1vbmV5ZS5pcGMuRGV0ZWN0aW9uVGFza0gAQgYKBGJvZHkimQEKBVJlcGx5EgoKAmlkGAEgASgNEjkKDGNhcGFiaWxpdGllcxgCIAEoCzIhLmRhZW1vbmV5ZS5pcGMuQ2FwYWJpbGl0eVJlc3BvbnNlSAASMAoGcmVzdWx0GAMgASgLMh4uZGFlbW9uZXllLmlwYy5EZXRlY3Rpb25SZXN1bHRIABIPCgVlcnJvchgEIAEoCUgAQgYKBGJvZHkiOAoKTGVkZ2VySGVhZBIOCgZvcmlnaW4YASABKAkSDAoEc2l6ZRgCIAEoBhIMCgRyb290GAMgASgMIjcKC0xlZGdlck5vdGVzEigKBW5vdGVzGAEgAygLMhkuZGFlbW9uZXllLmlwYy5MZWRnZXJOb3RlIjkKCkxlZGdlck5vdGUSCgoCaWQYASABKAYSDgoGYWN0aW9uGAIgASgNEg8KB3BheWxvYWQYAyABKAwiGQoLTGVkZ2VyVGFrZW4SCgoCaWQYASABKAYiJAoGTm90aWNlEgwKBHRpbWUYASABKAYSDAoEdGV4dBgCIAEoCSLxAQoKVGllclN0YXR1cxIPCgdib290X2lkGAEgASgJEgwKBHRpbWUYAiABKAYSEQoJdXB0aW1lX21zGAMgASgBEgsKA3BpZBgEIAEoDRIUCgd1c2VyX2lkGAUgASgNSACIAQESDwoHdmVyc2lvbhgGIAEoCRINCgVzdGF0ZRgHIAEoCRIUCgxtZW1vcnlfYnl0ZXMYCCABKAYSDgoGY3B1X21zGAkgASgBEiYKB25vdGljZXMYCiADKAsyFS5kYWVtb25leWUuaXBjLk5vdGljZRIUCgxub3RpY2VfY291bnQYCyABKAZCCgoIX3VzZXJfaWQi9wQKD0NvbGxlY3RvclN0YXR1cxInCgR0aWVyGAEgASgLMhkuZGFlbW9uZXllLmlwYy5UaWVyU3RhdHVzEhQKDGNvbGxlY3Rvcl9pZBgCIAEoCRINCgVlcG9jaBgDIAEoCRIxCgdzb3VyY2VzGAQgAygLMiAuZGFlbW9uZXllLmV2ZW50YnVzLlNvdXJjZVN0YXR1cxITCgtjb25maW5lbWVudBgFIAEoCRIRCgljb25uZWN0ZWQYBiABKAgSFQoNbGFzdF9zZXF1ZW5jZRgHIAEoBhIdChVhY2tub3dsZWRnZWRfc2VxdWVuY2UYCCABKAYSFAoMZHVyYWJsZV90aW1lGAkgASgGEhUKDXF1ZXVlZF9ldmVudHMYCiABKAYSGQoRdHJhY2tlZF9wcm9jZXNzZXMYCyABKAYSHQoQZm9ya3Nfc2luY2VfYm9vdBgMIAEoBkgAiAEBEj4KCGNvdW50ZXJzGA0gAygLMiwuZGFlbW9uZXllLmlwYy5Db2xsZWN0b3JTdGF0dXMuQ291bnRlcnNFbnRyeRIRCglyZWRhY3Rpb24YDiABKAkSMQoMY29tcGxldGVuZXNzGA8gASgLMhsuZGFlbW9uZXllLmlwYy5Db21wbGV0ZW5lc3MSJQoDbG9nGBAgASgLMhguZGFlbW9uZXllLmlwYy5Mb2dTdGF0dXMSKwoGbGVkZ2VyGBEgASgLMhsuZGFlbW9uZXllLmlwYy5MZWRnZXJTdGF0dXMaLwoNQ291bnRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBQhMKEV9mb3Jrc19zaW5jZV9ib290ItMBCgxMZWRnZXJTdGF0dXMSDQoFc3RhdGUYASABKAkSDQoFcGxhY2UYAiABKAkSDwoHdHJvdWJsZRgDIAEoCRIOCgZvcmlnaW4YBCABKAkSDAoEc2l6ZRgFIAEoBhIOCgZzaWduZWQYBiABKAYSFwoPY2hlY2twb2ludF90aW1lGAcgASgGEhUKDXNlYWxlZF9lcG9jaHMYCCABKAYSFQoNcGVuZGluZ19ieXRlcxgJIAEoBhIPCgdyZWZ1c2VkGAogASgGEg4KBmZhdWx0cxgLIAEoBiKlAgoJTG9nU3RhdHVzEg0KBXBsYWNlGAEgASgJEg8KB3Ryb3VibGUYAiABKAkSDQoFYnl0ZXMYAyABKAYSEQoJbWF4X2J5dGVzGAQgASgGEhAKCHNlZ21lbnRzGAUgASgNEhUKDXBlbmRpbmdfYnl0ZXMYBiABKAYSDAoEbG9hZBgHIAEoARIRCglpc19zbG93ZWQYCCABKAgSDwoHcmVmdXNlZBgJIAEoBhIPCgdtaXNzaW5nGAogASgGEg8KB2RhbWFnZWQYCyABKAYSDgoGZmF1bHRzGAwgASgGEhAKCGhhc3RlbmVkGA0gASgGEg0KBWZhdWx0GA4gASgJEhgKC29sZGVzdF90aW1lGA8gASgGSACIAQFCDgoMX29sZGVzdF90aW1lIi0KDENvbXBsZXRlbmVzcxINCgVzdGF0ZRgBIAEoCRIOCgZkZXRhaWwYAiABKAkizgIKClJ1bGVTdGF0dXMSCgoCaWQYASABKAkSDQoFdGl0bGUYAiABKAkSEAoIc2V2ZXJpdHkYAyABKAkSDAoEZmlsZRgEIAEoCRINCgVzdGF0ZRgFIAEoCRIRCgRsaW5lGAYgASgNSACIAQESEwoGY29sdW1uGAcgASgNSAGIAQESEwoGcmVhc29uGAggASgJSAKIAQESDAoEaGl0cxgJIAEoBhIRCgRsYW5lGAogASgJSAOIAQESEwoLZXZhbHVhdGlvbnMYCyABKAYSDwoHbWF0Y2hlcxgMIAEoBhIOCgZjcHVfbXMYDSABKAESDAoEcm93cxgOIAEoBhIQCghkZWdyYWRlZBgPIAMoCRIRCgRoYXNoGBAgASgJSASIAQFCBwoFX2xpbmVCCQoHX2NvbHVtbkIJCgdfcmVhc29uQgcKBV9sYW5lQgcKBV9oYXNoIoABChBDb25uZWN0aW9uU3RhdHVzEhQKDGNvbGxlY3Rvcl9pZBgBIAEoCRINCgVlcG9jaBgCIAEoCRIXCg9jb25uZWN0ZWRfc2luY2UYAyABKAYSFQoNbGFzdF9zZXF1ZW5jZRgEIAEoBhIXCg9sYXN0X2V2ZW50X3RpbWUYBSABKAYi3AIKC0FnZW50U3RhdHVzEicKBHRpZXIYASABKAsyGS5kYWVtb25leWUuaXBjLlRpZXJTdGF0dXMSKAoFcnVsZXMYAiADKAsyGS5kYWVtb25leWUuaXBjLlJ1bGVTdGF0dXMSMwoKY29sbGVjdG9ycxgDIAMoCzIfLmRhZW1vbmV5ZS5pcGMuQ29ubmVjdGlvblN0YXR1cxITCgtzdG9yZV9ieXRlcxgEIAEoBhIYChBsYXN0X2NvbW1pdF90aW1lGAUgASgGEjoKCGNvdW50ZXJzGAYgAygLMiguZGFlbW9uZXllLmlwYy5BZ2VudFN0YXR1cy5Db3VudGVyc0VudHJ5EikKBXN0b3JlGAcgASgLMhouZGFlbW9uZXllLmlwYy5TdG9yZVN0YXR1cxovCg1Db3VudGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEiiAEKC1N0b3JlU3RhdHVzEg0KBXN0YXRlGAEgASgJEg4KBnJlYXNvbhgCIAEoCRINCgVzaW5jZRgDIAEoBhIXCgpmcmVlX2J5dGVzGAQgASgGSACIAQESFAoMY2hlY2tlZF90aW1lGAUgASgGEg0KBWNoZWNrGAYgASgJQg0KC19mcmVlX2J5dGVzKk0KEE1vbml0b3JpbmdEb21haW4SCwoHUFJPQ0VTUxAAEgsKB05FVFdPUksQARIOCgpGSUxFU1lTVEVNEAISDwoLUEVSRk9STUFOQ0UQA2IGcHJvdG8z", [file_common, file_eventbus]);
+  fileDesc("CglpcGMucHJvdG8SDWRhZW1vbmV5ZS5pcGMiUwoUQWR2YW5jZWRDYXBhYmlsaXRpZXMSFAoMa2VybmVsX2xldmVsGAEgASgIEhAKCHJlYWx0aW1lGAIgASgIEhMKC3N5c3RlbV93aWRlGAMgASgIIosBChZDb2xsZWN0aW9uQ2FwYWJpbGl0aWVzEjoKEXN1cHBvcnRlZF9kb21haW5zGAEgAygOMh8uZGFlbW9uZXllLmlwYy5Nb25pdG9yaW5nRG9tYWluEjUKCGFkdmFuY2VkGAIgASgLMiMuZGFlbW9uZXllLmlwYy5BZHZhbmNlZENhcGFiaWxpdGllcyKSAQoRQ2FwYWJpbGl0eVJlcXVlc3QSEQoJY2xpZW50X2lkGAEgASgJEjoKEXJlcXVlc3RlZF9kb21haW5zGAIgAygOMh8uZGFlbW9uZXllLmlwYy5Nb25pdG9yaW5nRG9tYWluEhsKDmNsaWVudF92ZXJzaW9uGAMgASgJSACIAQFCEQoPX2NsaWVudF92ZXJzaW9uIuQBChJDYXBhYmlsaXR5UmVzcG9uc2USGwoTbmVnb3RpYXRpb25fc3VjY2VzcxgBIAEoCBI7CgxjYXBhYmlsaXRpZXMYAiABKAsyJS5kYWVtb25leWUuaXBjLkNvbGxlY3Rpb25DYXBhYmlsaXRpZXMSGgoNZXJyb3JfbWVzc2FnZRgDIAEoCUgAiAEBEhsKDnNlcnZlcl92ZXJzaW9uGAQgASgJSAGIAQESFgoOZGVtYW5kX3ZlcnNpb24YECABKA1CEAoOX2Vycm9yX21lc3NhZ2VCEQoPX3NlcnZlcl92ZXJzaW9uIkUKD0F0dHJpYnV0ZURlbWFuZBIPCgd2ZXJzaW9uGAEgASgNEg4KBmhhc2hlcxgCIAEoCBIRCgl2YXJpYWJsZXMYAyADKAkiVAoRQXR0cmlidXRlU3RhbmRpbmcSEQoJYXR0cmlidXRlGAEgASgJEg0KBXN0YXRlGAIgASgJEg4KBnJlYXNvbhgDIAEoCRINCgVzaW5jZRgEIAEoBiJECgxEZW1hbmRBbnN3ZXISNAoKYXR0cmlidXRlcxgBIAMoCzIgLmRhZW1vbmV5ZS5pcGMuQXR0cmlidXRlU3RhbmRpbmcilwQKDURldGVjdGlvblRhc2sSDwoHdGFza19pZBgBIAEoCRItCgl0YXNrX3R5cGUYAiABKA4yGi5kYWVtb25leWUuY29tbW9uLlRhc2tUeXBlEjwKDnByb2Nlc3NfZmlsdGVyGAMgASgLMh8uZGFlbW9uZXllLmNvbW1vbi5Qcm9jZXNzRmlsdGVySACIAQESNAoKaGFzaF9jaGVjaxgEIAEoCzIbLmRhZW1vbmV5ZS5jb21tb24uSGFzaENoZWNrSAGIAQESFQoIbWV0YWRhdGEYBSABKAlIAogBARI8Cg5uZXR3b3JrX2ZpbHRlchgGIAEoCzIfLmRhZW1vbmV5ZS5jb21tb24uTmV0d29ya0ZpbHRlckgDiAEBEkIKEWZpbGVzeXN0ZW1fZmlsdGVyGAcgASgLMiIuZGFlbW9uZXllLmNvbW1vbi5GaWxlc3lzdGVtRmlsdGVySASIAQESRAoScGVyZm9ybWFuY2VfZmlsdGVyGAggASgLMiMuZGFlbW9uZXllLmNvbW1vbi5QZXJmb3JtYW5jZUZpbHRlckgFiAEBQhEKD19wcm9jZXNzX2ZpbHRlckINCgtfaGFzaF9jaGVja0ILCglfbWV0YWRhdGFCEQoPX25ldHdvcmtfZmlsdGVyQhQKEl9maWxlc3lzdGVtX2ZpbHRlckIVChNfcGVyZm9ybWFuY2VfZmlsdGVySgQICRAKIpYDCg9EZXRlY3Rpb25SZXN1bHQSDwoHdGFza19pZBgBIAEoCRIPCgdzdWNjZXNzGAIgASgIEhoKDWVycm9yX21lc3NhZ2UYAyABKAlIAIgBARIyCglwcm9jZXNzZXMYBCADKAsyHy5kYWVtb25leWUuY29tbW9uLlByb2Nlc3NSZWNvcmQSNgoLaGFzaF9yZXN1bHQYBSABKAsyHC5kYWVtb25leWUuY29tbW9uLkhhc2hSZXN1bHRIAYgBARI3Cg5uZXR3b3JrX2V2ZW50cxgGIAMoCzIfLmRhZW1vbmV5ZS5jb21tb24uTmV0d29ya1JlY29yZBI9ChFmaWxlc3lzdGVtX2V2ZW50cxgHIAMoCzIiLmRhZW1vbmV5ZS5jb21tb24uRmlsZXN5c3RlbVJlY29yZBI/ChJwZXJmb3JtYW5jZV9ldmVudHMYCCADKAsyIy5kYWVtb25leWUuY29tbW9uLlBlcmZvcm1hbmNlUmVjb3JkQhAKDl9lcnJvcl9tZXNzYWdlQg4KDF9oYXNoX3Jlc3VsdCLuBQoIRW52ZWxvcGUSLQoJY2hhbGxlbmdlGAEgASgLMhguZGFlbW9uZXllLmlwYy5DaGFsbGVuZ2VIABIlCgVoZWxsbxgCIAEoCzIULmRhZW1vbmV5ZS5pcGMuSGVsbG9IABIpCgd3ZWxjb21lGAMgASgLMhYuZGFlbW9uZXllLmlwYy5XZWxjb21lSAASKQoHcmVmdXNlZBgEIAEoCzIWLmRhZW1vbmV5ZS5pcGMuUmVmdXNlZEgAEjAKBmV2ZW50cxgFIAEoCzIeLmRhZW1vbmV5ZS5ldmVudGJ1cy5FdmVudEJhdGNoSAASLAoDZ2FwGAYgASgLMh0uZGFlbW9uZXllLmV2ZW50YnVzLkdhcFJlcG9ydEgAEjAKCHNuYXBzaG90GAcgASgLMhwuZGFlbW9uZXllLmV2ZW50YnVzLlNuYXBzaG90SAASMwoHc291cmNlcxgIIAEoCzIgLmRhZW1vbmV5ZS5ldmVudGJ1cy5Tb3VyY2VSZXBvcnRIABIhCgNhY2sYCSABKAsyEi5kYWVtb25leWUuaXBjLkFja0gAEi0KCWhlYXJ0YmVhdBgKIAEoCzIYLmRhZW1vbmV5ZS5pcGMuSGVhcnRiZWF0SAASKQoHZ29vZGJ5ZRgLIAEoCzIWLmRhZW1vbmV5ZS5pcGMuR29vZGJ5ZUgAEikKB3JlcXVlc3QYDCABKAsyFi5kYWVtb25leWUuaXBjLlJlcXVlc3RIABIlCgVyZXBseRgNIAEoCzIULmRhZW1vbmV5ZS5pcGMuUmVwbHlIABIwCgtsZWRnZXJfaGVhZBgOIAEoCzIZLmRhZW1vbmV5ZS5pcGMuTGVkZ2VySGVhZEgAEjIKDGxlZGdlcl9ub3RlcxgPIAEoCzIaLmRhZW1vbmV5ZS5pcGMuTGVkZ2VyTm90ZXNIABIyCgxsZWRnZXJfdGFrZW4YECABKAsyGi5kYWVtb25leWUuaXBjLkxlZGdlclRha2VuSABCBgoEYm9keSJECglDaGFsbGVuZ2USDQoFbm9uY2UYASABKAwSEwoLdmVyc2lvbl9taW4YAiABKA0SEwoLdmVyc2lvbl9tYXgYAyABKA0ilgEKBUhlbGxvEg8KB3ZlcnNpb24YASABKA0SFAoMY29sbGVjdG9yX2lkGAIgASgJEg0KBWVwb2NoGAMgASgJEg8KB2Jvb3RfaWQYBCABKAkSGAoQc29mdHdhcmVfdmVyc2lvbhgFIAEoCRIOCgZzb3VyY2UYBiABKAkSDQoFbm9uY2UYByABKAwSDQoFcHJvb2YYCCABKAwiPwoHV2VsY29tZRINCgVwcm9vZhgBIAEoDBIVCg1sYXN0X3NlcXVlbmNlGAIgASgGEg4KBmNyZWRpdBgDIAEoBiIZCgdSZWZ1c2VkEg4KBnJlYXNvbhgBIAEoCSInCgNBY2sSEAoIc2VxdWVuY2UYASABKAYSDgoGY3JlZGl0GAIgASgGIhkKCUhlYXJ0YmVhdBIMCgR0aW1lGAEgASgGIhkKB0dvb2RieWUSDgoGcmVhc29uGAEgASgJIrcBCgdSZXF1ZXN0EgoKAmlkGAEgASgNEjgKDGNhcGFiaWxpdGllcxgCIAEoCzIgLmRhZW1vbmV5ZS5pcGMuQ2FwYWJpbGl0eVJlcXVlc3RIABIsCgR0YXNrGAMgASgLMhwuZGFlbW9uZXllLmlwYy5EZXRlY3Rpb25UYXNrSAASMAoGZGVtYW5kGAQgASgLMh4uZGFlbW9uZXllLmlwYy5BdHRyaWJ1dGVEZW1hbmRIAEIGCgRib2R5IsgBCgVSZXBseRIKCgJpZBgBIAEoDRI5CgxjYXBhYmlsaXRpZXMYAiABKAsyIS5kYWVtb25leWUuaXBjLkNhcGFiaWxpdHlSZXNwb25zZUgAEjAKBnJlc3VsdBgDIAEoCzIeLmRhZW1vbmV5ZS5pcGMuRGV0ZWN0aW9uUmVzdWx0SAASDwoFZXJyb3IYBCABKAlIABItCgZkZW1hbmQYBSABKAsyGy5kYWVtb25leWUuaXBjLkRlbWFuZEFuc3dlckgAQgYKBGJvZHkiOAoKTGVkZ2VySGVhZBIOCgZvcmlnaW4YASABKAkSDAoEc2l6ZRgCIAEoBhIMCgRyb290GAMgASgMIjcKC0xlZGdlck5vdGVzEigKBW5vdGVzGAEgAygLMhkuZGFlbW9uZXllLmlwYy5MZWRnZXJOb3RlIjkKCkxlZGdlck5vdGUSCgoCaWQYASABKAYSDgoGYWN0aW9uGAIgASgNEg8KB3BheWxvYWQYAyABKAwiGQoLTGVkZ2VyVGFrZW4SCgoCaWQYASABKAYiJAoGTm90aWNlEgwKBHRpbWUYASABKAYSDAoEdGV4dBgCIAEoCSLxAQoKVGllclN0YXR1cxIPCgdib290X2lkGAEgASgJEgwKBHRpbWUYAiABKAYSEQoJdXB0aW1lX21zGAMgASgBEgsKA3BpZBgEIAEoDRIUCgd1c2VyX2lkGAUgASgNSACIAQESDwoHdmVyc2lvbhgGIAEoCRINCgVzdGF0ZRgHIAEoCRIUCgxtZW1vcnlfYnl0ZXMYCCABKAYSDgoGY3B1X21zGAkgASgBEiYKB25vdGljZXMYCiADKAsyFS5kYWVtb25leWUuaXBjLk5vdGljZRIUCgxub3RpY2VfY291bnQYCyABKAZCCgoIX3VzZXJfaWQirQUKD0NvbGxlY3RvclN0YXR1cxInCgR0aWVyGAEgASgLMhkuZGFlbW9uZXllLmlwYy5UaWVyU3RhdHVzEhQKDGNvbGxlY3Rvcl9pZBgCIAEoCRINCgVlcG9jaBgDIAEoCRIxCgdzb3VyY2VzGAQgAygLMiAuZGFlbW9uZXllLmV2ZW50YnVzLlNvdXJjZVN0YXR1cxITCgtjb25maW5lbWVudBgFIAEoCRIRCgljb25uZWN0ZWQYBiABKAgSFQoNbGFzdF9zZXF1ZW5jZRgHIAEoBhIdChVhY2tub3dsZWRnZWRfc2VxdWVuY2UYCCABKAYSFAoMZHVyYWJsZV90aW1lGAkgASgGEhUKDXF1ZXVlZF9ldmVudHMYCiABKAYSGQoRdHJhY2tlZF9wcm9jZXNzZXMYCyABKAYSHQoQZm9ya3Nfc2luY2VfYm9vdBgMIAEoBkgAiAEBEj4KCGNvdW50ZXJzGA0gAygLMiwuZGFlbW9uZXllLmlwYy5Db2xsZWN0b3JTdGF0dXMuQ291bnRlcnNFbnRyeRIRCglyZWRhY3Rpb24YDiABKAkSMQoMY29tcGxldGVuZXNzGA8gASgLMhsuZGFlbW9uZXllLmlwYy5Db21wbGV0ZW5lc3MSJQoDbG9nGBAgASgLMhguZGFlbW9uZXllLmlwYy5Mb2dTdGF0dXMSKwoGbGVkZ2VyGBEgASgLMhsuZGFlbW9uZXllLmlwYy5MZWRnZXJTdGF0dXMSNAoKYXR0cmlidXRlcxgSIAMoCzIgLmRhZW1vbmV5ZS5pcGMuQXR0cmlidXRlU3RhbmRpbmcaLwoNQ291bnRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBQhMKEV9mb3Jrc19zaW5jZV9ib290ItMBCgxMZWRnZXJTdGF0dXMSDQoFc3RhdGUYASABKAkSDQoFcGxhY2UYAiABKAkSDwoHdHJvdWJsZRgDIAEoCRIOCgZvcmlnaW4YBCABKAkSDAoEc2l6ZRgFIAEoBhIOCgZzaWduZWQYBiABKAYSFwoPY2hlY2twb2ludF90aW1lGAcgASgGEhUKDXNlYWxlZF9lcG9jaHMYCCABKAYSFQoNcGVuZGluZ19ieXRlcxgJIAEoBhIPCgdyZWZ1c2VkGAogASgGEg4KBmZhdWx0cxgLIAEoBiKlAgoJTG9nU3RhdHVzEg0KBXBsYWNlGAEgASgJEg8KB3Ryb3VibGUYAiABKAkSDQoFYnl0ZXMYAyABKAYSEQoJbWF4X2J5dGVzGAQgASgGEhAKCHNlZ21lbnRzGAUgASgNEhUKDXBlbmRpbmdfYnl0ZXMYBiABKAYSDAoEbG9hZBgHIAEoARIRCglpc19zbG93ZWQYCCABKAgSDwoHcmVmdXNlZBgJIAEoBhIPCgdtaXNzaW5nGAogASgGEg8KB2RhbWFnZWQYCyABKAYSDgoGZmF1bHRzGAwgASgGEhAKCGhhc3RlbmVkGA0gASgGEg0KBWZhdWx0GA4gASgJEhgKC29sZGVzdF90aW1lGA8gASgGSACIAQFCDgoMX29sZGVzdF90aW1lIi0KDENvbXBsZXRlbmVzcxINCgVzdGF0ZRgBIAEoCRIOCgZkZXRhaWwYAiABKAkizgIKClJ1bGVTdGF0dXMSCgoCaWQYASABKAkSDQoFdGl0bGUYAiABKAkSEAoIc2V2ZXJpdHkYAyABKAkSDAoEZmlsZRgEIAEoCRINCgVzdGF0ZRgFIAEoCRIRCgRsaW5lGAYgASgNSACIAQESEwoGY29sdW1uGAcgASgNSAGIAQESEwoGcmVhc29uGAggASgJSAKIAQESDAoEaGl0cxgJIAEoBhIRCgRsYW5lGAogASgJSAOIAQESEwoLZXZhbHVhdGlvbnMYCyABKAYSDwoHbWF0Y2hlcxgMIAEoBhIOCgZjcHVfbXMYDSABKAESDAoEcm93cxgOIAEoBhIQCghkZWdyYWRlZBgPIAMoCRIRCgRoYXNoGBAgASgJSASIAQFCBwoFX2xpbmVCCQoHX2NvbHVtbkIJCgdfcmVhc29uQgcKBV9sYW5lQgcKBV9oYXNoIoABChBDb25uZWN0aW9uU3RhdHVzEhQKDGNvbGxlY3Rvcl9pZBgBIAEoCRINCgVlcG9jaBgCIAEoCRIXCg9jb25uZWN0ZWRfc2luY2UYAyABKAYSFQoNbGFzdF9zZXF1ZW5jZRgEIAEoBhIXCg9sYXN0X2V2ZW50X3RpbWUYBSABKAYi3AIKC0FnZW50U3RhdHVzEicKBHRpZXIYASABKAsyGS5kYWVtb25leWUuaXBjLlRpZXJTdGF0dXMSKAoFcnVsZXMYAiADKAsyGS5kYWVtb25leWUuaXBjLlJ1bGVTdGF0dXMSMwoKY29sbGVjdG9ycxgDIAMoCzIfLmRhZW1vbmV5ZS5pcGMuQ29ubmVjdGlvblN0YXR1cxITCgtzdG9yZV9ieXRlcxgEIAEoBhIYChBsYXN0X2NvbW1pdF90aW1lGAUgASgGEjoKCGNvdW50ZXJzGAYgAygLMiguZGFlbW9uZXllLmlwYy5BZ2VudFN0YXR1cy5Db3VudGVyc0VudHJ5EikKBXN0b3JlGAcgASgLMhouZGFlbW9uZXllLmlwYy5TdG9yZVN0YXR1cxovCg1Db3VudGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEiiAEKC1N0b3JlU3RhdHVzEg0KBXN0YXRlGAEgASgJEg4KBnJlYXNvbhgCIAEoCRINCgVzaW5jZRgDIAEoBhIXCgpmcmVlX2J5dGVzGAQgASgGSACIAQESFAoMY2hlY2tlZF90aW1lGAUgASgGEg0KBWNoZWNrGAYgASgJQg0KC19mcmVlX2J5dGVzKk0KEE1vbml0b3JpbmdEb21haW4SCwoHUFJPQ0VTUxAAEgsKB05FVFdPUksQARIOCgpGSUxFU1lTVEVNEAISDwoLUEVSRk9STUFOQ0UQA2IGcHJvdG8z", [file_common, file_eventbus]);
 
 /**
  * @generated from message daemoneye.ipc.AdvancedCapabilities
@@ -120,6 +120,13 @@ export type CapabilityResponse = Message<"daemoneye.ipc.CapabilityResponse"> & {
    * @generated from field: optional string server_version = 4;
    */
   serverVersion?: string | undefined;
+
+  /**
+   * The version of AttributeDemand that is understood; 0 for none, as of collectors before it.
+   *
+   * @generated from field: uint32 demand_version = 16;
+   */
+  demandVersion: number;
 };
 
 /**
@@ -128,6 +135,98 @@ export type CapabilityResponse = Message<"daemoneye.ipc.CapabilityResponse"> & {
  */
 export const CapabilityResponseSchema: GenMessage<CapabilityResponse> = /*@__PURE__*/
   messageDesc(file_ipc, 3);
+
+/**
+ * Agent to collector: what its rules need beyond what every event has. Replaces what was demanded before.
+ *
+ * @generated from message daemoneye.ipc.AttributeDemand
+ */
+export type AttributeDemand = Message<"daemoneye.ipc.AttributeDemand"> & {
+  /**
+   * 1. Another one is answered by an error.
+   *
+   * @generated from field: uint32 version = 1;
+   */
+  version: number;
+
+  /**
+   * @generated from field: bool hashes = 2;
+   */
+  hashes: boolean;
+
+  /**
+   * Names of environment variables, sorted, each once, at most 48.
+   *
+   * @generated from field: repeated string variables = 3;
+   */
+  variables: string[];
+};
+
+/**
+ * Describes the message daemoneye.ipc.AttributeDemand.
+ * Use `create(AttributeDemandSchema)` to create a new message.
+ */
+export const AttributeDemandSchema: GenMessage<AttributeDemand> = /*@__PURE__*/
+  messageDesc(file_ipc, 4);
+
+/**
+ * What becomes of one attribute.
+ *
+ * @generated from message daemoneye.ipc.AttributeStanding
+ */
+export type AttributeStanding = Message<"daemoneye.ipc.AttributeStanding"> & {
+  /**
+   * "executable_hash", "environment", or "environment." and the name of a variable.
+   *
+   * @generated from field: string attribute = 1;
+   */
+  attribute: string;
+
+  /**
+   * "configured", "demanded", "on-demand", "refused", "unavailable" or "off".
+   *
+   * @generated from field: string state = 2;
+   */
+  state: string;
+
+  /**
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+
+  /**
+   * Unix milliseconds since when it is collected; 0 for longer than anybody asks.
+   *
+   * @generated from field: fixed64 since = 4;
+   */
+  since: bigint;
+};
+
+/**
+ * Describes the message daemoneye.ipc.AttributeStanding.
+ * Use `create(AttributeStandingSchema)` to create a new message.
+ */
+export const AttributeStandingSchema: GenMessage<AttributeStanding> = /*@__PURE__*/
+  messageDesc(file_ipc, 5);
+
+/**
+ * One for each attribute that was demanded.
+ *
+ * @generated from message daemoneye.ipc.DemandAnswer
+ */
+export type DemandAnswer = Message<"daemoneye.ipc.DemandAnswer"> & {
+  /**
+   * @generated from field: repeated daemoneye.ipc.AttributeStanding attributes = 1;
+   */
+  attributes: AttributeStanding[];
+};
+
+/**
+ * Describes the message daemoneye.ipc.DemandAnswer.
+ * Use `create(DemandAnswerSchema)` to create a new message.
+ */
+export const DemandAnswerSchema: GenMessage<DemandAnswer> = /*@__PURE__*/
+  messageDesc(file_ipc, 6);
 
 /**
  * @generated from message daemoneye.ipc.DetectionTask
@@ -179,7 +278,7 @@ export type DetectionTask = Message<"daemoneye.ipc.DetectionTask"> & {
  * Use `create(DetectionTaskSchema)` to create a new message.
  */
 export const DetectionTaskSchema: GenMessage<DetectionTask> = /*@__PURE__*/
-  messageDesc(file_ipc, 4);
+  messageDesc(file_ipc, 7);
 
 /**
  * @generated from message daemoneye.ipc.DetectionResult
@@ -231,7 +330,7 @@ export type DetectionResult = Message<"daemoneye.ipc.DetectionResult"> & {
  * Use `create(DetectionResultSchema)` to create a new message.
  */
 export const DetectionResultSchema: GenMessage<DetectionResult> = /*@__PURE__*/
-  messageDesc(file_ipc, 5);
+  messageDesc(file_ipc, 8);
 
 /**
  * The payload of a frame: exactly one of its fields.
@@ -346,7 +445,7 @@ export type Envelope = Message<"daemoneye.ipc.Envelope"> & {
  * Use `create(EnvelopeSchema)` to create a new message.
  */
 export const EnvelopeSchema: GenMessage<Envelope> = /*@__PURE__*/
-  messageDesc(file_ipc, 6);
+  messageDesc(file_ipc, 9);
 
 /**
  * Agent to collector, first of all.
@@ -377,7 +476,7 @@ export type Challenge = Message<"daemoneye.ipc.Challenge"> & {
  * Use `create(ChallengeSchema)` to create a new message.
  */
 export const ChallengeSchema: GenMessage<Challenge> = /*@__PURE__*/
-  messageDesc(file_ipc, 7);
+  messageDesc(file_ipc, 10);
 
 /**
  * Collector to agent. The proof is HMAC-SHA256 under the token of
@@ -432,7 +531,7 @@ export type Hello = Message<"daemoneye.ipc.Hello"> & {
  * Use `create(HelloSchema)` to create a new message.
  */
 export const HelloSchema: GenMessage<Hello> = /*@__PURE__*/
-  messageDesc(file_ipc, 8);
+  messageDesc(file_ipc, 11);
 
 /**
  * Agent to collector. The proof is HMAC-SHA256 under the token of
@@ -462,7 +561,7 @@ export type Welcome = Message<"daemoneye.ipc.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_ipc, 9);
+  messageDesc(file_ipc, 12);
 
 /**
  * @generated from message daemoneye.ipc.Refused
@@ -479,7 +578,7 @@ export type Refused = Message<"daemoneye.ipc.Refused"> & {
  * Use `create(RefusedSchema)` to create a new message.
  */
 export const RefusedSchema: GenMessage<Refused> = /*@__PURE__*/
-  messageDesc(file_ipc, 10);
+  messageDesc(file_ipc, 13);
 
 /**
  * Agent to collector: everything up to sequence is committed.
@@ -503,7 +602,7 @@ export type Ack = Message<"daemoneye.ipc.Ack"> & {
  * Use `create(AckSchema)` to create a new message.
  */
 export const AckSchema: GenMessage<Ack> = /*@__PURE__*/
-  messageDesc(file_ipc, 11);
+  messageDesc(file_ipc, 14);
 
 /**
  * @generated from message daemoneye.ipc.Heartbeat
@@ -520,7 +619,7 @@ export type Heartbeat = Message<"daemoneye.ipc.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_ipc, 12);
+  messageDesc(file_ipc, 15);
 
 /**
  * @generated from message daemoneye.ipc.Goodbye
@@ -537,7 +636,7 @@ export type Goodbye = Message<"daemoneye.ipc.Goodbye"> & {
  * Use `create(GoodbyeSchema)` to create a new message.
  */
 export const GoodbyeSchema: GenMessage<Goodbye> = /*@__PURE__*/
-  messageDesc(file_ipc, 13);
+  messageDesc(file_ipc, 16);
 
 /**
  * @generated from message daemoneye.ipc.Request
@@ -563,6 +662,14 @@ export type Request = Message<"daemoneye.ipc.Request"> & {
      */
     value: DetectionTask;
     case: "task";
+  } | {
+    /**
+     * Only to a collector that says that it understands it: one that does not ends the connection.
+     *
+     * @generated from field: daemoneye.ipc.AttributeDemand demand = 4;
+     */
+    value: AttributeDemand;
+    case: "demand";
   } | { case: undefined; value?: undefined };
 };
 
@@ -571,7 +678,7 @@ export type Request = Message<"daemoneye.ipc.Request"> & {
  * Use `create(RequestSchema)` to create a new message.
  */
 export const RequestSchema: GenMessage<Request> = /*@__PURE__*/
-  messageDesc(file_ipc, 14);
+  messageDesc(file_ipc, 17);
 
 /**
  * @generated from message daemoneye.ipc.Reply
@@ -603,6 +710,12 @@ export type Reply = Message<"daemoneye.ipc.Reply"> & {
      */
     value: string;
     case: "error";
+  } | {
+    /**
+     * @generated from field: daemoneye.ipc.DemandAnswer demand = 5;
+     */
+    value: DemandAnswer;
+    case: "demand";
   } | { case: undefined; value?: undefined };
 };
 
@@ -611,7 +724,7 @@ export type Reply = Message<"daemoneye.ipc.Reply"> & {
  * Use `create(ReplySchema)` to create a new message.
  */
 export const ReplySchema: GenMessage<Reply> = /*@__PURE__*/
-  messageDesc(file_ipc, 15);
+  messageDesc(file_ipc, 18);
 
 /**
  * Collector to agent: the newest checkpoint of the audit ledger, which alerts carry from here on.
@@ -642,7 +755,7 @@ export type LedgerHead = Message<"daemoneye.ipc.LedgerHead"> & {
  * Use `create(LedgerHeadSchema)` to create a new message.
  */
 export const LedgerHeadSchema: GenMessage<LedgerHead> = /*@__PURE__*/
-  messageDesc(file_ipc, 16);
+  messageDesc(file_ipc, 19);
 
 /**
  * Agent to collector: what is to be entered into the audit ledger. Comes again until it is taken.
@@ -661,7 +774,7 @@ export type LedgerNotes = Message<"daemoneye.ipc.LedgerNotes"> & {
  * Use `create(LedgerNotesSchema)` to create a new message.
  */
 export const LedgerNotesSchema: GenMessage<LedgerNotes> = /*@__PURE__*/
-  messageDesc(file_ipc, 17);
+  messageDesc(file_ipc, 20);
 
 /**
  * @generated from message daemoneye.ipc.LedgerNote
@@ -694,7 +807,7 @@ export type LedgerNote = Message<"daemoneye.ipc.LedgerNote"> & {
  * Use `create(LedgerNoteSchema)` to create a new message.
  */
 export const LedgerNoteSchema: GenMessage<LedgerNote> = /*@__PURE__*/
-  messageDesc(file_ipc, 18);
+  messageDesc(file_ipc, 21);
 
 /**
  * Collector to agent: every note up to this one is in the ledger, and on disk.
@@ -713,7 +826,7 @@ export type LedgerTaken = Message<"daemoneye.ipc.LedgerTaken"> & {
  * Use `create(LedgerTakenSchema)` to create a new message.
  */
 export const LedgerTakenSchema: GenMessage<LedgerTaken> = /*@__PURE__*/
-  messageDesc(file_ipc, 19);
+  messageDesc(file_ipc, 22);
 
 /**
  * @generated from message daemoneye.ipc.Notice
@@ -735,7 +848,7 @@ export type Notice = Message<"daemoneye.ipc.Notice"> & {
  * Use `create(NoticeSchema)` to create a new message.
  */
 export const NoticeSchema: GenMessage<Notice> = /*@__PURE__*/
-  messageDesc(file_ipc, 20);
+  messageDesc(file_ipc, 23);
 
 /**
  * What both daemons say of themselves. Times are Unix milliseconds.
@@ -804,7 +917,7 @@ export type TierStatus = Message<"daemoneye.ipc.TierStatus"> & {
  * Use `create(TierStatusSchema)` to create a new message.
  */
 export const TierStatusSchema: GenMessage<TierStatus> = /*@__PURE__*/
-  messageDesc(file_ipc, 21);
+  messageDesc(file_ipc, 24);
 
 /**
  * The collector's status file.
@@ -896,6 +1009,11 @@ export type CollectorStatus = Message<"daemoneye.ipc.CollectorStatus"> & {
    * @generated from field: daemoneye.ipc.LedgerStatus ledger = 17;
    */
   ledger?: LedgerStatus | undefined;
+
+  /**
+   * @generated from field: repeated daemoneye.ipc.AttributeStanding attributes = 18;
+   */
+  attributes: AttributeStanding[];
 };
 
 /**
@@ -903,7 +1021,7 @@ export type CollectorStatus = Message<"daemoneye.ipc.CollectorStatus"> & {
  * Use `create(CollectorStatusSchema)` to create a new message.
  */
 export const CollectorStatusSchema: GenMessage<CollectorStatus> = /*@__PURE__*/
-  messageDesc(file_ipc, 22);
+  messageDesc(file_ipc, 25);
 
 /**
  * The audit ledger; counts are since the collector's start.
@@ -974,7 +1092,7 @@ export type LedgerStatus = Message<"daemoneye.ipc.LedgerStatus"> & {
  * Use `create(LedgerStatusSchema)` to create a new message.
  */
 export const LedgerStatusSchema: GenMessage<LedgerStatus> = /*@__PURE__*/
-  messageDesc(file_ipc, 23);
+  messageDesc(file_ipc, 26);
 
 /**
  * The collector's write-ahead log; counts are since its start.
@@ -1065,7 +1183,7 @@ export type LogStatus = Message<"daemoneye.ipc.LogStatus"> & {
  * Use `create(LogStatusSchema)` to create a new message.
  */
 export const LogStatusSchema: GenMessage<LogStatus> = /*@__PURE__*/
-  messageDesc(file_ipc, 24);
+  messageDesc(file_ipc, 27);
 
 /**
  * Whether a second source proves that the first one misses nothing.
@@ -1091,7 +1209,7 @@ export type Completeness = Message<"daemoneye.ipc.Completeness"> & {
  * Use `create(CompletenessSchema)` to create a new message.
  */
 export const CompletenessSchema: GenMessage<Completeness> = /*@__PURE__*/
-  messageDesc(file_ipc, 25);
+  messageDesc(file_ipc, 28);
 
 /**
  * @generated from message daemoneye.ipc.RuleStatus
@@ -1191,7 +1309,7 @@ export type RuleStatus = Message<"daemoneye.ipc.RuleStatus"> & {
  * Use `create(RuleStatusSchema)` to create a new message.
  */
 export const RuleStatusSchema: GenMessage<RuleStatus> = /*@__PURE__*/
-  messageDesc(file_ipc, 26);
+  messageDesc(file_ipc, 29);
 
 /**
  * @generated from message daemoneye.ipc.ConnectionStatus
@@ -1228,7 +1346,7 @@ export type ConnectionStatus = Message<"daemoneye.ipc.ConnectionStatus"> & {
  * Use `create(ConnectionStatusSchema)` to create a new message.
  */
 export const ConnectionStatusSchema: GenMessage<ConnectionStatus> = /*@__PURE__*/
-  messageDesc(file_ipc, 27);
+  messageDesc(file_ipc, 30);
 
 /**
  * The agent's status file.
@@ -1277,7 +1395,7 @@ export type AgentStatus = Message<"daemoneye.ipc.AgentStatus"> & {
  * Use `create(AgentStatusSchema)` to create a new message.
  */
 export const AgentStatusSchema: GenMessage<AgentStatus> = /*@__PURE__*/
-  messageDesc(file_ipc, 28);
+  messageDesc(file_ipc, 31);
 
 /**
  * Whether the agent's store takes what comes, and what was found in it.
@@ -1329,7 +1447,7 @@ export type StoreStatus = Message<"daemoneye.ipc.StoreStatus"> & {
  * Use `create(StoreStatusSchema)` to create a new message.
  */
 export const StoreStatusSchema: GenMessage<StoreStatus> = /*@__PURE__*/
-  messageDesc(file_ipc, 29);
+  messageDesc(file_ipc, 32);
 
 /**
  * @generated from enum daemoneye.ipc.MonitoringDomain

@@ -59,6 +59,8 @@ export const ACTIONS = {
   recovered: 16,
   /** Entries found no room while the disk took nothing. */
   refused: 17,
+  /** What rules ask to be collected, and what of it they get. */
+  demandChanged: 18,
 } as const;
 export type Action = keyof typeof ACTIONS;
 

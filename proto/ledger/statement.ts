@@ -59,6 +59,16 @@ export interface Statements {
     /** Ids of active rules that are taken out for a while. */
     readonly paused: readonly string[];
   };
+  readonly demandChanged: {
+    /** Attributes that rules ask for, those that are collected and those that are not. */
+    readonly given: readonly string[];
+    readonly refused: readonly string[];
+    /** What was collected since the entry before and no longer is. */
+    readonly passing: readonly string[];
+    /** How often it has changed since the entry before. */
+    readonly changes: number;
+    readonly time: number;
+  };
   readonly gap: {
     readonly epoch: string;
     readonly sequence: number;
@@ -189,6 +199,7 @@ const SHAPES: { readonly [A in StatedAction]: { readonly [Name in keyof Statemen
     disabled: "count",
     paused: "texts",
   },
+  demandChanged: { given: "texts", refused: "texts", passing: "texts", changes: "count", time: "count" },
   gap: {
     epoch: "text",
     sequence: "count",

@@ -9,6 +9,7 @@
  */
 import { type Node, parse } from "sql-parser-cst";
 import { type LexedSql, lexSql } from "./sql_lexer.ts";
+import { type Attributes, attributesOf, NO_ATTRIBUTES } from "./sql_attributes.ts";
 import type { Purpose, SeveralRows } from "./sql_expression.ts";
 import type { Insertion, Output } from "./sql_from.ts";
 import { QueryCheck } from "./sql_query.ts";
@@ -67,6 +68,8 @@ export interface GuardedQuery {
   /** The query, comments and end semicolons blanked. */
   readonly sql: string;
   readonly needs: QueryNeeds;
+  /** What a rule reads that is collected on demand; nothing for a hunt. */
+  readonly attributes: Attributes;
   /** Where the deadline is looked at, by place in `sql`. */
   readonly insertions: readonly Insertion[];
   /** Of purpose "rule" alone. */
@@ -113,6 +116,7 @@ export function guardSql(sql: string, purpose: Purpose): GuardedQuery {
     purpose,
     sql: lexed.sql,
     needs: { tables: [...check.tables], eventReads: check.eventReads, ...found, functions: [...functions] },
+    attributes: purpose === "hunt" ? NO_ATTRIBUTES : attributesOf(statement, lexed.sql),
     insertions: check.insertions.map((insertion, i) => ({ insertion, i }))
       .sort((a, b) => a.insertion.at - b.insertion.at || a.i - b.i).map(({ insertion }) => insertion),
     row: purpose === "rule" ? rowQuery(lexed.sql, statement, check, outputs) : null,

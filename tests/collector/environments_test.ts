@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { encodeText } from "../../proto/argv.ts";
-import { EnvironmentFilter, MAX_VARIABLE_BYTES } from "../../collector/kernel/environment.ts";
+import { EnvironmentFilter, MAX_VARIABLE_BYTES, WantedVariables } from "../../collector/kernel/environment.ts";
 import { Environments, MAX_ENVIRONMENT_TEXT } from "../../collector/environments.ts";
 import { redactVariable } from "../../collector/redaction.ts";
 
@@ -96,3 +96,45 @@ function latin1(bytes: Uint8Array): string {
   for (const byte of bytes) text += String.fromCharCode(byte);
   return text;
 }
+
+Deno.test("EnvironmentFilter takes what is demanded at the moment, whatever it answered before", () => {
+  const wanted = new WantedVariables(["LD_*"], true), filter = new EnvironmentFilter(wanted);
+  const other = new EnvironmentFilter(wanted), bytes = new TextEncoder().encode("LD_X=1\0GIT_SSH=x\0PATH=/bin\0");
+  const select = (of: EnvironmentFilter): readonly string[] => of.select(bytes, 0, bytes.length);
+  assert.deepEqual([select(filter), select(other)], [["LD_X=1"], ["LD_X=1"]]);
+  wanted.demand(["GIT_SSH"]);
+  assert.deepEqual([select(filter), select(other)], [["LD_X=1", "GIT_SSH=x"], ["LD_X=1", "GIT_SSH=x"]]);
+  assert.ok(select(filter) === select(filter), "the same answer as long as it is the same question");
+  wanted.demand(["PATH"]);
+  assert.deepEqual(select(filter), ["LD_X=1", "PATH=/bin"]);
+  wanted.demand([]);
+  assert.deepEqual([select(filter), select(other)], [["LD_X=1"], ["LD_X=1"]]);
+});
+
+Deno.test("WantedVariables is empty when nothing can be wanted, and idle when nothing is", () => {
+  const standing = (of: WantedVariables): boolean[] => [of.isEmpty, of.isIdle];
+  assert.deepEqual(standing(new WantedVariables([])), [true, true]);
+  assert.deepEqual(standing(new WantedVariables(["A"])), [false, false]);
+  const wanted = new WantedVariables([], true);
+  assert.deepEqual(standing(wanted), [false, true]);
+  wanted.demand(["A"]);
+  assert.deepEqual(standing(wanted), [false, false]);
+  assert.deepEqual([wanted.has("A"), wanted.isAlwaysWanted("A")], [true, false]);
+});
+
+Deno.test("Environments tells what is captured always from what rules ask for, and gives it room first", () => {
+  const some = new Environments(() => (variable, isCut) => redactVariable(variable, isCut), (name) => name === "LD_X");
+  const { text, kept, masked } = some.textOf(["GIT_SSH=a", "LD_X=1", "DB_PASSWORD=hunter2", "LD_X=2"], false);
+  assert.equal(text, `{"GIT_SSH":"a","LD_X":"1","DB_PASSWORD":"[REDACTED]","LD_X=2":"2"}`);
+  assert.equal(kept, `{"LD_X":"1","LD_X=2":"2"}`);
+  assert.equal(masked, 1);
+  const plain = some.textOf(["LD_X=1"], false);
+  assert.ok(plain.text === plain.kept);
+
+  const crowd = Array.from({ length: 5 }, (_, i) => `V${i}=${"y".repeat(4_085)}`);
+  const crowded = some.textOf([...crowd, "LD_X=/tmp/x.so"], false);
+  assert.ok(crowded.text.length <= MAX_ENVIRONMENT_TEXT);
+  const object = JSON.parse(crowded.text) as Record<string, unknown>;
+  assert.deepEqual([object["LD_X"], object["=cut"], object["V0"] !== undefined], ["/tmp/x.so", true, true]);
+  assert.equal(crowded.kept, `{"LD_X":"/tmp/x.so"}`);
+});

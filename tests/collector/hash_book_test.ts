@@ -180,3 +180,16 @@ Deno.test("what waits is bounded, and what is dropped is counted", () => {
   for (let i = 0; i < 3_000; i++) long.start({ argv });
   assert.deepEqual(long.book.counters()["hash_waiting"], 2_048);
 });
+
+Deno.test("a book of which nothing is wanted asks nothing, and still answers who asked before", () => {
+  const test = new TestBook();
+  test.start({ execId: "before" });
+  test.book.isWanted = false;
+  const meanwhile = test.start({ execId: "meanwhile", pid: 2 }, 6);
+  const gone = test.start({ executableKind: "deleted" });
+  assert.deepEqual([meanwhile.executableHash, gone.fileExists, test.asked.length], [null, false, 1]);
+  assert.deepEqual(test.answer("hashed", ONE).map(({ execId }) => execId), ["before"]);
+  assert.equal(test.start({ execId: "known" }).executableHash, null, "also of a file that is known");
+  test.book.isWanted = true;
+  assert.equal(test.start({ execId: "again" }).executableHash, ONE);
+});

@@ -13,8 +13,9 @@ const S = 1e9;
 const KEYED: RedactionMode = { kind: "keyed", digest: keyedDigest(new Uint8Array(32).fill(1)) };
 const RAW: RawContext = { ...BLANK_CONTEXT, environment: null, environmentCut: false };
 
-function lifecycleOf(redaction: RedactionMode): Lifecycle {
+function lifecycleOf(redaction: RedactionMode, isKept: (name: string) => boolean = () => true): Lifecycle {
   return new Lifecycle({
+    isKept,
     bootId: "0badcafe-1111-2222-3333-444444444444",
     source: { description: { name: "ebpf", sees: "", misses: [], unknownColumns: [] }, look: () => null },
     names: { userName: () => null, groupName: () => null },
@@ -167,4 +168,24 @@ Deno.test("of 200 planted secrets no event and no state holds any, and 200 innoc
     assert.deepEqual(splitArgv(event.argv!), args);
     assert.deepEqual(Object.values(JSON.parse(event.context!.environment!)), args);
   });
+});
+
+Deno.test("a variable that rules alone ask for is in the start of its program, and in nothing that follows", () => {
+  const world = lifecycleOf(KEYED, (name) => name === "LD_X");
+  const baseline = world.baseline([
+    entry(1, ["init"], { context: { ...RAW, environment: ["LD_X=0", "GIT_SSH=early"] } }),
+  ]);
+  assert.deepEqual(baseline.map(({ context }) => context!.environment), [`{"LD_X":"0"}`]);
+  world.receive(exec(5, 1, ["sh"], ["LD_X=1", "GIT_SSH=asked"]));
+  world.receive({ kind: "fork", time: 6 * S, pid: 6, ppid: 5, startTime: 6 * S, namespacePid: null, pidNamespace: 7 });
+  const [start, forked] = world.flush(100_000_000).events;
+  assert.equal(start!.context!.environment, `{"LD_X":"1","GIT_SSH":"asked"}`);
+  assert.deepEqual([forked!.reason, forked!.context!.environment], ["fork", `{"LD_X":"1"}`]);
+
+  world.accuse(5, 7 * S, "high", "for a test");
+  const later = world.flush(100_000_000).events;
+  const states = world.reconcile([entry(5, ["sh"], { userId: 9 }), entry(6, ["sh"])], 50 * S);
+  const last = [...later, ...world.flush(100_000_000).events];
+  assert.deepEqual(last.map(({ kind }) => kind).sort(), ["modify", "stop", "suspicious"]);
+  for (const item of [...last, ...states]) assert.ok(!JSON.stringify(item).includes("asked"), JSON.stringify(item));
 });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { Outbox } from "../../collector/outbox.ts";
 import { Publisher } from "../../collector/publisher.ts";
 import { answerRequest } from "../../collector/requests.ts";
+import type { AttributeStanding, Demand } from "../../proto/demand.ts";
 import { Channel } from "../../proto/channel.ts";
 import { admitCollector } from "../../proto/handshake.ts";
 import { blankProcessEvent, type ProcessEvent } from "../../proto/process_event.ts";
@@ -20,6 +21,8 @@ class Stage implements AsyncDisposable {
   readonly #listener: Deno.UnixListener;
   readonly #running: Promise<void>;
   readonly #channels: Channel[] = [];
+  /** What a demand is answered by. */
+  demanded: (demand: Demand) => readonly AttributeStanding[] = () => [];
   /** Of each handshake. */
   readonly epochs: string[] = [];
 
@@ -32,7 +35,7 @@ class Stage implements AsyncDisposable {
       bootId: "boot",
       source: "proc",
       checkPeer,
-      answer: (body) => answerRequest(body, "proc"),
+      answer: (body) => answerRequest(body, "proc", (demand) => this.demanded(demand)),
       notice: (text) => this.notices.push(text),
     });
     this.#running = this.publisher.run();
@@ -219,6 +222,13 @@ Deno.test("Publisher answers questions about capabilities, and says what it does
   } as const;
   const refused = await channel.request({ kind: "task", ...task });
   assert.ok(refused.kind === "error" && /does not take tasks/.test(refused.reason));
+  assert.equal(answer.kind === "capabilities" && answer.demandVersion, 1);
+  const demands: Demand[] = [];
+  const standing = { attribute: "environment.A", state: "demanded", reason: "", since: 5 } as const;
+  s.demanded = (demand) => (demands.push(demand), [standing]);
+  const demand = { hashes: true, variables: ["A"] };
+  assert.deepEqual(await channel.request({ kind: "demand", demand }), { kind: "demand", attributes: [standing] });
+  assert.deepEqual(demands, [demand]);
   channel.close();
   await receiving;
 });

@@ -21,6 +21,7 @@ const STATUS: CollectorStatus = {
   confinement: "",
   redaction: "on",
   completeness: { state: "unproven", detail: "" },
+  attributes: [],
   connected: true,
   lastSequence: 9,
   acknowledgedSequence: 7,

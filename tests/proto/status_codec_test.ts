@@ -39,6 +39,11 @@ const COLLECTOR: CollectorStatus = {
   confinement: "all threads",
   redaction: "on",
   completeness: { state: "proven", detail: "100 % of 900 records of the last hour seen by ebpf and by netlink" },
+  attributes: [
+    { attribute: "executable_hash", state: "configured", reason: "collector.hashing is on", since: 0 },
+    { attribute: "environment", state: "configured", reason: "LD_*, BASH_ENV", since: 0 },
+    { attribute: "environment.GLIBC_TUNABLES", state: "demanded", reason: "rules read it", since: 2 ** 41 },
+  ],
   connected: true,
   lastSequence: 2 ** 40 - 1,
   acknowledgedSequence: 12,

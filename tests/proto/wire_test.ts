@@ -348,5 +348,6 @@ Deno.test("the document's field numbers stand", () => {
     capabilities: 2,
     error_message: 3,
     server_version: 4,
+    demand_version: 16,
   });
 });

@@ -294,8 +294,24 @@ export const MESSAGES: readonly WireMessage[] = [
       systemWide: false,
       errorMessage: null,
       serverVersion: "0.1.0",
+      demandVersion: 1,
     },
   },
+  { kind: "request", id: 3, body: { kind: "demand", demand: { hashes: true, variables: ["A", "GLIBC_TUNABLES"] } } },
+  { kind: "request", id: 4, body: { kind: "demand", demand: { hashes: false, variables: [] } } },
+  {
+    kind: "reply",
+    id: 5,
+    body: {
+      kind: "demand",
+      attributes: [
+        { attribute: "executable_hash", state: "configured", reason: "", since: 0 },
+        { attribute: "environment.A", state: "demanded", reason: "rules read it", since: 2 ** 41 },
+        { attribute: "environment.B_1", state: "refused", reason: "ü", since: 0 },
+      ],
+    },
+  },
+  { kind: "reply", id: 6, body: { kind: "demand", attributes: [] } },
   {
     kind: "reply",
     id: 2,

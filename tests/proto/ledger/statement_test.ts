@@ -11,6 +11,7 @@ const SAMPLES: Statements = {
   confined: { tier: "collector", proof: "all 6 threads", retained: "" },
   configurationChanged: { digest: HASH, changed: ["collector.id"], settings: { "collector.id": "c" } },
   rulesChanged: { digest: HASH, active: 40, drafts: 2, rejected: 0, disabled: 1, paused: ["r"] },
+  demandChanged: { given: ["executable_hash"], refused: ["environment.A"], passing: [], changes: 2, time: 1 },
   gap: { epoch: "e", sequence: 9, source: "ebpf", kind: "exec", from: 1, to: 2, count: null, reason: "lost" },
   suppressed: { what: "alerts", count: 3, from: 1, to: 2 },
   alert: { alerts: [{ id: "r@c:e:1", rule: HASH, hash: HASH }] },
