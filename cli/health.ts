@@ -147,7 +147,7 @@ function showCollector(call: Call, reading: StatusReading<CollectorStatus>): voi
         lines.push(["", `NULL on this rung: ${source.unknownColumns.join(", ")}`, "faint"]);
       }
     }
-    for (const standing of status.attributes) lines.push(attributeLine(standing));
+    status.attributes.forEach((standing, i) => lines.push(attributeLine(standing, i === 0 ? "collects" : "")));
     lines.push(
       ["agent", status.connected ? "connected" : "not connected", status.connected ? "good" : "warning"],
       [
@@ -201,10 +201,10 @@ function checkLine({ checkedTime, check }: StoreStatus): RecordLine {
 }
 
 /** What is collected of an attribute that costs something, and why. */
-function attributeLine({ attribute, state, reason, since }: AttributeStanding): RecordLine {
+function attributeLine({ attribute, state, reason, since }: AttributeStanding, title: string): RecordLine {
   const isMissed = state === "refused" || state === "unavailable";
   const when = since === 0 ? "" : `, since ${localTime(since, "s")}`;
-  return [`collects ${attribute}`, `${state}: ${reason}${when}`, isMissed ? "warning" : undefined];
+  return [title, `${attribute}, ${state}: ${reason}${when}`, isMissed ? "warning" : undefined];
 }
 
 /** The collector's log: where it is, how full, and what went wrong with it. */

@@ -6,9 +6,11 @@
  *
  * @module
  */
+import { isCapturedAlways, variableAttribute } from "../proto/demand.ts";
 import { columnAt, columnsOf } from "../proto/rules/predicate.ts";
 import { laneOf, type ValidatedRule } from "../proto/rules/rule.ts";
 import type { RowQuery } from "../proto/rules/sql_guard.ts";
+import type { StateLayout } from "../proto/state_layout.ts";
 import { integerOption, momentOption, spanOption } from "./arguments.ts";
 import { type Call, CommandError, EXIT, type Exit, UsageError } from "./command.ts";
 import { blindness, gapsWithin, gapWords, removedWithin, removedWords } from "./coverage.ts";
@@ -74,6 +76,7 @@ export function replay(call: Call): Exit {
   const reasons = [
     ...ownReasons(found),
     ...unknownColumns(store, rule, query),
+    ...uncapturedVariables(call, places.layout, rule, since),
     ...coverageReasons(store, places.layout, now, { from: since, until }),
   ];
   const examples = exampleRows(store, rule, query, found);
@@ -132,6 +135,27 @@ function unknownColumns(store: Store, rule: ValidatedRule, query: RowQuery): str
   return store.rows("SELECT name, unknown_columns FROM sources WHERE state = 'active'").flatMap(([source, list]) => {
     const empty = columnsOfJson(list!).filter((name) => read.has(name));
     return empty.length === 0 ? [] : [`the source ${source} does not fill ${empty.join(", ")}, which ${rule.id} reads`];
+  });
+}
+
+/**
+ * Variables that the rule reads and events of that time may lack. What was refused, or asked for by no rule, was not
+ * captured; what is captured always is taken as captured then too, as far as the collector can say.
+ */
+function uncapturedVariables(call: Call, layout: StateLayout, rule: ValidatedRule, since: number): string[] {
+  const { variables } = rule.query.attributes;
+  if (variables.length === 0) return [];
+  const { collector } = readStatuses(layout, call.now());
+  const standings = collector.kind === "read" ? collector.status.attributes : [];
+  return variables.flatMap((name) => {
+    const attribute = variableAttribute(name), found = standings.find((each) => each.attribute === attribute);
+    if (isCapturedAlways(name, standings) === true) return [];
+    if (found?.state === "demanded") {
+      return found.since <= since ? [] : [`${attribute} is collected only since ${localTime(found.since, "s")}`];
+    }
+    return [
+      `${attribute} is in events only while a rule that judges reads it and collector.environment_on_demand names it`,
+    ];
   });
 }
 

@@ -100,7 +100,9 @@ function list(call: Call): Exit {
   if (kept > 0) call.note(`${counted(kept, "rule")} active as before: the file is not right any more`);
   const degraded =
     rows.filter((row) => row[LIST_NAMES.indexOf("degraded")] !== null && row[state] !== "rejected").length;
-  if (degraded > 0) call.note(`${counted(degraded, "rule")} degraded: that nothing is found by them may be wrong now`);
+  if (degraded > 0) {
+    call.note(`${counted(degraded, "rule")} degraded: where nothing is found, something may have been missed`);
+  }
   return EXIT.complete;
 }
 

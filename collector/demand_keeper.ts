@@ -21,7 +21,7 @@ import {
   HASHES,
   isListed,
   MAX_DEMANDED_VARIABLES,
-  MAX_STANDING_REASON,
+  nameList,
   NO_DEMAND,
   variableAttribute,
 } from "../proto/demand.ts";
@@ -114,10 +114,9 @@ export class DemandKeeper {
   /** What is collected of all that costs something, and why, for the status. */
   standings(): AttributeStanding[] {
     const { environment } = this.#options.limits;
-    const names = environment.join(", ");
     const always = environment.length === 0
       ? standing(ENVIRONMENT, "off", "collector.environment names no variable")
-      : this.#unreadable(ENVIRONMENT) ?? standing(ENVIRONMENT, "configured", names);
+      : this.#unreadable(ENVIRONMENT) ?? standing(ENVIRONMENT, "configured", nameList(environment));
     return [this.#ofHashes(), always, ...this.#demand.variables.map((name) => this.#ofVariable(name))];
   }
 
@@ -220,8 +219,7 @@ export class DemandKeeper {
 }
 
 function standing(attribute: string, state: AttributeStanding["state"], reason: string, since = 0): AttributeStanding {
-  const cut = reason.length > MAX_STANDING_REASON ? `${reason.slice(0, MAX_STANDING_REASON - 1)}…` : reason;
-  return { attribute, state, reason: cut, since };
+  return { attribute, state, reason, since };
 }
 
 /** What is said to people of the demand. */

@@ -45,7 +45,7 @@ export interface AttributeStanding {
   /** {@linkcode HASHES}, {@linkcode ENVIRONMENT}, or the attribute of a variable. */
   readonly attribute: string;
   readonly state: StandingState;
-  /** For people; of what is refused, with the mend. */
+  /** For people; of what is refused, with the mend. Of {@linkcode ENVIRONMENT}, `configured`: its {@linkcode nameList}. */
   readonly reason: string;
   /** Unix milliseconds since when it is collected; 0 for longer than anybody asks, and for what is not collected. */
   readonly since: number;
@@ -70,6 +70,26 @@ export function variableAttribute(name: string): string {
 /** Whether a name is one of a list in which each may end with a star. */
 export function isListed(name: string, list: readonly string[]): boolean {
   return list.some((each) => each.endsWith("*") ? name.startsWith(each.slice(0, -1)) : name === each);
+}
+
+/** Names as a reason lists them; as many as find room. */
+export function nameList(names: readonly string[]): string {
+  let text = "";
+  for (const name of names) {
+    const longer = text === "" ? name : `${text}, ${name}`;
+    if (longer.length > MAX_STANDING_REASON - 3) return `${text}, …`;
+    text = longer;
+  }
+  return text;
+}
+
+/** Whether a variable is one of those that these standings say are captured always; `null` when they do not say. */
+export function isCapturedAlways(name: string, standings: readonly AttributeStanding[]): boolean | null {
+  const always = standings.find(({ attribute }) => attribute === ENVIRONMENT);
+  if (always === undefined) return null;
+  if (always.state !== "configured") return false;
+  const names = always.reason.split(", ");
+  return isListed(name, names) || (names.at(-1) === "…" ? null : false);
 }
 
 /** @throws WireError for what is no demand */

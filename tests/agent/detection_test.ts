@@ -274,3 +274,54 @@ Deno.test("what rules cost is in their status", async () => {
   assert(json!.cpuMs > 0);
   world.detection.close();
 });
+
+Deno.test("a rule that reads what a collector refuses or gives only since a while is degraded, and so are its alerts", async () => {
+  const reads = rule("reads", "name = 'evil' AND coalesce(environment ->> 'A', 'x') = 'x'"),
+    plain = rule("plain", "name = 'evil'");
+  const world = new World([reads, plain]), { demands } = world.detection;
+  assert.deepEqual(demands.demand, { hashes: false, variables: ["A"] });
+  const reasons = async (sequence: number): Promise<Record<string, readonly string[]>> => {
+    const alerts = await world.detection.judge([row(sequence, { name: "evil" })], STREAM, JUDGED);
+    return Object.fromEntries(alerts.map(({ ruleId, completeness }) => [ruleId, completeness.reasons]));
+  };
+  const degraded = (): readonly string[] => world.detection.statuses().find(({ id }) => id === "reads")!.degraded;
+
+  demands.answered("col", [{ attribute: "environment.A", state: "refused", reason: "root says no", since: 0 }]);
+  const lack = "collector col: environment.A is refused: root says no";
+  assert.deepEqual(await reasons(1), { reads: [lack], plain: [] });
+  assert.deepEqual(degraded(), [lack]);
+
+  demands.answered("col", [{ attribute: "environment.A", state: "demanded", reason: "", since: start(5).time }]);
+  assert.match((await reasons(4))["reads"]!.join(), /is collected only since/);
+  assert.deepEqual(await reasons(5), { reads: [], plain: [] });
+  assert.deepEqual(degraded(), [], "of what comes from now on all is there");
+});
+
+Deno.test("a rule that reads hashes is degraded while the hasher is not there; one that reads none is not", async () => {
+  const world = new World([rule("reads", "name = 'evil' AND executable_hash IS NULL"), rule("plain", "name = 'evil'")]);
+  world.detection.demands.answered("col", [{
+    attribute: "executable_hash",
+    state: "configured",
+    reason: "",
+    since: 0,
+  }]);
+  const hasher = {
+    name: "hasher",
+    state: "active",
+    detail: "",
+    misses: ["the hasher cannot be reached"],
+    unknownColumns: [],
+  };
+  const ebpf = { name: "ebpf", state: "active", detail: "", misses: [], unknownColumns: [] };
+  const judge = async (sources: typeof hasher[]): Promise<string[]> => {
+    const alerts = await world.detection.judge([row(1, { name: "evil" })], STREAM, JUDGED, { gaps: [], sources });
+    return alerts.map(({ ruleId, completeness }) => `${ruleId}: ${completeness.reasons.join()}`).sort();
+  };
+  assert.deepEqual(await judge([ebpf, hasher]), ["plain: ", "reads: collector col: the hasher cannot be reached"]);
+  assert.deepEqual(world.detection.statuses().map(({ degraded }) => degraded.length), [1, 0]);
+  assert.deepEqual(await judge([ebpf, { ...hasher, misses: [] }]), ["plain: ", "reads: "]);
+  assert.deepEqual(await judge([ebpf, { ...hasher, state: "unavailable", detail: "off" }]), [
+    "plain: ",
+    "reads: collector col: off",
+  ]);
+});

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { assess, type Report, type StoreReading } from "../../cli/health_report.ts";
 import type { StatusReading } from "../../cli/status_reader.ts";
 import type { AgentStatus, CollectorStatus, LogStatus, TierStatus } from "../../proto/status.ts";
+import type { AttributeStanding } from "../../proto/demand.ts";
 import { HEALTHY_LOG } from "../support/log_status.ts";
 import { AGENT, COLLECTOR, NOW } from "../support/test_store.ts";
 
@@ -75,6 +76,17 @@ Deno.test("assess() names what is not seen, not kept, not judged", () => {
   const completeness = { state: "differs", detail: "99.9 % of 1000 records" };
   finds({ collector: { completeness } }, "degraded", /a second source saw other things: 99\.9 % of 1000 records/);
   finds({ collector: { redaction: "" } }, "degraded", /redaction is not spoken of by the collector/);
+  const attributes = (attribute: string, state: AttributeStanding["state"]): World => ({
+    collector: { attributes: [{ attribute, state, reason: "why", since: 0 }] },
+  });
+  for (const state of ["refused", "unavailable"] as const) {
+    finds(attributes("environment.A", state), "degraded", /rules read environment\.A, which is not collected: why/);
+  }
+  finds(attributes("executable_hash", "refused"), "degraded", /rules read executable_hash/);
+  for (const state of ["configured", "demanded", "on-demand", "off"] as const) {
+    assert.equal(judge(attributes("executable_hash", state)).verdict, "healthy");
+  }
+  assert.equal(judge(attributes("environment", "unavailable")).verdict, "healthy", "no rule reads it");
   finds({ collector: { queuedEvents: 20_000 } }, "degraded", /20,000 events wait/);
   const log = (more: Partial<LogStatus>): World => ({ collector: { log: { ...HEALTHY_LOG, ...more } } });
   finds(log({ trouble: "it is in memory: mend that" }), "degraded", /write-ahead log: it is in memory: mend that/);

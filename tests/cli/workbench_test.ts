@@ -112,6 +112,51 @@ Deno.test("rules replay says what was not seen, kept or filled, and exits with 3
   assert.doesNotMatch(later.err, /not everything was/);
 });
 
+Deno.test("rules replay says of variables when they were captured, as far as the collector knows", async () => {
+  using state = world(10);
+  const rule = (name: string): string =>
+    DRAFT.replace("WHERE e.name", `WHERE coalesce(environment ->> '${name}', '') = '' AND e.name`);
+  const reasons = async (name: string): Promise<string[]> => {
+    const { out, code } = await cli(state, ["rules", "replay", "-", "-f", "json"], { stdin: rule(name) });
+    const answer = JSON.parse(out);
+    assert.equal(code, answer.reasons.length === 0 ? 0 : 3);
+    return answer.reasons;
+  };
+  const standing = (attribute: string, status: "configured" | "demanded" | "refused", since = 0) =>
+    ({ attribute, state: status, reason: "LD_*, TERM", since }) as const;
+  state.writeStatus({}, {
+    attributes: [
+      standing("environment", "configured"),
+      standing("environment.OLD", "demanded", 1),
+      standing("environment.NEW", "demanded", NOW - 1_000),
+      standing("environment.NO", "refused"),
+    ],
+  });
+  assert.deepEqual([await reasons("LD_PRELOAD"), await reasons("TERM"), await reasons("OLD")], [[], [], []]);
+  assert.match((await reasons("NEW")).join(), /^environment\.NEW is collected only since 2026/);
+  for (const name of ["NO", "NEVER_ASKED"]) {
+    assert.match((await reasons(name)).join(), new RegExp(`^environment\\.${name} is in events only while a rule`));
+  }
+});
+
+Deno.test("rules explain says what a rule needs of the collector", async () => {
+  using state = world(5);
+  const asks = DRAFT.replace(
+    "WHERE e.name",
+    "WHERE executable_hash = 'ab' AND environment ->> 'GIT_SSH' = 'x' AND e.name",
+  );
+  const needs = async (stdin: string): Promise<string[]> =>
+    JSON.parse((await cli(state, ["rules", "explain", "-", "-f", "json"], { stdin })).out).needs;
+  assert.deepEqual(await needs(asks), ["executable_hash", "environment.GIT_SSH"]);
+  assert.deepEqual(await needs(DRAFT), []);
+  assert.match(
+    (await needs(DRAFT.replace("WHERE e.name", "WHERE environment LIKE '%x%' AND e.name"))).join(),
+    /no variable is named/,
+  );
+  const table = await cli(state, ["rules", "explain", "-"], { stdin: asks });
+  assert.match(table.out, /needs +executable_hash, environment\.GIT_SSH, asked of the collector/);
+});
+
 Deno.test("rules replay takes the id of a rule, and says which were meant", async () => {
   using state = world(20);
   Deno.writeTextFileSync(`${state.layout.rules}/a.yml`, DRAFT);

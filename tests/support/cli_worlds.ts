@@ -44,6 +44,15 @@ function troubled(): TestState {
       rules: [
         ...AGENT.rules,
         {
+          ...AGENT.rules[0]!,
+          id: "reads-variable",
+          title: "A rule that reads what is not collected",
+          hits: 0,
+          degraded: [
+            "collector procmond: environment.MY_OWN is refused: collector.environment_on_demand does not name it",
+          ],
+        },
+        {
           id: "/rules/broken.yml",
           title: "",
           severity: "",
@@ -81,6 +90,17 @@ function troubled(): TestState {
           detail: "the process table, read every 1000 ms",
           misses: ["processes that live shorter than 1000 ms are mostly not seen, and nothing counts them"],
           unknownColumns: ["exit_code", "inode"],
+        },
+      ],
+      attributes: [
+        { attribute: "executable_hash", state: "on-demand", reason: "no rule reads it", since: 0 },
+        { attribute: "environment", state: "configured", reason: "LD_*, BASH_ENV", since: 0 },
+        { attribute: "environment.GIT_SSH", state: "demanded", reason: "rules read it", since: NOW - 3_600_000 },
+        {
+          attribute: "environment.MY_OWN",
+          state: "refused",
+          reason: "collector.environment_on_demand does not name it; add it there, or to collector.environment",
+          since: 0,
         },
       ],
       acknowledgedSequence: 510,
@@ -232,6 +252,7 @@ function hostile(): TestState {
   });
   const { sources } = COLLECTOR;
   state.writeStatus(null, {
+    attributes: [{ attribute: "environment", state: "refused", reason: `why${evil}`, since: 0 }],
     sources: [{ ...sources[0]!, misses: [`miss${evil}`], unknownColumns: [`column${evil}`] }],
     ledger: { ...COLLECTOR.ledger, place: `place${evil}`, trouble: `trouble${evil}`, origin: `origin${evil}` },
     log: { ...COLLECTOR.log, place: `place${evil}`, trouble: `trouble${evil}`, fault: `fault${evil}` },

@@ -1,9 +1,13 @@
 import assert from "node:assert/strict";
-import { Broker, listenAt, SocketError } from "../../../agent/broker/listener.ts";
+import { Broker, type BrokerOptions, listenAt, SocketError } from "../../../agent/broker/listener.ts";
 import { newCounters } from "../../../agent/counters.ts";
 import { Ingest } from "../../../agent/ingest.ts";
 import { Journal } from "../../../agent/journal.ts";
 import { Store } from "../../../agent/store/store.ts";
+import { Demands } from "../../../agent/demands.ts";
+import type { Demand } from "../../../proto/demand.ts";
+import { parseRule, validateRule } from "../../../proto/rules/rule.ts";
+import type { ReplyBody, RequestBody } from "../../../proto/wire.ts";
 import { encodeFrame } from "../../../proto/frame.ts";
 import { HandshakeError } from "../../../proto/handshake.ts";
 import { encodeMessage } from "../../../proto/wire.ts";
@@ -21,7 +25,7 @@ class World implements AsyncDisposable {
   broker!: Broker;
   #serving!: Promise<void>;
 
-  static async begin(more: { maxConnections?: number; idleTimeoutMs?: number } = {}): Promise<World> {
+  static async begin(more: Partial<BrokerOptions> = {}): Promise<World> {
     const world = new World();
     const { store, counters, journal } = world;
     world.broker = new Broker(await listenAt(world.socket), {
@@ -238,4 +242,99 @@ Deno.test("listenAt() takes the place of a socket that nobody listens on, and of
   await assert.rejects(listenAt(path), /is not a socket; move it away/);
   assert.equal(Deno.readTextFileSync(path), "a file");
   await assert.rejects(listenAt(`${dir.path}/no/broker.sock`), /let the agent's user write .*\/no/);
+});
+
+const reading = (...names: string[]) =>
+  names.map((name) =>
+    validateRule(parseRule(
+      `id: reads-${name.toLowerCase()}\ntitle: T\ndescription: D\nseverity: low\nsql: |\n  SELECT pid FROM process_events WHERE environment ->> '${name}' = 'x'\n`,
+      "r.yml",
+    ))
+  );
+
+/** A collector's answers: its capabilities with this version of demands, and to demands what the test says. */
+function answering(demandVersion: number, demanded: (demand: Demand) => ReplyBody): (body: RequestBody) => ReplyBody {
+  return (body) => {
+    if (body.kind === "demand") return demanded(body.demand);
+    assert.equal(body.kind, "capabilities");
+    const seen = { kernelLevel: true, realtime: true, systemWide: true };
+    const rest = { domains: ["process"] as const, errorMessage: null, serverVersion: "1" };
+    return { kind: "capabilities", success: true, ...seen, ...rest, demandVersion };
+  };
+}
+
+Deno.test("a collector is told what the rules read when it joins, when that changes, and when it joins again", async () => {
+  const demands = new Demands(), seen: string[] = [];
+  demands.take(reading("A"));
+  await using world = await World.begin({ demands });
+  const answer = answering(1, ({ variables }) => {
+    seen.push(variables.join());
+    const states = variables.map((name) => ({
+      attribute: `environment.${name}`,
+      state: "demanded",
+      reason: "",
+      since: 7,
+    }));
+    return { kind: "demand", attributes: states as never };
+  });
+  {
+    using _ = await TestCollector.join(world.socket, { answer });
+    await until("it is told", () => seen.length === 1);
+    await until("its answer counts", () => demands.lacks(reading("A")[0]!, 7, "col").length === 0);
+    world.broker.demand();
+    demands.take(reading("A", "B"));
+    world.broker.demand();
+    await until("it is told of the change alone", () => seen.length === 2);
+  }
+  await until("the end is noticed", () => world.broker.connections().length === 0);
+  using _ = await TestCollector.join(world.socket, { answer });
+  await until("it is told again", () => seen.length === 3);
+  assert.deepEqual(seen, ["A", "A,B", "A,B"]);
+});
+
+Deno.test("a demand that changes while its answer is awaited is told after it", async () => {
+  const demands = new Demands(), seen: string[] = [];
+  demands.take(reading("A"));
+  await using world = await World.begin({ demands });
+  using _ = await TestCollector.join(world.socket, {
+    answer: answering(1, ({ variables }) => {
+      seen.push(variables.join());
+      if (seen.length === 1) {
+        demands.take(reading("C"));
+        world.broker.demand();
+      }
+      return { kind: "demand", attributes: [] };
+    }),
+  });
+  await until("both are told", () => seen.length === 2);
+  assert.deepEqual(seen, ["A", "C"]);
+});
+
+Deno.test("a collector that takes no demand is never asked, stays connected, and is known for it", async () => {
+  const demands = new Demands();
+  demands.take(reading("A"));
+  await using world = await World.begin({ demands });
+  using collector = await TestCollector.join(world.socket, {
+    // The reading of an older one ends its connection at the first request that it does not know
+    answer: answering(0, () => assert.fail("it was asked")),
+  });
+  await until("it is known", () => demands.lacks(reading("A")[0]!, 0, "col").join().includes("takes no demand"));
+  demands.take(reading("B"));
+  world.broker.demand();
+  await collector.send(1, pids(1, 3));
+  await until("it is served", () => collector.acknowledged === 3);
+  assert.deepEqual([collector.ended, collector.fault], [false, null]);
+});
+
+Deno.test("a collector that refuses a demand as a whole stays connected, and the reason is known", async () => {
+  const demands = new Demands();
+  demands.take(reading("A"));
+  await using world = await World.begin({ demands });
+  using collector = await TestCollector.join(world.socket, {
+    answer: answering(2, () => ({ kind: "error", reason: "too fast" })),
+  });
+  await until("it is known", () => demands.lacks(reading("A")[0]!, 0, "col").join().includes("too fast"));
+  assert.equal(world.lines.filter((line) => line.includes("too fast")).length, 1);
+  await collector.send(1, pids(1, 3));
+  await until("it is served", () => collector.acknowledged === 3);
 });

@@ -6,7 +6,7 @@
 import { Channel } from "../../../proto/channel.ts";
 import { joinAgent } from "../../../proto/handshake.ts";
 import type { ProcessEvent } from "../../../proto/process_event.ts";
-import type { Ack, Welcome, WireMessage } from "../../../proto/wire.ts";
+import type { Ack, ReplyBody, RequestBody, Welcome, WireMessage } from "../../../proto/wire.ts";
 import { BOOT_ID } from "../support.ts";
 
 export const TOKEN = "ab".repeat(32);
@@ -16,6 +16,8 @@ export interface CollectorOptions {
   readonly collectorId?: string;
   readonly epoch?: string;
   readonly bootId?: string;
+  /** What is answered to questions; an error by default. */
+  readonly answer?: (body: RequestBody) => ReplyBody;
 }
 
 export class TestCollector implements Disposable {
@@ -25,7 +27,7 @@ export class TestCollector implements Disposable {
   ended = false;
   fault: Error | null = null;
 
-  private constructor(readonly channel: Channel, readonly welcome: Welcome) {
+  private constructor(readonly channel: Channel, readonly welcome: Welcome, readonly options: CollectorOptions) {
     this.acknowledged = welcome.lastSequence;
     this.#receive().catch((error) => this.fault = error).finally(() => this.ended = true);
   }
@@ -34,7 +36,7 @@ export class TestCollector implements Disposable {
     const { token = TOKEN, collectorId = "col", epoch = "epoch-1", bootId = BOOT_ID } = options;
     const channel = new Channel(await Deno.connect({ transport: "unix", path }));
     const identity = { collectorId, epoch, bootId, softwareVersion: "1", source: "ebpf" };
-    return new TestCollector(channel, await joinAgent(channel, token, identity));
+    return new TestCollector(channel, await joinAgent(channel, token, identity), options);
   }
 
   async send(firstSequence: number, events: readonly ProcessEvent[]): Promise<void> {
@@ -47,7 +49,7 @@ export class TestCollector implements Disposable {
         this.received.push(message);
         if (message.kind === "ack") this.acknowledged = (message as Ack).sequence;
         if (message.kind === "request") {
-          const body = { kind: "error", reason: "A test does not say" } as const;
+          const body = this.options.answer?.(message.body) ?? { kind: "error", reason: "A test does not say" } as const;
           await this.channel.send({ kind: "reply", id: message.id, body });
           this.answered = true;
         }
