@@ -37,6 +37,15 @@
 export type { Alert } from "./proto/alert.ts";
 export { commandLine, decodeBytes, encodeText, joinArgv, splitArgv } from "./proto/argv.ts";
 export type { Completeness } from "./proto/completeness.ts";
+export {
+  type AttributeStanding,
+  type Demand,
+  DEMAND_VERSION,
+  ENVIRONMENT,
+  HASHES,
+  MAX_DEMANDED_VARIABLES,
+  variableAttribute,
+} from "./proto/demand.ts";
 export { CATALOG, type Column, type ColumnType, SCHEMA_VERSION, type Table, tableNamed } from "./proto/catalog.ts";
 export { Channel, ChannelTimeoutError } from "./proto/channel.ts";
 export { crc32c } from "./proto/crc32c.ts";

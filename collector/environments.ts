@@ -86,6 +86,11 @@ function environmentText(
     if (isLong) isShort = true;
     parts.push({ text, masked: redacted.masked, isKept: isKept(name) });
   }
+  const length = parts.reduce((sum, part) => sum + part.text.length, EMPTY_LENGTH);
+  if (length <= MAX_ENVIRONMENT_TEXT && parts.every((part) => part.isKept)) {
+    const text = objectText(parts, null, isShort);
+    return { text, kept: text, masked: parts.reduce((sum, part) => sum + part.masked, 0) };
+  }
   // What is captured always finds room first, or rules could take it away by what they ask for.
   const kept = fitting(parts.filter((part) => part.isKept), EMPTY_LENGTH);
   const all = kept.parts.size === parts.length ? kept : fitting(parts, kept.length, kept.parts);
@@ -115,10 +120,11 @@ function fitting(
   return { parts: fit, length };
 }
 
-/** The object of those parts that fit; it says when others are missing. */
-function objectText(parts: readonly Part[], fit: ReadonlySet<Part>, isShort: boolean): string {
-  const all = parts.filter((part) => fit.has(part)).map((part) => part.text).join("");
-  return isShort || parts.some((part) => !fit.has(part)) ? `{${all}${CUT}}` : `{${all.slice(0, -1)}}`;
+/** The object of those parts that fit, all when that is `null`; it says when others are missing. */
+function objectText(parts: readonly Part[], fit: ReadonlySet<Part> | null, isShort: boolean): string {
+  const shown = fit === null ? parts : parts.filter((part) => fit.has(part));
+  const all = shown.map((part) => part.text).join("");
+  return isShort || shown.length < parts.length ? `{${all}${CUT}}` : `{${all.slice(0, -1)}}`;
 }
 
 function json(latin1: string): string {

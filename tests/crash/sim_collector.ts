@@ -66,7 +66,7 @@ export class CollectorLife implements Process {
       bootId: "c0ffee00-0000-4000-8000-000000000000",
       source: "ebpf",
       checkPeer: () => {},
-      answer: (body) => answerRequest(body, "ebpf"),
+      answer: (body) => answerRequest(body, "ebpf", () => []),
       notice,
       now: () => time.wall(),
       random: () => random.below(1_000) / 1_000,

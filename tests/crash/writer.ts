@@ -58,7 +58,7 @@ async function main(settings: WriterSettings): Promise<void> {
     bootId: "c0ffee00-0000-4000-8000-000000000000",
     source: "ebpf",
     checkPeer: () => {},
-    answer: (body) => answerRequest(body, "ebpf"),
+    answer: (body) => answerRequest(body, "ebpf", () => []),
     notice: (text) => say(`notice ${text}`),
   });
   const publishing = publisher.run();
