@@ -90,7 +90,7 @@ export class Contexts {
 
   /**
    * What may be remembered of the circumstances once the start was told: without variables that rules alone ask for. So
-   * nothing of them outlasts the demand in what a child is told of, in later events or in tables.
+   * nothing of them outlasts the demand in what is told of children, in later events or in process tables.
    */
   keptOf(context: ProcessContext | null): ProcessContext | null {
     return context === null ? null : this.#kept.get(context) ?? context;
