@@ -12,6 +12,8 @@ import { DatabaseSync } from "node:sqlite";
 
 export interface Watched {
   readonly delays: number[];
+  /** The moment of each start, in Unix milliseconds. */
+  readonly times: number[];
   /** By how much each look was late. */
   readonly lateness: number[];
 }
@@ -19,7 +21,7 @@ export interface Watched {
 /** Between two looks. */
 const LOOK_MS = 2;
 
-const delays: number[] = [], lateness: number[] = [];
+const delays: number[] = [], times: number[] = [], lateness: number[] = [];
 let timer: ReturnType<typeof setTimeout> | undefined;
 
 function watch(store: string, prefix: string): void {
@@ -33,6 +35,7 @@ function watch(store: string, prefix: string): void {
     for (const row of next.iterate(last)) {
       last = Math.max(last, Number(row["event_id"]));
       if (row["event_type"] !== "start" || !String(row["executable_path"]).startsWith(prefix)) continue;
+      times.push(Number(row["time"]));
       delays.push(now - Number(row["time"]));
     }
     due = performance.now() + LOOK_MS;
@@ -53,6 +56,6 @@ scope.onmessage = ({ data }) => {
     return;
   }
   clearTimeout(timer);
-  scope.postMessage({ delays, lateness });
+  scope.postMessage({ delays, times, lateness });
   scope.close();
 };
