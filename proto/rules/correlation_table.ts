@@ -61,6 +61,8 @@ export class CorrelationTable implements WatchTable {
   /** No row is earlier, nor will be from the next {@linkcode keep} on. */
   #floor = -Infinity;
   #leaving = -Infinity;
+  /** Absences whose time had passed by then were told before the restart. */
+  #restoredTo = -Infinity;
 
   constructor(rule: ValidatedRule) {
     this.#plan = planOf(rule.correlation!);
@@ -88,7 +90,11 @@ export class CorrelationTable implements WatchTable {
 
   get due(): number {
     const [next] = this.#waiting;
-    return next === undefined ? Infinity : next.time + this.#plan.top.correlation.windowMs + SETTLE_MS;
+    return next === undefined ? Infinity : this.#dueOf(next);
+  }
+
+  #dueOf({ time }: { readonly time: number }): number {
+    return time + this.#plan.top.correlation.windowMs + SETTLE_MS;
   }
 
   begin(): void {}
@@ -135,7 +141,10 @@ export class CorrelationTable implements WatchTable {
     this.#rows += 1;
     if (row.time < this.#oldest) this.#oldest = row.time;
     this.#bytes += bytesOf(row);
-    if (this.#waits && row.leaves & 1) this.#wait({ time: row.time, key });
+    if (this.#waits && row.leaves & 1) {
+      const wasTold = row.arrival <= 0 && this.#dueOf(row) <= this.#restoredTo;
+      if (!wasTold) this.#wait({ time: row.time, key });
+    }
     return true;
   }
 
@@ -332,7 +341,8 @@ export class CorrelationTable implements WatchTable {
     this.#fresh.clear();
   }
 
-  clear(): void {
+  clear(newest: number): void {
+    this.#restoredTo = newest;
     this.#groups.clear();
     this.#names.clear();
     this.#rows = this.#bytes = 0;
