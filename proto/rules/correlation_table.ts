@@ -127,8 +127,7 @@ export class CorrelationTable implements WatchTable {
   #put(key: string, row: Row): boolean {
     let rows = this.#groups.get(key);
     if (rows === undefined) this.#groups.set(key, rows = []);
-    let at = rows.length;
-    while (at > 0 && byTime(rows[at - 1]!, row) > 0) at--;
+    const at = placeOf(rows, row);
     if (at > 0 && byTime(rows[at - 1]!, row) === 0) {
       // One partition may take an event twice, for leaves that name their group by other columns
       const there = rows[at - 1]!;
@@ -375,6 +374,18 @@ function keyFor(cells: readonly SqlValue[], { places }: Partitioning): string | 
   if (values.includes(null)) return null;
   const text = JSON.stringify(values);
   return text.length <= MAX_PLAIN_KEY ? text : keyOf(values);
+}
+
+/** Where a row goes: behind those that are not later. Mostly the end, and when windows are read back the begin. */
+function placeOf(rows: readonly Row[], row: Row): number {
+  if (rows.length === 0 || byTime(rows.at(-1)!, row) <= 0) return rows.length;
+  let low = 0, high = rows.length - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (byTime(rows[middle]!, row) <= 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 function bytesOf({ cells, execId }: Row): number {
