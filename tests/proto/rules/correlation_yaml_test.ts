@@ -30,7 +30,7 @@ Deno.test("a correlation is refused with its place for what it does not know", (
     /cannot judge this condition/,
   );
   refuses("type: count\nof: name = 'a' GROUP BY pid\nwithin: 5m\nat_least: 2", "2:16", /GROUP BY/);
-  refuses(`${COUNT}\nby: [user]`, "5:6", /has no column "user"; did you mean/);
+  refuses(`${COUNT}\nby: [usr_id]`, "5:6", /has no column "usr_id"; did you mean user_id/);
   refuses(`${COUNT}\nby: [pid, pid]`, "5:5", /by names pid twice/);
   refuses("type: count\nof: name = 'a'\nwithin: 5 minutes\nat_least: 2", "3:9", /within is a time/);
   refuses("type: count\nof: name = 'a'\nwithin: 25h\nat_least: 2", "1:1", /The window is from/);
