@@ -12,7 +12,7 @@
  */
 import { columnPlaces, type SqlValue } from "../event_row.ts";
 import { QueryDeadlineError } from "./authorizer.ts";
-import { byTime, type Hit, HitFinder, indexFrom } from "./correlation_hits.ts";
+import { byTime, type Hit, HitFinder, indexFrom, Slide } from "./correlation_hits.ts";
 import { type Partitioning, type Plan, planOf, type Row, SETTLE_MS } from "./correlation_plan.ts";
 import { bounded } from "./evidence.ts";
 import type { Form } from "./predicate.ts";
@@ -24,6 +24,8 @@ import { keyOf } from "./window_evaluation.ts";
 export const MAX_CAUSES = 32;
 /** What a row takes beside its texts, measured, and what a cell does. */
 const ROW_BYTES = 180, CELL_BYTES = 8;
+/** Groups of so many events keep what is known of their window. */
+const SLIDING_ROWS = 12;
 /** Longest text that stands for a group as it is. */
 const MAX_PLAIN_KEY = 64;
 
@@ -56,6 +58,8 @@ export class CorrelationTable implements WatchTable {
   /** Of `absence`, what is not decided yet, in the order of time; and what was since the last {@linkcode keep}. */
   #waiting: Waiting[] = [];
   #decided: Waiting[] = [];
+  /** What is known of the windows of large groups whose events came in order, by group. */
+  readonly #slides = new Map<string, Slide>();
   /** The names of findings that were raised, by group. */
   readonly #names = new Map<string, string>();
   /** No row is earlier, nor will be from the next {@linkcode keep} on. */
@@ -133,9 +137,11 @@ export class CorrelationTable implements WatchTable {
       const there = rows[at - 1]!;
       if ((there.leaves | row.leaves) === there.leaves) return false;
       rows[at - 1] = { ...there, leaves: there.leaves | row.leaves };
+      this.#slides.delete(key);
       if (row.arrival > 0) this.#replaceFresh(key, there, rows[at - 1]!);
       return false;
     }
+    if (at < rows.length) this.#slides.delete(key);
     rows.splice(at, 0, row);
     this.#rows += 1;
     if (row.time < this.#oldest) this.#oldest = row.time;
@@ -195,6 +201,7 @@ export class CorrelationTable implements WatchTable {
 
   #drop(key: string, rows: Row[], begin: number, end: number): void {
     if (begin === end) return;
+    this.#slides.delete(key);
     for (let i = begin; i < end; i++) this.#bytes -= bytesOf(rows[i]!);
     this.#rows -= end - begin;
     rows.splice(begin, end - begin);
@@ -236,7 +243,7 @@ export class CorrelationTable implements WatchTable {
           if (name !== undefined && raisedFor(name)! > asOf - this.#windowMs) continue;
           let from = Infinity;
           for (const { time } of fresh) if (time < from) from = time;
-          for (const hit of finder.hits(this.#plan.top, rows, from, this.#plan.isByGroup)) {
+          for (const hit of this.#hits(finder, key, rows, fresh, from)) {
             const completing = this.#completing(hit, fresh);
             if (completing !== null) raise(key, hit, completing);
           }
@@ -248,6 +255,23 @@ export class CorrelationTable implements WatchTable {
     }
     this.#fresh.clear();
     return { found, suppressed, fault, ms: performance.now() - began };
+  }
+
+  #hits(finder: HitFinder, key: string, rows: readonly Row[], fresh: readonly Row[], from: number): Hit[] {
+    const { top, isByGroup } = this.#plan;
+    if (rows.length < SLIDING_ROWS || !isByGroup || !Slide.takes(top)) return finder.hits(top, rows, from, isByGroup);
+    const before = rows.length - fresh.length;
+    let slide = this.#slides.get(key), begin = before;
+    if (slide === undefined || slide.length !== before || !(rows[before]!.time > slide.lastTime)) {
+      this.#slides.set(key, slide = new Slide(top));
+      slide.length = begin = indexFrom(rows, from - top.correlation.windowMs + 1);
+    }
+    try {
+      return slide.advance(rows.slice(begin), from, finder.look);
+    } catch (error) {
+      this.#slides.delete(key);
+      throw error;
+    }
   }
 
   /** The event that completed a hit: itself when it is new, else the new one before it that came last; `null` without any. */
@@ -343,6 +367,7 @@ export class CorrelationTable implements WatchTable {
   clear(newest: number): void {
     this.#restoredTo = newest;
     this.#groups.clear();
+    this.#slides.clear();
     this.#names.clear();
     this.#rows = this.#bytes = 0;
     this.#oldest = Infinity;
