@@ -22,8 +22,8 @@ import { keyOf } from "./window_evaluation.ts";
 
 /** Events that an alert points to, and what is kept of them. */
 export const MAX_CAUSES = 32;
-/** What a row takes beside its texts, measured, and what a cell does. */
-const ROW_BYTES = 180, CELL_BYTES = 8;
+/** What a row takes beside its texts, in a large group, measured; and what a cell does. */
+const ROW_BYTES = 300, CELL_BYTES = 8;
 /** Groups of so many events keep what is known of their window. */
 const SLIDING_ROWS = 12;
 /** Longest text that stands for a group as it is. */
