@@ -42,7 +42,7 @@ export class Demands {
   take(rules: readonly ValidatedRule[]): void {
     const names = new Set<string>();
     let hashes = false;
-    for (const { query: { attributes } } of rules) {
+    for (const { attributes } of rules) {
       hashes ||= attributes.hashes;
       for (const name of attributes.variables) names.add(name);
     }
@@ -78,7 +78,7 @@ export class Demands {
   /**
    * What a rule reads and does not get in events from this time on, of one collector, or of all when that is `null`.
    */
-  lacks({ query: { attributes } }: ValidatedRule, from: number, collectorId: string | null): string[] {
+  lacks({ attributes }: ValidatedRule, from: number, collectorId: string | null): string[] {
     const { hashes, variables } = attributes;
     if (!hashes && variables.length === 0) return [];
     const lacks: string[] = [];

@@ -95,7 +95,7 @@ function keyOf(text: string | null): string[] {
 }
 
 /** Each `"NAME":` in a pattern. */
-function quotedKeys(text: string | null): string[] {
+export function quotedKeys(text: string | null): string[] {
   return Array.from(text?.matchAll(/"([A-Za-z_][A-Za-z0-9_]*)(?:=\d+)?"\s*:/g) ?? [], ([, name]) => name!)
     .filter(isVariable);
 }
