@@ -3,12 +3,14 @@
  *
  * A rule of its own is dropped into the rules directory of the running agent. Probes are programs with an argument that
  * it looks for, started one after another; the time of each exec is the kernel's, that of the alert the moment at which
- * a reader of the file has it. Needs root and eBPF. Usage: `deno task bench:alert-latency [PROBES]`.
+ * a reader of the file has it. Where the time goes is the tiers' own word, as `health` shows it, of all events of the last
+ * half minute and not of the probes alone. Needs root and eBPF. Usage: `deno task bench:alert-latency [PROBES]`.
  *
  * @module
  */
+import { readDelays } from "../proto/delay_meter.ts";
 import { World } from "../tests/support/world.ts";
-import { median, report } from "./support/report.ts";
+import { median, report, round, table } from "./support/report.ts";
 
 const PROBES = Number(Deno.args[0] ?? 300);
 /** Between two probes: not in step with any timer of the tiers. */
@@ -65,6 +67,43 @@ function percentile(values: readonly number[], share: number): number {
   return values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) * share)]!;
 }
 
+type Delays = NonNullable<ReturnType<typeof readDelays>>;
+
+/** What lies between two points, of each of which only the time since the event is known. */
+function between(from: Delays | null, to: Delays | null): Delays | null {
+  if (from === null || to === null) return null;
+  return { p50: to.p50 - from.p50, p99: to.p99 - from.p99, max: to.max - from.max };
+}
+
+function delaysOf(values: readonly number[]): Delays {
+  return { p50: median(values), p99: percentile(values, 0.99), max: percentile(values, 1) };
+}
+
+/** The way of an event in the order in which it moves, and of the probes the parts of it that can be seen from outside. */
+function showStages(
+  collector: Readonly<Record<string, number>>,
+  agent: Readonly<Record<string, number>>,
+  { received, read }: { received: Delays; read: Delays },
+): void {
+  const durable = readDelays(collector, "durable"), toAgent = readDelays(agent, "received");
+  const rows: readonly [string, Delays | null][] = [
+    ["kernel to drained", readDelays(collector, "drained")],
+    ["drained to durable", readDelays(collector, "flushed")],
+    ["durable to received (difference of the sums)", between(durable, toAgent)],
+    ["received to judged", readDelays(agent, "judged")],
+    ["judged to committed", readDelays(agent, "committed")],
+    ["committed to in the file, for good", readDelays(agent, "delivered_file")],
+    ["sum: event to durable", durable],
+    ["sum: event to received", toAgent],
+    ["probes: exec to received", received],
+    ["probes: received to read from the file", read],
+  ];
+  const cells = rows.map(([what, delays]) => {
+    return [what, ...(delays === null ? ["-", "-", "-"] : [delays.p50, delays.p99, delays.max].map(round))];
+  });
+  table("Where the time goes, ms", ["stage", "p50", "p99", "longest"], cells);
+}
+
 await using world = await World.start();
 Deno.mkdirSync(world.layout.rules, { recursive: true });
 Deno.writeTextFileSync(`${world.layout.rules}/latency-probe.yml`, RULE, { mode: 0o644 });
@@ -92,9 +131,11 @@ try {
   const after = world.agentStatus()!, seconds = (after.time - before.time) / 1_000;
   const rate = ((after.counters["events"] ?? 0) - (before.counters["events"] ?? 0)) / seconds;
   console.log(`${PROBES} probes in ${((performance.now() - begun) / 1_000).toFixed(1)} s, source ${source}`);
-  const all = [...arrivals.values()];
-  const whole = all.map((a) => a.readTime - a.execTime), judged = all.map((a) => a.detectedTime - a.execTime);
-  const delivered = all.map((a) => a.readTime - a.detectedTime);
+  const all = [...arrivals.values()], whole = all.map((a) => a.readTime - a.execTime);
+  showStages(world.collectorStatus()!.counters, after.counters, {
+    received: delaysOf(all.map((a) => a.detectedTime - a.execTime)),
+    read: delaysOf(all.map((a) => a.readTime - a.detectedTime)),
+  });
   const line = (what: string, ours: number, most: number | null): Parameters<typeof report>[1][number] => {
     return { what, ours, unit: "ms", peer: null, target: most === null ? null : { most } };
   };
@@ -102,10 +143,6 @@ try {
     line("p50", median(whole), TARGET_P50_MS),
     line("p99", percentile(whole, 0.99), TARGET_P99_MS),
     line("longest", percentile(whole, 1), null),
-    line("of it until it is judged, p50", median(judged), null),
-    line("of it until it is judged, p99", percentile(judged, 0.99), null),
-    line("from there into the file, p50", median(delivered), null),
-    line("from there into the file, p99", percentile(delivered, 0.99), null),
   ]);
 } finally {
   for (const loop of loops) loop.kill("SIGKILL");

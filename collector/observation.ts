@@ -22,6 +22,7 @@ import { VERSION } from "../proto/version.ts";
 import { bootTimeNs } from "./kernel/libc.ts";
 import { readForkCount } from "./kernel/procfs.ts";
 import type { Completeness } from "./completeness.ts";
+import { CollectorDelays } from "./delays.ts";
 import type { KnownFile, KnownTable } from "./known_table.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { Outbox } from "./outbox.ts";
@@ -94,6 +95,11 @@ export class Observation {
   #flushDue = 0;
   #lastFlushMs = 0;
   readonly #pressure = new Pressure();
+  readonly #delays = new CollectorDelays();
+  /** When the last drain began, and in nanoseconds since boot. */
+  #drainedAt = 0;
+  #drainedAtNs = 0;
+  #epoch = "";
   readonly #began = performance.now();
 
   constructor(
@@ -117,7 +123,7 @@ export class Observation {
     const time = Date.now();
     const entries = await this.source.snapshot();
     this.lifecycle.baseline(entries, bootTimeNs(), last);
-    this.source.drain(this.#receive);
+    this.#read();
     this.options.completeness.learnThreads(entries);
     const states = this.lifecycle.settle(entries);
     const { events, gaps } = this.lifecycle.flush(Date.now());
@@ -170,6 +176,7 @@ export class Observation {
 
   readonly #receive = (record: SourceRecord): void => {
     if (record.kind === "loss") this.#lossSeen = true;
+    else this.#delays.drained((this.#drainedAtNs - record.time) / 1e6);
     this.options.completeness.first(record);
     try {
       this.lifecycle.receive(record);
@@ -184,8 +191,14 @@ export class Observation {
     return this.source.gather?.(ms) ?? new Promise((resolve) => setTimeout(resolve, ms));
   }
 
+  #read(): number {
+    this.#drainedAt = performance.now();
+    this.#drainedAtNs = bootTimeNs();
+    return this.source.drain(this.#receive);
+  }
+
   #drain(isLast = false): number {
-    const count = this.source.drain(this.#receive);
+    const count = this.#read();
     this.#compare();
     const { events, gaps, known } = this.lifecycle.flush(Date.now(), isLast);
     this.#keepKnown(() => this.options.knownFile.append(known, Math.floor(bootTimeNs() / 1e6)));
@@ -212,6 +225,15 @@ export class Observation {
     const now = performance.now(), took = now - began;
     this.#flushDue = now + Math.min(Math.min(took, this.#lastFlushMs) * FLUSH_PAUSES, MAX_FLUSH_PAUSE_MS);
     this.#lastFlushMs = took;
+    this.#flushed();
+  }
+
+  /** Offers what is on disk now. */
+  #flushed(): void {
+    const { epoch, durable } = this.outbox;
+    if (epoch !== this.#epoch) this.#delays.forget(); // its numbers are others
+    else this.#delays.flushed(durable);
+    this.#epoch = epoch;
     this.publisher.poke();
   }
 
@@ -263,7 +285,10 @@ export class Observation {
   #offer(events: readonly ProcessEvent[], gaps: readonly Gap[]): void {
     if (events.length === 0 && gaps.length === 0) return;
     for (const gap of gaps) this.outbox.addGap(gap);
-    if (events.length > 0) this.outbox.addEvents(events);
+    if (events.length > 0) {
+      this.outbox.addEvents(events);
+      this.#delays.offered(this.outbox.lastSequence, this.#drainedAt, events);
+    }
     this.#events += events.length;
     this.#gaps += gaps.length;
     this.#flushSoon();
@@ -397,6 +422,7 @@ export class Observation {
         refused_events: this.outbox.status.refused,
         cut_texts: this.outbox.cutTexts,
         masked_secrets: this.lifecycle.masked,
+        ...this.#delays.counters(),
         connections: this.publisher.connections,
         ...this.options.moreCounters(),
       },
