@@ -2,9 +2,9 @@
  * The collector at work: records from the source through the lifecycle into the outbox, and a status once a second.
  *
  * One loop, one thread. It sleeps in the kernel while the host is quiet, so that an event is seen at once and idleness
- * costs nothing, and drains at intervals while it is busy, so that a storm costs few wake-ups. What a drain brought is on
- * disk before it is offered; a slow disk is asked less often, so that the drains do not wait for it. An error of one record is
- * noticed and does not end the loop; an error of the source does, and the supervisor starts the collector anew.
+ * costs nothing, and drains at intervals while it is busy (`drain_pace.ts`), so that a storm costs few wake-ups. What a
+ * drain brought is on disk before it is offered; the disk works beside the drains (`flusher.ts`). An error of one record
+ * is noticed and does not end the loop; an error of the source does, and the supervisor starts the collector anew.
  *
  * @module
  */
@@ -23,6 +23,8 @@ import { bootTimeNs } from "./kernel/libc.ts";
 import { readForkCount } from "./kernel/procfs.ts";
 import type { Completeness } from "./completeness.ts";
 import { CollectorDelays } from "./delays.ts";
+import { DrainPace, LEAST_PAUSE_MS } from "./drain_pace.ts";
+import { Flusher } from "./flusher.ts";
 import type { KnownFile, KnownTable } from "./known_table.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { Outbox } from "./outbox.ts";
@@ -32,11 +34,6 @@ import type { ProcessSource, SourceRecord, TableEntry } from "./sources/source.t
 import { writeStatus } from "./status_file.ts";
 import type { TableCheck } from "./table_check.ts";
 
-/** Pause after a drain of few, many and very many records: latency while quiet, cheapness in a storm. */
-const PAUSES: readonly { below: number; ms: number }[] = [{ below: 32, ms: 4 }, { below: 512, ms: 15 }, {
-  below: Infinity,
-  ms: 40,
-}];
 /** Longest sleep in the kernel: a status is due once a second. */
 const MAX_WAIT_MS = STATUS_INTERVAL_MS;
 /** The least time between two snapshots that losses ask for: under constant loss a snapshot each loop helps nobody. */
@@ -44,12 +41,6 @@ const LOSS_SNAPSHOT_MS = 1_000;
 
 /** How long hashes gather before they are sent on. */
 const POKE_MS = 50;
-
-/**
- * After a flush, the next one waits this many times as long as it took, or the one before where that took less: the ring
- * is not read meanwhile. One that stalls by itself must not hold up what comes after it; a slow disk shows twice.
- */
-const FLUSH_PAUSES = 4, MAX_FLUSH_PAUSE_MS = 1_000;
 
 export interface ObservationOptions {
   readonly collectorId: string;
@@ -91,10 +82,9 @@ export class Observation {
   #sourcesSaid = "";
   #knownFault = "";
   #poked: ReturnType<typeof setTimeout> | null = null;
-  #flushing: ReturnType<typeof setTimeout> | null = null;
-  #flushDue = 0;
-  #lastFlushMs = 0;
   readonly #pressure = new Pressure();
+  readonly #pace = new DrainPace();
+  readonly #flusher: Flusher;
   readonly #delays = new CollectorDelays();
   /** When the last drain began, and in nanoseconds since boot. */
   #drainedAt = 0;
@@ -108,7 +98,13 @@ export class Observation {
     private readonly outbox: Outbox,
     private readonly publisher: Publisher,
     private readonly options: ObservationOptions,
-  ) {}
+  ) {
+    this.#flusher = new Flusher({
+      flush: () => outbox.flush(),
+      flushBeside: () => outbox.flushBeside(),
+      flushed: () => this.#flushed(),
+    });
+  }
 
   /** Keeps a notice and says it on stderr. */
   notice(text: string): void {
@@ -131,7 +127,7 @@ export class Observation {
     this.#offer(events, gaps);
     this.#tellSources();
     this.outbox.addSnapshot(states, time);
-    this.#flush();
+    this.#flusher.now();
     this.#nextSnapshot = Date.now() + this.options.snapshotIntervalMs;
     this.#writeStatus("running");
     return states.length;
@@ -139,12 +135,11 @@ export class Observation {
 
   /** Observes until {@linkcode stop}. */
   async run(): Promise<void> {
-    let pause = PAUSES[0]!.ms;
+    let pause = LEAST_PAUSE_MS;
     while (!this.#stopping) {
       await this.source.wait(MAX_WAIT_MS);
       await this.#gather(pause);
-      const count = this.#drain();
-      pause = PAUSES.find((step) => count < step.below)!.ms;
+      pause = this.#pace.next(this.#drain());
       const now = Date.now();
       if (this.#snapshotIsDue(now)) this.#snapshot().catch((error) => this.#snapshotFailed(error));
       if (now >= this.#nextStatus) this.#writeStatus("running");
@@ -167,7 +162,7 @@ export class Observation {
 
   /** The last word, for the reader and for the next run. */
   sayStopped(): void {
-    if (this.#flushing !== null) clearTimeout(this.#flushing);
+    this.#flusher.stop();
     this.outbox.flush();
     this.#replaceKnown();
     this.options.knownFile.close();
@@ -203,29 +198,9 @@ export class Observation {
     const { events, gaps, known } = this.lifecycle.flush(Date.now(), isLast);
     this.#keepKnown(() => this.options.knownFile.append(known, Math.floor(bootTimeNs() / 1e6)));
     this.#offer(events, gaps);
-    if (isLast) this.#flush();
+    if (isLast) this.#flusher.now();
     this.#feelPressure();
     return count;
-  }
-
-  /** Puts on disk what is to be offered, at once unless the disk has just taken long. */
-  #flushSoon(): void {
-    if (this.#flushing !== null) return;
-    const wait = this.#flushDue - performance.now();
-    if (wait <= 0) return this.#flush();
-    this.#flushing = setTimeout(() => {
-      this.#flushing = null;
-      this.#flush();
-    }, wait);
-  }
-
-  #flush(): void {
-    const began = performance.now();
-    this.outbox.flush();
-    const now = performance.now(), took = now - began;
-    this.#flushDue = now + Math.min(Math.min(took, this.#lastFlushMs) * FLUSH_PAUSES, MAX_FLUSH_PAUSE_MS);
-    this.#lastFlushMs = took;
-    this.#flushed();
   }
 
   /** Offers what is on disk now. */
@@ -291,7 +266,7 @@ export class Observation {
     }
     this.#events += events.length;
     this.#gaps += gaps.length;
-    this.#flushSoon();
+    this.#flusher.soon();
   }
 
   #replaceKnown(): void {
@@ -335,7 +310,7 @@ export class Observation {
       this.#drain();
       if (this.options.knownFile.isDue) this.#replaceKnown();
       this.outbox.addSnapshot(states, this.#lastSnapshot);
-      this.#flushSoon();
+      this.#flusher.soon();
     } finally {
       this.#reading = false;
     }
@@ -361,8 +336,8 @@ export class Observation {
     this.#nextStatus = Date.now() + STATUS_INTERVAL_MS;
     for (const notice of this.options.lookAtRefusals()) this.notice(notice);
     this.#tellSources();
-    // Also for a log that tries again by itself, and before the status says how far it has come.
-    this.#flush();
+    // Also for a log that tries again by itself.
+    if (state !== "stopped") this.#flusher.soon();
     this.outbox.tend();
     this.options.ledger.tick();
     try {

@@ -183,6 +183,7 @@ function guardedFile(file: StorageFile, call: Call): StorageFile {
     readAt: (position, into) => call(() => file.readAt(position, into)),
     writeAt: (position, bytes) => call(() => file.writeAt(position, bytes)),
     syncData: () => call(() => file.syncData()),
+    syncDataBeside: () => call(() => file.syncDataBeside()),
     truncate: (size) => call(() => file.truncate(size)),
     close: () => call(() => file.close()),
   };
