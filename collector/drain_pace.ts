@@ -12,8 +12,8 @@
 export const LEAST_PAUSE_MS = 4;
 /** In a storm: a drain brings thousands, and the ring has room for many times that. */
 export const MOST_PAUSE_MS = 40;
-/** By so much a record a millisecond lengthens the pause: some 100 a drain at 7 a millisecond. */
-const PAUSE_PER_RATE = 2;
+/** By so much a record a millisecond lengthens the pause: some 10 a drain at 1.5 a millisecond, some 100 at 7. */
+const PAUSE_PER_RATE = 1.5;
 /** The time over which the rate is taken. */
 const SPAN_MS = 60;
 
@@ -34,6 +34,6 @@ export class DrainPace {
     // What is older than the span counts less and less, however often it is drained.
     const kept = Math.exp(-elapsed / SPAN_MS);
     this.#rate = this.#rate * kept + records / elapsed * (1 - kept);
-    return Math.min(Math.max(Math.round(this.#rate * PAUSE_PER_RATE), LEAST_PAUSE_MS), MOST_PAUSE_MS);
+    return Math.min(Math.round(LEAST_PAUSE_MS + this.#rate * PAUSE_PER_RATE), MOST_PAUSE_MS);
   }
 }

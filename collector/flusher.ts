@@ -1,16 +1,21 @@
 /**
- * Has what drains bring put on disk, one flush at a time, beside the drains.
+ * Has what drains bring put on disk, one flush at a time.
  *
- * The ring is read while the disk works. Whatever is added meanwhile goes with the next flush, so that a disk which takes
- * long is asked for more at a time and not more often. Between two flushes the disk is left to others for as long as the
- * quicker of the last two took: one that stalled by itself holds up nothing after it, a slow disk shows twice.
+ * While the disk is quick, this thread waits for it: on a busy host every change to another thread and back waits for the
+ * processor, which takes longer than the disk does. One that took long is waited for beside other work until it is quick
+ * again: the ring is read meanwhile, and whatever is added goes with the next flush. Between two flushes the disk is left
+ * to others for as long as the quicker of the last two took: one that stalled by itself holds up nothing after it, a slow
+ * disk shows twice.
  *
- * Faults of the disk are the log's, which goes on by itself; anything else that a flush throws is thrown by the next call.
+ * Faults of the disk are the log's, which goes on by itself; anything else that a flush throws beside other work is thrown
+ * by the next call.
  *
  * @module
  */
 
 const MAX_PAUSE_MS = 1_000;
+/** A flush that took longer is followed by one beside other work: no drain waits longer for the disk than for records. */
+export const QUICK_MS = 16;
 
 type Timer = ReturnType<typeof setTimeout>;
 
@@ -71,6 +76,7 @@ export class Flusher {
   }
 
   #begin(): void {
+    if (this.#lastMs <= QUICK_MS) return this.now();
     const began = this.#clock();
     this.#isFlying = true;
     this.#again = false;

@@ -139,10 +139,10 @@ export class Observation {
     while (!this.#stopping) {
       await this.source.wait(MAX_WAIT_MS);
       await this.#gather(pause);
+      // Before the drain: what the last one brought has had the pause to get onto the disk.
+      if (Date.now() >= this.#nextStatus) this.#writeStatus("running");
       pause = this.#pace.next(this.#drain());
-      const now = Date.now();
-      if (this.#snapshotIsDue(now)) this.#snapshot().catch((error) => this.#snapshotFailed(error));
-      if (now >= this.#nextStatus) this.#writeStatus("running");
+      if (this.#snapshotIsDue(Date.now())) this.#snapshot().catch((error) => this.#snapshotFailed(error));
     }
     await this.#gather(0);
     this.#drain(true);

@@ -130,8 +130,14 @@ export class Delivery {
       const owedAt = this.#owedAt, owed = store.pendingDeliveries(this.#sink.name, MAX_ALERTS);
       this.#owedAt = null;
       if (owed.length === 0) return 0;
-      await this.#write(store, owed);
+      try {
+        await this.#write(store, owed);
+      } catch (error) {
+        this.#owedAt = owedAt ?? this.#owedAt;
+        throw error;
+      }
       if (owedAt !== null) this.#events.delivered?.(performance.now() - owedAt, owed.length);
+      if (owed.length === MAX_ALERTS) this.#owedAt = owedAt ?? this.#owedAt; // more may have waited as long
       this.#unnoted = owed.map(unnoted);
     }
     // The store went, or another came, while the sink wrote: its own ids are found by recover().
