@@ -336,8 +336,9 @@ export class Observation {
     this.#nextStatus = Date.now() + STATUS_INTERVAL_MS;
     for (const notice of this.options.lookAtRefusals()) this.notice(notice);
     this.#tellSources();
-    // Also for a log that tries again by itself.
-    if (state !== "stopped") this.#flusher.soon();
+    // Also for a log that tries again by itself; and the last status says how far it came in the end.
+    if (state === "stopped") this.#flusher.now();
+    else this.#flusher.soon();
     this.outbox.tend();
     this.options.ledger.tick();
     try {
