@@ -141,14 +141,15 @@ const arrivals = new Map<string, Arrival>(), stop = new AbortController();
 const following = follow(`${world.layout.agent}/alerts.jsonl`, arrivals, stop.signal);
 try {
   await new Promise((resolve) => setTimeout(resolve, 2_000));
-  const before = world.agentStatus()!, begun = performance.now();
+  const before = world.agentStatus()!, begun = performance.now(), cpuBefore = world.collectorStatus()!.cpuMs;
   for (let i = 0; i < PROBES; i++) {
     await new Deno.Command("/bin/true", { args: [`${PROBE}${i}`] }).output();
     await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
   }
   await world.until("every probe has its alert", () => arrivals.size === PROBES, 30_000);
   const after = world.agentStatus()!, seconds = (after.time - before.time) / 1_000;
-  const rate = ((after.counters["events"] ?? 0) - (before.counters["events"] ?? 0)) / seconds;
+  const events = (after.counters["events"] ?? 0) - (before.counters["events"] ?? 0), rate = events / seconds;
+  const cpuMs = { collector: world.collectorStatus()!.cpuMs - cpuBefore, agent: after.cpuMs - before.cpuMs };
   console.log(`${PROBES} probes in ${((performance.now() - begun) / 1_000).toFixed(1)} s, source ${source}`);
   const all = [...arrivals.values()];
   const whole = delaysOf(all.map((a) => a.writtenTime - a.execTime));
@@ -167,6 +168,9 @@ try {
     line("longest", whole.max, null),
     line("until a reader has it, p50", read.p50, null),
     line("until a reader has it, p99", read.p99, null),
+    ...Object.entries(cpuMs).map(([tier, ms]) => {
+      return { what: `CPU of the ${tier}, an event`, ours: 1_000 * ms / events, unit: "us", peer: null, target: null };
+    }),
   ]);
 } finally {
   clearInterval(pacing);
