@@ -9,12 +9,14 @@
  * @module
  */
 import type { Alert } from "../proto/alert.ts";
+import { isTimely } from "../proto/delay_meter.ts";
 import { eventRow, type SqlValue } from "../proto/event_row.ts";
 import type { Gap } from "../proto/process_event.ts";
 import type { SeenChanges } from "../proto/rules/seen_table.ts";
 import type { SourceStatus } from "../proto/status.ts";
 import type { Events, GapMessage, Snapshot, Sources } from "../proto/wire.ts";
 import type { Counters } from "./counters.ts";
+import { AgentDelays } from "./delays.ts";
 import type { NewNote } from "./ledger_notes.ts";
 import type { SnapshotPart } from "./store/process_table.ts";
 import { type Batch, SEQUENCES_PER_STREAM, type Store, type Stream } from "./store/store.ts";
@@ -56,6 +58,8 @@ export interface IngestOptions {
   /** In which a batch is judged and stored; one of its own by default. */
   readonly turn?: Turn;
   readonly counters: Counters;
+  /** Where it is noted how long this takes. */
+  readonly delays?: AgentDelays;
   /** What is to be entered into the ledger of alerts. */
   readonly notesOf?: (alerts: readonly Alert[]) => readonly NewNote[];
   /** Called after a commit that raised alerts. */
@@ -67,10 +71,12 @@ export interface IngestOptions {
 export class Ingest {
   readonly #options: IngestOptions;
   readonly #turn: Turn;
+  readonly #delays: AgentDelays;
 
   constructor(options: IngestOptions) {
     this.#options = options;
     this.#turn = options.turn ?? new Turn();
+    this.#delays = options.delays ?? new AgentDelays();
   }
 
   /**
@@ -86,6 +92,7 @@ export class Ingest {
     committed: () => Promise<boolean>,
     current: () => boolean = () => true,
   ): Promise<void> {
+    const wall = Date.now(), receivedAt = performance.now();
     let at = 0, within = 0;
     while (at < messages.length) {
       // Judging gives way to other work, but not to another batch: none of the same stream can come between.
@@ -99,7 +106,8 @@ export class Ingest {
           at += 1;
           within = 0;
         }
-        return await this.#commit(slice, current);
+        for (const time of slice.times) this.#delays.received.add(wall - time);
+        return await this.#commit(slice, receivedAt, current);
       });
       if (!taken || !await committed()) return;
       if (at < messages.length) await new Promise((resolve) => setTimeout(resolve, 0));
@@ -107,7 +115,7 @@ export class Ingest {
   }
 
   /** Says no when the connection ended while its batch was judged: a newer one has the stream. */
-  async #commit(slice: Slice, current: () => boolean): Promise<boolean> {
+  async #commit(slice: Slice, receivedAt: number, current: () => boolean): Promise<boolean> {
     const { store, detection, counters, alerted, failed, notesOf } = this.#options, now = Date.now();
     if (slice.lastSequence === slice.stream.lastSequence) { // all of it was there already
       counters.duplicates += slice.duplicates;
@@ -116,6 +124,7 @@ export class Ingest {
     const around = { gaps: slice.gaps.map(({ gap }) => gap), sources: slice.sources };
     const alerts = await detection.judge(slice.events, slice.stream, now, around);
     if (!current()) return false;
+    const judgedAt = performance.now();
     try {
       const seen = detection.seen ?? [];
       store.commit({ ...slice.batch(), alerts, seen, ...notesOf === undefined ? {} : { notesOf } }, now);
@@ -124,6 +133,8 @@ export class Ingest {
       failed(store, error);
       throw error;
     }
+    this.#delays.judged.add(judgedAt - receivedAt, slice.events.length);
+    this.#delays.committed.add(performance.now() - judgedAt, slice.events.length);
     counters.duplicates += slice.duplicates;
     detection.stored(alerts);
     counters.events += slice.events.length;
@@ -138,6 +149,8 @@ export class Ingest {
 /** What one transaction will take over, gathered message by message. */
 class Slice {
   readonly events: SqlValue[][] = [];
+  /** Unix milliseconds of those that were told at once. */
+  readonly times: number[] = [];
   readonly snapshots: SnapshotPart[] = [];
   readonly gaps: { sequence: number; gap: Gap }[] = [];
   sources: readonly SourceStatus[] | null = null;
@@ -157,6 +170,7 @@ class Slice {
           const sequence = message.firstSequence + i, event = message.events[i]!;
           if (!this.#isNew(sequence)) continue;
           this.events.push(eventRow(event, this.#id(sequence), this.stream.collectorId));
+          if (isTimely(event)) this.times.push(event.time);
           this.progress.lastEventTime = event.time;
         }
         return to - from;

@@ -21,6 +21,7 @@ import { stdoutSink } from "./alerts/stdout_sink.ts";
 import { Broker, listenAt } from "./broker/listener.ts";
 import { COMMANDS, runCommand, splitTarget } from "./commands.ts";
 import { newCounters } from "./counters.ts";
+import { AgentDelays } from "./delays.ts";
 import { Detection } from "./detection.ts";
 import { readFileIfThere, readToken } from "./files.ts";
 import { Ingest } from "./ingest.ts";
@@ -69,7 +70,7 @@ async function main(): Promise<void> {
   const layout = stateLayout(settings.stateDir);
   if (command !== undefined) Deno.exit(await runCommand(command, layout.store, to));
   const token = readToken(layout.token);
-  const journal = new Journal(), counters = newCounters();
+  const journal = new Journal(), counters = newCounters(), delays = new AgentDelays();
   const loader = new RulesLoader(settings.rulesDirs, settings.agent.windowMs), rules = allSteps(loader.load());
 
   // 2. Open.
@@ -121,6 +122,7 @@ async function main(): Promise<void> {
     counters: {
       ...counters,
       ...detection.gauges,
+      ...delays.counters(),
       ...keeper.store?.counters,
       alerts_undelivered: keeper.store?.owedDeliveries ?? 0,
     },
@@ -134,6 +136,7 @@ async function main(): Promise<void> {
         journal.notice(text);
       },
       storeFault: (store, error) => keeper.failed(store, error),
+      delivered: (ms, count) => delays.delivered(sink.name, ms, count),
     })
   );
   const alerted = (): void => deliveries.forEach((delivery) => delivery.poke());
@@ -186,7 +189,8 @@ async function main(): Promise<void> {
       });
       for (const delivery of deliveries) delivery.attach(store);
       const failed = storeFailed, notesOf = alertNotes;
-      broker.take({ store, ingest: new Ingest({ store, detection, turn, counters, alerted, notesOf, failed }) });
+      const ingest = new Ingest({ store, detection, turn, counters, delays, alerted, notesOf, failed });
+      broker.take({ store, ingest });
       status.say("running");
     },
     closing: (reason) => {

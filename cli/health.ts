@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isDelay, readDelays } from "../proto/delay_meter.ts";
 import type { AttributeStanding } from "../proto/demand.ts";
 import type { StateLayout } from "../proto/state_layout.ts";
 import type { CollectorStatus, LedgerStatus, LogStatus, StoreStatus, TierStatus } from "../proto/status.ts";
@@ -160,6 +161,7 @@ function showCollector(call: Call, reading: StatusReading<CollectorStatus>): voi
       ledgerLine(status.ledger),
       ["tracked", counted(status.trackedProcesses, "process", "processes")],
       ["losses", losses(status.counters), "warning"],
+      ...delayLines(status.counters, COLLECTOR_DELAYS),
       ["counters", counters(status.counters)],
     );
   }
@@ -179,6 +181,7 @@ function showAgent(call: Call, { agent }: Statuses, layout: StateLayout, store: 
       ]);
     }
     if (status.collectors.length === 0) lines.push(["collector", "none connected", "warning"]);
+    lines.push(...delayLines(status.counters, AGENT_DELAYS));
     lines.push(["counters", counters(status.counters)], checkLine(status.store));
   }
   if (store.kind === "unreadable") lines.push(["store", store.reason, "worst"]);
@@ -245,7 +248,32 @@ function losses(values: Readonly<Record<string, number>>): string | null {
 }
 
 function counters(values: Readonly<Record<string, number>>): string {
-  return Object.entries(values).map(([name, value]) => `${name} ${count(value)}`).join(", ");
+  return Object.entries(values).filter(([name]) => !isDelay(name)).map(([name, value]) => `${name} ${count(value)}`)
+    .join(", ");
+}
+
+/** Steps on the way of an event, by the names of their figures. */
+const COLLECTOR_DELAYS: Readonly<Record<string, string>> = {
+  drained: "from the kernel to the collector",
+  flushed: "from there onto the disk",
+  durable: "from the event until it is on disk",
+};
+const AGENT_DELAYS: Readonly<Record<string, string>> = {
+  received: "from the event to the agent",
+  judged: "from there until it is judged",
+  committed: "from there until it is stored",
+  delivered_file: "from there until an alert is in the file",
+};
+
+/** How long the steps took in the last half minute. */
+function delayLines(values: Readonly<Record<string, number>>, steps: Readonly<Record<string, string>>): RecordLine[] {
+  const lines = Object.entries(steps).flatMap(([name, what]) => {
+    const delays = readDelays(values, name);
+    if (delays === null) return [];
+    const [p50, p99, max] = [delays.p50, delays.p99, delays.max].map((ms) => ms.toFixed(ms < 10 ? 1 : 0));
+    return [`${what}: ${p50} ms, 1 % more than ${p99}, longest ${max}`];
+  });
+  return lines.map((text, at): RecordLine => [at === 0 ? "delays" : "", text]);
 }
 
 function showGaps(call: Call, store: StoreReading): void {

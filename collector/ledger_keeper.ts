@@ -221,13 +221,14 @@ export class LedgerKeeper {
     this.#hasher = pid;
   }
 
-  /** What time asks for, once a second, after the log was flushed. */
+  /** What time asks for, once a second. */
   tick(): void {
     // Without a ledger the agent need not keep what nobody will enter.
     if (this.#state === "off") return this.#tell(this.#notes.enter(() => true));
     const ledger = this.#ledger, now = this.#now();
     if (ledger === null) return this.#tryAgain(now);
     if (Math.abs(now - this.#digestAt) >= DIGEST_MS) this.#digest(now);
+    else for (const digest of this.#coverage.ready(this.#options.log())) this.say("events", digest);
     const entered = this.#notes.enter(({ action, payload }) => this.#append(ledger, action, AGENT, payload));
     ledger.tick();
     this.#entered = entered ?? this.#entered;

@@ -2,9 +2,9 @@
  * The collector at work: records from the source through the lifecycle into the outbox, and a status once a second.
  *
  * One loop, one thread. It sleeps in the kernel while the host is quiet, so that an event is seen at once and idleness
- * costs nothing, and drains at intervals while it is busy, so that a storm costs few wake-ups. What a drain brought is on
- * disk before it is offered; a slow disk is asked less often, so that the drains do not wait for it. An error of one record is
- * noticed and does not end the loop; an error of the source does, and the supervisor starts the collector anew.
+ * costs nothing, and drains at intervals while it is busy (`drain_pace.ts`), so that a storm costs few wake-ups. What a
+ * drain brought is on disk before it is offered; the disk works beside the drains (`flusher.ts`). An error of one record
+ * is noticed and does not end the loop; an error of the source does, and the supervisor starts the collector anew.
  *
  * @module
  */
@@ -23,6 +23,9 @@ import { VERSION } from "../proto/version.ts";
 import { bootTimeNs } from "./kernel/libc.ts";
 import { readForkCount } from "./kernel/procfs.ts";
 import type { Completeness } from "./completeness.ts";
+import { CollectorDelays } from "./delays.ts";
+import { DrainPace, LEAST_PAUSE_MS } from "./drain_pace.ts";
+import { Flusher } from "./flusher.ts";
 import type { KnownFile, KnownTable } from "./known_table.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { Outbox } from "./outbox.ts";
@@ -32,11 +35,6 @@ import type { ProcessSource, SourceRecord, TableEntry } from "./sources/source.t
 import { writeStatus } from "./status_file.ts";
 import type { TableCheck } from "./table_check.ts";
 
-/** Pause after a drain of few, many and very many records: latency while quiet, cheapness in a storm. */
-const PAUSES: readonly { below: number; ms: number }[] = [{ below: 32, ms: 4 }, { below: 512, ms: 15 }, {
-  below: Infinity,
-  ms: 40,
-}];
 /** Longest sleep in the kernel: a status is due once a second. */
 const MAX_WAIT_MS = STATUS_INTERVAL_MS;
 /** The least time between two snapshots that losses ask for: under constant loss a snapshot each loop helps nobody. */
@@ -44,12 +42,6 @@ const LOSS_SNAPSHOT_MS = 1_000;
 
 /** How long hashes gather before they are sent on. */
 const POKE_MS = 50;
-
-/**
- * After a flush, the next one waits this many times as long as it took, or the one before where that took less: the ring
- * is not read meanwhile. One that stalls by itself must not hold up what comes after it; a slow disk shows twice.
- */
-const FLUSH_PAUSES = 4, MAX_FLUSH_PAUSE_MS = 1_000;
 
 export interface ObservationOptions {
   readonly collectorId: string;
@@ -93,10 +85,14 @@ export class Observation {
   #sourcesSaid = "";
   #knownFault = "";
   #poked: ReturnType<typeof setTimeout> | null = null;
-  #flushing: ReturnType<typeof setTimeout> | null = null;
-  #flushDue = 0;
-  #lastFlushMs = 0;
   readonly #pressure = new Pressure();
+  readonly #pace = new DrainPace();
+  readonly #flusher: Flusher;
+  readonly #delays = new CollectorDelays();
+  /** When the last drain began, and in nanoseconds since boot. */
+  #drainedAt = 0;
+  #drainedAtNs = 0;
+  #epoch = "";
   readonly #began = performance.now();
 
   constructor(
@@ -105,7 +101,13 @@ export class Observation {
     private readonly outbox: Outbox,
     private readonly publisher: Publisher,
     private readonly options: ObservationOptions,
-  ) {}
+  ) {
+    this.#flusher = new Flusher({
+      flush: () => outbox.flush(),
+      flushBeside: () => outbox.flushBeside(),
+      flushed: () => this.#flushed(),
+    });
+  }
 
   /** Keeps a notice and says it on stderr. */
   notice(text: string): void {
@@ -120,7 +122,7 @@ export class Observation {
     const time = Date.now();
     const entries = await this.source.snapshot();
     this.lifecycle.baseline(entries, bootTimeNs(), last);
-    this.source.drain(this.#receive);
+    this.#read();
     this.options.completeness.learnThreads(entries);
     const states = this.lifecycle.settle(entries);
     const { events, gaps } = this.lifecycle.flush(Date.now());
@@ -128,7 +130,7 @@ export class Observation {
     this.#offer(events, gaps);
     this.#tellSources();
     this.outbox.addSnapshot(states, time);
-    this.#flush();
+    this.#flusher.now();
     this.#nextSnapshot = Date.now() + this.options.snapshotIntervalMs;
     this.#writeStatus("running");
     return states.length;
@@ -136,15 +138,14 @@ export class Observation {
 
   /** Observes until {@linkcode stop}. */
   async run(): Promise<void> {
-    let pause = PAUSES[0]!.ms;
+    let pause = LEAST_PAUSE_MS;
     while (!this.#stopping) {
       await this.source.wait(MAX_WAIT_MS);
       await this.#gather(pause);
-      const count = this.#drain();
-      pause = PAUSES.find((step) => count < step.below)!.ms;
-      const now = Date.now();
-      if (this.#snapshotIsDue(now)) this.#snapshot().catch((error) => this.#snapshotFailed(error));
-      if (now >= this.#nextStatus) this.#writeStatus("running");
+      // Before the drain: what the last one brought has had the pause to get onto the disk.
+      if (Date.now() >= this.#nextStatus) this.#writeStatus("running");
+      pause = this.#pace.next(this.#drain());
+      if (this.#snapshotIsDue(Date.now())) this.#snapshot().catch((error) => this.#snapshotFailed(error));
     }
     await this.#gather(0);
     this.#drain(true);
@@ -164,7 +165,7 @@ export class Observation {
 
   /** The last word, for the reader and for the next run. */
   sayStopped(): void {
-    if (this.#flushing !== null) clearTimeout(this.#flushing);
+    this.#flusher.stop();
     this.outbox.flush();
     this.#replaceKnown();
     this.options.knownFile.close();
@@ -173,6 +174,7 @@ export class Observation {
 
   readonly #receive = (record: SourceRecord): void => {
     if (record.kind === "loss") this.#lossSeen = true;
+    else this.#delays.drained((this.#drainedAtNs - record.time) / 1e6);
     this.options.completeness.first(record);
     try {
       this.lifecycle.receive(record);
@@ -187,34 +189,29 @@ export class Observation {
     return this.source.gather?.(ms) ?? new Promise((resolve) => setTimeout(resolve, ms));
   }
 
+  #read(): number {
+    this.#drainedAt = performance.now();
+    this.#drainedAtNs = bootTimeNs();
+    return this.source.drain(this.#receive);
+  }
+
   #drain(isLast = false): number {
-    const count = this.source.drain(this.#receive);
+    const count = this.#read();
     this.#compare();
     const { events, gaps, known } = this.lifecycle.flush(Date.now(), isLast);
     this.#keepKnown(() => this.options.knownFile.append(known, Math.floor(bootTimeNs() / 1e6)));
     this.#offer(events, gaps);
-    if (isLast) this.#flush();
+    if (isLast) this.#flusher.now();
     this.#feelPressure();
     return count;
   }
 
-  /** Puts on disk what is to be offered, at once unless the disk has just taken long. */
-  #flushSoon(): void {
-    if (this.#flushing !== null) return;
-    const wait = this.#flushDue - performance.now();
-    if (wait <= 0) return this.#flush();
-    this.#flushing = setTimeout(() => {
-      this.#flushing = null;
-      this.#flush();
-    }, wait);
-  }
-
-  #flush(): void {
-    const began = performance.now();
-    this.outbox.flush();
-    const now = performance.now(), took = now - began;
-    this.#flushDue = now + Math.min(Math.min(took, this.#lastFlushMs) * FLUSH_PAUSES, MAX_FLUSH_PAUSE_MS);
-    this.#lastFlushMs = took;
+  /** Offers what is on disk now. */
+  #flushed(): void {
+    const { epoch, durable } = this.outbox;
+    if (epoch !== this.#epoch) this.#delays.forget(); // its numbers are others
+    else this.#delays.flushed(durable);
+    this.#epoch = epoch;
     this.publisher.poke();
   }
 
@@ -266,10 +263,13 @@ export class Observation {
   #offer(events: readonly ProcessEvent[], gaps: readonly Gap[]): void {
     if (events.length === 0 && gaps.length === 0) return;
     for (const gap of gaps) this.outbox.addGap(gap);
-    if (events.length > 0) this.outbox.addEvents(events);
+    if (events.length > 0) {
+      this.outbox.addEvents(events);
+      this.#delays.offered(this.outbox.lastSequence, this.#drainedAt, events);
+    }
     this.#events += events.length;
     this.#gaps += gaps.length;
-    this.#flushSoon();
+    this.#flusher.soon();
   }
 
   #replaceKnown(): void {
@@ -313,7 +313,7 @@ export class Observation {
       this.#drain();
       if (this.options.knownFile.isDue) this.#replaceKnown();
       this.outbox.addSnapshot(states, this.#lastSnapshot);
-      this.#flushSoon();
+      this.#flusher.soon();
     } finally {
       this.#reading = false;
     }
@@ -339,8 +339,9 @@ export class Observation {
     this.#nextStatus = Date.now() + STATUS_INTERVAL_MS;
     for (const notice of this.options.lookAtRefusals()) this.notice(notice);
     this.#tellSources();
-    // Also for a log that tries again by itself, and before the status says how far it has come.
-    this.#flush();
+    // Also for a log that tries again by itself; and the last status says how far it came in the end.
+    if (state === "stopped") this.#flusher.now();
+    else this.#flusher.soon();
     this.outbox.tend();
     this.options.ledger.tick();
     try {
@@ -401,6 +402,7 @@ export class Observation {
         refused_events: this.outbox.status.refused,
         cut_texts: this.outbox.cutTexts,
         masked_secrets: this.lifecycle.masked,
+        ...this.#delays.counters(),
         connections: this.publisher.connections,
         ...this.options.moreCounters(),
       },

@@ -169,9 +169,14 @@ export class Outbox {
   /** Puts on disk what was added since. Returns whether all of it is there. */
   flush(): boolean {
     const isFlushed = this.#log.flush();
-    if (this.#stored > this.acknowledged && this.durable > this.acknowledged) {
-      this.acknowledge(Math.min(this.#stored, this.durable));
-    }
+    this.#believe();
+    return isFlushed;
+  }
+
+  /** The same, beside other work: what is added meanwhile may be on disk when it resolves, or not. One at a time. */
+  async flushBeside(): Promise<boolean> {
+    const isFlushed = await this.#log.flushBeside();
+    this.#believe();
     return isFlushed;
   }
 
@@ -227,6 +232,13 @@ export class Outbox {
 
   close(): boolean {
     return this.#log.close();
+  }
+
+  /** What the agent said that it has is acknowledged as far as it is known to be on disk here. */
+  #believe(): void {
+    if (this.#stored > this.acknowledged && this.durable > this.acknowledged) {
+      this.acknowledge(Math.min(this.#stored, this.durable));
+    }
   }
 
   get #log(): WriteAheadLog {

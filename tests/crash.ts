@@ -136,7 +136,7 @@ async function main(): Promise<number> {
     },
   });
   if (values.seed !== undefined) {
-    console.log(simulate(whole(values.seed, "seed"), console.log));
+    console.log(await simulate(whole(values.seed, "seed"), console.log));
     return 0;
   }
   if (values["pipeline-seed"] !== undefined) {

@@ -21,6 +21,8 @@ export interface DeliveryEvents {
   fault(text: string): void;
   /** The store did not say what it owes, or did not take a note. */
   storeFault(store: Store, error: StoreError): void;
+  /** The sink has so many alerts, and has them for good, `ms` after the oldest of them was owed. */
+  delivered?(ms: number, count: number): void;
 }
 
 /** A delivery that was made and is not noted yet. */
@@ -41,6 +43,8 @@ export class Delivery {
   #closed = false;
   #stopping = false;
   #wake: () => void = () => {};
+  /** Since when it was said that something is owed, `null` while nothing new is. */
+  #owedAt: number | null = null;
   /** Written, but the store did not take the note: they must not be written again. */
   #unnoted: readonly Unnoted[] = [];
 
@@ -66,6 +70,7 @@ export class Delivery {
   /** Says that the store may owe something new. */
   poke(): void {
     if (this.#closed || this.#stopping) return;
+    this.#owedAt ??= performance.now();
     if (this.#running !== null) this.#again = true;
     else {
       this.#running = this.#run().finally(() => {
@@ -122,9 +127,17 @@ export class Delivery {
   /** Notes what is written, or writes and notes the oldest owed; how many that were. */
   async #step(store: Store): Promise<number> {
     if (this.#unnoted.length === 0) {
-      const owed = store.pendingDeliveries(this.#sink.name, MAX_ALERTS);
+      const owedAt = this.#owedAt, owed = store.pendingDeliveries(this.#sink.name, MAX_ALERTS);
+      this.#owedAt = null;
       if (owed.length === 0) return 0;
-      await this.#write(store, owed);
+      try {
+        await this.#write(store, owed);
+      } catch (error) {
+        this.#owedAt = owedAt ?? this.#owedAt;
+        throw error;
+      }
+      if (owedAt !== null) this.#events.delivered?.(performance.now() - owedAt, owed.length);
+      if (owed.length === MAX_ALERTS) this.#owedAt = owedAt ?? this.#owedAt; // more may have waited as long
       this.#unnoted = owed.map(unnoted);
     }
     // The store went, or another came, while the sink wrote: its own ids are found by recover().

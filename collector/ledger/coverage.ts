@@ -2,7 +2,8 @@
  * Digests over everything that the write-ahead log takes, one every two seconds at most.
  *
  * A digest is entered when the log has on disk what it covers: what a crash takes away is not under one, and its numbers
- * may be given out again. What the last run put on disk and did not enter is read from the log and entered after the
+ * may be given out again. As there is always something that is not on disk yet while the disk works beside the drains, a
+ * digest is made first and waits for that. What the last run put on disk and did not enter is read from the log and entered after the
  * start, as far as the log still has it.
  *
  * @module
@@ -32,6 +33,8 @@ export class Coverage {
   #hash: LedgerHash | null = null;
   #digester: EventDigester | null = null;
   #epoch = "";
+  /** Made, and not known to be on disk as a whole. */
+  #made: LogDigest | null = null;
   #ready: LogDigest[] = [];
   #early: Early[] = [];
   #earlyBytes = 0;
@@ -59,10 +62,22 @@ export class Coverage {
     for (const { epoch, first, count, payload } of early) this.taken(epoch, first, count, payload);
   }
 
-  /** Digests of what is on disk in `log`, and of logs that it replaced. */
+  /** Makes a digest of what was taken since the last one, unless that one waits; gives what {@linkcode ready} does. */
   take(log: Pick<WriteAheadLog, "identity" | "durable">): LogDigest[] {
-    const { epoch } = log.identity, digester = this.#digester;
-    if (digester !== null && this.#epoch === epoch && digester.last <= log.durable) this.#turn(epoch);
+    const ready = this.ready(log);
+    if (this.#made !== null || this.#digester === null || this.#epoch !== log.identity.epoch) return ready;
+    const digest = this.#digester.take();
+    this.#made = digest === null ? null : { epoch: this.#epoch, ...digest };
+    return [...ready, ...this.ready(log)];
+  }
+
+  /** Digests of what is on disk in `log`, and of logs that it replaced. */
+  ready(log: Pick<WriteAheadLog, "identity" | "durable">): LogDigest[] {
+    const made = this.#made;
+    if (made !== null && (made.epoch !== log.identity.epoch || made.last <= log.durable)) {
+      this.#ready.push(made);
+      this.#made = null;
+    }
     return this.#ready.splice(0);
   }
 
@@ -96,6 +111,8 @@ export class Coverage {
   }
 
   #turn(epoch: string): void {
+    if (this.#made !== null) this.#ready.push(this.#made);
+    this.#made = null;
     const digest = this.#digester!.take();
     if (digest !== null) this.#ready.push({ epoch: this.#epoch, ...digest });
     this.#epoch = epoch;

@@ -60,6 +60,13 @@ export class Batch {
     return this.#bytes.subarray(0, this.#used);
   }
 
+  /** Takes off the first `length` bytes, which are whole records. */
+  drop(length: number): void {
+    if (length === this.#used) return this.clear();
+    this.#bytes.copyWithin(0, length, this.#used);
+    this.#used -= length;
+  }
+
   clear(): void {
     this.#used = 0;
     this.last = 0;

@@ -57,6 +57,7 @@ export class DiskStorage implements Storage {
       new DiskFile(
         name,
         Deno.openSync(this.#path(name), { read: true, write: true, createNew: true, mode: this.modes.file }),
+        (file) => this.#again(name, file),
       ));
   }
 
@@ -64,13 +65,7 @@ export class DiskStorage implements Storage {
     return onDisk(name, () => {
       const before = Deno.lstatSync(this.#path(name));
       if (!before.isFile) throw new StorageError("not-a-file", `${name} is not a regular file, so it is not opened`);
-      const file = Deno.openSync(this.#path(name), { read: true, write: true });
-      const opened = file.statSync();
-      if (opened.dev !== before.dev || opened.ino !== before.ino) {
-        file.close();
-        throw new StorageError("not-a-file", `${name} was replaced while it was opened`);
-      }
-      return new DiskFile(name, file);
+      return new DiskFile(name, this.#same(name, before), (file) => this.#again(name, file));
     });
   }
 
@@ -89,6 +84,19 @@ export class DiskStorage implements Storage {
     });
   }
 
+  /** The file that is open as `file`, once more. */
+  #again(name: string, file: Deno.FsFile): Deno.FsFile {
+    return this.#same(name, file.statSync());
+  }
+
+  #same(name: string, { dev, ino }: Deno.FileInfo): Deno.FsFile {
+    const file = Deno.openSync(this.#path(name), { read: true, write: true });
+    const opened = file.statSync();
+    if (opened.dev === dev && opened.ino === ino) return file;
+    file.close();
+    throw new StorageError("not-a-file", `${name} was replaced while it was opened`);
+  }
+
   #path(name: string): string {
     return `${this.directory}/${name}`;
   }
@@ -96,8 +104,14 @@ export class DiskStorage implements Storage {
 
 class DiskFile implements StorageFile {
   #position = 0;
+  /** The same file, opened for syncs alone: Deno lets nobody write by a handle while a sync of it is under way. */
+  #beside: Deno.FsFile | null = null;
 
-  constructor(private readonly name: string, private readonly file: Deno.FsFile) {}
+  constructor(
+    private readonly name: string,
+    private readonly file: Deno.FsFile,
+    private readonly again: (file: Deno.FsFile) => Deno.FsFile,
+  ) {}
 
   size(): number {
     return onDisk(this.name, () => this.file.statSync().size);
@@ -125,12 +139,24 @@ class DiskFile implements StorageFile {
     onDisk(this.name, () => this.file.syncDataSync());
   }
 
+  async syncDataBeside(): Promise<void> {
+    const beside = onDisk(this.name, () => this.#beside ??= this.again(this.file));
+    // Linux tells each handle of an error once, so a sync of the other one that comes to its end first hides none.
+    await beside.syncData().catch((error) =>
+      onDisk(this.name, () => {
+        throw error;
+      })
+    );
+  }
+
   truncate(size: number): void {
     onDisk(this.name, () => this.file.truncateSync(size));
   }
 
   close(): void {
     this.file.close();
+    this.#beside?.close(); // a sync that is under way goes on, and nobody asks how it ends
+    this.#beside = null;
   }
 
   #seek(position: number): void {

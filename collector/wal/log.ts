@@ -253,19 +253,53 @@ export class WriteAheadLog {
 
   /** Puts everything on disk that was taken. Returns whether all of it is there now, refusals included. */
   flush(): boolean {
+    this.#makeReady();
+    const now = this.#options.clock();
+    if (this.#batch.length > 0 && (this.#fault === "" || now >= this.#retryAt)) this.#ended(this.#write(), now);
+    return this.#lookAfter(now);
+  }
+
+  /**
+   * The same, with the wait for the disk beside other work: what is taken meanwhile goes with the next one. Whatever needs
+   * an answer at once may {@linkcode flush} meanwhile, or close the log. Where it is no matter of one write and one sync (a
+   * new segment, a disk that failed), it is done at once.
+   */
+  async flushBeside(): Promise<boolean> {
+    this.#makeReady();
+    const last = this.#batch.last, length = this.#batch.length;
+    const flight = length > 0 && this.#fault === "" ? this.#segments.launch(this.#batch) : null;
+    if (flight === null) return this.flush();
+    const isLaunched = !(flight instanceof StorageError);
+    const fault = isLaunched ? await flight.landed : flight;
+    // Overtaken: whoever did that has looked after everything, or has closed the log.
+    if (isLaunched && !this.#segments.land(flight, fault)) return this.#isFlushed;
+    const now = this.#options.clock();
+    if (fault === null) this.#written(last, length);
+    else this.#ended(this.#writeAgain(fault), now);
+    return this.#lookAfter(now);
+  }
+
+  get #isFlushed(): boolean {
+    return this.#batch.length === 0 && !this.#talliesChanged;
+  }
+
+  #makeReady(): void {
     // A log in which nothing is admitted any more would never append, and so never find room again.
     if (this.#share() > HASTE) this.#expire(true);
     for (const tally of this.#shedding.due(this.#share())) this.#settle(tally);
-    const now = this.#options.clock();
-    if (this.#batch.length > 0 && (this.#fault === "" || now >= this.#retryAt)) {
-      const fault = this.#write();
-      if (fault === null) this.#written();
-      else this.#failed(fault, now);
-    }
+  }
+
+  /** The whole batch was written, or not. */
+  #ended(fault: StorageError | null, now: number): void {
+    if (fault === null) this.#written(this.#batch.last, this.#batch.length);
+    else this.#failed(fault, now);
+  }
+
+  #lookAfter(now: number): boolean {
     if (this.#talliesChanged && now >= this.#stateRetryAt) this.#saveState();
     this.#expire(false);
     this.#giveHint(now);
-    return this.#batch.length === 0 && !this.#talliesChanged;
+    return this.#isFlushed;
   }
 
   /**
@@ -350,18 +384,26 @@ export class WriteAheadLog {
 
   /** Writes and syncs what waits; after a failure that leaves a file in doubt, once more into a new one. */
   #write(): StorageError | null {
-    const once = (): StorageError | null => this.#segments.write(this.#batch, this.#durable, this.#shedding.settled);
-    const fault = once();
-    if (fault === null || fault.fault === "no-space") return fault;
-    this.#faults += 1;
-    this.#options.notice(`write-ahead log: ${fault.message}; what may be lost is written into a new segment`);
-    return once();
+    const fault = this.#writeOnce();
+    return fault === null ? null : this.#writeAgain(fault);
   }
 
-  #written(): void {
-    this.#durable = this.#batch.last;
+  #writeOnce(): StorageError | null {
+    return this.#segments.write(this.#batch, this.#durable, this.#shedding.settled);
+  }
+
+  #writeAgain(fault: StorageError): StorageError | null {
+    if (fault.fault === "no-space") return fault;
+    this.#faults += 1;
+    this.#options.notice(`write-ahead log: ${fault.message}; what may be lost is written into a new segment`);
+    return this.#writeOnce();
+  }
+
+  /** The first `length` bytes of the batch, up to number `last`, are on disk. */
+  #written(last: number, length: number): void {
+    this.#durable = last;
     this.#unproven = null;
-    this.#batch.clear();
+    this.#batch.drop(length);
     if (this.#shedding.flushed()) this.#talliesChanged = true;
     if (this.#fault === "") return;
     this.#fault = "";

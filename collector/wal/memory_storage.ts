@@ -80,6 +80,10 @@ class MemoryFile implements StorageFile {
     // nothing outlives the process
   }
 
+  syncDataBeside(): Promise<void> {
+    return Promise.resolve();
+  }
+
   truncate(size: number): void {
     this.#bytes.fill(0, size);
     this.#size = size;

@@ -21,6 +21,14 @@ interface Active {
   fresh: boolean;
 }
 
+/** A write whose sync is under way. */
+export interface Flight {
+  readonly active: Active;
+  readonly bytes: number;
+  /** What went wrong with the sync, or `null`. */
+  readonly landed: Promise<StorageError | null>;
+}
+
 export interface SegmentsOptions {
   readonly storage: Storage;
   readonly identity: WalIdentity;
@@ -35,6 +43,7 @@ export class Segments {
   /** Bytes of all of them. */
   bytes: number;
   #active: Active | null = null;
+  #flight: Flight | null = null;
   #index: number;
 
   /** Goes on after the segments that were found, of which none is written any more. */
@@ -66,11 +75,15 @@ export class Segments {
   /**
    * Puts a batch on disk, which begins after number `durable`. Gives what went wrong, or `null`; after a failure nothing
    * of the batch counts, and the file is used again only if what is in it is certain.
+   *
+   * What a {@linkcode launch} wrote is the batch's beginning: it is written once more, in its place or in a new segment,
+   * and the flight counts no more.
    */
   write(batch: Batch, durable: number, settled: readonly number[]): StorageError | null {
     let syncing = false, active: Active | null = null;
     try {
       active = this.#forBatch(batch.length, durable, settled);
+      this.#flight = null;
       batch.seal(active.segment.seed);
       const bytes = batch.bytes(), at = active.segment.size;
       writeAll(active.file, at, bytes);
@@ -86,6 +99,42 @@ export class Segments {
       if (active !== null) this.#leave(active, !syncing && error.fault === "no-space", batch.length);
       return error;
     }
+  }
+
+  /**
+   * Writes a batch and begins to sync it, for {@linkcode land}. Gives what went wrong with the write, as {@linkcode write}
+   * does, or `null` when the batch is to be written by that: it needs a segment that is not there yet.
+   */
+  launch(batch: Batch): Flight | StorageError | null {
+    const active = this.#active;
+    if (active === null || active.fresh || this.#flight !== null || !this.#hasRoom(active, batch.length)) return null;
+    const bytes = batch.length;
+    try {
+      batch.seal(active.segment.seed);
+      writeAll(active.file, active.segment.size, batch.bytes());
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error;
+      this.#leave(active, error.fault === "no-space", bytes);
+      return error;
+    }
+    const landed = active.file.syncDataBeside().then(() => null, (error: unknown) => {
+      if (!(error instanceof StorageError)) throw error;
+      return error;
+    });
+    return this.#flight = { active, bytes, landed };
+  }
+
+  /** Takes the end of a sync. Says no when another write has taken over what it was of: then it says nothing. */
+  land(flight: Flight, fault: StorageError | null): boolean {
+    if (this.#flight !== flight) return false;
+    this.#flight = null;
+    const { active, bytes } = flight;
+    if (fault !== null) this.#leave(active, false, bytes);
+    else {
+      active.segment.size += bytes;
+      this.bytes += bytes;
+    }
+    return true;
   }
 
   /** Deletes a segment. @throws StorageError */
@@ -116,16 +165,26 @@ export class Segments {
   }
 
   close(): void {
+    const flight = this.#flight;
+    if (flight !== null) {
+      // Its bytes are in the file, and count for nothing there.
+      flight.active.segment.size += flight.bytes;
+      this.bytes += flight.bytes;
+      this.#flight = null;
+    }
     this.#active?.file.close();
     this.#active = null;
+  }
+
+  #hasRoom({ segment: { size } }: Active, length: number): boolean {
+    return size <= SEGMENT_HEADER_BYTES || size + length <= this.options.segmentBytes;
   }
 
   /** The open segment while there is room in it, else a new one with its header. */
   #forBatch(length: number, durable: number, settled: readonly number[]): Active {
     const open = this.#active;
     if (open !== null) {
-      const used = open.segment.size;
-      if (used <= SEGMENT_HEADER_BYTES || used + length <= this.options.segmentBytes) return open;
+      if (this.#hasRoom(open, length)) return open;
       this.close();
     }
     const { identity, secret } = this.options, first = durable + 1;

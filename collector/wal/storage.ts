@@ -34,6 +34,11 @@ export interface StorageFile {
   writeAt(position: number, bytes: Uint8Array): number;
   /** Everything written is on disk when this returns. After it threw, nobody knows: do not call it again. */
   syncData(): void;
+  /**
+   * The same beside other work: what was written before the call is on disk when it resolves. Writing may go on
+   * meanwhile, and {@linkcode syncData} be called, which tells of an error for itself. One call at a time.
+   */
+  syncDataBeside(): Promise<void>;
   truncate(size: number): void;
   close(): void;
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { alertOf } from "../../agent/alerts/alert_of.ts";
 import { type Counters, newCounters } from "../../agent/counters.ts";
+import { AgentDelays } from "../../agent/delays.ts";
 import { Ingest, type Judge, MAX_SLICE_EVENTS, type StreamMessage } from "../../agent/ingest.ts";
 import { SEQUENCES_PER_STREAM, Store, type Stream } from "../../agent/store/store.ts";
 import type { SqlValue } from "../../proto/event_row.ts";
@@ -23,6 +24,7 @@ class World implements Disposable {
   readonly path = `${this.#dir.path}/events.db`;
   readonly store = new Store(this.path, ["file"]);
   readonly counters: Counters = newCounters();
+  readonly delays = new AgentDelays();
   readonly stream: Stream = openTestStream(this.store);
   readonly progress = { lastEventTime: 0 };
   readonly acknowledged: number[] = [];
@@ -30,8 +32,8 @@ class World implements Disposable {
   readonly ingest: Ingest;
 
   constructor(detection: Judge = evenPids) {
-    const { store, counters } = this;
-    this.ingest = new Ingest({ store, detection, counters, alerted: () => this.alerted++, failed: () => {} });
+    const { store, counters, delays } = this;
+    this.ingest = new Ingest({ store, detection, counters, delays, alerted: () => this.alerted++, failed: () => {} });
   }
 
   async take(...messages: StreamMessage[]): Promise<void> {
@@ -92,6 +94,19 @@ Deno.test("ingest stores what comes in one transaction and acknowledges it after
     alerts: 2,
     duplicates: 0,
   });
+});
+
+Deno.test("ingest notes how long each event took, and how old were those that are told at once", async () => {
+  using world = new World();
+  const time = Date.now() - 60_000;
+  const told = [start(1, { time }), start(2, { time: 0, reason: "fork" }), start(3, { kind: "modify", time: 0 })];
+  const message: StreamMessage = { kind: "events", firstSequence: 1, events: told };
+  await world.take(message);
+  await world.take(message);
+  const { received, judged, committed } = world.delays, old = received.read()!;
+  assert.equal(old.count, 1, "the others were not told at once, and none comes twice");
+  assert.ok(old.max >= 60_000 && old.max < 600_000, String(old.max));
+  assert.deepEqual([judged.read()!.count, committed.read()!.count], [3, 3]);
 });
 
 Deno.test("what comes again is dropped by its number, also when it overlaps, and raises nothing", async () => {

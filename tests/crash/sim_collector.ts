@@ -106,7 +106,8 @@ export class CollectorLife implements Process {
       }
       told.about = this.#number;
       told.aboutRefused = outbox.status.refused;
-      if (outbox.flush() && this.#keeper.isDurable) {
+      if (random.chance(0.5)) void this.#flushBeside();
+      else if (outbox.flush() && this.#keeper.isDurable) {
         told.durable = told.about;
         told.refused = told.aboutRefused;
       }
@@ -116,6 +117,23 @@ export class CollectorLife implements Process {
       outbox.tend();
     } catch (error) {
       if (!(error instanceof SimulatedCrash)) throw error;
+    }
+  }
+
+  /** Ends some turns later; what is drained meanwhile may overtake it. */
+  async #flushBeside(): Promise<void> {
+    const { told, outbox } = this;
+    try {
+      const isFlushed = await outbox.flushBeside();
+      if (this.isDead) return;
+      if (isFlushed && this.#keeper.isDurable) {
+        told.durable = told.about;
+        told.refused = told.aboutRefused;
+      }
+      this.#publisher.poke();
+    } catch (error) {
+      if (!(error instanceof SimulatedCrash)) throw error;
+      this.isDead = true;
     }
   }
 
@@ -183,6 +201,7 @@ function guardedFile(file: StorageFile, call: Call): StorageFile {
     readAt: (position, into) => call(() => file.readAt(position, into)),
     writeAt: (position, bytes) => call(() => file.writeAt(position, bytes)),
     syncData: () => call(() => file.syncData()),
+    syncDataBeside: () => call(() => file.syncDataBeside()),
     truncate: (size) => call(() => file.truncate(size)),
     close: () => call(() => file.close()),
   };

@@ -4,7 +4,8 @@
  * What is written lies in a cache until its file is synced; what is named, until the directory is. A crash keeps, drops
  * or tears every unsynced sector of 512 bytes by itself, lets a file that grew end anywhere, and undoes any unsynced
  * change of the directory. A sync that fails leaves its sectors readable and clean: the next sync succeeds and does not
- * write them, as Linux does it. Any call can fail, any write can be short, and any step can be the last.
+ * write them, as Linux does it. A sync beside other work is at its end when {@linkcode SimStorage.land} is called; it has
+ * put on disk what was written before it began, and nothing else. Any call can fail, any write can be short, and any step can be the last.
  *
  * @module
  */
@@ -64,6 +65,9 @@ export class SimStorage implements Storage {
   #changes: Change[] = [];
   #down = false;
   #open = 0;
+  /** Whether syncs beside other work go on until {@linkcode land}; otherwise they end at once. */
+  holdsSyncs = false;
+  #flying: (() => void)[] = [];
 
   constructor(readonly random: Random = new Random(1)) {}
 
@@ -85,6 +89,11 @@ export class SimStorage implements Storage {
   kill(): void {
     this.trace("kill");
     this.#restart();
+  }
+
+  /** Ends the syncs that are under way. */
+  land(): void {
+    for (const end of this.#flying.splice(0)) end();
   }
 
   /** Bytes of all files. */
@@ -178,6 +187,7 @@ export class SimStorage implements Storage {
   }
 
   #restart(): void {
+    this.#flying = []; // nobody waits for them any more
     this.#down = false;
     this.#open = 0;
     this.faults = { ...NO_FAULTS };
@@ -254,6 +264,31 @@ export class SimStorage implements Storage {
         node.disk = persisted(node, (sector) => !node.lost.has(sector));
         node.dirty.clear();
         if (this.random.chance(this.faults.crash)) this.#stop(`sync of ${name}`);
+      },
+      syncDataBeside: () => {
+        const begun = new Set(node.dirty), data = node.data.slice();
+        const end = (): void => {
+          if (this.#down) throw new SimulatedCrash("The machine is down");
+          try {
+            this.#step(`sync beside of ${name}`);
+          } catch (error) {
+            if (error instanceof StorageError) this.#failSync(node);
+            throw error;
+          }
+          syncBegun(node, begun, data);
+          if (this.random.chance(this.faults.crash)) this.#stop(`sync beside of ${name}`);
+        };
+        const { promise, resolve, reject } = Promise.withResolvers<void>();
+        this.#flying.push(() => {
+          try {
+            end();
+            resolve();
+          } catch (error) {
+            reject(error);
+          }
+        });
+        if (!this.holdsSyncs) this.land();
+        return promise;
       },
       truncate: (size) => {
         step("truncate");
@@ -333,6 +368,19 @@ function persisted(node: Inode, isNew: (sector: number) => boolean): Uint8Array<
     disk.set(source.subarray(sector * SECTOR, Math.min((sector + 1) * SECTOR, disk.length)), sector * SECTOR);
   }
   return disk;
+}
+
+/** Puts on disk what was written before a sync began; what was written since stays in the cache alone. */
+function syncBegun(node: Inode, begun: ReadonlySet<number>, data: Uint8Array): void {
+  const disk = persisted(node, () => false);
+  for (const sector of begun) {
+    const from = sector * SECTOR, piece = data.subarray(from, Math.min(from + SECTOR, disk.length));
+    if (node.lost.has(sector) || piece.length === 0) continue;
+    disk.set(piece, from);
+    const now = node.data.subarray(from, from + SECTOR);
+    if (now.length === piece.length && now.every((byte, at) => byte === piece[at])) node.dirty.delete(sector);
+  }
+  node.disk = disk;
 }
 
 function resized(disk: Uint8Array, before: Uint8Array, size: number): Uint8Array<ArrayBuffer> {

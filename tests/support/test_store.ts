@@ -239,7 +239,7 @@ export const COLLECTOR: CollectorStatus = {
   queuedEvents: 0,
   trackedProcesses: 120,
   forksSinceBoot: 5_000,
-  counters: { events: 500, exec_received: 260, exec_lost: 0, gaps: 0 },
+  counters: { events: 500, exec_received: 260, exec_lost: 0, gaps: 0, ...delays({ drained: 4, flushed: 0.51 }) },
 };
 
 export const AGENT: AgentStatus = {
@@ -275,5 +275,16 @@ export const AGENT: AgentStatus = {
   storeBytes: 1_234_567,
   store: { state: "taking", reason: "", since: 0, freeBytes: 2 ** 36, checkedTime: 0, check: "" },
   lastCommitTime: NOW - 100,
-  counters: { events: 500, duplicates: 0, alerts: 2, gaps: 0 },
+  counters: { events: 500, duplicates: 0, alerts: 2, gaps: 0, ...delays({ received: 6.2, judged: 0.3, committed: 1 }) },
 };
+
+/** What a tier says of steps that usually take so long: see `proto/delay_meter.ts`. */
+function delays(usual: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(usual).flatMap(([step, ms]) => [
+      [`delay_${step}_p50_ms`, ms],
+      [`delay_${step}_p99_ms`, 2 * ms],
+      [`delay_${step}_max_ms`, 10 * ms],
+    ]),
+  );
+}

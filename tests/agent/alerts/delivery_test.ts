@@ -33,6 +33,7 @@ class World implements Disposable {
   readonly dir = new TempDir();
   readonly store: Store;
   readonly faults: string[] = [];
+  readonly delivered: { ms: number; count: number }[] = [];
   #pid = 0;
 
   constructor(sinks = ["file"]) {
@@ -48,7 +49,11 @@ class World implements Disposable {
   }
 
   deliver(sink: Sink): Delivery {
-    const events = { fault: (text: string) => this.faults.push(text), storeFault: () => {} };
+    const events = {
+      fault: (text: string) => this.faults.push(text),
+      storeFault: () => {},
+      delivered: (ms: number, count: number) => void this.delivered.push({ ms, count }),
+    };
     const delivery = new Delivery(sink, events, 20);
     delivery.attach(this.store);
     return delivery;
@@ -84,6 +89,27 @@ Deno.test("Delivery tries again after a fault and loses nothing", async () => {
   await until("all are delivered", () => world.store.owedDeliveries === 0);
   assert.deepEqual(sink.ids, ["a", "b"]);
   assert.deepEqual(world.faults, ["alerts to file: disk full", "alerts to file: disk full"]);
+  await delivery.stop(100);
+});
+
+Deno.test("Delivery says how long each alert was owed, through faults and behind others", async () => {
+  using world = new World();
+  const sink = new TestSink(), delivery = world.deliver(sink);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  sink.hold = promise;
+  sink.faults = [new Error("disk full")];
+  const began = performance.now();
+  world.raise(...ids(250));
+  delivery.poke();
+  await until("the sink is asked again", () => {
+    resolve();
+    return world.store.owedDeliveries === 0;
+  });
+  assert.deepEqual(world.delivered.map(({ count }) => count), [100, 100, 50]);
+  // Twenty milliseconds lie between two tries; those behind have waited no less.
+  const times = world.delivered.map(({ ms }) => ms);
+  assert.ok(times[0]! >= 15 && times[0]! <= performance.now() - began, String(times));
+  assert.deepEqual(times, times.toSorted((a, b) => a - b));
   await delivery.stop(100);
 });
 

@@ -23,6 +23,17 @@ function faultOf(act: () => void): string {
   return "none";
 }
 
+/** The fault of a call that goes on beside. */
+async function laterFaultOf(act: () => Promise<void>): Promise<string> {
+  try {
+    await act();
+  } catch (error) {
+    assert.ok(error instanceof StorageError, String(error));
+    return error.fault;
+  }
+  return "none";
+}
+
 const mode = (path: string): number => Deno.lstatSync(path).mode! & 0o7777;
 
 Deno.test("DiskStorage keeps the directory at 0700 and every file at 0600, whatever was there", () =>
@@ -149,3 +160,68 @@ Deno.test({
       }
     }),
 });
+
+Deno.test("DiskStorage syncs beside writes, reads, syncs and a close of the same file", () =>
+  inDirectory(async (directory) => {
+    const storage = new DiskStorage(directory), file = storage.create("a"), syncs: Promise<void>[] = [];
+    for (let i = 0; i < 20; i++) {
+      writeAll(file, i * 4, Uint8Array.of(i, i, i, i));
+      syncs.push(file.syncDataBeside());
+      assert.equal(file.readAt(i * 4, new Uint8Array(8)), 4);
+      if (i % 5 === 0) file.syncData();
+    }
+    file.close();
+    await Promise.all(syncs);
+    assert.equal(Deno.statSync(`${directory}/a`).size, 80);
+  }));
+
+Deno.test("DiskStorage does not sync another file in the place of the one that is open", () =>
+  inDirectory(async (directory) => {
+    const storage = new DiskStorage(directory);
+    const gone = storage.create("gone"), replaced = storage.create("replaced");
+    storage.remove("gone");
+    assert.equal(await laterFaultOf(() => gone.syncDataBeside()), "missing");
+    storage.create("other").close();
+    storage.rename("other", "replaced");
+    assert.equal(await laterFaultOf(() => replaced.syncDataBeside()), "not-a-file");
+    for (const file of [gone, replaced]) file.close();
+  }));
+
+Deno.test("WriteAheadLog flushes beside what is taken meanwhile, on a real disk", () =>
+  inDirectory(async (directory) => {
+    const log = open(new DiskStorage(`${directory}/wal`));
+    write(log, 1);
+    for (let i = 0; i < 10; i++) {
+      log.append(record(log.nextSequence));
+      const before = log.durable, flight = log.flushBeside();
+      assert.equal(log.durable, before, "nothing is promised before the disk has it");
+      log.append(record(log.nextSequence));
+      assert.equal(await flight, false, "what came meanwhile waits");
+      assert.equal(log.durable, before + 1);
+      assert.equal(await log.flushBeside(), true);
+    }
+    log.append(record(log.nextSequence));
+    const flight = log.flushBeside();
+    assert.ok(log.close(), "a log that is closed meanwhile has everything on disk");
+    assert.equal(await flight, true);
+    const after = open(new DiskStorage(`${directory}/wal`));
+    after.flush();
+    assert.equal(outline(readAll(after)), Array.from({ length: 22 }, (_, i) => i + 1).join(" "));
+    after.close();
+  }));
+
+Deno.test("WriteAheadLog whose file is removed while it flushes beside goes on in another", () =>
+  inDirectory(async (directory) => {
+    const notices: string[] = [];
+    const log = open(new DiskStorage(`${directory}/wal`), { notice: (text) => notices.push(text) });
+    write(log, 2);
+    for (const { name } of Deno.readDirSync(`${directory}/wal`)) {
+      if (name.endsWith(".wal")) Deno.removeSync(`${directory}/wal/${name}`);
+    }
+    log.append(record(log.nextSequence));
+    assert.ok(await log.flushBeside());
+    assert.equal(log.durable, 3);
+    assert.match(notices.join("\n"), /what may be lost is written into a new segment/);
+    assert.equal(log.status.faults, 1);
+    log.close();
+  }));

@@ -21,11 +21,11 @@ function counted(storage: SimStorage): () => Record<string, number> {
 
 const files = (storage: SimStorage): string[] => storage.list().map(({ name }) => name);
 
-Deno.test("WriteAheadLog survives 500 simulated lives on a bad disk", () => {
+Deno.test("WriteAheadLog survives 500 simulated lives on a bad disk", async () => {
   const sum = nothing();
   for (let seed = 1; seed <= 500; seed++) {
     try {
-      const one = simulate(seed);
+      const one = await simulate(seed);
       for (const key of Object.keys(sum) as (keyof typeof sum)[]) sum[key] += one[key];
     } catch (error) {
       throw new Error(`deno task test:crash --seed ${seed}`, { cause: error });

@@ -56,8 +56,8 @@ export class BrokenPromise extends Error {
 }
 
 /** Runs the life with this seed, and tells `trace` its steps. @throws {BrokenPromise} */
-export function simulate(seed: number, trace?: (text: string) => void): SimulationResult {
-  return new Life(seed, trace).run();
+export async function simulate(seed: number, trace?: (text: string) => void): Promise<SimulationResult> {
+  return await new Life(seed, trace).run();
 }
 
 class Life {
@@ -84,6 +84,8 @@ class Life {
   #epoch = "";
   #quiet = true;
   #allowance = Infinity;
+  /** A flush beside other work that is under way. */
+  #flight: Promise<boolean | Error> | null = null;
 
   constructor(seed: number, private readonly trace: (text: string) => void = () => {}) {
     this.#random = new Random(seed);
@@ -95,18 +97,20 @@ class Life {
     this.#lazy = this.#random.chance(0.5);
   }
 
-  run(): SimulationResult {
+  async run(): Promise<SimulationResult> {
     this.#open();
     const rounds = 2 + this.#random.below(4);
     for (let round = 0; round < rounds; round++) {
       let ended = "alive";
       try {
-        this.#live(5 + this.#random.below(60));
+        await this.#live(5 + this.#random.below(60));
+        if (this.#random.chance(0.5)) await this.#land();
         ended = this.#end();
       } catch (error) {
         if (!(error instanceof SimulatedCrash)) throw error;
       }
       if (ended === "alive") this.#crash();
+      this.#flight = null; // nothing of the process that ended is heard of any more
       this.#reopen();
     }
     this.#recoverByItself();
@@ -132,13 +136,14 @@ class Life {
     }));
   }
 
-  #live(steps: number): void {
+  async #live(steps: number): Promise<void> {
     const random = this.#random;
     for (let i = 0; i < steps; i++) {
       this.#now += random.chance(0.05) ? 60_000 : random.below(300);
       const what = random.below(20);
       if (what < 11) this.#append();
-      else if (what < 15) this.#flush();
+      else if (what < 13) this.#flush();
+      else if (what < 15) await this.#flushBeside();
       else if (what < 17) {
         if (!this.#lazy || random.chance(0.1)) this.#acknowledge();
       } else if (what < 18) this.#checkReading();
@@ -176,6 +181,36 @@ class Life {
     if (this.#quiet && this.#storage.used() > this.#allowance) {
       throw new BrokenPromise(`The log takes ${this.#storage.used()} bytes`);
     }
+  }
+
+  /** Begins one, or has the one that is under way come to its end. */
+  async #flushBeside(): Promise<void> {
+    if (this.#flight !== null) return await this.#land();
+    this.trace(`flush beside of ${this.#log.nextSequence - 1}`);
+    this.#storage.holdsSyncs = true;
+    let isOver = false;
+    this.#flight = this.#log.flushBeside().catch((error: Error) => error).finally(() => isOver = true);
+    for (let turns = 0; turns < 8 && !isOver; turns++) await Promise.resolve();
+    if (isOver) return await this.#land(); // it was done at once
+    this.#forgetAbove();
+    this.#notePromise();
+  }
+
+  async #land(): Promise<void> {
+    if (this.#flight === null) return;
+    const end = this.#flight, before = this.#log.nextSequence - 1, refused = this.#refused;
+    this.#flight = null;
+    this.#storage.land();
+    const flushed = await end;
+    this.#forgetAbove();
+    if (flushed instanceof Error) throw flushed;
+    this.trace(`flush beside ended: ${flushed}, ${this.#log.durable} is on disk`);
+    if (flushed) {
+      if (this.#log.durable < before) throw new BrokenPromise(`flushBeside() said yes, but ${before} is not on disk`);
+      this.#refusedPromised = refused;
+      this.#checkTallies(refused, refused);
+    }
+    this.#notePromise();
   }
 
   #notePromise(): void {

@@ -175,6 +175,7 @@ function memoryFile(bytes: Uint8Array): StorageFile {
     },
     writeAt: refuse,
     syncData: refuse,
+    syncDataBeside: refuse,
     truncate: refuse,
     close: () => {},
   };
