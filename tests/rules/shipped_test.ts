@@ -9,6 +9,14 @@ import { runRuleTests } from "../../proto/rules/rule_tests.ts";
 const RULES = new URL("../../rules/", import.meta.url);
 const ADMINISTRATION = new URL("../recorded/administration.tsv", import.meta.url);
 
+/** The tactics of ATT&CK for enterprises. */
+const TACTICS = new Set(
+  ["reconnaissance", "resource_development", "initial_access", "execution", "persistence", "privilege_escalation"]
+    .concat(["defense_evasion", "credential_access", "discovery", "lateral_movement", "collection"])
+    .concat(["command_and_control", "exfiltration", "impact"])
+    .map((tactic) => `attack.${tactic}`),
+);
+
 function shippedFiles(): RuleFile[] {
   const names = [...Deno.readDirSync(RULES)].map((entry) => entry.name).sort();
   return names.map((file) => ({ file, text: Deno.readTextFileSync(new URL(file, RULES)) }));
@@ -43,6 +51,10 @@ Deno.test("shipped rules tell the reader what to do and name a technique", () =>
   for (const rule of loadRules(shippedFiles()).active) {
     assert.equal(rule.file, `${rule.id}.yml`);
     assert(rule.tags.some((tag) => /^attack\.t\d{4}(\.\d{3})?$/.test(tag)), `${rule.file} names no technique`);
+    assert(rule.tags.some((tag) => TACTICS.has(tag)), `${rule.file} names no tactic`);
+    const strange = rule.tags.filter((tag) => !TACTICS.has(tag) && !/^attack\.t\d{4}(\.\d{3})?$/.test(tag));
+    assert.deepEqual(strange, [], `${rule.file} has tags that are neither tactic nor technique`);
+    assert(rule.references.length > 0, `${rule.file} has no reference`);
     assert(rule.description.length > 150, `${rule.file} says too little`);
     assert(rule.falsePositives.length > 0, `${rule.file} does not say when it is wrong`);
   }
