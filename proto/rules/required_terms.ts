@@ -21,6 +21,13 @@ const MIN_TEXT = 2;
 const MAX_TEXT = 12;
 /** Most terms of one form; with more it is always run. */
 const MAX_TERMS = 512;
+/** Programs that are started all the time, in builds, scripts and installations: any other name tells much more. */
+const COMMON_NAMES: ReadonlySet<string> = new Set(
+  ["sh", "bash", "dash", "sed", "grep", "awk", "mawk", "gawk", "cat", "rm", "cp", "mv", "ln", "mkdir", "chmod", "chown"]
+    .concat(["ls", "find", "xargs", "sort", "head", "tail", "cut", "tr", "tee", "expr", "test", "env", "date", "id"])
+    .concat(["uname", "touch", "install", "diff", "make", "gcc", "cc", "git", "perl", "python3", "node", "ps", "ip"])
+    .concat(["tar", "gzip", "curl", "sudo", "systemctl", "dpkg", "apt-get", "ssh", "sshd", "cron", "docker", "mount"]),
+);
 
 /** The terms of a form; `null` when nothing is required that is cheap to look for. */
 export function requiredTerms(form: Form): readonly Term[] | null {
@@ -198,6 +205,7 @@ function shareOf(term: Term): number {
     return Math.min(1, Math.max(long ? 0 : 0.004, 120 * 2 ** -rarity(term.text)));
   }
   if (name === "event_type" || name === "source" || name === "collector_id") return 0.5;
-  if (name === "name" || name.endsWith("_path")) return 0.02;
+  if (name === "name" || name === "parent_name") return COMMON_NAMES.has(String(term.value)) ? 0.02 : 0.002;
+  if (name.endsWith("_path")) return 0.02;
   return type === "INTEGER" ? 0.2 : 0.1;
 }

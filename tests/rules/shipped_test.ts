@@ -9,6 +9,14 @@ import { runRuleTests } from "../../proto/rules/rule_tests.ts";
 const RULES = new URL("../../rules/", import.meta.url);
 const ADMINISTRATION = new URL("../recorded/administration.tsv", import.meta.url);
 
+/** The tactics of ATT&CK for enterprises. */
+const TACTICS = new Set(
+  ["reconnaissance", "resource_development", "initial_access", "execution", "persistence", "privilege_escalation"]
+    .concat(["defense_evasion", "credential_access", "discovery", "lateral_movement", "collection"])
+    .concat(["command_and_control", "exfiltration", "impact"])
+    .map((tactic) => `attack.${tactic}`),
+);
+
 function shippedFiles(): RuleFile[] {
   const names = [...Deno.readDirSync(RULES)].map((entry) => entry.name).sort();
   return names.map((file) => ({ file, text: Deno.readTextFileSync(new URL(file, RULES)) }));
@@ -18,11 +26,11 @@ function streamed(): readonly ValidatedRule[] {
   return loadRules(shippedFiles()).active.filter((rule) => rule.windowMs === null);
 }
 
-Deno.test("shipped rules pass the guard and are twenty-four", () => {
+Deno.test("shipped rules pass the guard and are 173", () => {
   const { active, disabled, rejected } = loadRules(shippedFiles());
   assert.deepEqual(rejected.map((error) => error.message), []);
   assert.deepEqual(disabled, []);
-  assert.equal(active.length, 24);
+  assert.equal(active.length, 173);
 });
 
 Deno.test("shipped rules are judged in the stream lane, and three over a window", () => {
@@ -43,6 +51,10 @@ Deno.test("shipped rules tell the reader what to do and name a technique", () =>
   for (const rule of loadRules(shippedFiles()).active) {
     assert.equal(rule.file, `${rule.id}.yml`);
     assert(rule.tags.some((tag) => /^attack\.t\d{4}(\.\d{3})?$/.test(tag)), `${rule.file} names no technique`);
+    assert(rule.tags.some((tag) => TACTICS.has(tag)), `${rule.file} names no tactic`);
+    const strange = rule.tags.filter((tag) => !TACTICS.has(tag) && !/^attack\.t\d{4}(\.\d{3})?$/.test(tag));
+    assert.deepEqual(strange, [], `${rule.file} has tags that are neither tactic nor technique`);
+    assert(rule.references.length > 0, `${rule.file} has no reference`);
     assert(rule.description.length > 150, `${rule.file} says too little`);
     assert(rule.falsePositives.length > 0, `${rule.file} does not say when it is wrong`);
   }
@@ -58,7 +70,7 @@ Deno.test("shipped rules of the stream lane look at starts of processes alone", 
 
 // A package upgrade, the daily cron jobs and a build, recorded with strace on Debian 12 (execve: name, executable,
 // command line), and, with the name of the parent, what else administrators, builds and containers do every day.
-Deno.test("shipped rules stay silent over a day of administration", () => {
+Deno.test("shipped rules say nothing above low over a day of administration", () => {
   const places = columnPlaces("process_events");
   const lines = Deno.readTextFileSync(ADMINISTRATION).trimEnd().split("\n");
   assert(lines.length > 200);
@@ -74,6 +86,8 @@ Deno.test("shipped rules stay silent over a day of administration", () => {
   });
   using engine = new RuleEngine(streamed());
   const { hits, faults } = engine.evaluate(rows);
-  assert.deepEqual(hits.map(({ rule, row }) => `${rule.id}: ${lines[row]}`), []);
+  const loud = hits.filter(({ rule }) => rule.severity !== "info" && rule.severity !== "low");
+  assert.deepEqual(loud.map(({ rule, row }) => `${rule.id}: ${lines[row]}`), []);
+  assert(hits.length <= lines.length / 20, `${hits.length} of ${lines.length} rows are told at low or info`);
   assert.deepEqual(faults, []);
 });
