@@ -23,7 +23,7 @@ import { formsOf } from "../proto/rules/correlation.ts";
 import type { SeenChanges } from "../proto/rules/seen_table.ts";
 import { preparePrograms } from "../proto/rules/program.ts";
 import { newRuleCost, type RuleCost } from "../proto/rules/rule_cost.ts";
-import type { ValidatedRule } from "../proto/rules/rule.ts";
+import { laneOf, type ValidatedRule } from "../proto/rules/rule.ts";
 import { newWindowEvaluation, type WindowEvaluation } from "../proto/rules/window_evaluation.ts";
 import { WindowLane } from "../proto/rules/window_lane.ts";
 import type { RuleStatus } from "../proto/status.ts";
@@ -34,7 +34,7 @@ import type { Journal } from "./journal.ts";
 import { Demands } from "./demands.ts";
 import { type Pace, paced } from "./paced.ts";
 import { PreparedRules, windowsOf } from "./prepared_rules.ts";
-import { type LoadedRules, ruleRow } from "./rules_loader.ts";
+import { type LoadedRules, type Remark, ruleRow } from "./rules_loader.ts";
 import { Sight } from "./sight.ts";
 import type { RuleRow, Store, Stream } from "./store/store.ts";
 import { StoreError } from "./store/store_error.ts";
@@ -305,16 +305,30 @@ export class Detection implements Judge {
     const running = this.#loaded.active.map((rule) => {
       const { hits, paused } = this.#standing.get(rule.id)!, cost = this.#costOf(rule);
       const row = ruleRow(rule, paused === null ? rule.status : "rejected", paused, hits);
-      // Of one that is taken out, that is what matters
-      const remark = paused === null ? this.#loaded.remarks.get(rule.id) : undefined;
-      return { ...row, ...cost, degraded: this.#degraded(rule, paused), ...remark };
+      return { ...row, ...cost, degraded: this.#degraded(rule, paused), ...this.#remarkOf(rule, paused) };
     });
     return [...running, ...this.#loaded.others];
   }
 
   /** The same, as the status shows it. */
   statuses(): RuleStatus[] {
-    return this.rows().map(({ description: _, tags: __, sql: ___, ...status }) => status);
+    const running = this.#loaded.active.map((rule): RuleStatus => {
+      const { id, title, severity, file, hash } = rule, { hits, paused } = this.#standing.get(id)!;
+      const { evaluations, matches, cpuMs, rows } = this.#costOf(rule), remark = this.#remarkOf(rule, paused);
+      const { line, column, reason } = remark ?? { line: null, column: null, reason: paused };
+      const state = paused === null ? rule.status : "rejected", degraded = this.#degraded(rule, paused);
+      const lane = laneOf(rule);
+      return {
+        ...{ id, title, severity, file, hash, state, line, column, reason, hits, lane },
+        ...{ evaluations, matches, cpuMs, rows, degraded },
+      };
+    });
+    return [...running, ...this.#loaded.others.map(({ description: _, tags: __, sql: ___, ...status }) => status)];
+  }
+
+  /** What there is to say of a rule that runs; of one that is taken out, that is what matters. */
+  #remarkOf({ id }: ValidatedRule, paused: string | null): Remark | undefined {
+    return paused === null ? this.#loaded.remarks.get(id) : undefined;
   }
 
   /** Ids of rules that are taken out for a while. */

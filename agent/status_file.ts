@@ -9,6 +9,7 @@
  * @module
  */
 import process from "node:process";
+import { RuleStatusBytes } from "../proto/rule_status_bytes.ts";
 import { type AgentStatus, STATUS_INTERVAL_MS, type TierStatus } from "../proto/status.ts";
 import { encodeAgentStatus } from "../proto/status_codec.ts";
 import { VERSION } from "../proto/version.ts";
@@ -26,6 +27,7 @@ export class StatusFile {
   readonly #path: string;
   readonly #journal: Journal;
   readonly #look: () => AgentPart;
+  readonly #rules = new RuleStatusBytes();
   #state = "starting";
   #userId: number | null = null;
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -71,7 +73,7 @@ export class StatusFile {
     const temporary = `${this.#path}.new`;
     try {
       this.#userId ??= ownUser(temporary);
-      const bytes = encodeAgentStatus(this.#status());
+      const bytes = encodeAgentStatus(this.#status(), this.#rules);
       try {
         Deno.writeFileSync(temporary, bytes, { mode: FILE_MODE });
       } catch (error) {

@@ -10,6 +10,7 @@ import { create, type DescMessage, type MessageInitShape, type MessageShape, toB
 import { readStandings, writeStandings } from "./demand_codec.ts";
 import { bodyOf, boundFields, fromU53, parse, toU53 } from "./cold_codec.ts";
 import type * as ipc from "./gen/ipc_pb.ts";
+import { RuleStatusBytes } from "./rule_status_bytes.ts";
 import { readSource, writableSource } from "./source_codec.ts";
 import {
   AgentStatusSchema,
@@ -120,22 +121,13 @@ export function decodeCollectorStatus(bytes: Uint8Array): CollectorStatus {
   }));
 }
 
-export function encodeAgentStatus(status: AgentStatus): Uint8Array<ArrayBuffer> {
-  return encode(AgentStatusSchema, {
+/** @param rules kept by who writes a status again and again */
+export function encodeAgentStatus(
+  status: AgentStatus,
+  rules: RuleStatusBytes = new RuleStatusBytes(),
+): Uint8Array<ArrayBuffer> {
+  const rest = encode(AgentStatusSchema, {
     tier: writeTier(status),
-    rules: status.rules.map((rule) => ({
-      ...rule,
-      line: rule.line ?? undefined,
-      column: rule.column ?? undefined,
-      reason: rule.reason ?? undefined,
-      lane: rule.lane ?? undefined,
-      hits: fromU53(rule.hits, "hits"),
-      hash: rule.hash ?? undefined,
-      evaluations: fromU53(rule.evaluations, "evaluations"),
-      matches: fromU53(rule.matches, "matches"),
-      rows: fromU53(rule.rows, "rows"),
-      degraded: [...rule.degraded],
-    })),
     collectors: status.collectors.map((connection) => ({
       collectorId: connection.collectorId,
       epoch: connection.epoch,
@@ -155,6 +147,10 @@ export function encodeAgentStatus(status: AgentStatus): Uint8Array<ArrayBuffer> 
     },
     counters: { ...status.counters },
   });
+  const ofRules = rules.of(status.rules), bytes = new Uint8Array(rest.length + ofRules.length);
+  bytes.set(rest);
+  bytes.set(ofRules, rest.length);
+  return bytes;
 }
 
 /** @throws WireError */

@@ -40,7 +40,7 @@ export class DictionaryWriter {
   numberOf(row: readonly SqlValue[]): number | null {
     this.#added = 0;
     const places = this.#places, last = this.#last;
-    if (last !== null && places.every((place, i) => row[place] === last[i])) return this.#lastNumber;
+    if (last !== null && this.#isSame(row, last)) return this.#lastNumber;
     if (places.every((place) => row[place] === null)) return null;
     const key = this.#key(row);
     let number = this.#known.get(key);
@@ -72,6 +72,13 @@ export class DictionaryWriter {
   #clear(): void {
     this.#known.clear();
     this.#length = 0;
+  }
+
+  /** A loop, and from the end: nearly every event passes here, and what differs is mostly there. */
+  #isSame(row: readonly SqlValue[], last: readonly SqlValue[]): boolean {
+    const places = this.#places;
+    for (let i = places.length - 1; i >= 0; i--) if (row[places[i]!] !== last[i]) return false;
+    return true;
   }
 
   /** Different for different cells, whatever texts they hold: programs choose them. */
