@@ -19,7 +19,10 @@ import { eventRow } from "../proto/event_row.ts";
 import { BLANK_CONTEXT, blankProcessEvent, type ProcessEvent } from "../proto/process_event.ts";
 import { stateLayout } from "../proto/state_layout.ts";
 import { decodeAgentStatus } from "../proto/status_codec.ts";
-import { MEMORY_FLAG, RUNTIME_VARIABLES } from "../deploy/privileges.ts";
+import { makeBundle, PROGRAMS } from "../deploy/bundle.ts";
+import { installedPaths, LIBC_PATHS, tierGrants } from "../deploy/privileges.ts";
+import { fillDenoDir } from "../deploy/place.ts";
+import { runBundle, tierEnvironment } from "../deploy/tier_command.ts";
 import { ruleFile } from "./support/real_shaped_rules.ts";
 import { report } from "./support/report.ts";
 
@@ -70,25 +73,20 @@ const token = "ab".repeat(32);
 await Deno.writeTextFile(layout.token, token);
 const shipped = [...Deno.readDirSync(`${ROOT}rules`)].filter(({ name }) => name.endsWith(".yml")).length;
 for (let i = shipped; i < RULES; i++) Deno.writeTextFileSync(`${layout.rules}/${i}.yml`, ruleFile(1, i, "linux"));
-const agent = new Deno.Command(Deno.execPath(), {
-  args: [
-    "run",
-    "-q",
-    "-A",
-    MEMORY_FLAG,
-    `${ROOT}agent/main.ts`,
-    "--state",
-    state,
-    "--set",
-    `rules_dirs=${ROOT}rules:${layout.rules}`,
-    "--set",
-    "agent.stdout=none",
-  ],
-  env: RUNTIME_VARIABLES,
-  stdin: "null",
-  stdout: "null",
-  stderr: "inherit",
-}).spawn();
+// As the product runs it: sources as they are, and a program that Deno has not analysed before, would take 50 MB more.
+const program = `${state}/agent.js`, denoDir = `${state}/deno_dir`;
+await makeBundle(PROGRAMS.agent, program, Deno.execPath());
+await fillDenoDir({ deno: Deno.execPath(), denoDir }, [program]);
+const rulesDirs = [`${ROOT}rules`, layout.rules];
+const grants = tierGrants("agent", { ...installedPaths(LIBC_PATHS.x86_64[0]!), layout, rulesDirs, configFiles: [] });
+const [deno, ...args] = runBundle(Deno.execPath(), program, grants, [
+  ...["--state", state],
+  ...["--set", `rules_dirs=${rulesDirs.join(":")}`],
+  ...["--set", "agent.stdout=none"],
+]);
+const env = tierEnvironment({}, denoDir);
+const agent = new Deno.Command(deno!, { args, env, clearEnv: true, stdin: "null", stdout: "null", stderr: "inherit" })
+  .spawn();
 
 await Deno.mkdir(layout.collector);
 const outbox = new Outbox(
