@@ -19,7 +19,8 @@ import {
   type YamlNode,
 } from "./located_yaml.ts";
 import { durationText, parseDuration } from "./duration.ts";
-import { type GuardedQuery, guardSql, type RowQuery } from "./sql_guard.ts";
+import type { Form } from "./predicate.ts";
+import { formQuery, type GuardedQuery, guardSql, type RowQuery } from "./sql_guard.ts";
 import { SqlRefusedError, suggestion } from "./sql_refused.ts";
 import { parseTestRow, parseTestRows } from "./test_row.ts";
 import { type WindowQuery, windowQuery } from "./window_query.ts";
@@ -69,6 +70,8 @@ export interface Rule {
   readonly sql: string;
   readonly tests: { readonly match: readonly TestRow[]; readonly noMatch: readonly TestRow[] };
   readonly idPosition: Position;
+  /** What the rule asks for and this program cannot tell, each a sentence: what is left of it matches less. */
+  readonly missing: readonly string[];
   /** The place in the file of an offset in `sql`. */
   readonly sqlPosition: (offset: number) => Position;
 }
@@ -85,6 +88,19 @@ export type ValidatedRule = Omit<Rule, "sqlPosition"> & {
   readonly window: WindowQuery | null;
   readonly [validated]: true;
 };
+
+/** A rule whose form another front end than SQL made: its query is written from the form. */
+export function formRule(
+  rule: Omit<Rule, "sql" | "sqlPosition" | "windowMs">,
+  form: Form,
+  shown: readonly string[],
+): ValidatedRule {
+  const query = formQuery(form, shown);
+  return { ...rule, sql: query.sql, windowMs: null, query, window: null } as Omit<
+    ValidatedRule,
+    typeof validated
+  > as ValidatedRule;
+}
 
 /** What the engine needs of a rule. @throws TypeError for a query that does not judge each row alone */
 export function rowQuery({ query }: ValidatedRule): RowQuery {
@@ -190,6 +206,7 @@ class RuleReader {
       ...this.#sql(),
       tests: this.#tests(),
       idPosition: positionAt(this.text, this.#node("id").offset),
+      missing: [],
     };
   }
 
