@@ -67,6 +67,10 @@ const COLUMNS_OF_FIELDS: ReadonlyMap<string, string> = new Map(
     [column, ...names].map((name) => [name, column] as const)
   ),
 );
+/** Fields by their lower-case names, to find the one that was probably meant. */
+const LOWER_FIELDS: ReadonlyMap<string, string> = new Map(
+  [...COLUMNS_OF_FIELDS.keys()].map((name) => [name.toLowerCase(), name]),
+);
 /** Columns in which keywords are looked for. */
 export const KEYWORD_COLUMNS: readonly string[] = Object.entries(PROCESS_FIELDS).filter(([, { keywords }]) => keywords)
   .map(([name]) => name);
@@ -88,8 +92,14 @@ export function columnOfField(
   const own = mapping.fields.get(name), column = own ?? COLUMNS_OF_FIELDS.get(name);
   if (column !== undefined) return { place: PLACES.get(column)!, mapped: own !== undefined };
   if (Object.hasOwn(UNSEEN_FIELDS, name)) return { reason: `The field ${name} is not seen: ${UNSEEN_FIELDS[name]}` };
-  const shown = JSON.stringify(name.slice(0, 64)), near = suggestion(name, COLUMNS_OF_FIELDS.keys());
-  return { reason: `The field ${shown} is in no event of this host${near || "; sigma-mapping.yml can name its column"}` };
+  const shown = JSON.stringify(name.slice(0, 64));
+  const near = suggestion(name, LOWER_FIELDS.keys()).replace(
+    /mean (.*)\?$/,
+    (_, field) => `mean ${LOWER_FIELDS.get(field)}?`,
+  );
+  return {
+    reason: `The field ${shown} is in no event of this host${near || "; sigma-mapping.yml can name its column"}`,
+  };
 }
 
 class Compiler {
@@ -157,16 +167,18 @@ class Compiler {
     }
     // neq turns the question around, and with it what may be left out
     const inner = modifiers.neq ? !positive : positive, kind = modifiers.all ? "and" : "or";
-    const form = item.field === null
-      ? this.#keywords(item, kind, inner)
-      : this.#field(item, item.field, kind, inner);
+    const form = item.field === null ? this.#keywords(item, kind, inner) : this.#field(item, item.field, kind, inner);
     return form === null ? null : modifiers.neq ? isNotTrue(form) : form;
   }
 
   #field(item: Item, name: string, kind: "and" | "or", positive: boolean): Part {
     const place = this.#place(name, item.at);
     if (place === null) return null;
-    return this.#combined(kind, item.values.map((value) => this.#asked(value, () => this.#value(item, place, value))), positive);
+    return this.#combined(
+      kind,
+      item.values.map((value) => this.#asked(value, () => this.#value(item, place, value))),
+      positive,
+    );
   }
 
   /** Each value in one of the texts of the event. */
@@ -210,7 +222,10 @@ class Compiler {
       case "re":
         return regexForm(place, textOf(value, written), modifiers.flags);
       case "cidr":
-        return connect("or", this.#expanded(modifiers.expand, textOf(value, written)).map((each) => networkForm(place, each)));
+        return connect(
+          "or",
+          this.#expanded(modifiers.expand, textOf(value, written)).map((each) => networkForm(place, each)),
+        );
       case "fieldref": {
         const other = columnOfField(textOf(value, written), this.mapping);
         if ("reason" in other) throw new Unaskable(other.reason);
@@ -220,7 +235,12 @@ class Compiler {
       case "number":
         return numberForm(place, OPERATORS[modifiers.compare!], numberOf(value));
       case "time":
-        return timeForm(place, modifiers.part!, modifiers.compare === null ? "=" : OPERATORS[modifiers.compare], numberOf(value));
+        return timeForm(
+          place,
+          modifiers.part!,
+          modifiers.compare === null ? "=" : OPERATORS[modifiers.compare],
+          numberOf(value),
+        );
       case "text":
         return this.#text(modifiers, place, value, written);
     }
@@ -278,7 +298,9 @@ function numberOf(value: YamlScalar): number {
   if (typeof number !== "number" || !Number.isFinite(number)) {
     throw new Unaskable(`A number is expected, not ${JSON.stringify(String(value).slice(0, 64))}`);
   }
-  if (Number.isInteger(number) ? !Number.isSafeInteger(number) : String(number).length > 17 || /e/.test(String(number))) {
+  if (
+    Number.isInteger(number) ? !Number.isSafeInteger(number) : String(number).length > 17 || /e/.test(String(number))
+  ) {
     throw new Unaskable(`The number ${number} has more digits than are compared exactly`);
   }
   return number;
@@ -289,7 +311,9 @@ function encoded({ windash, utf16, base64 }: Item["modifiers"], text: SigmaText)
   const texts = windash ? dashed(text) : [text];
   if (texts === null) throw new Unaskable(`windash makes more than ${MAX_VARIANTS} texts of this one`);
   if (base64 === null) {
-    if (utf16 !== null) throw new Unaskable(`${utf16} without base64 looks for zero bytes, which no text of an event has`);
+    if (utf16 !== null) {
+      throw new Unaskable(`${utf16} without base64 looks for zero bytes, which no text of an event has`);
+    }
     return texts;
   }
   return texts.flatMap((each): SigmaText[] => {

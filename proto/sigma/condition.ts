@@ -133,7 +133,10 @@ class Parser {
     const pattern = this.#take("A pattern of names, such as selection_*, or them,");
     const names = selectNames(pattern.text, this.names);
     if (names.length === 0) {
-      this.#refuse(`Nothing of the detection is named like ${quoted(pattern.text)}; it has ${listed(this.names)}`, pattern);
+      this.#refuse(
+        `Nothing of the detection is named like ${quoted(pattern.text)}; it has ${listed(this.names)}`,
+        pattern,
+      );
     }
     const least = word === "all" ? names.length : word === "any" ? 1 : Number(word);
     if (least < 1 || least > names.length) {

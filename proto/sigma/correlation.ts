@@ -56,7 +56,9 @@ export interface CorrelationBody {
 
 /** @throws YamlFaultError */
 export function parseCorrelation(node: YamlNode): CorrelationBody {
-  if (node.kind !== "mapping") throw new YamlFaultError("correlation is a mapping of type, rules and so on", node.offset);
+  if (node.kind !== "mapping") {
+    throw new YamlFaultError("correlation is a mapping of type, rules and so on", node.offset);
+  }
   for (const [key, { keyOffset }] of node.entries) {
     if (!KEYS.includes(key)) {
       throw new YamlFaultError(`Unknown key ${JSON.stringify(key.slice(0, 64))}${suggestion(key, KEYS)}`, keyOffset);
@@ -82,7 +84,9 @@ export function parseCorrelation(node: YamlNode): CorrelationBody {
     throw new YamlFaultError("generate is true or false", generate.offset);
   }
   const condition = node.entries.get("condition");
-  if (condition === undefined && !type.startsWith("temporal")) throw new YamlFaultError(`${type} needs a condition`, node.offset);
+  if (condition === undefined && !type.startsWith("temporal")) {
+    throw new YamlFaultError(`${type} needs a condition`, node.offset);
+  }
   return {
     type,
     rules,
@@ -97,7 +101,9 @@ export function parseCorrelation(node: YamlNode): CorrelationBody {
 
 function namesOf(node: YamlNode, what: string, most: number): Named[] {
   const nodes = node.kind === "sequence" ? node.items : [node];
-  if (node.kind === "mapping" || nodes.length > most) throw new YamlFaultError(`${what} is a list of at most ${most}`, node.offset);
+  if (node.kind === "mapping" || nodes.length > most) {
+    throw new YamlFaultError(`${what} is a list of at most ${most}`, node.offset);
+  }
   return nodes.map((each) => named(each, `Each of ${what}`));
 }
 
@@ -129,7 +135,9 @@ function conditionOf(entry: YamlEntry | undefined, type: CorrelationType, rules:
       return { ...none, expression: parseCondition(node.value, rules) };
     } catch (error) {
       if (!(error instanceof ConditionError)) throw error;
-      throw new YamlFaultError(error.reason.replace("The detection", "The correlation"), node.offset + error.offset, { cause: error });
+      throw new YamlFaultError(error.reason.replace("The detection", "The correlation"), node.offset + error.offset, {
+        cause: error,
+      });
     }
   }
   if (node.kind !== "mapping") throw new YamlFaultError("condition is a mapping such as gte: 10", node.offset);
@@ -139,17 +147,30 @@ function conditionOf(entry: YamlEntry | undefined, type: CorrelationType, rules:
     const operator = CRITERIA.find((each) => each === key);
     if (operator !== undefined) criteria.push({ operator, number: numberOf(value, key) });
     else if (key === "field" && type.startsWith("value_")) {
-      if (value.kind === "sequence") throw new YamlFaultError("Several fields as one value are not counted; name one", value.offset);
+      if (value.kind === "sequence") {
+        throw new YamlFaultError("Several fields as one value are not counted; name one", value.offset);
+      }
       field = named(value, "field");
     } else if (key === "percentile" && type === "value_percentile") percentile = numberOf(value, key);
     else {
-      const known = [...CRITERIA, ...type.startsWith("value_") ? ["field"] : [], ...type === "value_percentile" ? ["percentile"] : []];
+      const known = [
+        ...CRITERIA,
+        ...type.startsWith("value_") ? ["field"] : [],
+        ...type === "value_percentile" ? ["percentile"] : [],
+      ];
       const near = suggestion(key, known);
-      throw new YamlFaultError(`A condition of ${type} has ${known.join(", ")}, not ${JSON.stringify(key.slice(0, 32))}${near}`, keyOffset);
+      throw new YamlFaultError(
+        `A condition of ${type} has ${known.join(", ")}, not ${JSON.stringify(key.slice(0, 32))}${near}`,
+        keyOffset,
+      );
     }
   }
-  if (criteria.length === 0) throw new YamlFaultError(`A condition says what to compare with: ${CRITERIA.join(", ")}`, node.offset);
-  if (type.startsWith("value_") && field === null) throw new YamlFaultError(`${type} needs field in its condition`, node.offset);
+  if (criteria.length === 0) {
+    throw new YamlFaultError(`A condition says what to compare with: ${CRITERIA.join(", ")}`, node.offset);
+  }
+  if (type.startsWith("value_") && field === null) {
+    throw new YamlFaultError(`${type} needs field in its condition`, node.offset);
+  }
   if (type === "value_percentile" && percentile === null) {
     throw new YamlFaultError("value_percentile needs percentile in its condition, such as percentile: 95", node.offset);
   }

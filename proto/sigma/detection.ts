@@ -43,7 +43,9 @@ export interface Detection {
 
 /** Reads the mapping under `detection`, or that of a filter but for its `rules`. @throws YamlFaultError */
 export function parseDetection(node: YamlNode, text: string, skip: readonly string[] = []): Detection {
-  if (node.kind !== "mapping") throw new YamlFaultError("This is a mapping of names to what is looked for", node.offset);
+  if (node.kind !== "mapping") {
+    throw new YamlFaultError("This is a mapping of names to what is looked for", node.offset);
+  }
   const parts = new Map<string, Selection>();
   for (const [name, { keyOffset, value }] of node.entries) {
     if (name === "condition" || skip.includes(name)) continue;
@@ -141,7 +143,9 @@ class SelectionReader {
       if (value.length > MAX_VALUE) {
         throw new YamlFaultError(`The value has ${value.length} characters; ${MAX_VALUE} are allowed`, at);
       }
-      if (value.includes("\0")) throw new YamlFaultError("The value has a NUL in it, which no text of an event has", at);
+      if (value.includes("\0")) {
+        throw new YamlFaultError("The value has a NUL in it, which no text of an event has", at);
+      }
       return { value, written: value.toWellFormed(), at };
     }
     return { value, written: event.valueStart < 0 ? "" : this.text.slice(event.valueStart, event.valueEnd), at };

@@ -20,6 +20,8 @@ export const MAX_DOCUMENTS = 1_000;
 
 interface Document {
   readonly file: string;
+  /** SHA-256 of its file. */
+  readonly hash: string;
   readonly head: Head;
   /** The place in the file of an offset in the document. */
   readonly place: (offset: number) => Position;
@@ -88,7 +90,7 @@ export function parseSigma(text: string, file: string): SigmaFile {
       continue;
     }
     try {
-      documents.push(readDocument(piece.text, file, place));
+      documents.push(readDocument(piece.text, { file, hash, place }));
     } catch (error) {
       if (!(error instanceof YamlFaultError)) throw error;
       fault(error.reason, error.offset, error);
@@ -143,7 +145,7 @@ function placer({ text, line }: Piece): (offset: number) => Position {
   };
 }
 
-function readDocument(text: string, file: string, place: (offset: number) => Position): SigmaDocument {
+function readDocument(text: string, from: Omit<Document, "head">): SigmaDocument {
   const root = parseYaml(text);
   if (root.kind !== "mapping") {
     throw new YamlFaultError("A Sigma document is a mapping of title, logsource, detection and so on", root.offset);
@@ -151,7 +153,10 @@ function readDocument(text: string, file: string, place: (offset: number) => Pos
   const entry = (key: string) => root.entries.get(key);
   const action = entry("action");
   if (action !== undefined) {
-    throw new YamlFaultError("action is Sigma's old form of several rules in one file; write each out", action.keyOffset);
+    throw new YamlFaultError(
+      "action is Sigma's old form of several rules in one file; write each out",
+      action.keyOffset,
+    );
   }
   const kinds = (["detection", "correlation", "filter"] as const).filter((key) => entry(key) !== undefined);
   if (kinds.length !== 1) {
@@ -163,20 +168,28 @@ function readDocument(text: string, file: string, place: (offset: number) => Pos
   const kind = kinds[0]!, { value: body, keyOffset: at } = entry(kind)!;
   const head = readHead(root, text, kind);
   if (kind === "correlation") {
-    return { kind, file, head, place, body: parseCorrelation(body) };
+    return { kind, ...from, head, body: parseCorrelation(body) };
   }
   const source = entry("logsource");
   if (source === undefined) throw new YamlFaultError("The key logsource is missing", root.offset);
   if (source.value.kind !== "mapping") {
     throw new YamlFaultError("logsource is a mapping of category, product, service", source.value.offset);
   }
-  const from = sourceOf(source.value);
+  const asked = sourceOf(source.value);
   if (kind === "detection") {
     const fields = textsOf(entry("fields"), "fields", text);
     const detection = parseDetection(body, text);
-    return { kind: "rule", file, head, place, source: from, sourceAt: source.keyOffset, detection, fields };
+    return { kind: "rule", ...from, head, source: asked, sourceAt: source.keyOffset, detection, fields };
   }
-  return { kind, file, head, place, source: from, at, rules: filterRules(body), detection: parseDetection(body, text, ["rules"]) };
+  return {
+    kind,
+    ...from,
+    head,
+    source: asked,
+    at,
+    rules: filterRules(body),
+    detection: parseDetection(body, text, ["rules"]),
+  };
 }
 
 function filterRules(body: YamlNode): SigmaFilter["rules"] {

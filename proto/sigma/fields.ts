@@ -17,7 +17,11 @@ export interface ColumnFields {
 }
 
 const own = (note = "", keywords = false): ColumnFields => ({ names: [], keywords, note });
-const known = (names: string, note = "", keywords = false): ColumnFields => ({ names: names.split(" "), keywords, note });
+const known = (names: string, note = "", keywords = false): ColumnFields => ({
+  names: names.split(" "),
+  keywords,
+  note,
+});
 
 /** By column of `process_events`. */
 export const PROCESS_FIELDS: Readonly<Record<string, ColumnFields>> = {

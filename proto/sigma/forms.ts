@@ -122,7 +122,9 @@ function casedForm(place: number, text: SigmaText): Form {
   const pattern = text.map((part) => typeof part === "string" ? patternText(part) : part);
   const column = columnForm(place), simple = simpleForm(column, pattern);
   if (simple !== null) return simple;
-  const regex = pattern.map((part) => part === ANY ? ".*" : part === ONE ? "." : part.replace(/[^\p{L}\p{N}\s]/gu, quote))
+  const regex = pattern.map((part) =>
+    part === ANY ? ".*" : part === ONE ? "." : part.replace(/[^\p{L}\p{N}\s]/gu, quote)
+  )
     .join("");
   return regexForm(place, `\\A${regex}\\z`, "s");
 }
@@ -155,7 +157,9 @@ export function regexForm(place: number, pattern: string, flags: string): Form {
     compileRegex(source);
   } catch (error) {
     if (!(error instanceof RegexError)) throw error;
-    const why = source.length > MAX_PATTERN_LENGTH ? `it has more than ${MAX_PATTERN_LENGTH} characters` : error.message;
+    const why = source.length > MAX_PATTERN_LENGTH
+      ? `it has more than ${MAX_PATTERN_LENGTH} characters`
+      : error.message;
     throw new Unaskable(`The regular expression is not run: ${why}`);
   }
   return call("regexp", literal(source), columnForm(place));
@@ -300,7 +304,11 @@ function yearOfCycle(day: Form): Form {
 /** Days since the first of March, from 0. */
 function dayOfMarchYear(days: Form): Form {
   const day = dayOfCycle(days), year = yearOfCycle(day);
-  const before = arithmetic(arithmetic(arithmetic(year, "*", 365), "+", arithmetic(year, "/", 4)), "-", arithmetic(year, "/", 100));
+  const before = arithmetic(
+    arithmetic(arithmetic(year, "*", 365), "+", arithmetic(year, "/", 4)),
+    "-",
+    arithmetic(year, "/", 100),
+  );
   return arithmetic(day, "-", before);
 }
 

@@ -77,7 +77,10 @@ export function readHead(root: YamlNode & { kind: "mapping" }, text: string, kin
   }
   const taxonomy = entry("taxonomy"), named = word("taxonomy", 64);
   if (taxonomy !== undefined && named !== null && named !== "sigma") {
-    throw new YamlFaultError(`The taxonomy ${JSON.stringify(named)} is unknown; translate the rule to sigma`, taxonomy.value.offset);
+    throw new YamlFaultError(
+      `The taxonomy ${JSON.stringify(named)} is unknown; translate the rule to sigma`,
+      taxonomy.value.offset,
+    );
   }
   const titleAt = entry("title")!.value.offset, own = readOwn(entry("daemoneye"), kind);
   return {
@@ -116,9 +119,17 @@ function scalarText(node: YamlNode, what: string, text: string, most: number): s
 }
 
 /** The id, or one made of the title, which stays as long as the title does. */
-function idOf(entry: YamlEntry | undefined, id: string | null, title: string, titleAt: number): Pick<Head, "id" | "idAt"> {
+function idOf(
+  entry: YamlEntry | undefined,
+  id: string | null,
+  title: string,
+  titleAt: number,
+): Pick<Head, "id" | "idAt"> {
   if (entry === undefined || id === null || id === "") {
-    const slug = title.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 57).replace(/-+$/, "");
+    const slug = title.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 57).replace(
+      /-+$/,
+      "",
+    );
     return { id: `sigma-${slug === "" ? "untitled" : slug}`, idAt: titleAt };
   }
   const lower = id.toLowerCase();
@@ -145,7 +156,10 @@ function statusOf(entry: YamlEntry | undefined, status: string | null): RuleStag
 }
 
 /** Our own key: `enabled`, `status` and `tests`, as in rule files of our own form. */
-function readOwn(entry: YamlEntry | undefined, kind: string): { enabled: boolean; stage: RuleStage | null; tests: HeadTests } {
+function readOwn(
+  entry: YamlEntry | undefined,
+  kind: string,
+): { enabled: boolean; stage: RuleStage | null; tests: HeadTests } {
   const none = { enabled: true, stage: null, tests: { match: [], noMatch: [] } };
   if (entry === undefined) return none;
   const keys = ["enabled", "status", "tests"], node = mappingOf(entry.value, "daemoneye", keys);
@@ -153,14 +167,19 @@ function readOwn(entry: YamlEntry | undefined, kind: string): { enabled: boolean
   if (enabled !== undefined && (enabled.kind !== "scalar" || typeof enabled.value !== "boolean")) {
     throw new YamlFaultError("enabled is true or false", enabled.offset);
   }
-  const stage = status === undefined ? null : RULE_STATUSES.find((each) => status.kind === "scalar" && status.value === each);
+  const stage = status === undefined
+    ? null
+    : RULE_STATUSES.find((each) => status.kind === "scalar" && status.value === each);
   if (stage === undefined) throw new YamlFaultError(`status is one of ${RULE_STATUSES.join(", ")}`, status!.offset);
   const rows = tests === undefined ? new Map<string, YamlEntry>() : mappingOf(tests, "tests", ["match", "no_match"]);
   const list = (key: string): readonly HeadTest[] => {
     const value = rows.get(key)?.value;
     if (value === undefined) return [];
     if (value.kind !== "sequence" || value.items.length > MAX_TEST_ROWS) {
-      throw new YamlFaultError(`Test rows are a list of at most ${MAX_TEST_ROWS} mappings of columns to values`, value.offset);
+      throw new YamlFaultError(
+        `Test rows are a list of at most ${MAX_TEST_ROWS} mappings of columns to values`,
+        value.offset,
+      );
     }
     return value.items.map((item) => ({
       at: item.offset,
@@ -179,7 +198,10 @@ function mappingOf(node: YamlNode, what: string, keys: readonly string[]): Reado
   for (const [key, { keyOffset }] of node.entries) {
     if (keys.includes(key)) continue;
     const near = suggestion(key, keys);
-    throw new YamlFaultError(`Unknown key ${JSON.stringify(key.slice(0, 64))}; ${what} has ${keys.join(", ")}${near}`, keyOffset);
+    throw new YamlFaultError(
+      `Unknown key ${JSON.stringify(key.slice(0, 64))}; ${what} has ${keys.join(", ")}${near}`,
+      keyOffset,
+    );
   }
   return node.entries;
 }

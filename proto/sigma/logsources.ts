@@ -63,7 +63,8 @@ export const LOG_SOURCES: readonly KnownLogSource[] = [
   {
     source: source("product:linux service:auditd"),
     events: null,
-    note: `records of the kernel's audit system: ${ABSENT}; a rule over EXECVE says the same as one over process_creation`,
+    note:
+      `records of the kernel's audit system: ${ABSENT}; a rule over EXECVE says the same as one over process_creation`,
     fields: AUDITD_FIELDS,
   },
 ];

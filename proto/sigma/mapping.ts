@@ -107,7 +107,10 @@ class MappingReader {
       const column = textOf(value, `The column of ${name}`);
       if (!PLACES.has(column)) {
         const near = suggestion(column, PLACES.keys());
-        throw new YamlFaultError(`process_events has no column ${JSON.stringify(column.slice(0, 64))}${near}`, value.offset);
+        throw new YamlFaultError(
+          `process_events has no column ${JSON.stringify(column.slice(0, 64))}${near}`,
+          value.offset,
+        );
       }
       fields.set(name, column);
       this.#note("field", name, keyOffset);
@@ -126,11 +129,16 @@ class MappingReader {
       refuseOthers(item, ["category", "product", "service", "events"]);
       const source = sourceOf(item);
       const words = sourceWords(source);
-      if (words === "nothing") throw new YamlFaultError("A log source has a category, a product or a service", item.offset);
+      if (words === "nothing") {
+        throw new YamlFaultError("A log source has a category, a product or a service", item.offset);
+      }
       const events = item.entries.get("events")?.value;
       const found = EVENT_TYPES.find((type) => events?.kind === "scalar" && events.value === type);
       if (found === undefined) {
-        throw new YamlFaultError(`A log source says which events answer it: ${EVENT_TYPES.join(", ")}`, (events ?? item).offset);
+        throw new YamlFaultError(
+          `A log source says which events answer it: ${EVENT_TYPES.join(", ")}`,
+          (events ?? item).offset,
+        );
       }
       if (LOG_SOURCES.some((known) => known.events !== null && sourceWords(known.source) === words)) {
         throw new YamlFaultError(`The log source (${words}) is built in`, item.offset);
@@ -193,6 +201,8 @@ function textOf(node: YamlNode, what: string): string {
   if (node.kind !== "scalar" || typeof node.value !== "string" || node.value === "" || node.value.includes("\0")) {
     throw new YamlFaultError(`${what} is a text; put a number into quotes`, node.offset);
   }
-  if (node.value.length > MAX_NAME * 4) throw new YamlFaultError(`${what} has more than ${MAX_NAME * 4} characters`, node.offset);
+  if (node.value.length > MAX_NAME * 4) {
+    throw new YamlFaultError(`${what} has more than ${MAX_NAME * 4} characters`, node.offset);
+  }
   return node.value;
 }

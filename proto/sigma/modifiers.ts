@@ -23,7 +23,9 @@ interface Modifier {
   readonly how: string;
 }
 
-const TEXT = ["text"] as const, RE = ["re"] as const, ALL = ["text", "re", "cidr", "fieldref", "number", "time"] as const;
+const TEXT = ["text"] as const,
+  RE = ["re"] as const,
+  ALL = ["text", "re", "cidr", "fieldref", "number", "time"] as const;
 
 function modifier(makes: ItemKind | null, goes: readonly ItemKind[], group: string, how: string): Modifier {
   return { makes, goes, group, how };
@@ -31,27 +33,62 @@ function modifier(makes: ItemKind | null, goes: readonly ItemKind[], group: stri
 
 /** All modifiers of the specification. */
 export const MODIFIERS = {
-  contains: modifier(null, ["text", "fieldref"], "position", "the value anywhere in the field; with `fieldref`, the other field's"),
+  contains: modifier(
+    null,
+    ["text", "fieldref"],
+    "position",
+    "the value anywhere in the field; with `fieldref`, the other field's",
+  ),
   startswith: modifier(null, ["text", "fieldref"], "position", "the value at the begin"),
   endswith: modifier(null, ["text", "fieldref"], "position", "the value at the end"),
-  all: modifier(null, ALL, "all", "all values must match, not one of them; with one value it changes nothing, which is noted"),
+  all: modifier(
+    null,
+    ALL,
+    "all",
+    "all values must match, not one of them; with one value it changes nothing, which is noted",
+  ),
   cased: modifier(null, ["text", "re", "fieldref"], "cased", "A to Z and a to z differ"),
   neq: modifier(null, ALL, "neq", "the item does not match; a field that has no value is different from any value"),
   exists: modifier("exists", ["exists"], "test", "`true`: the field has a value; `false`: it has none"),
-  windash: modifier(null, TEXT, "windash", "each of - / – — ― that begins a word stands for all five, each alone; at most four in one value"),
-  expand: modifier(null, ["text", "cidr"], "expand", "`%name%` is each of the values that `sigma-mapping.yml` gives it; without one the item is unsupported"),
-  re: modifier("re", RE, "test", "RE2, found anywhere in the field, with case; look-around and back references are refused"),
+  windash: modifier(
+    null,
+    TEXT,
+    "windash",
+    "each of - / – — ― that begins a word stands for all five, each alone; at most four in one value",
+  ),
+  expand: modifier(
+    null,
+    ["text", "cidr"],
+    "expand",
+    "`%name%` is each of the values that `sigma-mapping.yml` gives it; without one the item is unsupported",
+  ),
+  re: modifier(
+    "re",
+    RE,
+    "test",
+    "RE2, found anywhere in the field, with case; look-around and back references are refused",
+  ),
   i: modifier(null, RE, "flag i", "of `re`: without case, as RE2 folds it"),
   m: modifier(null, RE, "flag m", "of `re`: `^` and `$` at each line"),
   s: modifier(null, RE, "flag s", "of `re`: `.` matches a line end too"),
-  base64: modifier(null, TEXT, "base64", "the base64 form of the value, whose case still does not count unless `cased`"),
+  base64: modifier(
+    null,
+    TEXT,
+    "base64",
+    "the base64 form of the value, whose case still does not count unless `cased`",
+  ),
   base64offset: modifier(null, TEXT, "base64", "the three base64 forms that the value has within a longer text"),
   utf16le: modifier(null, TEXT, "utf16", "before `base64` or `base64offset`: the value in UTF-16, low byte first"),
   utf16be: modifier(null, TEXT, "utf16", "the same, high byte first"),
   utf16: modifier(null, TEXT, "utf16", "the same as `utf16le` after a byte order mark"),
   wide: modifier(null, TEXT, "utf16", "another name of `utf16le`"),
   cidr: modifier("cidr", ["cidr"], "test", "the field is an address in a network of IPv4 or IPv6"),
-  fieldref: modifier("fieldref", ["fieldref"], "test", "compares with the value of another field, without case unless `cased`"),
+  fieldref: modifier(
+    "fieldref",
+    ["fieldref"],
+    "test",
+    "compares with the value of another field, without case unless `cased`",
+  ),
   lt: modifier("number", ["number", "time"], "compare", "a number less than the value"),
   lte: modifier("number", ["number", "time"], "compare", "at most the value"),
   gt: modifier("number", ["number", "time"], "compare", "more than the value"),
@@ -87,7 +124,22 @@ export interface Modifiers {
 
 /** Modifiers that keep their meaning where no field is named: the item is looked for in every text of the event. */
 const WITHOUT_FIELD: ReadonlySet<string> = new Set(
-  ["all", "contains", "cased", "neq", "re", "i", "m", "s", "base64", "base64offset", "utf16", "utf16le", "utf16be", "wide"]
+  [
+    "all",
+    "contains",
+    "cased",
+    "neq",
+    "re",
+    "i",
+    "m",
+    "s",
+    "base64",
+    "base64offset",
+    "utf16",
+    "utf16le",
+    "utf16be",
+    "wide",
+  ]
     .concat("windash", "expand"),
 );
 
@@ -95,7 +147,9 @@ const WITHOUT_FIELD: ReadonlySet<string> = new Set(
 export function readModifiers(names: readonly string[], hasField: boolean): Modifiers | { readonly fault: string } {
   const given = new Set<ModifierName>();
   for (const name of names) {
-    if (!Object.hasOwn(MODIFIERS, name)) return { fault: `The modifier ${JSON.stringify(name.slice(0, 32))} is unknown` };
+    if (!Object.hasOwn(MODIFIERS, name)) {
+      return { fault: `The modifier ${JSON.stringify(name.slice(0, 32))} is unknown` };
+    }
     const known = name as ModifierName;
     if (given.has(known)) return { fault: `The modifier ${name} stands twice` };
     if (!hasField && !WITHOUT_FIELD.has(name)) return { fault: `The modifier ${name} needs a field` };
