@@ -19,6 +19,8 @@ import { completenessOf } from "../proto/completeness.ts";
 import { columnPlaces, type SqlValue } from "../proto/event_row.ts";
 import { RuleEngine } from "../proto/rules/engine.ts";
 import type { Evaluation, Fault } from "../proto/rules/evaluation.ts";
+import { formsOf } from "../proto/rules/correlation.ts";
+import type { SeenChanges } from "../proto/rules/seen_table.ts";
 import { preparePrograms } from "../proto/rules/program.ts";
 import { newRuleCost, type RuleCost } from "../proto/rules/rule_cost.ts";
 import type { ValidatedRule } from "../proto/rules/rule.ts";
@@ -59,7 +61,8 @@ interface Standing {
 }
 
 const NOTHING_AROUND: Around = { gaps: [], sources: null };
-const TIME = columnPlaces("process_events").get("time")!;
+const PLACES = columnPlaces("process_events");
+const TIME = PLACES.get("time")!, COLLECTOR_ID = PLACES.get("collector_id")!;
 
 export interface DetectionOptions {
   /** Time that one rule may take for one batch. */
@@ -112,7 +115,11 @@ export class Detection implements Judge {
   *prepare(loaded: LoadedRules): Generator<void, PreparedRules> {
     const running = loaded.active.filter((rule) => rule.windowMs === null && this.#pausedVersion(rule) === null);
     const options = { deadlineMs: this.#options.deadlineMs, costOf: this.#costOf };
-    yield* preparePrograms(loaded.active.flatMap(({ window }) => window?.bases ?? []));
+    yield* preparePrograms(
+      loaded.active.flatMap(({ window, correlation }) =>
+        window?.bases ?? (correlation === null ? [] : formsOf(correlation))
+      ),
+    );
     const engine = yield* RuleEngine.building(running, options);
     try {
       const isSame = windowsOf(loaded) === windowsOf(this.#loaded);
@@ -216,15 +223,48 @@ export class Detection implements Judge {
       const completeness = completenessOf([...own, ...this.#sight.lacks(time, time)]);
       raise(alertOf(rule, cells, evidence, stream, now, head, completeness));
     }
-    for (const { rule: { id }, row, key, time, evidence, reasons } of found.findings) {
+    for (const alert of this.#alertsOf(found, stream, now)) raise(alert);
+    this.#noteFaults([...faults, ...found.faults], rows.length, found);
+    return [...alerts.values()];
+  }
+
+  /** The time, on the events' clock, at which a rule is due though no event comes; `Infinity` when none is. */
+  get due(): number {
+    return this.#window?.due ?? Infinity;
+  }
+
+  /**
+   * The alerts of what did not happen until `passed`, up to which no further event is expected. As after
+   * {@linkcode judge}, what is not {@linkcode stored} is as if it had not been asked for.
+   */
+  async judgeAbsence(now: number, passed: number): Promise<Alert[]> {
+    this.#pending = null;
+    const found = await this.#judgeWindows([], now, { began: performance.now() }, passed);
+    this.#noteFaults(found.faults, 0, found);
+    return [...this.#alertsOf(found, null, now)];
+  }
+
+  *#alertsOf({ findings }: WindowEvaluation, stream: Stream | null, now: number): Generator<Alert> {
+    for (const { rule: { id }, row, cells, key, time, evidence, reasons } of findings) {
       // The lane knows the rule as it was when its window began: an override may have changed what it says of it
       const rule = this.#rules.get(id)!;
       if (rule.status === "draft") continue;
-      const completeness = completenessOf([...reasons, ...this.#sight.lacks(time - rule.windowMs!, time)]);
-      raise(alertOf(rule, rows[row]!, evidence, stream, now, head, completeness, `${key}:${time}`));
+      const until = rule.correlation?.kind === "absence" ? time + rule.correlation.windowMs : time;
+      const completeness = completenessOf([...reasons, ...this.#sight.lacks(time - rule.windowMs!, until)]);
+      // An event of before this batch may be of another collector
+      const of = row !== null && stream !== null ? stream : {
+        number: 0,
+        collectorId: cells[COLLECTOR_ID] as string ?? "",
+        epoch: "",
+      };
+      const head = this.#options.head?.(of.collectorId) ?? null;
+      yield alertOf(rule, cells, evidence, of, now, head, completeness, `${key}:${time}`);
     }
-    this.#noteFaults([...faults, ...found.faults], rows.length, found);
-    return [...alerts.values()];
+  }
+
+  /** What rules remember anew from the batch that was judged. */
+  get seen(): readonly SeenChanges[] {
+    return this.#pending === null ? [] : this.#window?.seenChanges ?? [];
   }
 
   /** Keeps what the last batch did, and counts its alerts: a batch that was not stored is judged again. */
@@ -318,12 +358,17 @@ export class Detection implements Judge {
     }
   }
 
-  async #judgeWindows(rows: readonly SqlValue[][], now: number, pace: Pace): Promise<WindowEvaluation> {
+  async #judgeWindows(
+    rows: readonly SqlValue[][],
+    now: number,
+    pace: Pace,
+    passed = -Infinity,
+  ): Promise<WindowEvaluation> {
     const found = newWindowEvaluation(), lane = this.#window;
     if (lane === null) return found;
     const paused = new Set([...this.#standing].filter(([, { paused }]) => paused !== null).map(([id]) => id));
     try {
-      await paced(lane.judge(rows, now, found, paused), pace);
+      await paced(lane.judge(rows, now, found, paused, passed), pace);
       return this.#pending = found;
     } catch (error) {
       this.#options.counters.rule_faults += 1;

@@ -11,6 +11,7 @@
 import type { Alert } from "../proto/alert.ts";
 import { eventRow, type SqlValue } from "../proto/event_row.ts";
 import type { Gap } from "../proto/process_event.ts";
+import type { SeenChanges } from "../proto/rules/seen_table.ts";
 import type { SourceStatus } from "../proto/status.ts";
 import type { Events, GapMessage, Snapshot, Sources } from "../proto/wire.ts";
 import type { Counters } from "./counters.ts";
@@ -45,6 +46,8 @@ export interface Judge {
   judge(rows: readonly SqlValue[][], stream: Stream, now: number, around?: Around): Alert[] | Promise<Alert[]>;
   /** These alerts are stored: each is raised for good, and counts. */
   stored(alerts: readonly Alert[]): void;
+  /** What rules remember anew from the batch that was judged, to be stored with it. */
+  readonly seen?: readonly SeenChanges[];
 }
 
 export interface IngestOptions {
@@ -114,7 +117,8 @@ export class Ingest {
     const alerts = await detection.judge(slice.events, slice.stream, now, around);
     if (!current()) return false;
     try {
-      store.commit({ ...slice.batch(), alerts, ...notesOf === undefined ? {} : { notesOf } }, now);
+      const seen = detection.seen ?? [];
+      store.commit({ ...slice.batch(), alerts, seen, ...notesOf === undefined ? {} : { notesOf } }, now);
     } catch (error) {
       counters.store_faults += 1;
       failed(store, error);

@@ -27,6 +27,7 @@ import { Ingest } from "./ingest.ts";
 import { ExportWatch } from "./export_watch.ts";
 import { Journal } from "./journal.ts";
 import { alertNotes } from "./ledger_notes.ts";
+import { QuietWatch } from "./quiet_watch.ts";
 import { RuleReloader } from "./rule_reloader.ts";
 import { allSteps, RulesLoader } from "./rules_loader.ts";
 import { noteRules, noteStop } from "./self_notes.ts";
@@ -212,6 +213,17 @@ async function main(): Promise<void> {
     journal,
   });
   reloader.begin();
+  const quiet = new QuietWatch({
+    detection,
+    turn,
+    counters,
+    store: () => keeper.store,
+    isConnected: () => broker.connections().length > 0,
+    notesOf: alertNotes,
+    alerted,
+    failed: storeFailed,
+  });
+  quiet.begin();
   if (status.userId === 0) journal.notice("it runs as root and needs not to; start it as a user of its own");
 
   let stopping = false;
@@ -226,6 +238,7 @@ async function main(): Promise<void> {
   }
   giveBackMemory();
   await broker.serve();
+  quiet.stop();
   await reloader.stop();
   await Promise.all(deliveries.map((delivery) => delivery.stop(STOP_DEADLINE_MS)));
   upkeep?.stop();

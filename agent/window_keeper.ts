@@ -48,6 +48,7 @@ export function refillWindow(lane: WindowLane, store: Store, now: number): Refil
 export function* refilling(lane: WindowLane, store: Store, now: number): Generator<void, Refilled> {
   const newest = store.newestEventTime(now + MAX_AHEAD_MS);
   lane.clear(newest ?? -Infinity);
+  for (const { memory, values } of store.seenMemories()) lane.restoreSeen(memory, values);
   if (newest === null) return { rows: 0, ms: 0, isCut: false };
   const names = [...lane.columns], places = names.map((name) => PLACES.get(name)!), { windowMs } = lane;
   const widest = Math.ceil(windowMs / PIECES);

@@ -7,6 +7,7 @@ import { DatabaseSync } from "node:sqlite";
 import { CATALOG, tableNamed } from "../proto/catalog.ts";
 import type { SqlValue } from "../proto/event_row.ts";
 import { RuleEngine } from "../proto/rules/engine.ts";
+import { correlationWords } from "../proto/rules/correlation_words.ts";
 import { formWords, termWords } from "../proto/rules/form_words.ts";
 import { requiredTerms } from "../proto/rules/required_terms.ts";
 import { laneOf, rowQuery, type ValidatedRule } from "../proto/rules/rule.ts";
@@ -38,10 +39,10 @@ export interface Cost {
 
 export function explain(call: Call): Exit {
   const places = findPlaces(call), rule = namedRule(call, "explain", places);
-  const { form } = rule.query.row === null ? { form: null } : rowQuery(rule).translation;
+  const { query, correlation } = rule, { form } = query?.row == null ? { form: null } : rowQuery(rule).translation;
   const terms = form === null ? null : requiredTerms(form);
-  const predicate = form === null ? null : formWords(form);
-  const plan = form === null ? planOf(rule.query.sql) : null;
+  const predicate = correlation !== null ? correlationWords(correlation) : form === null ? null : formWords(form);
+  const plan = form === null && query !== null ? planOf(query.sql) : null;
   const cost = measured(call, rule, places);
   const { id, title, severity, status, enabled, file, hash, sql } = rule, lane = laneOf(rule);
   const state = enabled ? status : "disabled";
@@ -67,7 +68,7 @@ export function explain(call: Call): Exit {
     ["lane", laneWords(lane)],
     ["cost", cost === null ? null : costWords(cost)],
   ]);
-  section(call, "it matches an event of which", predicate);
+  section(call, correlation === null ? "it matches an event of which" : "it finds", predicate);
   section(
     call,
     "literals by which one pass over the event finds the rule",
@@ -108,7 +109,7 @@ function share(part: number, whole: number): string {
 
 /** What the rule costs on stored events; `null`, and said, when there are none to read. */
 function measured(call: Call, rule: ValidatedRule, { layout }: Places): Cost | null {
-  if (rule.query.row === null) return null;
+  if (rule.query?.row == null) return null;
   let rows: SqlValue[][];
   try {
     using store = Store.open(layout.store);

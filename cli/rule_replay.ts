@@ -97,7 +97,7 @@ export function replay(call: Call): Exit {
 }
 
 function oneRow({ id, query }: ValidatedRule): RowQuery {
-  if (query.row !== null) return query.row;
+  if (query !== null && query.row !== null) return query.row;
   throw new CommandError(
     `The rule ${id} looks at several events at once, which replay does not do; ask by query instead`,
   );

@@ -38,7 +38,7 @@ export function alertOf(
   rule: AlertRule,
   row: readonly SqlValue[],
   evidence: Readonly<Record<string, SqlValue>>,
-  stream: Stream,
+  stream: Pick<Stream, "number" | "collectorId" | "epoch">,
   now: number,
   ledger: AlertHead | null = null,
   completeness: Completeness = COMPLETE,

@@ -12,6 +12,7 @@ import type { Alert } from "../../proto/alert.ts";
 import { tableNamed } from "../../proto/catalog.ts";
 import type { SqlValue } from "../../proto/event_row.ts";
 import type { Gap } from "../../proto/process_event.ts";
+import type { SeenChanges } from "../../proto/rules/seen_table.ts";
 import type { RuleStatus, SourceStatus } from "../../proto/status.ts";
 import type { LedgerNote } from "../../proto/wire.ts";
 import { type NewNote, NoteTable } from "../ledger_notes.ts";
@@ -22,6 +23,7 @@ import { Partitions } from "./partitions.ts";
 import { ProcessTable, type SnapshotPart } from "./process_table.ts";
 import { eventsBetween, findingsSince, gapsSince, newestTime, type RaisedFinding, sourcesKnown } from "./recent.ts";
 import { DEFAULT_LIMITS, logLimit, type Removed, Retention, type StoreLimits } from "./retention.ts";
+import { SeenValues, type StoredMemory } from "./seen_values.ts";
 import { StoreError, storeError } from "./store_error.ts";
 
 /** Room for the sequences of one stream in the ids of its rows. */
@@ -57,6 +59,8 @@ export interface Batch {
   /** All sources of the collector, `null` when nothing was said of them. */
   readonly sources: readonly SourceStatus[] | null;
   readonly alerts: readonly Alert[];
+  /** What rules remember anew. */
+  readonly seen?: readonly SeenChanges[];
   /** What is to be entered into the ledger of those of the alerts that are new. */
   readonly notesOf?: (alerts: readonly Alert[]) => readonly NewNote[];
 }
@@ -85,6 +89,7 @@ export class Store {
   readonly #checkpointer: Checkpointer;
   readonly #statements: ReturnType<typeof prepare>;
   readonly #notes: NoteTable;
+  readonly #seen: SeenValues;
   /** Deliveries owed now, all sinks together. */
   #owed: number;
   /** The open stream of each collector: one object, so that two connections of it share the watermark. */
@@ -119,6 +124,7 @@ export class Store {
     this.#checkpointer = new Checkpointer(this.#db, path, logLimit(limits));
     this.#statements = prepare(this.#db);
     this.#notes = new NoteTable(this.#db);
+    this.#seen = new SeenValues(this.#db);
     this.#owed = this.#sinks.reduce((sum, sink) => sum + (this.#statements.countPending.get(sink)!["n"] as number), 0);
   }
 
@@ -215,6 +221,7 @@ export class Store {
       if (added.length > 0) {
         for (const note of batch.notesOf?.(added) ?? []) this.#notes.add(note, stream.collectorId, now);
       }
+      for (const changes of batch.seen ?? []) this.#seen.apply(changes);
       s.advance.run(batch.lastSequence, now, stream.number);
       return added.length * this.#sinks.length;
     });
@@ -222,6 +229,28 @@ export class Store {
     stream.lastSequence = batch.lastSequence;
     this.#lastCommitTime = now;
     this.#checkpointer.committed(performance.now());
+  }
+
+  /** Stores alerts that no batch raised: nothing came, and that is what they say. @throws StoreError, and none is stored */
+  addAlerts(alerts: readonly Alert[], notesOf: Batch["notesOf"], now: number): void {
+    this.#owed += this.#transaction("The store did not take alerts", () => {
+      const added = alerts.filter((alert) => this.#addAlert(alert));
+      for (const note of added.length > 0 ? notesOf?.(added) ?? [] : []) {
+        this.#notes.add(note, added[0]!.collectorId, now);
+      }
+      return added.length * this.#sinks.length;
+    });
+    this.#checkpointer.committed(performance.now());
+  }
+
+  /** What rules remember. @throws StoreError */
+  seenMemories(): StoredMemory[] {
+    return this.#reading(() => this.#seen.load());
+  }
+
+  /** Forgets what a rule that is gone remembers. @throws StoreError */
+  forgetSeen(ruleId: string): void {
+    this.#transaction("The store did not forget what a rule remembers", () => this.#seen.forget(ruleId));
   }
 
   /** Deliveries that are owed to a sink, oldest first. @throws StoreError */

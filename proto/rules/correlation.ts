@@ -165,6 +165,9 @@ function checkOne(correlation: Correlation, depth: number): void {
     if (base.by.length !== groupBy.length) wrong(`${base.name} must say where each value of the group stands`);
     if (takesValue !== (base.value !== null)) wrong(`${base.name} ${takesValue ? "needs a" : "takes no"} value`);
     for (const source of base.value === null ? base.by : [...base.by, base.value]) checkSource(source, base);
+    if (base.value?.kind === "column" && kind !== "value_count" && columnAt(base.value.place).type === "TEXT") {
+      wrong(`${columnAt(base.value.place).name} holds texts, and ${kind} needs numbers`);
+    }
     if (!isCorrelation(base.of)) continue;
     if (kind === "first_seen" || kind === "absence") wrong(`${kind} takes no correlation as a base`);
     if (base.of.kind === "first_seen" || base.of.kind === "absence") wrong(`${base.of.kind} cannot be a base`);

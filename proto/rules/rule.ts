@@ -18,6 +18,9 @@ import {
   YamlFaultError,
   type YamlNode,
 } from "./located_yaml.ts";
+import { type Correlation, spanOf } from "./correlation.ts";
+import { correlationWords, laneWords } from "./correlation_words.ts";
+import { readCorrelation } from "./correlation_yaml.ts";
 import { durationText, parseDuration } from "./duration.ts";
 import type { Form } from "./predicate.ts";
 import { formQuery, type GuardedQuery, guardSql, type RowQuery } from "./sql_guard.ts";
@@ -67,7 +70,10 @@ export interface Rule {
   /** Milliseconds over whose rows the query runs; `null` for one that looks at one row at a time. */
   readonly windowMs: number | null;
   readonly status: RuleStage;
+  /** Of a correlation what it means in words. */
   readonly sql: string;
+  /** What several events mean together; `null` for a rule that says so in SQL, or looks at one event. */
+  readonly correlation: Correlation | null;
   readonly tests: { readonly match: readonly TestRow[]; readonly noMatch: readonly TestRow[] };
   readonly idPosition: Position;
   /** What the rule asks for and this program cannot tell, each a sentence: what is left of it matches less. */
@@ -83,8 +89,9 @@ declare const validated: unique symbol;
  * them stay in memory as long as the agent runs.
  */
 export type ValidatedRule = Omit<Rule, "sqlPosition"> & {
-  readonly query: GuardedQuery;
-  /** What the window lane needs; `null` for a rule without a window. */
+  /** `null` for a correlation. */
+  readonly query: GuardedQuery | null;
+  /** What the window lane needs of SQL; `null` for a rule without a window. */
   readonly window: WindowQuery | null;
   readonly [validated]: true;
 };
@@ -104,12 +111,13 @@ export function formRule(
 
 /** What the engine needs of a rule. @throws TypeError for a query that does not judge each row alone */
 export function rowQuery({ query }: ValidatedRule): RowQuery {
-  if (query.row === null) throw new TypeError("The engine takes queries that judge each row alone");
+  if (query === null || query.row === null) throw new TypeError("The engine takes queries that judge each row alone");
   return query.row;
 }
 
 /** Where a rule is judged, for people: `stream`, `sql` with the reason why not there, or `window` with its time. */
 export function laneOf(rule: ValidatedRule): string {
+  if (rule.correlation !== null) return `correlation: ${laneWords(rule.correlation)}`;
   if (rule.windowMs !== null) return `window: ${durationText(rule.windowMs)}`;
   const { translation } = rowQuery(rule);
   return translation.form === null ? `sql: ${translation.reason}` : "stream";
@@ -155,6 +163,9 @@ export function ruleHash(text: string): string {
 export function validateRule(rule: Rule): ValidatedRule {
   try {
     const { sqlPosition: _, ...kept } = rule;
+    if (rule.correlation !== null) {
+      return { ...kept, query: null, window: null } as Omit<ValidatedRule, typeof validated> as ValidatedRule;
+    }
     const query = guardSql(rule.sql, rule.windowMs === null ? "rule" : "window");
     return { ...kept, query, window: rule.windowMs === null ? null : windowQuery(query) } as ValidatedRule;
   } catch (error) {
@@ -164,7 +175,9 @@ export function validateRule(rule: Rule): ValidatedRule {
 }
 
 const KEYS = [
-  ..."id,title,description,severity,tags,window,sql,tests,references,false_positives,enabled,status".split(","),
+  ..."id,title,description,severity,tags,window,sql,correlation,tests,references,false_positives,enabled,status".split(
+    ",",
+  ),
 ] as const;
 
 class RuleReader {
@@ -173,7 +186,9 @@ class RuleReader {
 
   constructor(readonly text: string, readonly file: string) {
     const root = parseYaml(text);
-    if (root.kind !== "mapping") fault("A rule file is a mapping: id, title, description, severity, sql", root);
+    if (root.kind !== "mapping") {
+      fault("A rule file is a mapping: id, title, description, severity, and sql or correlation", root);
+    }
     for (const [key, { keyOffset }] of root.entries) {
       if (!KEYS.includes(key)) {
         throw new YamlFaultError(`Unknown key ${quoted(key)}${suggestion(key, KEYS)}`, keyOffset);
@@ -201,9 +216,8 @@ class RuleReader {
       references: this.#list("references", 512),
       falsePositives: this.#list("false_positives", 512),
       enabled: this.#enabled(),
-      windowMs: this.#windowMs(),
       status: this.#status(),
-      ...this.#sql(),
+      ...this.#entries.has("correlation") ? this.#correlation() : this.#query(),
       tests: this.#tests(),
       idPosition: positionAt(this.text, this.#node("id").offset),
       missing: [],
@@ -271,6 +285,22 @@ class RuleReader {
     return found ?? fault(`status is one of ${RULE_STATUSES.join(", ")}`, this.#node("status"));
   }
 
+  #correlation(): Pick<Rule, "windowMs" | "sql" | "correlation" | "sqlPosition"> {
+    for (const key of ["sql", "window"]) {
+      if (this.#entries.has(key)) {
+        fault(`A correlation says by itself what it looks for; take ${key} out`, this.#node(key));
+      }
+    }
+    const node = this.#node("correlation"), correlation = readCorrelation(node, this.text);
+    const position = positionAt(this.text, node.offset);
+    const sql = correlationWords(correlation).join("\n"), windowMs = Math.max(MIN_WINDOW_MS, spanOf(correlation));
+    return { windowMs, sql, correlation, sqlPosition: () => position };
+  }
+
+  #query(): Pick<Rule, "windowMs" | "sql" | "correlation" | "sqlPosition"> {
+    return { windowMs: this.#windowMs(), correlation: null, ...this.#sql() };
+  }
+
   #sql(): Pick<Rule, "sql" | "sqlPosition"> {
     const sql = this.#text("sql", MAX_RULE_LENGTH);
     const node = this.#node("sql");
@@ -299,7 +329,7 @@ class RuleReader {
     if (node.kind !== "sequence" || node.items.length > MAX_TEST_ROWS) {
       return fault(`Test rows are a list of at most ${MAX_TEST_ROWS} mappings of columns to values`, node);
     }
-    const isOverWindow = this.#entries.has("window");
+    const isOverWindow = this.#entries.has("window") || this.#entries.has("correlation");
     return node.items.map((item) => {
       const rows = isOverWindow ? parseTestRows(item) : [parseTestRow(item)];
       return { position: positionAt(this.text, item.offset), values: rows[0]!, rows };

@@ -13,13 +13,17 @@ import type { ValidatedRule } from "./rule.ts";
 export const LATE = "events came later than the window is long";
 export const AHEAD = "events that were ahead of this host's clock were left out";
 export const WENT_BACK = "the clock went back, and the window began anew";
+export const UNJUDGED = "a condition could not be computed on an event, which was left out";
+export const FORGOT = "its memory was full and forgot a value (remember)";
 export const CAPPED = "the window had no room for its oldest rows (agent.window_rows)";
 
 /** What a rule found. */
 export interface Finding {
   readonly rule: ValidatedRule;
-  /** Index in the batch of the event that completed it. */
-  readonly row: number;
+  /** Index in the batch of the event that completed it; `null` when that came before. */
+  readonly row: number | null;
+  /** That event; of one that came before with the columns that an alert shows. */
+  readonly cells: readonly SqlValue[];
   /** Names the group or combination; the same for the same, also after a restart. */
   readonly key: string;
   /** Time of that event. */

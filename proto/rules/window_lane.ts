@@ -22,17 +22,19 @@
  */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { columnPlaces, type SqlValue } from "../event_row.ts";
-import { authorizeReads, type DeadlineViews, openDeadlineViews, READ_LIMITS } from "./authorizer.ts";
-import { bounded } from "./evidence.ts";
+import { authorizeReads, openDeadlineViews, READ_LIMITS } from "./authorizer.ts";
+import { CorrelationTable } from "./correlation_table.ts";
 import { columnAt, columnsOf } from "./predicate.ts";
 import type { Predicate } from "./predicate_calls.ts";
 import { programOf } from "./program.ts";
 import { RowView } from "./row_view.ts";
 import { newRuleCost, type RuleCost } from "./rule_cost.ts";
 import type { ValidatedRule } from "./rule.ts";
+import { type SeenChanges, type SeenMemory, SeenTable } from "./seen_table.ts";
 import { StreamIndex } from "./stream_index.ts";
 import { UNDECIDED } from "./undecided.ts";
-import { AHEAD, CAPPED, keyOf, LATE, readable, WENT_BACK, type WindowEvaluation } from "./window_evaluation.ts";
+import type { WatchTable } from "./watch_table.ts";
+import { AHEAD, CAPPED, FORGOT, LATE, UNJUDGED, WENT_BACK, type WindowEvaluation } from "./window_evaluation.ts";
 import { WindowTable } from "./window_table.ts";
 
 export const DEFAULT_WINDOW_ROWS = 200_000;
@@ -62,7 +64,7 @@ export interface WindowLaneOptions {
 
 interface Watch {
   readonly rule: ValidatedRule;
-  readonly table: WindowTable;
+  readonly table: WatchTable;
   readonly windowMs: number;
   readonly cost: RuleCost;
   due: boolean;
@@ -81,7 +83,6 @@ interface Watch {
 
 export class WindowLane implements Disposable {
   readonly #db: DatabaseSync;
-  readonly #views: DeadlineViews;
   readonly #watches: readonly Watch[];
   readonly #predicates: readonly { readonly watch: Watch; readonly bit: number; readonly matches: Predicate }[];
   readonly #index: StreamIndex;
@@ -113,7 +114,7 @@ export class WindowLane implements Disposable {
       this.#db.exec("PRAGMA temp_store = MEMORY");
       this.#watches = rules.map((rule, i) => ({
         rule,
-        table: new WindowTable(this.#db, rule, `window_${i}`),
+        table: tableOf(this.#db, rule, `window_${i}`),
         windowMs: rule.windowMs!,
         cost: costOf(rule),
         due: false,
@@ -124,24 +125,24 @@ export class WindowLane implements Disposable {
         marks: new Map(),
         cut: null,
       }));
-      const tables = this.#watches.flatMap(({ table }) => table.shapes);
-      this.#views = openDeadlineViews(this.#db, tables);
+      const queries = this.#watches.map(({ table }) => table).filter((table) => table instanceof WindowTable);
+      const tables = queries.flatMap(({ shapes }) => shapes), views = openDeadlineViews(this.#db, tables);
       this.#pages = this.#db.prepare(
         "SELECT (SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count) AS n",
       );
       authorizeReads(this.#db, {
         tables: new Map(tables.map(({ name, columns }) => [name, new Set(columns.map((column) => column.name))])),
         functions: "query",
-        views: this.#views,
+        views,
       });
-      for (const { table } of this.#watches) table.prepare(this.#views);
+      for (const table of queries) table.prepare(views);
       this.#db.setAuthorizer(null);
     } catch (error) {
       this.#db.close();
       throw error;
     }
     const bases = this.#watches.flatMap((watch) =>
-      watch.table.query.bases.map((form, base) => ({ watch, form, bit: 1 << base }))
+      watch.table.bases.map((form, base) => ({ watch, form, bit: 1 << base }))
     );
     this.#predicates = bases.map(({ watch, form, bit }) => ({ watch, bit, matches: programOf(form).predicate }));
     this.#index = new StreamIndex(bases.map(({ form }) => programOf(form).terms));
@@ -157,12 +158,12 @@ export class WindowLane implements Disposable {
 
   /** Bytes of all tables together. */
   get bytes(): number {
-    return Number(this.#pages.get()!["n"]) * 4_096;
+    return this.#watches.reduce((sum, { table }) => sum + table.bytes, Number(this.#pages.get()!["n"]) * 4_096);
   }
 
-  /** The longest window of its rules, in milliseconds. */
+  /** How far back events are of use to one of its rules, in milliseconds. */
   get windowMs(): number {
-    return Math.max(0, ...this.#watches.map(({ windowMs }) => windowMs));
+    return Math.max(0, ...this.#watches.map(({ windowMs, table }) => Math.max(windowMs, table.keepMs)));
   }
 
   /** Time of the newest event, `-Infinity` before the first. */
@@ -173,9 +174,9 @@ export class WindowLane implements Disposable {
   /** Columns of `process_events` that rows must have to be judged here. */
   get columns(): ReadonlySet<string> {
     const columns = new Set<string>();
-    for (const { table: { query } } of this.#watches) {
-      for (const column of query.columns) columns.add(column);
-      for (const base of query.bases) for (const place of columnsOf(base)) columns.add(columnAt(place).name);
+    for (const { table } of this.#watches) {
+      for (const column of table.columns) columns.add(column);
+      for (const base of table.bases) for (const place of columnsOf(base)) columns.add(columnAt(place).name);
     }
     return columns;
   }
@@ -188,13 +189,15 @@ export class WindowLane implements Disposable {
 
   /**
    * Judges a batch, with room for other work between the steps. `now` is this host's clock; `paused` are rules that see
-   * the rows and are not evaluated. Ends with a transaction open: {@linkcode WindowLane.commit} keeps what was done.
+   * the rows and are not evaluated. `passed` is the time up to which no further event is expected, later than that of the
+   * newest one on a quiet host. Ends with a transaction open: {@linkcode WindowLane.commit} keeps what was done.
    */
   *judge(
     rows: readonly (readonly SqlValue[])[],
     now: number,
     out: WindowEvaluation,
     paused: ReadonlySet<string> = new Set(),
+    passed = -Infinity,
   ): Generator<void> {
     this.rollback();
     this.#db.exec("BEGIN");
@@ -202,6 +205,7 @@ export class WindowLane implements Disposable {
     const base = this.#arrival, batch = this.#batch;
     this.#arrival += rows.length;
     if (this.#newest > now + MAX_AHEAD_MS) this.#beginAnew(now + MAX_AHEAD_MS);
+    for (const { table } of this.#watches) if (rows.length > 0) table.begin(Math.min(rows[0]![TIME] as number, now));
     for (const watch of this.#watches) watch.extra = 0;
     const due = new Set<Watch>();
     for (let row = 0; row < rows.length; row++) {
@@ -216,7 +220,7 @@ export class WindowLane implements Disposable {
           if (!leavesTooMuch(watch, time)) continue;
           watch.extra += 1;
           due.delete(watch);
-          this.#evaluate(watch, rows, base, out);
+          this.#evaluate(watch, rows, base, time, out);
           yield;
           if (batch !== this.#batch) return;
         }
@@ -229,7 +233,7 @@ export class WindowLane implements Disposable {
           watch.marks.set(AHEAD, this.#newest);
           continue;
         }
-        if (time <= this.#newest - watch.windowMs) {
+        if (time <= this.#newest - watch.windowMs && !watch.table.takesLate) {
           out.late += 1;
           watch.marks.set(LATE, this.#newest);
           continue;
@@ -242,8 +246,12 @@ export class WindowLane implements Disposable {
       }
       if (wanting.size > 0 && this.rows > this.#maxRows) this.#shrink();
     }
+    const reached = Math.max(this.#newest, passed);
+    for (const watch of this.#watches) {
+      if (watch.table.due <= reached && !paused.has(watch.rule.id)) due.add(watch);
+    }
     for (const watch of due) {
-      this.#evaluate(watch, rows, base, out);
+      this.#evaluate(watch, rows, base, reached, out);
       yield;
       if (batch !== this.#batch) return;
     }
@@ -255,6 +263,7 @@ export class WindowLane implements Disposable {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     this.#db.exec("COMMIT");
+    for (const { table } of this.#watches) table.keep();
     this.#undo = [];
     this.#keptNewest = this.#newest;
   }
@@ -271,7 +280,7 @@ export class WindowLane implements Disposable {
     }
     this.#undo = [];
     this.#newest = this.#keptNewest;
-    for (const { table } of this.#watches) table.recount();
+    for (const { table } of this.#watches) table.undo();
   }
 
   /** Forgets everything, to be filled from a store: {@linkcode WindowLane.restore}, newest rows first. */
@@ -290,7 +299,8 @@ export class WindowLane implements Disposable {
   restore(cells: readonly SqlValue[]): boolean {
     const time = cells[TIME] as number;
     for (const [watch, bases] of this.#wanting(cells)) {
-      if (time > this.#newest - watch.windowMs) watch.table.insert(cells, this.#restored--, bases);
+      const keepMs = Math.max(watch.windowMs, watch.table.keepMs);
+      if (time > this.#newest - keepMs) watch.table.insert(cells, this.#restored--, bases);
     }
     return this.rows < this.#maxRows && (this.#restored % 1_024 !== 0 || this.bytes < this.#maxBytes);
   }
@@ -299,6 +309,26 @@ export class WindowLane implements Disposable {
   restoreRaised(ruleId: string, key: string, time: number): void {
     const watch = this.#watches.find(({ rule }) => rule.id === ruleId);
     if (watch !== undefined && !(watch.raised.get(key)! >= time)) watch.raised.set(key, time);
+  }
+
+  /** What values the rules remember anew, to be stored with the batch that was judged. */
+  get seenChanges(): readonly SeenChanges[] {
+    return this.#seenTables.map(({ changes }) => changes).filter((changes) => changes !== null);
+  }
+
+  /** Gives a rule back what it remembers. Says no when no rule remembers such values. */
+  restoreSeen(memory: SeenMemory, values: Iterable<readonly [string, number]>): boolean {
+    const watch = this.#watches.find(({ rule }) => rule.id === memory.ruleId);
+    return watch?.table instanceof SeenTable && watch.table.restore(memory, values);
+  }
+
+  get #seenTables(): readonly SeenTable[] {
+    return this.#watches.map(({ table }) => table).filter((table) => table instanceof SeenTable);
+  }
+
+  /** The time at which an evaluation is due though no event comes; `Infinity` when none is. */
+  get due(): number {
+    return Math.min(Infinity, ...this.#watches.map(({ table }) => table.due));
   }
 
   /** From here on verdicts have this reason against them, until `time` has left the window. */
@@ -336,50 +366,62 @@ export class WindowLane implements Disposable {
         isMet = matches(view);
       } catch (error) {
         if (error !== UNDECIDED && !(error instanceof RangeError)) throw error;
-        isMet = true; // the query itself will tell
+        isMet = watch.table.judgesAgain; // the query itself will tell
+        if (!isMet) watch.marks.set(UNJUDGED, this.#newest);
       }
       if (isMet) wanting.set(watch, (wanting.get(watch) ?? 0) | bit);
     }
     return wanting;
   }
 
-  #evaluate(watch: Watch, rows: readonly (readonly SqlValue[])[], base: number, out: WindowEvaluation): void {
+  #evaluate(
+    watch: Watch,
+    rows: readonly (readonly SqlValue[])[],
+    base: number,
+    reached: number,
+    out: WindowEvaluation,
+  ): void {
     const { rule, table, cost, raised } = watch;
     // Rows that its first trigger could see stay until now: see leavesTooMuch().
-    table.evict(watch.dueAt - watch.windowMs);
+    if (table instanceof WindowTable) table.evict(watch.dueAt - watch.windowMs);
     if (!table.isEnough) {
+      table.settle();
       watch.cut = null;
       out.evaluated.add(rule);
       return;
     }
-    const { rows: results, fault, ms } = table.evaluate(this.#views, this.#deadlineMs);
+    const { found, suppressed, fault, ms } = table.evaluate(this.#deadlineMs, reached, (key) => raised.get(key));
     cost.evaluations += 1;
     cost.rows += table.rows;
     cost.cpuMs += ms;
-    cost.matches += results.length;
+    cost.matches += found.length + suppressed;
+    out.suppressed += suppressed;
     watch.cut = fault?.reason ?? null;
     if (fault === null) out.evaluated.add(rule);
     else out.faults.push({ rule, rows: table.rows, ...fault });
-    const { key: places, newest, outputs } = table.query;
-    for (const result of results) {
-      const arrival = newest === null ? -1 : Number(result[newest]);
-      const row = arrival >= base ? arrival - base : watch.trigger;
-      const time = rows[row]![TIME] as number, key = keyOf(places.map((place) => result[place]!));
-      const before = raised.get(key);
-      if (before !== undefined && time < before + watch.windowMs) {
+    for (const { key, arrival, cells: before, evidence } of found) {
+      const row = before === null ? arrival !== null && arrival >= base ? arrival - base : watch.trigger : null;
+      const cells = before ?? rows[row!]!, time = cells[TIME] as number, last = raised.get(key);
+      if (last !== undefined && time < last + watch.windowMs) {
         out.suppressed += 1;
         continue;
       }
-      this.#undo.push({ watch, key, before });
+      this.#undo.push({ watch, key, before: last });
       raised.delete(key);
       raised.set(key, time);
-      const evidence = Object.fromEntries(outputs.map((name, place) => [name, bounded(readable(result[place]!))]));
-      out.findings.push({ rule, row, key, time, evidence, reasons: this.#reasonsOf(watch) });
+      out.findings.push({ rule, row, cells, key, time, evidence: evidence(), reasons: this.#reasonsOf(watch) });
     }
   }
 
-  #reasonsOf({ marks, cut, windowMs }: Watch): string[] {
+  #reasonsOf({ rule, table, marks, cut, windowMs }: Watch): string[] {
     const reasons: string[] = [];
+    if (table instanceof SeenTable && table.forgot > this.#newest - rule.correlation!.windowMs && table.forgot > 0) {
+      reasons.push(FORGOT);
+    }
+    if (table instanceof SeenTable && !(table.learnsUntil <= this.#newest)) {
+      const { learnsUntil } = table, until = Number.isFinite(learnsUntil) ? new Date(learnsUntil).toISOString() : null;
+      reasons.push(until === null ? "it has seen no event yet" : `it learns what is usual until ${until}`);
+    }
     for (const [reason, time] of marks) {
       if (time > this.#newest - windowMs) reasons.push(reason);
       else marks.delete(reason);
@@ -391,16 +433,16 @@ export class WindowLane implements Disposable {
   /** Drops the oldest tenth of the largest table. */
   #shrink(): void {
     const [largest] = [...this.#watches].sort((a, b) => b.table.rows - a.table.rows);
-    const { table, marks } = largest!, until = table.tenth;
-    if (until === null) return;
-    table.evict(until);
-    marks.set(CAPPED, until);
+    const { table, marks } = largest!, until = table.shrink();
+    if (until !== null) marks.set(CAPPED, until);
   }
 
   /** What left the windows of rules that were not due, findings that may be raised again, and the bound of bytes. */
   #tidy(): void {
     for (const { table, windowMs, raised } of this.#watches) {
-      if (table.oldest <= this.#newest - windowMs * 1.25) table.evict(this.#newest - windowMs);
+      table.settle();
+      const keepMs = Math.max(table.keepMs, windowMs);
+      if (table.oldest <= this.#newest - keepMs * 1.25) table.evict(this.#newest - keepMs);
       if (raised.size <= MAX_RAISED) continue;
       for (const [key, time] of raised) if (time <= this.#newest - windowMs) raised.delete(key);
       // One that is forgotten early is raised twice rather than not at all.
@@ -409,7 +451,9 @@ export class WindowLane implements Disposable {
         raised.delete(key);
       }
     }
-    while (this.rows > 0 && this.bytes > this.#maxBytes) this.#shrink();
+    // What values take is bounded by their number
+    const seen = this.#seenTables.reduce((sum, { bytes }) => sum + bytes, 0);
+    while (this.rows > 0 && this.bytes - seen > this.#maxBytes) this.#shrink();
   }
 
   /** The host's clock was set back: what is later than it would keep everything that comes out of the windows. */
@@ -426,8 +470,15 @@ export class WindowLane implements Disposable {
 
 const NOBODY: ReadonlyMap<Watch, number> = new Map();
 
+/** The memory of a rule. */
+function tableOf(db: DatabaseSync, rule: ValidatedRule, name: string): WatchTable {
+  if (rule.correlation === null) return new WindowTable(db, rule, name);
+  return rule.correlation.kind === "first_seen" ? new SeenTable(rule) : new CorrelationTable(rule);
+}
+
 /** Whether a rule that is due must be evaluated before the newest time becomes this one. */
 function leavesTooMuch({ table, windowMs, dueAt, extra }: Watch, time: number): boolean {
-  if (table.oldest > time - windowMs) return false;
+  // The others keep what an evaluation needs until it was
+  if (!(table instanceof WindowTable) || table.oldest > time - windowMs) return false;
   return extra < MAX_EXTRA || time - dueAt > windowMs / GRAIN;
 }

@@ -11,23 +11,16 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { type Table, tableNamed } from "../catalog.ts";
 import { columnPlaces, type SqlValue } from "../event_row.ts";
 import { type DeadlineViews, QueryDeadlineError } from "./authorizer.ts";
+import { bounded } from "./evidence.ts";
+import { columnAt, columnsOf, type Form } from "./predicate.ts";
 import type { ValidatedRule } from "./rule.ts";
+import { type Evaluated, type Found, MAX_FOUND, type WatchTable } from "./watch_table.ts";
+import { keyOf, readable } from "./window_evaluation.ts";
 import { ARRIVAL } from "./window_findings.ts";
 import { type WindowQuery, windowSql } from "./window_query.ts";
 
-/** Rows of one result that are read; more are counted as left out. */
-export const MAX_RESULT_ROWS = 1_000;
-
 const PLACES = columnPlaces("process_events");
 const EVENT_ID = PLACES.get("event_id")!, TIME = PLACES.get("time")!;
-
-/** What one evaluation gave. */
-export interface WindowResult {
-  readonly rows: readonly (readonly (SqlValue | bigint)[])[];
-  /** Why it is not whole, `null` when it is. */
-  readonly fault: { readonly reason: string; readonly timedOut: boolean } | null;
-  readonly ms: number;
-}
 
 /** The table of one base of the rule's query. */
 interface BaseTable {
@@ -40,8 +33,13 @@ interface BaseTable {
   oldest: number;
 }
 
-export class WindowTable {
+export class WindowTable implements WatchTable {
   readonly query: WindowQuery;
+  readonly keepMs: number;
+  readonly bytes = 0;
+  readonly takesLate = false;
+  readonly judgesAgain = true;
+  readonly due = Infinity;
   readonly #db: DatabaseSync;
   readonly #tables: readonly BaseTable[];
   readonly #columns: Table["columns"];
@@ -50,11 +48,13 @@ export class WindowTable {
   #statement: StatementSync | null = null;
   #sql = "";
   #explaining = "";
+  #views!: DeadlineViews;
 
   /** Makes the tables; {@linkcode prepare} comes once all have their views. */
   constructor(db: DatabaseSync, readonly rule: ValidatedRule, readonly name: string) {
     this.#db = db;
     this.query = rule.window!;
+    this.keepMs = rule.windowMs!;
     const named = tableNamed("process_events").columns.filter(({ name }) =>
       this.query.columns.has(name) && name !== "event_id" && name !== "time"
     );
@@ -87,6 +87,17 @@ export class WindowTable {
     return this.#tables.map(({ name }) => ({ name, description: "", columns, key: ["event_id"], indexes: [] }));
   }
 
+  get bases(): readonly Form[] {
+    return this.query.bases;
+  }
+
+  /** Those that the query names, and those of its bases. */
+  get columns(): ReadonlySet<string> {
+    const columns = new Set(this.query.columns);
+    for (const base of this.query.bases) for (const place of columnsOf(base)) columns.add(columnAt(place).name);
+    return columns;
+  }
+
   /** How many rows they hold; one that several hold counts for each. */
   get rows(): number {
     let rows = 0;
@@ -108,6 +119,7 @@ export class WindowTable {
 
   /** Prepares the statement, while the authorizer stands. Throws what SQLite says against it. */
   prepare(views: DeadlineViews): void {
+    this.#views = views;
     const sql = windowSql(this.query, this.#tables.map(({ name }) => name), views.tick);
     const nothing = Array(this.query.width).fill("NULL").join(", ");
     // iterate() takes an error of SQLite for the end of the rows: the second part runs only after the whole first one.
@@ -125,7 +137,8 @@ export class WindowTable {
     this.#statement.setReadBigInts(true);
   }
 
-  /** Takes a row, once, for the bases whose bits are set. */
+  begin(): void {}
+
   insert(cells: readonly SqlValue[], arrival: number, bases: number): void {
     const values = this.#cells, time = cells[TIME] as number;
     values.length = 0;
@@ -151,17 +164,26 @@ export class WindowTable {
   /** Drops the rows later than this time. */
   evictAfter(from: number): void {
     for (const { name } of this.#tables) this.#db.prepare(`DELETE FROM main."${name}" WHERE time > ?`).run(from);
-    this.recount();
+    this.#recount();
   }
 
-  /** Time up to which the rows are some tenth of the largest table; `null` when there are none. */
-  get tenth(): number | null {
+  shrink(): number | null {
     const [largest] = [...this.#tables].sort((a, b) => b.rows - a.rows);
-    return timeAt(largest!, Math.floor(largest!.rows / 10));
+    const until = timeAt(largest!, Math.floor(largest!.rows / 10));
+    if (until !== null) this.evict(until);
+    return until;
   }
 
-  /** Counts anew what the tables hold, after they were rolled back. */
-  recount(): void {
+  settle(): void {}
+
+  keep(): void {}
+
+  /** The database has undone it. */
+  undo(): void {
+    this.#recount();
+  }
+
+  #recount(): void {
     for (const table of this.#tables) {
       table.rows = Number(this.#db.prepare(`SELECT count(*) AS n FROM main."${table.name}"`).get()!["n"]);
       table.oldest = timeAt(table, 0) ?? Infinity;
@@ -170,24 +192,24 @@ export class WindowTable {
 
   clear(): void {
     for (const { name } of this.#tables) this.#db.exec(`DELETE FROM main."${name}"`);
-    this.recount();
+    this.#recount();
   }
 
   /** What the rule's query gives now. */
-  evaluate(views: DeadlineViews, deadlineMs: number): WindowResult {
-    const rows: (readonly (SqlValue | bigint)[])[] = [], began = performance.now();
-    let fault: WindowResult["fault"] = null, all = true;
+  evaluate(deadlineMs: number): Evaluated {
+    const found: Found[] = [], views = this.#views, began = performance.now();
+    let fault: Evaluated["fault"] = null, all = true;
     views.start(deadlineMs);
     try {
       for (const row of this.#statement!.iterate() as Iterable<unknown> as Iterable<(SqlValue | bigint)[]>) {
         views.look();
-        if (rows.length === MAX_RESULT_ROWS) {
+        if (found.length === MAX_FOUND) {
           all = false;
           break;
         }
-        rows.push(row);
+        found.push(this.#found(row));
       }
-      if (!all) fault = { reason: `only the first ${MAX_RESULT_ROWS} rows of its result were read`, timedOut: false };
+      if (!all) fault = { reason: `only the first ${MAX_FOUND} rows of its result were read`, timedOut: false };
       else if (!views.marked) fault = { reason: this.#whyStopped(), timedOut: false };
     } catch (error) {
       // A statement in which a function threw fails at its next use, without a reason.
@@ -195,7 +217,17 @@ export class WindowTable {
       const timedOut = error instanceof QueryDeadlineError;
       fault = { reason: timedOut ? `stopped after ${deadlineMs} ms` : words(error), timedOut };
     }
-    return { rows, fault, ms: performance.now() - began };
+    return { found, suppressed: 0, fault, ms: performance.now() - began };
+  }
+
+  #found(row: readonly (SqlValue | bigint)[]): Found {
+    const { key, newest, outputs } = this.query;
+    return {
+      key: keyOf(key.map((place) => row[place]!)),
+      arrival: newest === null ? null : Number(row[newest]),
+      cells: null,
+      evidence: () => Object.fromEntries(outputs.map((name, place) => [name, bounded(readable(row[place]!))])),
+    };
   }
 
   #whyStopped(): string {

@@ -43,6 +43,6 @@ Deno.test("conditions of analysts are rules, and most are judged in the stream l
   engine.check();
   const row = tableNamed("process_events").columns.map(({ type }) => type === "TEXT" ? "[]" : 1);
   assert(engine.evaluate([row]).hits.length > 3);
-  const streamed = rules.filter((rule) => rule.query.row!.translation.form !== null).length;
+  const streamed = rules.filter((rule) => rule.query!.row!.translation.form !== null).length;
   assert(streamed > rules.length * 0.75, `${streamed} of ${rules.length}`);
 });

@@ -55,7 +55,7 @@ Deno.test("parseRule() reads every key", () => {
   assert.deepEqual(rule.references, ["https://example.org/"]);
   assert.deepEqual(rule.falsePositives, ["None"]);
   assert.equal(rule.enabled, true);
-  assert.deepEqual(rule.query.row!.outputs.map((output) => output.name), ["pid", "name"]);
+  assert.deepEqual(rule.query!.row!.outputs.map((output) => output.name), ["pid", "name"]);
   const places = columnPlaces("process_events");
   const [row] = rule.tests.match;
   assert.deepEqual(

@@ -1,0 +1,276 @@
+/**
+ * Which events are hits of a correlation: a function of rows, without memory of its own.
+ *
+ * The rows are those of one partition in the order of time. A correlation's hits are found group by group by one pass with
+ * a window that slides over the group's events; of a nested correlation the hits are such events in their turn.
+ *
+ * @module
+ */
+import type { SqlValue } from "../event_row.ts";
+import { type Correlation, holds, isThresholds, occurs } from "./correlation.ts";
+import type { PlanBase, PlanNode, Row, Slot } from "./correlation_plan.ts";
+
+/** Events between two looks at the deadline. */
+const LOOK_EVERY = 512;
+
+/** An event of a group: what one or several bases met. */
+interface Entry {
+  readonly row: Row;
+  /** A bit for each base. */
+  bases: number;
+  readonly value: SqlValue;
+  /** Of a nested correlation. */
+  readonly hit: Hit | null;
+}
+
+export interface Hit {
+  readonly row: Row;
+  readonly group: readonly SqlValue[];
+  /** What was compared, `null` where nothing was. */
+  readonly measure: number | null;
+  /** The events that it is made of, oldest first; those of nested hits are in their place. */
+  readonly causes: () => Row[];
+}
+
+interface Group {
+  readonly values: readonly SqlValue[];
+  readonly entries: Entry[];
+}
+
+export class HitFinder {
+  #looked = 0;
+
+  /** `look` throws when there is no time left. */
+  constructor(readonly look: () => void) {}
+
+  /** The hits at events not earlier than `from`, in the order of time. `isOneGroup`: the rows are one group. */
+  hits(node: PlanNode, rows: readonly Row[], from: number, isOneGroup: boolean): Hit[] {
+    const { correlation } = node, hits: Hit[] = [];
+    for (const { values, entries } of this.groups(node, rows, from - correlation.windowMs + 1, isOneGroup)) {
+      if (correlation.kind === "temporal_ordered") this.#sequences(correlation, entries, values, from, hits);
+      else this.#slide(correlation, entries, values, from, hits);
+    }
+    return hits.sort((a, b) => byTime(a.row, b.row));
+  }
+
+  /** The events of each group that are not earlier than `since`, in the order of time. */
+  groups(node: PlanNode, rows: readonly Row[], since: number, isOneGroup: boolean): Iterable<Group> {
+    const groups = new Map<string, Group>(), { correlation } = node;
+    const add = (base: PlanBase, bit: number, row: Row, hit: Hit | null): void => {
+      if (++this.#looked % LOOK_EVERY === 0) this.look();
+      const at = (slot: Slot): SqlValue => "cell" in slot ? row.cells[slot.cell]! : hit!.group[slot.group]!;
+      const value = base.value === null ? null : at(base.value);
+      if (base.value !== null && value === null) return;
+      let group = isOneGroup ? groups.get("") : undefined;
+      if (group === undefined) {
+        const values = base.by.map(at);
+        if (values.includes(null)) return;
+        const key = isOneGroup ? "" : JSON.stringify(values);
+        group = groups.get(key);
+        if (group === undefined) groups.set(key, group = { values, entries: [] });
+      }
+      group.entries.push({ row, bases: bit, value, hit });
+    };
+    const begin = indexFrom(rows, since);
+    node.bases.forEach((base, i) => {
+      if (base.node !== null) {
+        for (const hit of this.hits(base.node, rows, since, false)) add(base, 1 << i, hit.row, hit);
+      } else {for (let at = begin; at < rows.length; at++) {
+          if (rows[at]!.leaves & base.leaf) add(base, 1 << i, rows[at]!, null);
+        }}
+    });
+    if (node.bases.length > 1) { for (const { entries } of groups.values()) merge(entries, correlation); }
+    return groups.values();
+  }
+
+  #slide(correlation: Correlation, entries: Entry[], values: readonly SqlValue[], from: number, hits: Hit[]): void {
+    let low = 0, high = 0;
+    const state = stateOf(correlation), { windowMs } = correlation;
+    while (low < entries.length && entries[low]!.row.time < from - windowMs + 1) low++;
+    high = low;
+    for (let at = low; at < entries.length; at++) {
+      const { row } = entries[at]!;
+      if (row.time < from) continue;
+      for (; high < entries.length && entries[high]!.row.time <= row.time; high++) {
+        if (++this.#looked % LOOK_EVERY === 0) this.look();
+        state.add(entries[high]!);
+      }
+      for (; entries[low]!.row.time <= row.time - windowMs; low++) if (low < high) state.remove(entries[low]!);
+      const measure = state.measure(entries, low, high);
+      if (!state.holds(measure)) continue;
+      const [first, end] = [low, high];
+      hits.push({ row, group: values, measure, causes: () => entries.slice(first, end).flatMap(rowsOf) });
+    }
+  }
+
+  /** A hit is an event of the last base that the others come before, in their order, within the window. */
+  #sequences(of: Correlation, entries: Entry[], values: readonly SqlValue[], from: number, hits: Hit[]): void {
+    interface Chain {
+      readonly begin: number;
+      readonly entry: Entry;
+      readonly before: Chain | null;
+    }
+    const last = of.bases.length - 1;
+    /** For each base the chain up to it that began latest. */
+    const best: (Chain | null)[] = of.bases.map(() => null);
+    for (const entry of entries) {
+      if (++this.#looked % LOOK_EVERY === 0) this.look();
+      // From the last base to the first: no event is two steps
+      for (let base = last; base >= 0; base--) {
+        if ((entry.bases & 1 << base) === 0) continue;
+        const before = base === 0 ? null : best[base - 1]!;
+        if (base > 0 && before === null) continue;
+        const chain = { begin: before?.begin ?? entry.row.time, entry, before };
+        if (base < last) {
+          if (best[base] === null || chain.begin >= best[base]!.begin) best[base] = chain;
+        } else if (entry.row.time >= from && chain.begin > entry.row.time - of.windowMs) {
+          hits.push({
+            row: entry.row,
+            group: values,
+            measure: null,
+            causes: () => {
+              const steps: (readonly Row[])[] = [];
+              for (let step: Chain | null = chain; step !== null; step = step.before) steps.unshift(rowsOf(step.entry));
+              return steps.flat();
+            },
+          });
+        }
+      }
+    }
+  }
+}
+
+export function byTime(a: Row, b: Row): number {
+  return a.time - b.time || a.id - b.id;
+}
+
+/** Index of the first row that is not earlier than `time`. */
+export function indexFrom(rows: readonly Row[], time: number): number {
+  let low = 0, high = rows.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (rows[middle]!.time < time) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function rowsOf({ row, hit }: Entry): readonly Row[] {
+  return hit === null ? [row] : hit.causes();
+}
+
+/** Puts the events of several bases in order, and one that meets several of them together. */
+function merge(entries: Entry[], { kind }: Correlation): void {
+  entries.sort((a, b) => byTime(a.row, b.row));
+  const byValue = kind.startsWith("value_");
+  let kept = 0;
+  for (const entry of entries) {
+    let same = kept - 1;
+    while (same >= 0 && entries[same]!.row.id === entry.row.id && byValue && entries[same]!.value !== entry.value) {
+      same--;
+    }
+    if (same >= 0 && entries[same]!.row.id === entry.row.id) entries[same]!.bases |= entry.bases;
+    else entries[kept++] = entry;
+  }
+  entries.length = kept;
+}
+
+/** What is known of the events in the window. */
+interface State {
+  add(entry: Entry): void;
+  remove(entry: Entry): void;
+  measure(entries: readonly Entry[], low: number, high: number): number | null;
+  holds(measure: number | null): boolean;
+}
+
+function stateOf(correlation: Correlation): State {
+  switch (correlation.kind) {
+    case "event_count":
+      return thresholds(correlation.condition, { add() {}, remove() {}, measure: (_, low, high) => high - low });
+    case "value_count":
+      return thresholds(correlation.condition, distinct());
+    case "value_sum":
+    case "value_avg":
+      return thresholds(correlation.condition, sum(correlation.kind === "value_avg"));
+    case "value_percentile":
+      return thresholds(correlation.condition, percentile(correlation.percentile));
+    case "temporal": {
+      const { condition, bases } = correlation, counts = bases.map(() => 0);
+      const change = ({ bases: bits }: Entry, by: number): void => {
+        for (let i = 0; i < counts.length; i++) if (bits & 1 << i) counts[i]! += by;
+      };
+      return {
+        add: (entry) => change(entry, 1),
+        remove: (entry) => change(entry, -1),
+        measure: () => counts.filter((count) => count > 0).length,
+        holds(measure) {
+          if (condition === null) return measure === counts.length;
+          return isThresholds(condition) ? holds(condition, measure!) : occurs(condition, (base) => counts[base]! > 0);
+        },
+      };
+    }
+    case "temporal_ordered":
+    case "absence":
+    case "first_seen":
+      throw new TypeError(`${correlation.kind} is not judged by what a window holds`);
+  }
+}
+
+type Measured = Omit<State, "holds">;
+
+function thresholds(condition: Parameters<typeof holds>[0], state: Measured): State {
+  return { ...state, holds: (measure) => measure !== null && holds(condition, measure) };
+}
+
+function distinct(): Measured {
+  const counts = new Map<SqlValue, number>();
+  return {
+    add: ({ value }) => void counts.set(value, (counts.get(value) ?? 0) + 1),
+    remove({ value }) {
+      const count = counts.get(value)!;
+      if (count === 1) counts.delete(value);
+      else counts.set(value, count - 1);
+    },
+    measure: () => counts.size,
+  };
+}
+
+function sum(isAverage: boolean): Measured {
+  let total = 0, fractions = 0;
+  const change = ({ value }: Entry, by: number): void => {
+    if (!Number.isInteger(value)) fractions += by;
+    else total += by * (value as number);
+  };
+  return {
+    add: (entry) => change(entry, 1),
+    remove: (entry) => change(entry, -1),
+    measure(entries, low, high) {
+      let whole = total;
+      // What was added and taken away again would leave its rounding behind
+      if (fractions > 0) { for (let i = low; i < high; i++) whole += fraction(entries[i]!.value); }
+      return isAverage ? whole / (high - low) : whole;
+    },
+  };
+}
+
+function fraction(value: SqlValue): number {
+  return Number.isInteger(value) ? 0 : value as number;
+}
+
+function percentile(percent: number): Measured {
+  const sorted: number[] = [];
+  const place = (value: number): number => {
+    let low = 0, high = sorted.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (sorted[middle]! < value) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  };
+  return {
+    add: ({ value }) => void sorted.splice(place(value as number), 0, value as number),
+    remove: ({ value }) => void sorted.splice(place(value as number), 1),
+    measure: () => sorted.length === 0 ? null : sorted[Math.ceil(sorted.length * percent / 100) - 1]!,
+  };
+}

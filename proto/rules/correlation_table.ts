@@ -1,0 +1,374 @@
+/**
+ * The events of one correlation, in memory, put apart by group, and what it finds in those that came.
+ *
+ * Only groups with new events are looked at, and of a group only the events whose window a new one is in. So a verdict does
+ * not depend on how events were cut into batches, nor on the order in which they came. A group for which a finding was
+ * raised is not looked at until the next may be raised.
+ *
+ * An absence is told when its time has passed, of the events' time or, on a quiet host, of the clock: whoever evaluates says
+ * which time has been reached.
+ *
+ * @module
+ */
+import { columnPlaces, type SqlValue } from "../event_row.ts";
+import { QueryDeadlineError } from "./authorizer.ts";
+import { byTime, type Hit, HitFinder, indexFrom } from "./correlation_hits.ts";
+import { type Partitioning, type Plan, planOf, type Row, SETTLE_MS } from "./correlation_plan.ts";
+import { bounded } from "./evidence.ts";
+import type { Form } from "./predicate.ts";
+import type { ValidatedRule } from "./rule.ts";
+import { type Evaluated, type Found, MAX_FOUND, type WatchTable } from "./watch_table.ts";
+import { keyOf } from "./window_evaluation.ts";
+
+/** Events that an alert points to, and what is kept of them. */
+export const MAX_CAUSES = 32;
+/** What a row takes beside its texts, measured, and what a cell does. */
+const ROW_BYTES = 180, CELL_BYTES = 8;
+/** Longest text that stands for a group as it is. */
+const MAX_PLAIN_KEY = 64;
+
+const PLACES = columnPlaces("process_events");
+const TIME = PLACES.get("time")!, EVENT_ID = PLACES.get("event_id")!, EXEC_ID = PLACES.get("exec_id")!;
+
+/** An event that others may not follow, until its time has passed. */
+interface Waiting {
+  readonly time: number;
+  readonly key: string;
+}
+
+export class CorrelationTable implements WatchTable {
+  readonly bases: readonly Form[];
+  readonly columns: ReadonlySet<string>;
+  readonly keepMs: number;
+  readonly takesLate = false;
+  readonly judgesAgain = false;
+  readonly #plan: Plan;
+  readonly #windowMs: number;
+  readonly #groups = new Map<string, Row[]>();
+  #rows = 0;
+  #bytes = 0;
+  /** No row is older. */
+  #oldest = Infinity;
+  /** Rows that came since the last evaluation, by group. */
+  readonly #fresh = new Map<string, Row[]>();
+  /** What came since the last {@linkcode keep}. */
+  #added: { readonly key: string; readonly row: Row }[] = [];
+  /** Of `absence`, what is not decided yet, in the order of time; and what was since the last {@linkcode keep}. */
+  #waiting: Waiting[] = [];
+  #decided: Waiting[] = [];
+  /** The names of findings that were raised, by group. */
+  readonly #names = new Map<string, string>();
+  /** No row is earlier, nor will be from the next {@linkcode keep} on. */
+  #floor = -Infinity;
+  #leaving = -Infinity;
+
+  constructor(rule: ValidatedRule) {
+    this.#plan = planOf(rule.correlation!);
+    this.#windowMs = rule.windowMs!;
+    this.bases = this.#plan.forms;
+    this.columns = this.#plan.columns;
+    this.keepMs = this.#plan.keepMs;
+  }
+
+  get rows(): number {
+    return this.#rows;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get oldest(): number {
+    return this.#oldest;
+  }
+
+  get isEnough(): boolean {
+    return this.#rows >= this.#plan.least;
+  }
+
+  get due(): number {
+    const [next] = this.#waiting;
+    return next === undefined ? Infinity : next.time + this.#plan.top.correlation.windowMs + SETTLE_MS;
+  }
+
+  begin(): void {}
+
+  insert(cells: readonly SqlValue[], arrival: number, leaves: number): void {
+    const time = cells[TIME] as number;
+    if (time <= this.#floor) return;
+    for (const partitioning of this.#plan.partitionings) {
+      const met = leaves & partitioning.leaves;
+      if (met === 0) continue;
+      const key = keyFor(cells, partitioning);
+      if (key === null) continue;
+      const row: Row = {
+        time,
+        id: cells[EVENT_ID] as number,
+        arrival,
+        leaves: met,
+        execId: cells[EXEC_ID] as string | null,
+        cells: this.#plan.kept.map((place) => cells[place]!),
+      };
+      if (!this.#put(key, row) || arrival <= 0) continue;
+      this.#added.push({ key, row });
+      const fresh = this.#fresh.get(key);
+      if (fresh === undefined) this.#fresh.set(key, [row]);
+      else fresh.push(row);
+    }
+  }
+
+  /** Says no to one that is there. */
+  #put(key: string, row: Row): boolean {
+    let rows = this.#groups.get(key);
+    if (rows === undefined) this.#groups.set(key, rows = []);
+    let at = rows.length;
+    while (at > 0 && byTime(rows[at - 1]!, row) > 0) at--;
+    if (at > 0 && byTime(rows[at - 1]!, row) === 0) {
+      // One partition may take an event twice, for leaves that name their group by other columns
+      const there = rows[at - 1]!;
+      if ((there.leaves | row.leaves) === there.leaves) return false;
+      rows[at - 1] = { ...there, leaves: there.leaves | row.leaves };
+      if (row.arrival > 0) this.#replaceFresh(key, there, rows[at - 1]!);
+      return false;
+    }
+    rows.splice(at, 0, row);
+    this.#rows += 1;
+    if (row.time < this.#oldest) this.#oldest = row.time;
+    this.#bytes += bytesOf(row);
+    if (this.#waits && row.leaves & 1) this.#wait({ time: row.time, key });
+    return true;
+  }
+
+  get #waits(): boolean {
+    return this.#plan.top.correlation.kind === "absence";
+  }
+
+  #replaceFresh(key: string, there: Row, row: Row): void {
+    const fresh = this.#fresh.get(key), at = fresh?.indexOf(there) ?? -1;
+    if (at >= 0) fresh![at] = row;
+    const added = this.#added.findLastIndex((each) => each.row === there);
+    if (added >= 0) this.#added[added] = { key, row };
+  }
+
+  #wait(waiting: Waiting): void {
+    let at = this.#waiting.length;
+    while (at > 0 && this.#waiting[at - 1]!.time > waiting.time) at--;
+    this.#waiting.splice(at, 0, waiting);
+  }
+
+  /** What a batch that is undone needs again goes when it is kept. */
+  evict(until: number): void {
+    this.#leaving = Math.max(this.#leaving, until);
+  }
+
+  shrink(): number | null {
+    const until = this.#tenth();
+    if (until !== null) this.#evict(until);
+    return until;
+  }
+
+  #evict(until: number): void {
+    this.#floor = Math.max(this.#floor, until);
+    this.#oldest = Infinity;
+    for (const [key, rows] of this.#groups) {
+      if (rows[0]!.time <= until) this.#drop(key, rows, 0, indexFrom(rows, until + 1));
+      if (rows.length > 0 && rows[0]!.time < this.#oldest) this.#oldest = rows[0]!.time;
+    }
+    if (this.#waiting[0] !== undefined && this.#waiting[0].time <= until) {
+      this.#waiting = this.#waiting.filter(({ time }) => time > until);
+    }
+  }
+
+  evictAfter(from: number): void {
+    for (const [key, rows] of this.#groups) this.#drop(key, rows, indexFrom(rows, from + 1), rows.length);
+    this.#waiting = this.#waiting.filter(({ time }) => time <= from);
+    this.#floor = this.#leaving = -Infinity;
+  }
+
+  #drop(key: string, rows: Row[], begin: number, end: number): void {
+    if (begin === end) return;
+    for (let i = begin; i < end; i++) this.#bytes -= bytesOf(rows[i]!);
+    this.#rows -= end - begin;
+    rows.splice(begin, end - begin);
+    if (rows.length > 0) return;
+    this.#groups.delete(key);
+    this.#names.delete(key);
+  }
+
+  /** Time up to which the rows are some tenth; `null` when there are none. */
+  #tenth(): number | null {
+    const times = [...this.#groups.values()].flatMap((rows) => rows.map(({ time }) => time)).sort((a, b) => a - b);
+    return times[Math.floor(times.length / 10)] ?? null;
+  }
+
+  evaluate(deadlineMs: number, asOf: number, raisedFor: (key: string) => number | undefined): Evaluated {
+    const began = performance.now(), found: Found[] = [];
+    let suppressed = 0, fault: Evaluated["fault"] = null;
+    const finder = new HitFinder(() => {
+      if (performance.now() - began > deadlineMs) throw new QueryDeadlineError(deadlineMs);
+    });
+    const raised = new Map<string, number>();
+    const raise = (partition: string, hit: Hit, completing: Row): void => {
+      const key = keyOf(hit.group), before = raised.get(key) ?? raisedFor(key);
+      if (before !== undefined && completing.time < before + this.#windowMs) suppressed += 1;
+      else if (found.length === MAX_FOUND) {
+        fault = { reason: `only the first ${MAX_FOUND} findings were taken`, timedOut: false };
+      } else {
+        raised.set(key, completing.time);
+        if (this.#plan.isByGroup) this.#names.set(partition, key);
+        found.push(this.#found(key, hit, completing));
+      }
+    };
+    try {
+      if (this.#waits) this.#absent(finder, asOf, raise);
+      else {
+        for (const [key, fresh] of this.#fresh) {
+          const rows = this.#groups.get(key), name = this.#names.get(key);
+          if (rows === undefined || rows.length < this.#plan.least) continue;
+          if (name !== undefined && raisedFor(name)! > asOf - this.#windowMs) continue;
+          let from = Infinity;
+          for (const { time } of fresh) if (time < from) from = time;
+          for (const hit of finder.hits(this.#plan.top, rows, from, this.#plan.isByGroup)) {
+            const completing = this.#completing(hit, fresh);
+            if (completing !== null) raise(key, hit, completing);
+          }
+        }
+      }
+    } catch (error) {
+      if (!(error instanceof QueryDeadlineError)) throw error;
+      fault = { reason: `stopped after ${deadlineMs} ms`, timedOut: true };
+    }
+    this.#fresh.clear();
+    return { found, suppressed, fault, ms: performance.now() - began };
+  }
+
+  /** The event that completed a hit: itself when it is new, else the new one before it that came last; `null` without any. */
+  #completing({ row }: Hit, fresh: readonly Row[]): Row | null {
+    // Of one group all that came since the first new one is new
+    if (row.arrival >= fresh[0]!.arrival) return row;
+    return fresh.findLast(({ time }) => time <= row.time && time > row.time - this.#plan.spanMs) ?? null;
+  }
+
+  /** The events whose time has passed without one that should have followed. */
+  #absent(finder: HitFinder, asOf: number, raise: (key: string, hit: Hit, row: Row) => void): void {
+    const { top, isByGroup } = this.#plan, { windowMs } = top.correlation;
+    const due = new Map<string, number[]>();
+    while (this.due <= asOf) {
+      const waiting = this.#waiting.shift()!, { key, time } = waiting, times = due.get(key);
+      this.#decided.push(waiting);
+      if (times === undefined) due.set(key, [time]);
+      else times.push(time);
+    }
+    const hits: { key: string; hit: Hit }[] = [];
+    for (const [key, times] of due) {
+      for (
+        const { values, entries } of finder.groups(top, this.#groups.get(key) ?? [], Math.min(...times), isByGroup)
+      ) {
+        entries.forEach(({ row, bases }, at) => {
+          if ((bases & 1) === 0 || !times.includes(row.time)) return;
+          for (let next = at + 1; next < entries.length && entries[next]!.row.time <= row.time + windowMs; next++) {
+            if ((entries[next]!.bases & ~1) !== 0) return;
+          }
+          hits.push({ key, hit: { row, group: values, measure: null, causes: () => [row] } });
+        });
+      }
+    }
+    hits.sort((a, b) => byTime(a.hit.row, b.hit.row));
+    for (const { key, hit } of hits) raise(key, hit, hit.row);
+  }
+
+  #found(key: string, { row, group, measure, causes }: Hit, completing: Row): Found {
+    const { correlation } = this.#plan.top, { kind, groupBy } = correlation;
+    let cells: SqlValue[] | null = null;
+    if (this.#waits) {
+      cells = Array(PLACES.size).fill(null);
+      this.#plan.kept.forEach((place, i) => cells![place] = row.cells[i]!);
+      cells[TIME] = row.time;
+      cells[EVENT_ID] = row.id;
+    }
+    return {
+      key,
+      arrival: this.#waits ? null : completing.arrival,
+      cells,
+      evidence: () => {
+        const rows = causes(), ids = new Set<string>();
+        for (let i = rows.length - 1; i >= 0 && ids.size < MAX_CAUSES; i--) {
+          if (rows[i]!.execId !== null) ids.add(rows[i]!.execId!);
+        }
+        const values = groupBy.map((name, i) => [name, bounded(group[i]!)] as const);
+        const measured = MEASURES[kind];
+        return {
+          ...Object.fromEntries(values),
+          ...measured === undefined ? {} : { [measured]: measure },
+          events: rows.length,
+          exec_ids: JSON.stringify([...ids].reverse()),
+        };
+      },
+    };
+  }
+
+  settle(): void {
+    this.#fresh.clear();
+  }
+
+  keep(): void {
+    this.#added = [];
+    this.#decided = [];
+    if (this.#leaving > this.#floor) this.#evict(this.#leaving);
+  }
+
+  undo(): void {
+    for (const waiting of this.#decided) this.#wait(waiting);
+    for (const { key, row } of this.#added) {
+      const rows = this.#groups.get(key), at = rows?.indexOf(row) ?? -1;
+      if (at >= 0) this.#drop(key, rows!, at, at + 1);
+      if (!this.#waits || (row.leaves & 1) === 0) continue;
+      const waiting = this.#waiting.findIndex((each) => each.time === row.time && each.key === key);
+      if (waiting >= 0) this.#waiting.splice(waiting, 1);
+    }
+    this.#added = [];
+    this.#decided = [];
+    this.#leaving = this.#floor;
+    this.#fresh.clear();
+  }
+
+  clear(): void {
+    this.#groups.clear();
+    this.#names.clear();
+    this.#rows = this.#bytes = 0;
+    this.#oldest = Infinity;
+    this.#fresh.clear();
+    this.#added = [];
+    this.#waiting = [];
+    this.#decided = [];
+    this.#floor = this.#leaving = -Infinity;
+  }
+}
+
+const MEASURES: Readonly<Partial<Record<string, string>>> = {
+  event_count: "count",
+  value_count: "distinct",
+  value_sum: "sum",
+  value_avg: "average",
+  value_percentile: "percentile",
+};
+
+/** Names the rows that belong together; `null` for a row that takes no part, since it lacks a value of the group. */
+function keyFor(cells: readonly SqlValue[], { places }: Partitioning): string | null {
+  if (places.length === 0) return "";
+  if (places.length === 1) {
+    const value = cells[places[0]!]!;
+    if (value === null) return null;
+    if (typeof value === "number") return String(value);
+  }
+  const values: SqlValue[] = places.map((place) => cells[place]!);
+  if (values.includes(null)) return null;
+  const text = JSON.stringify(values);
+  return text.length <= MAX_PLAIN_KEY ? text : keyOf(values);
+}
+
+function bytesOf({ cells, execId }: Row): number {
+  let bytes = ROW_BYTES + cells.length * CELL_BYTES + (execId?.length ?? 0);
+  for (const cell of cells) if (typeof cell === "string") bytes += cell.length;
+  return bytes;
+}
