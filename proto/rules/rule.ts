@@ -18,7 +18,7 @@ import {
   YamlFaultError,
   type YamlNode,
 } from "./located_yaml.ts";
-import { type Correlation, spanOf } from "./correlation.ts";
+import { checkCorrelation, type Correlation, spanOf } from "./correlation.ts";
 import { correlationWords, laneWords } from "./correlation_words.ts";
 import { readCorrelation } from "./correlation_yaml.ts";
 import { durationText, parseDuration } from "./duration.ts";
@@ -96,17 +96,27 @@ export type ValidatedRule = Omit<Rule, "sqlPosition"> & {
   readonly [validated]: true;
 };
 
-/** A rule whose form another front end than SQL made: its query is written from the form. */
-export function formRule(
-  rule: Omit<Rule, "sql" | "sqlPosition" | "windowMs">,
-  form: Form,
-  shown: readonly string[],
-): ValidatedRule {
-  const query = formQuery(form, shown);
-  return { ...rule, sql: query.sql, windowMs: null, query, window: null } as Omit<
-    ValidatedRule,
-    typeof validated
-  > as ValidatedRule;
+/** What a front end other than SQL knows of a rule. */
+export type MadeRule = Omit<Rule, "sql" | "sqlPosition" | "windowMs" | "correlation">;
+
+/** A rule over one event whose form another front end than SQL made: its query is written from the form. */
+export function formRule(rule: MadeRule, form: Form, shown: readonly string[]): ValidatedRule {
+  const query = formQuery(form, shown),
+    made = { sql: query.sql, windowMs: null, correlation: null, query, window: null };
+  return { ...rule, ...made } as Omit<ValidatedRule, typeof validated> as ValidatedRule;
+}
+
+/** A correlation that a front end made, and that {@linkcode checkCorrelation} let through. */
+export function correlationRule(rule: MadeRule, correlation: Correlation): ValidatedRule {
+  checkCorrelation(correlation);
+  const made = { ...correlationParts(correlation), query: null, window: null };
+  return { ...rule, ...made } as Omit<ValidatedRule, typeof validated> as ValidatedRule;
+}
+
+/** What a rule has of its correlation. */
+function correlationParts(correlation: Correlation): Pick<Rule, "windowMs" | "sql" | "correlation"> {
+  const sql = correlationWords(correlation).join("\n");
+  return { windowMs: Math.max(MIN_WINDOW_MS, spanOf(correlation)), sql, correlation };
 }
 
 /** What the engine needs of a rule. @throws TypeError for a query that does not judge each row alone */
@@ -293,8 +303,7 @@ class RuleReader {
     }
     const node = this.#node("correlation"), correlation = readCorrelation(node, this.text);
     const position = positionAt(this.text, node.offset);
-    const sql = correlationWords(correlation).join("\n"), windowMs = Math.max(MIN_WINDOW_MS, spanOf(correlation));
-    return { windowMs, sql, correlation, sqlPosition: () => position };
+    return { ...correlationParts(correlation), sqlPosition: () => position };
   }
 
   #query(): Pick<Rule, "windowMs" | "sql" | "correlation" | "sqlPosition"> {

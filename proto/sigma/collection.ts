@@ -20,6 +20,7 @@ import type { HeadTest } from "./head.ts";
 import { eventsOf, type EventType } from "./logsources.ts";
 import { joinMappings, type MappingFile, NO_MAPPING, type SigmaMapping } from "./mapping.ts";
 import { faultVerdict, find, type Index, indexOf, type SigmaVerdict, verdictOf } from "./verdict.ts";
+import { madeRule } from "./made_rule.ts";
 
 /** Longest query that a rule may become, in bytes: a little less than SQLite takes of it (`READ_LIMITS`). */
 const MAX_QUERY_BYTES = 120_000;
@@ -70,13 +71,13 @@ export class SigmaCompiler {
     for (const rule of rules) {
       const found = this.#judged(rule, filtersOf.get(rule) ?? []);
       judged.set(rule, found);
-      const by = silent.get(rule);
-      verdicts.set(rule, by === undefined ? found.verdict : silenced(found.verdict, by));
+      verdicts.set(rule, found.verdict);
     }
     for (const { filter, verdict } of compiled) verdicts.set(filter, verdict);
     for (const correlation of correlations) {
       verdicts.set(correlation, compileCorrelation(correlation, { index, judged, mapping: this.#mapping }));
     }
+    for (const [document, by] of silent) verdicts.set(document, silenced(verdicts.get(document)!, by));
     return {
       verdicts: files.flatMap((file) =>
         [
@@ -167,25 +168,7 @@ function judge(
   ];
   const hash = parts.length === 1 ? rule.hash : ruleHash(parts.join("\n"));
   const made = formRule(
-    {
-      file: rule.file,
-      hash,
-      id: head.id,
-      title: head.title,
-      description: head.description,
-      severity: head.severity ?? "medium",
-      tags: head.tags,
-      references: head.references,
-      falsePositives: head.falsePositives,
-      enabled: head.enabled,
-      status: head.stage satisfies RuleStage,
-      tests: {
-        match: head.tests.match.map((test) => testOf(test, rule, source.events)),
-        noMatch: head.tests.noMatch.map((test) => testOf(test, rule, source.events)),
-      },
-      idPosition: rule.place(head.idAt),
-      missing: missing.map(({ reason, at }) => `${reason} (line ${rule.place(at).line})`),
-    },
+    madeRule(rule, hash, missing, (test) => testOf(test, rule, source.events)),
     form,
     shownOf(rule, form, mapping),
   );

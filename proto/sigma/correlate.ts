@@ -8,19 +8,24 @@
  */
 import {
   type Base,
-  checkCorrelation,
   type Correlation,
   CorrelationError,
   type Occurrence,
   type ValueSource,
 } from "../rules/correlation.ts";
+import { correlationRule, ruleHash, type TestRow } from "../rules/rule.ts";
+import { columnPlaces } from "../event_row.ts";
 import type { JudgedRule } from "./collection.ts";
 import { columnOfField, type Missing } from "./compile.ts";
 import type { Condition } from "./condition.ts";
 import type { CorrelationBody, Named } from "./correlation.ts";
 import type { SigmaCorrelation, SigmaRule } from "./document.ts";
+import type { HeadTest } from "./head.ts";
+import { madeRule } from "./made_rule.ts";
 import type { SigmaMapping } from "./mapping.ts";
 import { find, type Index, type SigmaVerdict, verdictOf } from "./verdict.ts";
+
+const EVENT_TYPE = columnPlaces("process_events").get("event_type")!;
 
 export interface World {
   readonly index: Index;
@@ -40,24 +45,23 @@ export function compileCorrelation(document: SigmaCorrelation, world: World): Si
       null,
     );
   }
-  const notes: Missing[] = [];
   try {
-    const builder = new Builder(world, notes, document), correlation = builder.build(document, [document]);
-    checkCorrelation(correlation);
-    return verdictOf(
-      document,
-      builder.missing.length === 0 ? "live" : "partial",
-      builder.missing,
-      notes,
-      null,
-      correlation,
-    );
+    const builder = new Builder(world, document), correlation = builder.build(document, [document]);
+    const { missing } = builder, [events = null, another] = builder.events;
+    const tests = ({ at, rows }: HeadTest): TestRow => ({
+      position: document.place(at),
+      values: rows[0]!,
+      rows: rows.map((row) => row[EVENT_TYPE] === null && another === undefined ? row.with(EVENT_TYPE, events) : row),
+    });
+    const hash = builder.versions.size === 1 ? document.hash : ruleHash([...builder.versions].join("\n"));
+    const rule = correlationRule(madeRule(document, hash, missing, tests), correlation);
+    return verdictOf(document, missing.length === 0 ? "live" : "partial", missing, [], rule);
   } catch (error) {
     if (error instanceof CorrelationError) {
-      return verdictOf(document, "unsupported", [{ reason: error.message, at: document.body.at }], notes, null);
+      return verdictOf(document, "unsupported", [{ reason: error.message, at: document.body.at }], [], null);
     }
     if (!(error instanceof Unbuildable)) throw error;
-    return verdictOf(document, "unsupported", [{ reason: error.message, at: error.at }], notes, null);
+    return verdictOf(document, "unsupported", [{ reason: error.message, at: error.at }], [], null);
   }
 }
 
@@ -70,7 +74,14 @@ class Unbuildable extends Error {
 class Builder {
   readonly missing: Missing[] = [];
 
-  constructor(readonly world: World, readonly notes: Missing[], readonly outermost: SigmaCorrelation) {}
+  /** The kinds of events that its rules are for. */
+  readonly events = new Set<string>();
+  /** Hashes of everything that it is made of, its own file first. */
+  readonly versions: Set<string>;
+
+  constructor(readonly world: World, readonly outermost: SigmaCorrelation) {
+    this.versions = new Set([outermost.hash]);
+  }
 
   /** `path` leads from the outermost correlation to this one. */
   build(document: SigmaCorrelation, path: readonly SigmaCorrelation[]): Correlation {
@@ -114,6 +125,7 @@ class Builder {
         const circle = [...path.slice(seen), found].map(({ head }) => head.name ?? head.id).join(" → ");
         throw new Unbuildable(`Correlations are made of each other in a circle: ${circle}`, here);
       }
+      this.versions.add(found.hash);
       const of = this.build(found, [...path, found]);
       const sourceOf = (named: Named): ValueSource => {
         const index = of.groupBy.indexOf(field(named));
@@ -126,6 +138,8 @@ class Builder {
       const why = judged.verdict.reasons[0]?.reason ?? "";
       throw new Unbuildable(`The rule ${name} is unsupported: ${why}`, here);
     }
+    this.versions.add(judged.verdict.rule!.hash);
+    this.events.add(judged.events!);
     if (judged.verdict.verdict === "partial") {
       const what = judged.verdict.reasons.map(({ reason }) => reason).join("; ");
       this.missing.push({ reason: `The rule ${name} is partial: ${what}`, at: here });

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import type { Correlation } from "../rules/correlation.ts";
 import { RuleError, type ValidatedRule } from "../rules/rule.ts";
 import type { Missing } from "./compile.ts";
 import type { SigmaCorrelation, SigmaDocument, SigmaRule } from "./document.ts";
@@ -26,7 +25,6 @@ export interface SigmaVerdict {
   readonly notes: readonly RuleError[];
   /** What the agent runs; of a filter nothing. */
   readonly rule: ValidatedRule | null;
-  readonly correlation: Correlation | null;
 }
 
 /** Documents by id and by name. */
@@ -66,7 +64,6 @@ export function verdictOf(
   reasons: readonly Missing[],
   notes: readonly Missing[],
   rule: ValidatedRule | null,
-  correlation: Correlation | null = null,
 ): SigmaVerdict {
   const { file, head, place, kind } = document;
   const placed = ({ reason, at }: Missing): RuleError => new RuleError(file, place(at), reason);
@@ -80,13 +77,12 @@ export function verdictOf(
     reasons: reasons.map(placed),
     notes: notes.map(placed),
     rule,
-    correlation,
   };
 }
 
 /** The verdict on a document that could not be read. */
 export function faultVerdict(fault: RuleError): SigmaVerdict {
   const { file, line, column } = fault;
-  const nothing = { id: null, title: "", notes: [], rule: null, correlation: null };
+  const nothing = { id: null, title: "", notes: [], rule: null };
   return { kind: "fault", file, line, column, ...nothing, verdict: "unsupported", reasons: [fault] };
 }

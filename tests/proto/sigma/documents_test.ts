@@ -119,7 +119,7 @@ Deno.test("what a rule says about itself is kept", () => {
       true,
     ],
   );
-  assert.deepEqual(made.query.row!.outputs.map(({ name }) => name), ["pid", "command_line", "user_name"]);
+  assert.deepEqual(made.query!.row!.outputs.map(({ name }) => name), ["pid", "command_line", "user_name"]);
   assert.equal(made.idPosition.line, 2);
 });
 

@@ -74,7 +74,7 @@ function bySqlite(rule: ValidatedRule, rows: readonly (readonly SqlValue[])[]): 
   const insert = db.prepare(`INSERT INTO process_events VALUES (${TABLE.columns.map(() => "?").join(", ")})`);
   const place = PLACES.get("event_id")!;
   rows.forEach((row, i) => insert.run(...row.with(place, i)));
-  const { alias, where } = rule.query.row!;
+  const { alias, where } = rule.query!.row!;
   const statement = db.prepare(`SELECT event_id FROM process_events AS ${alias} WHERE ${where} ORDER BY event_id`);
   const ids = new Set([...statement.iterate()].map((row) => row["event_id"]));
   return rows.map((_, i) => ids.has(i));
