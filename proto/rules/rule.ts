@@ -96,6 +96,9 @@ export type ValidatedRule = Omit<Rule, "sqlPosition"> & {
   readonly [validated]: true;
 };
 
+/** What the reason begins with that stands beside a rule which is judged in part: {@linkcode Rule.missing}. */
+export const PARTIAL = "partial: ";
+
 /** What a front end other than SQL knows of a rule. */
 export type MadeRule = Omit<Rule, "sql" | "sqlPosition" | "windowMs" | "correlation">;
 

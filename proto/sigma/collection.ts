@@ -10,7 +10,7 @@
  */
 import { columnPlaces } from "../event_row.ts";
 import { columnAt, columnsOf, type Form, formSize, MAX_FORM_NODES } from "../rules/predicate.ts";
-import { formRule, RuleError, ruleHash, type RuleStage, type TestRow } from "../rules/rule.ts";
+import { formRule, RuleError, ruleHash, type TestRow } from "../rules/rule.ts";
 import { columnOfField, compileDetection, type Missing } from "./compile.ts";
 import { compileCorrelation } from "./correlate.ts";
 import type { SigmaCorrelation, SigmaDocument, SigmaFile, SigmaFilter, SigmaRule } from "./document.ts";
@@ -19,12 +19,14 @@ import { columnForm, compare, connect, isNotTrue, literal } from "./forms.ts";
 import type { HeadTest } from "./head.ts";
 import { eventsOf, type EventType } from "./logsources.ts";
 import { joinMappings, type MappingFile, NO_MAPPING, type SigmaMapping } from "./mapping.ts";
-import { faultVerdict, find, type Index, indexOf, type SigmaVerdict, verdictOf } from "./verdict.ts";
+import { doubled, faultVerdict, find, type Index, indexOf, type SigmaVerdict, verdictOf } from "./verdict.ts";
 import { madeRule } from "./made_rule.ts";
 
 /** Longest query that a rule may become, in bytes: a little less than SQLite takes of it (`READ_LIMITS`). */
 const MAX_QUERY_BYTES = 120_000;
 const MAX_SHOWN = 24;
+/** New rules between two steps: some milliseconds. */
+const RULES_A_STEP = 10;
 const EVENT_TYPE = columnPlaces("process_events").get("event_type")!;
 
 /** A rule as correlations need it. */
@@ -54,6 +56,15 @@ export class SigmaCompiler {
   >();
 
   compile(files: readonly SigmaFile[], mappings: readonly MappingFile[] = []): SigmaOutcome {
+    const steps = this.steps(files, mappings);
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done) return value;
+    }
+  }
+
+  /** The same, with room for other work after {@linkcode RULES_A_STEP} rules that are new. */
+  *steps(files: readonly SigmaFile[], mappings: readonly MappingFile[]): Generator<void, SigmaOutcome> {
     this.#join(mappings);
     const documents = files.flatMap((file) => file.documents);
     const rules = documents.filter((each) => each.kind === "rule");
@@ -68,8 +79,10 @@ export class SigmaCompiler {
     }
     const silent = silentRules(correlations, index), verdicts = new Map<SigmaDocument, SigmaVerdict>();
     const judged = new Map<SigmaRule, JudgedRule>();
+    let fresh = 0;
     for (const rule of rules) {
-      const found = this.#judged(rule, filtersOf.get(rule) ?? []);
+      const before = this.#known.get(rule)?.judged, found = this.#judged(rule, filtersOf.get(rule) ?? []);
+      if (found !== before && ++fresh % RULES_A_STEP === 0) yield;
       judged.set(rule, found);
       verdicts.set(rule, found.verdict);
     }
@@ -78,6 +91,12 @@ export class SigmaCompiler {
       verdicts.set(correlation, compileCorrelation(correlation, { index, judged, mapping: this.#mapping }));
     }
     for (const [document, by] of silent) verdicts.set(document, silenced(verdicts.get(document)!, by));
+    const ids = new Map<string, SigmaVerdict>();
+    for (const document of [...rules, ...correlations]) {
+      const verdict = verdicts.get(document)!, first = ids.get(verdict.id!);
+      if (first === undefined) ids.set(verdict.id!, verdict);
+      else verdicts.set(document, doubled(verdict, first));
+    }
     return {
       verdicts: files.flatMap((file) =>
         [

@@ -19,6 +19,8 @@ export interface SigmaVerdict {
   readonly id: string | null;
   readonly title: string;
   readonly verdict: VerdictWord;
+  /** The line on which the document begins. */
+  readonly begin: number;
   /** Of a partial one what is missing, of an unsupported one why. */
   readonly reasons: readonly RuleError[];
   /** What is odd, and changes nothing. */
@@ -74,6 +76,7 @@ export function verdictOf(
     id: head.id,
     title: head.title,
     verdict,
+    begin: place(0).line,
     reasons: reasons.map(placed),
     notes: notes.map(placed),
     rule,
@@ -84,5 +87,12 @@ export function verdictOf(
 export function faultVerdict(fault: RuleError): SigmaVerdict {
   const { file, line, column } = fault;
   const nothing = { id: null, title: "", notes: [], rule: null };
-  return { kind: "fault", file, line, column, ...nothing, verdict: "unsupported", reasons: [fault] };
+  return { kind: "fault", file, line, column, ...nothing, verdict: "unsupported", begin: 0, reasons: [fault] };
+}
+
+/** A verdict that another document took from a document: the agent would not know which of them is meant by their id. */
+export function doubled(verdict: SigmaVerdict, first: SigmaVerdict): SigmaVerdict {
+  const reason = `The id ${verdict.id} is also that of ${first.file}:${first.begin}; give each rule its own`;
+  const reasons = [new RuleError(verdict.file, verdict, reason)];
+  return { ...verdict, verdict: "unsupported", reasons, notes: [], rule: null };
 }
