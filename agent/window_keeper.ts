@@ -22,6 +22,9 @@ const PIECE_MS = 10, FIRST_SPAN_MS = 1_000;
 /** Findings that are taken for raised. */
 const MAX_RAISED = 50_000;
 
+/** How long what a rule remembered is kept after the last that it saw, when it is gone. */
+const KEEP_GONE_MS = 30 * 86_400_000;
+
 export const NOT_READ_BACK = "the window could not be read back whole when the agent started";
 
 const PLACES = columnPlaces("process_events");
@@ -48,7 +51,11 @@ export function refillWindow(lane: WindowLane, store: Store, now: number): Refil
 export function* refilling(lane: WindowLane, store: Store, now: number): Generator<void, Refilled> {
   const newest = store.newestEventTime(now + MAX_AHEAD_MS);
   lane.clear(newest ?? -Infinity);
-  for (const { memory, values } of store.seenMemories()) lane.restoreSeen(memory, values);
+  for (const { memory, values } of store.seenMemories()) {
+    const isTaken = lane.restoreSeen(memory, values), last = values.at(-1)?.[1] ?? memory.began;
+    // One that comes back soon, or was another version for a while, knows what it knew
+    if (!isTaken && last < now - KEEP_GONE_MS) store.forgetSeen(memory.ruleId);
+  }
   if (newest === null) return { rows: 0, ms: 0, isCut: false };
   const names = [...lane.columns], places = names.map((name) => PLACES.get(name)!), { windowMs } = lane;
   const widest = Math.ceil(windowMs / PIECES);

@@ -117,6 +117,46 @@ table(
   lines,
 );
 
+// Fifteen correlations of the types that rules use, over the same events, beside what the same counts cost as SQL.
+const CORRELATIONS = PROGRAMS.slice(0, 15).map((name, i) => {
+  const of = `event_type = 'start' AND name = '${name}'`, by = ["user_id", "ppid"][i % 2]!;
+  return [
+    `type: count\n  of: ${of}\n  by: [${by}]\n  within: 60s\n  at_least: 31`,
+    `type: distinct\n  of: ${of}\n  by: [${by}]\n  value: command_line\n  within: 60s\n  at_least: 31`,
+    `type: sequence\n  events: { x: "${of}", y: "name = 'sh' AND command_line LIKE '%-c%'", z: "name = 'nc'" }\n  by: [${by}]\n  within: 60s`,
+    `type: absence\n  events: { x: "${of}", y: "name = 'make'" }\n  of: x\n  not_followed_by: y\n  by: [${by}]\n  within: 5s`,
+    `type: first_seen\n  of: event_type = 'start'\n  by: [executable_path, name]\n  forget_after: 30d\n  learn: 0s`,
+  ][i % 5]!;
+}).map((text, i) =>
+  validateRule(parseRule(`id: some-${i}\ntitle: T\ndescription: D\nseverity: low\ncorrelation:\n  ${text}\n`, "x.yml"))
+);
+const sliding: string[][] = [];
+for (
+  const [what, rules] of [
+    ["15 correlations", CORRELATIONS],
+    ["15 counts", CORRELATIONS.map((_, i) => CORRELATIONS[i - i % 5]!)],
+    ["15 counts in SQL", Array.from({ length: 15 }, (_, i) => ({ ...rule(i * 3), id: `sql-${i}` }))],
+  ] as const
+) {
+  using lane = new WindowLane(rules.map((each, i) => ({ ...each, id: `rule-${i}` })), { deadlineMs: 10_000 });
+  let worst = 0, found = 0;
+  const began = performance.now();
+  for (let at = 0; at < rows.length; at += BATCH) {
+    const out = newWindowEvaluation(), from = performance.now();
+    for (const _ of lane.judge(rows.slice(at, at + BATCH), Infinity, out));
+    lane.commit();
+    found += out.findings.length;
+    worst = Math.max(worst, performance.now() - from);
+  }
+  const micros = (performance.now() - began) * 1_000 / rows.length;
+  sliding.push([what, round(micros), round(worst), String(lane.rows), round(lane.bytes / 2 ** 20), String(found)]);
+}
+table(
+  `Correlations within 60 s, the same events`,
+  ["", "µs/event", "worst batch ms", "rows", "MiB", "findings"],
+  sliding,
+);
+
 // What the bound of rows takes: one rule that keeps every start, with the columns that a rule usually names.
 const wide = validateRule(parseRule(
   `id: wide\ntitle: T\ndescription: D\nseverity: low\nwindow: 24h\nsql: SELECT parent_exec_id, name, max(exec_id) AS e,

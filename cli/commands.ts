@@ -183,7 +183,7 @@ NULL.`,
       "rules explain RULE",
       "rules cost",
       "rules import DIR|- [--tar]",
-      "rules new ID",
+      "rules new ID [TYPE]",
     ],
     about:
       `list      the rules that the agent has, with their state, hits and version; without an agent, those of the files
@@ -196,7 +196,8 @@ explain   how the rule was understood: the lane and why, the condition in words,
 cost      what each rule has cost since the agent's start, the dearest first
 import    what becomes of each Sigma rule of a checkout here: live, partial (what is missing) or unsupported (why), with
           the sums; "-" reads a tar from standard input. With --tar a tar of what runs here, to unpack in a rules directory
-new       the text of a rule to begin with, on stdout: this program writes no file
+new       the text of a rule to begin with, on stdout: this program writes no file. TYPE makes it a correlation: count,
+          distinct, sum, average, percentile, together, sequence, absence or first_seen (docs/correlations.md)
 PATH is a file, a directory, or "-" for a rule on standard input; the rules directories by default. RULE is the id of a
 rule there, or a file (with a / or .yml in its name, or "-"), so that a draft can be looked at before the agent has it.
 A path elsewhere may lie outside what this program may read: "-" always works.
@@ -215,6 +216,7 @@ active as it was, and says so. VERSION is the begin of the SHA-256 of the file, 
       ["rules validate - < my-rule.yaml", "is my rule right?"],
       ["rules test /etc/daemoneye/rules", "do all rules match what they should, and nothing else?"],
       ["rules new curl-into-shell > curl-into-shell.yml", "a rule to begin with"],
+      ["rules new download-then-run sequence > download-then-run.yml", "one over several events"],
       ["rules replay - --since 7d < curl-into-shell.yml", "would it have fired last week, and on what?"],
       ["rules replay reverse-shell-socket --since 30d -f json", "the same of an active rule, for a program"],
       ["rules explain reverse-shell-socket", "what it looks for, and what that costs"],

@@ -39,7 +39,8 @@ export interface Cost {
 
 export function explain(call: Call): Exit {
   const places = findPlaces(call), rule = namedRule(call, "explain", places);
-  const { query, correlation } = rule, { form } = query?.row == null ? { form: null } : rowQuery(rule).translation;
+  const { query, correlation } = rule, isOneRow = query !== null && query.row !== null;
+  const { form } = isOneRow ? rowQuery(rule).translation : { form: null };
   const terms = form === null ? null : requiredTerms(form);
   const predicate = correlation !== null ? correlationWords(correlation) : form === null ? null : formWords(form);
   const plan = form === null && query !== null ? planOf(query.sql) : null;
@@ -123,7 +124,7 @@ function share(part: number, whole: number): string {
 
 /** What the rule costs on stored events; `null`, and said, when there are none to read. */
 function measured(call: Call, rule: ValidatedRule, { layout }: Places): Cost | null {
-  if (rule.query?.row == null) return null;
+  if (rule.query === null || rule.query.row === null) return null;
   let rows: SqlValue[][];
   try {
     using store = Store.open(layout.store);

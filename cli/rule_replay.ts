@@ -10,11 +10,12 @@ import { columnAt, columnsOf } from "../proto/rules/predicate.ts";
 import { laneOf, type ValidatedRule } from "../proto/rules/rule.ts";
 import type { RowQuery } from "../proto/rules/sql_guard.ts";
 import { integerOption, momentOption, spanOption } from "./arguments.ts";
-import { type Call, CommandError, EXIT, type Exit, UsageError } from "./command.ts";
+import { type Call, EXIT, type Exit, UsageError } from "./command.ts";
 import { blindness, gapsWithin, gapWords, removedWithin, removedWords } from "./coverage.ts";
 import { type Cell, openOutput, type ShownColumn } from "./output.ts";
 import { timeCell, userOf } from "./process_cells.ts";
-import { evidenceAt, type Replay, replayRows } from "./replay_scan.ts";
+import { evidenceAt, type Replay, type ReplayOptions, replayRows } from "./replay_scan.ts";
+import { replayWindow } from "./replay_window.ts";
 import { namedRule } from "./rule_named.ts";
 import { safeJson } from "./safe_json.ts";
 import { findPlaces } from "./settings.ts";
@@ -50,14 +51,14 @@ const SHOWN: readonly ShownColumn[] = [
 ];
 
 export function replay(call: Call): Exit {
-  const places = findPlaces(call), rule = namedRule(call, "replay", places), query = oneRow(rule);
+  const places = findPlaces(call), rule = namedRule(call, "replay", places), query = rule.query?.row ?? null;
   const now = call.now(), since = momentOption(call, "since") ?? now - WEEK_MS;
   const until = momentOption(call, "until") ?? now, limit = integerOption(call, "limit", 0, 10_000, 5);
   const deadlineMs = spanOption(call, "timeout", DEFAULT_DEADLINE_MS);
   if (since > until) throw new UsageError("--since lies after --until");
   using store = Store.open(places.layout.store);
   const began = performance.now();
-  const found = replayRows(store, query, {
+  const options: ReplayOptions = {
     from: Math.floor(since),
     until: Math.floor(until),
     examples: limit,
@@ -68,17 +69,25 @@ export function replay(call: Call): Exit {
           counted(matches, "match", "matches")
         }`,
       ),
-  });
+  };
+  const overWindow = query === null ? replayWindow(store, rule, options) : null;
+  const found = overWindow ?? replayRows(store, query!, options);
   call.progress(null);
   const elapsedMs = Math.round(performance.now() - began);
   const reasons = [
     ...ownReasons(found),
-    ...unknownColumns(store, rule, query),
+    ...unknownColumns(store, rule, overWindow?.columns ?? columnsRead(query!)),
     ...coverageReasons(store, places.layout, now, { from: since, until }),
   ];
-  const examples = exampleRows(store, rule, query, found);
+  const examples = exampleRows(
+    store,
+    rule,
+    found,
+    (eventId) => overWindow === null ? evidenceAt(store, query!, eventId) : overWindow.evidence.get(eventId) ?? null,
+  );
   if (call.format === "json") {
-    const { examples: _, ...counts } = found;
+    const { events, matches, faults, fault, from, to, stopped } = found;
+    const counts = { events, matches, faults, fault, from, to, stopped };
     const { id, file, hash } = rule, state = reasons.length === 0 ? "complete" : "degraded";
     const listed = examples.map((row) => ({
       ...Object.fromEntries(NAMES.map((name, i) => [name, row[i]])),
@@ -94,13 +103,6 @@ export function replay(call: Call): Exit {
     for (const reason of reasons) call.note(`Degraded: ${reason}`);
   }
   return reasons.length === 0 ? EXIT.complete : EXIT.degraded;
-}
-
-function oneRow({ id, query }: ValidatedRule): RowQuery {
-  if (query !== null && query.row !== null) return query.row;
-  throw new CommandError(
-    `The rule ${id} looks at several events at once, which replay does not do; ask by query instead`,
-  );
 }
 
 function tell(call: Call, { id }: ValidatedRule, found: Replay, elapsedMs: number, examples: number): void {
@@ -125,14 +127,18 @@ function ownReasons({ stopped, faults, fault }: Replay): string[] {
 }
 
 /** Columns that the rule reads and a source leaves empty: what it asks about may have been and was not seen. */
-function unknownColumns(store: Store, rule: ValidatedRule, query: RowQuery): string[] {
-  const read = new Set(query.columns), places = new Set<number>();
-  if (query.translation.form !== null) columnsOf(query.translation.form, places);
-  for (const place of places) read.add(columnAt(place).name);
+function unknownColumns(store: Store, rule: ValidatedRule, read: ReadonlySet<string>): string[] {
   return store.rows("SELECT name, unknown_columns FROM sources WHERE state = 'active'").flatMap(([source, list]) => {
     const empty = columnsOfJson(list!).filter((name) => read.has(name));
     return empty.length === 0 ? [] : [`the source ${source} does not fill ${empty.join(", ")}, which ${rule.id} reads`];
   });
+}
+
+function columnsRead(query: RowQuery): Set<string> {
+  const read = new Set(query.columns), places = new Set<number>();
+  if (query.translation.form !== null) columnsOf(query.translation.form, places);
+  for (const place of places) read.add(columnAt(place).name);
+  return read;
 }
 
 function columnsOfJson(cell: Cell): string[] {
@@ -160,10 +166,15 @@ function coverageReasons(
   ].filter((reason) => reason !== null);
 }
 
-function exampleRows(store: Store, rule: ValidatedRule, query: RowQuery, { examples }: Replay): Cell[][] {
+function exampleRows(
+  store: Store,
+  rule: ValidatedRule,
+  { examples }: Replay,
+  evidenceOf: (eventId: number) => Record<string, Cell> | null,
+): Cell[][] {
   const sql = `SELECT ${EVENT_COLUMNS.join(", ")} FROM main.process_events WHERE event_id = ?`;
   return examples.flatMap(({ eventId, time }) => {
-    const event = store.first(sql, eventId), evidence = evidenceAt(store, query, eventId);
+    const event = store.first(sql, eventId), evidence = evidenceOf(eventId);
     // Retention may have taken it meanwhile
     if (event === null || evidence === null) return [];
     return [[rule.id, eventId, time, ...event, safeJson(evidence)]];

@@ -3,19 +3,24 @@
  *
  * @module
  */
-import { atMostArguments } from "./arguments.ts";
+import { TYPES } from "../proto/rules/correlation_yaml.ts";
+import { atMostArguments, meant } from "./arguments.ts";
 import { type Call, CommandError, EXIT, type Exit, UsageError } from "./command.ts";
+import { correlationTemplate } from "./correlation_template.ts";
 
 export function newRule(call: Call): Exit {
-  atMostArguments(call, 1, "rules new");
-  const [id] = call.arguments;
+  atMostArguments(call, 2, "rules new");
+  const [id, type] = call.arguments, types = Object.keys(TYPES);
   if (id === undefined) throw new UsageError("rules new takes the id of the rule: rules new curl-into-shell");
   if (!/^[a-z0-9]+(-[a-z0-9]+)*$/.test(id) || id.length < 3 || id.length > 64) {
     throw new CommandError(
       `An id has 3 to 64 lower-case letters, digits and hyphens, such as curl-into-shell, but is ${id}`,
     );
   }
-  call.out.write(template(id));
+  if (type !== undefined && !types.includes(type)) {
+    throw new UsageError(`A correlation is one of ${types.join(", ")}${meant(type, types)}`);
+  }
+  call.out.write(type === undefined ? template(id) : correlationTemplate(id, type as keyof typeof TYPES));
   call.note(`Save it as ${id}.yml, then: rules test ${id}.yml, rules replay ./${id}.yml --since 7d`);
   return EXIT.complete;
 }

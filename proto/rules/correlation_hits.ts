@@ -140,6 +140,77 @@ export class HitFinder {
   }
 }
 
+/**
+ * One group whose events come in the order of time: what is known of its window is kept from one look to the next, so that
+ * a look costs what came since, however many events the window holds. Of correlations whose bases are all predicates.
+ */
+export class Slide {
+  readonly #node: PlanNode;
+  readonly #entries: Entry[] = [];
+  readonly #state: State;
+  #low = 0;
+  #values: readonly SqlValue[] | null = null;
+  /** How many rows of the group it has seen, and the time of the last. */
+  length = 0;
+  lastTime = -Infinity;
+
+  constructor(node: PlanNode) {
+    this.#node = node;
+    this.#state = stateOf(node.correlation);
+  }
+
+  /** Whether a correlation is of this kind. */
+  static takes({ correlation: { kind }, bases }: PlanNode): boolean {
+    return kind !== "temporal_ordered" && kind !== "absence" && bases.every(({ node }) => node === null);
+  }
+
+  /** Takes the rows that follow, all later than those before; the hits at those not earlier than `from`. */
+  advance(rows: readonly Row[], from: number, look: () => void): Hit[] {
+    const entries = this.#entries, hits: Hit[] = [], { windowMs } = this.#node.correlation;
+    if (this.#low > entries.length / 2) {
+      entries.splice(0, this.#low);
+      this.#low = 0;
+    }
+    for (let at = 0, begin = entries.length; at < rows.length;) {
+      const { time } = rows[at]!;
+      // What is of one moment is in one window
+      for (; at < rows.length && rows[at]!.time === time; at++) {
+        if (at % LOOK_EVERY === LOOK_EVERY - 1) look();
+        this.#add(rows[at]!);
+      }
+      for (let i = begin; i < entries.length; i++) this.#state.add(entries[i]!);
+      for (; this.#low < entries.length && entries[this.#low]!.row.time <= time - windowMs; this.#low++) {
+        this.#state.remove(entries[this.#low]!);
+      }
+      const low = this.#low, end = entries.length, measure = this.#state.measure(entries, low, end);
+      if (time >= from && end > begin && this.#state.holds(measure)) {
+        const causes = (): Row[] => entries.slice(low, end).map(({ row }) => row), group = this.#values!;
+        hits.push({ row: entries[begin]!.row, group, measure, causes });
+      }
+      begin = end;
+    }
+    this.length += rows.length;
+    this.lastTime = rows.at(-1)?.time ?? this.lastTime;
+    return hits;
+  }
+
+  #add(row: Row): void {
+    const begin = this.#entries.length, entries = this.#entries, { bases, correlation: { kind } } = this.#node;
+    const cell = (slot: Slot): SqlValue => row.cells[(slot as { cell: number }).cell]!,
+      byValue = kind.startsWith("value_");
+    bases.forEach(({ leaf, by, value: slot }, i) => {
+      if ((row.leaves & leaf) === 0) return;
+      const value = slot === null ? null : cell(slot);
+      if (slot !== null && value === null) return;
+      this.#values ??= by.map(cell);
+      let same = begin;
+      while (same < entries.length && byValue && entries[same]!.value !== value) same++;
+      if (same < entries.length) entries[same]!.bases |= 1 << i;
+      else entries.push({ row, bases: 1 << i, value, hit: null });
+    });
+  }
+}
+
 export function byTime(a: Row, b: Row): number {
   return a.time - b.time || a.id - b.id;
 }

@@ -12,7 +12,7 @@
  */
 import { columnPlaces, type SqlValue } from "../event_row.ts";
 import { QueryDeadlineError } from "./authorizer.ts";
-import { byTime, type Hit, HitFinder, indexFrom } from "./correlation_hits.ts";
+import { byTime, type Hit, HitFinder, indexFrom, Slide } from "./correlation_hits.ts";
 import { type Partitioning, type Plan, planOf, type Row, SETTLE_MS } from "./correlation_plan.ts";
 import { bounded } from "./evidence.ts";
 import type { Form } from "./predicate.ts";
@@ -22,8 +22,10 @@ import { keyOf } from "./window_evaluation.ts";
 
 /** Events that an alert points to, and what is kept of them. */
 export const MAX_CAUSES = 32;
-/** What a row takes beside its texts, measured, and what a cell does. */
-const ROW_BYTES = 180, CELL_BYTES = 8;
+/** What a row takes beside its texts, in a large group, measured; and what a cell does. */
+const ROW_BYTES = 300, CELL_BYTES = 8;
+/** Groups of so many events keep what is known of their window. */
+const SLIDING_ROWS = 12;
 /** Longest text that stands for a group as it is. */
 const MAX_PLAIN_KEY = 64;
 
@@ -56,11 +58,15 @@ export class CorrelationTable implements WatchTable {
   /** Of `absence`, what is not decided yet, in the order of time; and what was since the last {@linkcode keep}. */
   #waiting: Waiting[] = [];
   #decided: Waiting[] = [];
+  /** What is known of the windows of large groups whose events came in order, by group. */
+  readonly #slides = new Map<string, Slide>();
   /** The names of findings that were raised, by group. */
   readonly #names = new Map<string, string>();
   /** No row is earlier, nor will be from the next {@linkcode keep} on. */
   #floor = -Infinity;
   #leaving = -Infinity;
+  /** Absences whose time had passed by then were told before the restart. */
+  #restoredTo = -Infinity;
 
   constructor(rule: ValidatedRule) {
     this.#plan = planOf(rule.correlation!);
@@ -88,7 +94,11 @@ export class CorrelationTable implements WatchTable {
 
   get due(): number {
     const [next] = this.#waiting;
-    return next === undefined ? Infinity : next.time + this.#plan.top.correlation.windowMs + SETTLE_MS;
+    return next === undefined ? Infinity : this.#dueOf(next);
+  }
+
+  #dueOf({ time }: { readonly time: number }): number {
+    return time + this.#plan.top.correlation.windowMs + SETTLE_MS;
   }
 
   begin(): void {}
@@ -121,21 +131,25 @@ export class CorrelationTable implements WatchTable {
   #put(key: string, row: Row): boolean {
     let rows = this.#groups.get(key);
     if (rows === undefined) this.#groups.set(key, rows = []);
-    let at = rows.length;
-    while (at > 0 && byTime(rows[at - 1]!, row) > 0) at--;
+    const at = placeOf(rows, row);
     if (at > 0 && byTime(rows[at - 1]!, row) === 0) {
       // One partition may take an event twice, for leaves that name their group by other columns
       const there = rows[at - 1]!;
       if ((there.leaves | row.leaves) === there.leaves) return false;
       rows[at - 1] = { ...there, leaves: there.leaves | row.leaves };
+      this.#slides.delete(key);
       if (row.arrival > 0) this.#replaceFresh(key, there, rows[at - 1]!);
       return false;
     }
+    if (at < rows.length) this.#slides.delete(key);
     rows.splice(at, 0, row);
     this.#rows += 1;
     if (row.time < this.#oldest) this.#oldest = row.time;
     this.#bytes += bytesOf(row);
-    if (this.#waits && row.leaves & 1) this.#wait({ time: row.time, key });
+    if (this.#waits && row.leaves & 1) {
+      const wasTold = row.arrival <= 0 && this.#dueOf(row) <= this.#restoredTo;
+      if (!wasTold) this.#wait({ time: row.time, key });
+    }
     return true;
   }
 
@@ -187,6 +201,7 @@ export class CorrelationTable implements WatchTable {
 
   #drop(key: string, rows: Row[], begin: number, end: number): void {
     if (begin === end) return;
+    this.#slides.delete(key);
     for (let i = begin; i < end; i++) this.#bytes -= bytesOf(rows[i]!);
     this.#rows -= end - begin;
     rows.splice(begin, end - begin);
@@ -228,7 +243,7 @@ export class CorrelationTable implements WatchTable {
           if (name !== undefined && raisedFor(name)! > asOf - this.#windowMs) continue;
           let from = Infinity;
           for (const { time } of fresh) if (time < from) from = time;
-          for (const hit of finder.hits(this.#plan.top, rows, from, this.#plan.isByGroup)) {
+          for (const hit of this.#hits(finder, key, rows, fresh, from)) {
             const completing = this.#completing(hit, fresh);
             if (completing !== null) raise(key, hit, completing);
           }
@@ -240,6 +255,23 @@ export class CorrelationTable implements WatchTable {
     }
     this.#fresh.clear();
     return { found, suppressed, fault, ms: performance.now() - began };
+  }
+
+  #hits(finder: HitFinder, key: string, rows: readonly Row[], fresh: readonly Row[], from: number): Hit[] {
+    const { top, isByGroup } = this.#plan;
+    if (rows.length < SLIDING_ROWS || !isByGroup || !Slide.takes(top)) return finder.hits(top, rows, from, isByGroup);
+    const before = rows.length - fresh.length;
+    let slide = this.#slides.get(key), begin = before;
+    if (slide === undefined || slide.length !== before || !(rows[before]!.time > slide.lastTime)) {
+      this.#slides.set(key, slide = new Slide(top));
+      slide.length = begin = indexFrom(rows, from - top.correlation.windowMs + 1);
+    }
+    try {
+      return slide.advance(rows.slice(begin), from, finder.look);
+    } catch (error) {
+      this.#slides.delete(key);
+      throw error;
+    }
   }
 
   /** The event that completed a hit: itself when it is new, else the new one before it that came last; `null` without any. */
@@ -332,8 +364,10 @@ export class CorrelationTable implements WatchTable {
     this.#fresh.clear();
   }
 
-  clear(): void {
+  clear(newest: number): void {
+    this.#restoredTo = newest;
     this.#groups.clear();
+    this.#slides.clear();
     this.#names.clear();
     this.#rows = this.#bytes = 0;
     this.#oldest = Infinity;
@@ -365,6 +399,18 @@ function keyFor(cells: readonly SqlValue[], { places }: Partitioning): string | 
   if (values.includes(null)) return null;
   const text = JSON.stringify(values);
   return text.length <= MAX_PLAIN_KEY ? text : keyOf(values);
+}
+
+/** Where a row goes: behind those that are not later. Mostly the end, and when windows are read back the begin. */
+function placeOf(rows: readonly Row[], row: Row): number {
+  if (rows.length === 0 || byTime(rows.at(-1)!, row) <= 0) return rows.length;
+  let low = 0, high = rows.length - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (byTime(rows[middle]!, row) <= 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 function bytesOf({ cells, execId }: Row): number {

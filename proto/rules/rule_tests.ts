@@ -47,6 +47,9 @@ function judgeWindow(rule: ValidatedRule, { position, rows }: TestRow, expected:
     for (const _ of lane.judge([row], now, out));
     lane.commit();
   }
+  // Nothing comes after them: what waits for an event has waited in vain
+  for (const _ of lane.judge([], now, out, new Set(), Number.MAX_SAFE_INTEGER));
+  lane.commit();
   const got = out.faults.length > 0 ? null : out.findings.length > 0;
   return { position, expected, got, fault: out.faults[0]?.reason ?? null, passed: got === expected };
 }

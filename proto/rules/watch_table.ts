@@ -72,5 +72,6 @@ export interface WatchTable {
   settle(): void;
   keep(): void;
   undo(): void;
-  clear(): void;
+  /** Forgets everything, to be given again what is up to this time. */
+  clear(newest: number): void;
 }

@@ -287,7 +287,7 @@ export class WindowLane implements Disposable {
   clear(newest: number): void {
     this.rollback();
     for (const watch of this.#watches) {
-      watch.table.clear();
+      watch.table.clear(newest);
       watch.raised.clear();
       watch.marks.clear();
       watch.cut = null;

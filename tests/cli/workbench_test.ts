@@ -212,3 +212,58 @@ Deno.test("rules new prints a rule that holds, is a draft, and whose tests pass"
   assert.equal((await cli(null, ["rules", "new", "My Rule"])).code, 1);
   assert.equal((await cli(null, ["rules", "new"])).code, 2);
 });
+
+const CORRELATION = `id: two-odd\n${HEAD}correlation:
+  type: count
+  of: name LIKE 'odd%' AND (command_line LIKE '%--quiet%') IS NOT TRUE
+  within: 1h
+  at_least: 2
+`;
+const OVER_SQL = `id: two-sql\n${HEAD}window: 1h\nsql: |
+  SELECT name, count(*) AS n FROM process_events WHERE name LIKE 'odd%'
+    AND (command_line LIKE '%--quiet%') IS NOT TRUE GROUP BY name HAVING count(*) >= 2
+`;
+const NEVER = `id: no-answer\n${HEAD}correlation:
+  type: absence
+  events: { question: "name LIKE 'odd%'", answer: "name = 'answer'" }
+  of: question
+  not_followed_by: answer
+  within: 10m
+`;
+
+Deno.test("rules replay judges rules over several events as the agent would have, in SQL or as a correlation", async () => {
+  using state = world();
+  // Fifty events of one millisecond every hour, of which seven or eight are odd and half of those quiet
+  for (const [rule, id, shown] of [[CORRELATION, "two-odd", "count"], [OVER_SQL, "two-sql", "n"]] as const) {
+    const { out, code } = await cli(state, ["rules", "replay", "-", "-f", "json", "--limit", "3"], { stdin: rule });
+    const answer = JSON.parse(out);
+    assert.deepEqual([code, answer.rule_id, answer.events, answer.matches, answer.state], [0, id, 700, 14, "complete"]);
+    assert.equal(answer.examples.length, 3);
+    assert(answer.examples[0].time > answer.examples[1].time);
+    assert(answer.examples[0].evidence[shown] >= 2, JSON.stringify(answer.examples[0]));
+  }
+  const half = await cli(state, ["rules", "replay", "-", "-f", "json", "--since", "12h"], { stdin: CORRELATION });
+  assert.deepEqual([JSON.parse(half.out).events, JSON.parse(half.out).matches], [100, 2]);
+  const never = await cli(state, ["rules", "replay", "-", "-f", "json"], { stdin: NEVER });
+  assert.equal(JSON.parse(never.out).matches, 14, never.err);
+  const table = await cli(state, ["rules", "replay", "-", "--limit", "1"], { stdin: CORRELATION });
+  assert.match(table.err, /two-odd would have fired 14 times in 700 events from/);
+});
+
+Deno.test("rules explain tells a correlation in words, rules new begins one, and rules validate and test take it", async () => {
+  using state = world(50);
+  const { out } = await cli(state, ["rules", "explain", "-", "-f", "json"], { stdin: CORRELATION });
+  const answer = JSON.parse(out);
+  assert.equal(answer.lane, "correlation: at least 2 events within 1h");
+  assert.equal(answer.predicate[0], "at least 2 events within 1h:");
+  const text = await cli(state, ["rules", "explain", "-", "--plain"], { stdin: CORRELATION });
+  assert.match(text.out, /it finds/);
+  const made = await cli(state, ["rules", "new", "my-sequence", "sequence"]);
+  const tested = await cli(state, ["rules", "test", "-"], { stdin: made.out });
+  assert.deepEqual([made.code, tested.code], [0, 0], tested.err);
+  const wrong = await cli(state, ["rules", "validate", "-"], { stdin: made.out.replace("within:", "wihtin:") });
+  assert.equal(wrong.code, 4);
+  assert.match(wrong.out + wrong.err, /:\d+:3.*no key|A sequence has no key "wihtin"; did you mean within/);
+  const unknown = await cli(state, ["rules", "new", "my-sequence", "seqence"]);
+  assert.match(unknown.err, /did you mean sequence/);
+});
