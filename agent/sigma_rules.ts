@@ -11,7 +11,6 @@ import { checkSecondGate } from "../proto/rules/second_gate.ts";
 import { SigmaCompiler } from "../proto/sigma/collection.ts";
 import type { SigmaFile } from "../proto/sigma/document.ts";
 import type { MappingFile } from "../proto/sigma/mapping.ts";
-import type { SigmaVerdict } from "../proto/sigma/verdict.ts";
 import { words } from "./rule_directories.ts";
 
 /** Rules that pass SQLite's gate between two steps: some milliseconds. */

@@ -23,7 +23,6 @@ const MAX_TEXT = 400;
 
 function isOdd(cell: SqlValue): boolean {
   if (typeof cell !== "string") return false;
-  // deno-lint-ignore no-control-regex
   return cell.length > MAX_TEXT || !cell.isWellFormed() || /[\0\ufffe\uffff\u212a\u017f]/.test(cell);
 }
 
