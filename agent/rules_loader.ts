@@ -11,9 +11,12 @@
 import { durationText } from "../proto/rules/duration.ts";
 import { type Override, OVERRIDES_NAME, parseOverrides } from "../proto/rules/overrides.ts";
 import { newRuleCost } from "../proto/rules/rule_cost.ts";
-import { laneOf, parseRule, RuleError, type ValidatedRule, validateRule } from "../proto/rules/rule.ts";
+import { laneOf, parseRule, RuleError, ruleHash, type ValidatedRule, validateRule } from "../proto/rules/rule.ts";
 import { checkSecondGate } from "../proto/rules/second_gate.ts";
+import { isSigma, parseSigma, type SigmaFile } from "../proto/sigma/document.ts";
+import { MAPPING_NAME, type MappingFile, parseMapping } from "../proto/sigma/mapping.ts";
 import { listRules, MAX_RULE_FILE_BYTES, readRule, stampOf, words } from "./rule_directories.ts";
+import { type SigmaLoaded, SigmaRules } from "./sigma_rules.ts";
 import type { RuleRow } from "./store/store.ts";
 
 export { MAX_RULE_FILE_BYTES };
@@ -41,12 +44,15 @@ export interface LoadedRules {
   readonly notices: readonly string[];
 }
 
+/** What a file may hold. */
+type Held = ValidatedRule | readonly Override[] | SigmaFile | MappingFile;
+
 /** What a file held when it was read last. */
 interface Known {
   readonly stamp: string;
   readonly directory: string;
   /** The newest version of it that holds. */
-  readonly good: ValidatedRule | readonly Override[] | null;
+  readonly good: Held | null;
   /** What is wrong with the version of the stamp. */
   readonly fault: unknown;
 }
@@ -71,6 +77,7 @@ export function allSteps<T>(steps: Generator<void, T>): T {
 export class RulesLoader {
   readonly #directories: readonly string[];
   readonly #windowMs: number;
+  readonly #sigma = new SigmaRules();
   #known = new Map<string, Known>();
 
   /** @param windowMs the longest window that a rule may have */
@@ -100,7 +107,12 @@ export class RulesLoader {
       yield;
     }
     this.#known = known;
-    return { ...assemble(known, absent, this.#windowMs), notices };
+    const held = [...known.values()].flatMap(({ good }) => good !== null && "kind" in good ? [good] : []);
+    const sigma = yield* this.#sigma.load(
+      held.filter((each) => each.kind === "sigma"),
+      held.filter((each) => each.kind === "mapping"),
+    );
+    return { ...assemble(known, absent, this.#windowMs, sigma), notices };
   }
 
   /** Changes when a file or directory does: what {@linkcode RulesLoader.load} would see. */
@@ -152,7 +164,11 @@ function look(file: string, directory: string, before: Known | undefined, window
     const text = readRule(file);
     // What is written while it is read is looked at again
     if (stampOf(file) !== stamp) stamp = "";
-    const held = OVERRIDES_NAME.test(file) ? parseOverrides(text, file) : validateRule(parseRule(text, file));
+    const held = parseFile(text, file);
+    // The first version may have faults beside documents that hold; a later one must not take those out
+    if ("kind" in held && held.kind === "sigma" && held.faults.length > 0 && isRight(good)) {
+      return { stamp, directory, good, fault: held.faults[0] };
+    }
     // The first version that is read may be turned off by an override; a later one must not take a good one's place
     const fault = good === null || !("id" in held) ? null : tooLong(held, windowMs);
     return { stamp, directory, good: fault === null ? held : good, fault };
@@ -160,6 +176,17 @@ function look(file: string, directory: string, before: Known | undefined, window
     if (error instanceof Deno.errors.NotFound) return null;
     return { stamp, directory, good, fault: error };
   }
+}
+
+function parseFile(text: string, file: string): Held {
+  if (OVERRIDES_NAME.test(file)) return parseOverrides(text, file);
+  if (MAPPING_NAME.test(file)) return parseMapping(text, file, ruleHash(text));
+  return isSigma(text) ? parseSigma(text, file) : validateRule(parseRule(text, file));
+}
+
+/** Whether what a file held before was without a fault. */
+function isRight(good: Held | null): boolean {
+  return good !== null && !("kind" in good && good.kind === "sigma" && good.faults.length > 0);
 }
 
 /** SQLite's own gate, behind the guard, for files that were just read; one that it refuses is as it was before. */
@@ -190,6 +217,7 @@ function assemble(
   known: ReadonlyMap<string, Known>,
   absent: ReadonlyMap<string, string>,
   windowMs: number,
+  sigma: SigmaLoaded,
 ): Omit<LoadedRules, "notices"> {
   const rules = new Map<string, ValidatedRule>(), remarks = new Map<string, Remark>(), others: RuleRow[] = [];
   const overrides: Override[] = [];
@@ -206,11 +234,14 @@ function assemble(
       rules.set(good.id, good);
       const remark = remarkOn(fault, absent.get(directory), directory);
       if (remark !== null) remarks.set(good.id, remark);
+    } else if ("kind" in good) {
+      if (fault !== null) others.push(rejection(file, fault, "; what it held before still counts"));
     } else {
       overrides.push(...good);
       if (fault !== null) others.push(rejection(file, fault, "; the overrides before it still count"));
     }
   }
+  addSigma(sigma, known, absent, rules, remarks, others);
   for (const override of overrides) applyOverride(override, rules, remarks, others);
   const active: ValidatedRule[] = [];
   let overWindows = 0;
@@ -232,6 +263,34 @@ function assemble(
     }
   }
   return { active, remarks, others };
+}
+
+/** Rules of Sigma files, after our own: of two with one id the first counts. */
+function addSigma(
+  { active, rejected }: SigmaLoaded,
+  known: ReadonlyMap<string, Known>,
+  absent: ReadonlyMap<string, string>,
+  rules: Map<string, ValidatedRule>,
+  remarks: Map<string, Remark>,
+  others: RuleRow[],
+): void {
+  for (const { rule, remark } of active) {
+    const { id, file, idPosition } = rule, other = rules.get(id);
+    if (other !== undefined) {
+      const reason = `The id ${id} is also that of ${other.file}; give each rule its own`;
+      others.push({ ...rejection(file, new RuleError(file, idPosition, reason)), id: `${file}:${idPosition.line}` });
+      continue;
+    }
+    rules.set(id, rule);
+    const { directory } = known.get(file)!, gone = remarkOn(null, absent.get(directory), directory);
+    if (gone !== null) remarks.set(id, gone);
+    else if (remark !== null) remarks.set(id, { line: null, column: null, reason: remark });
+  }
+  for (const { id, title, error } of rejected) {
+    // An id that is judged, by another document, keeps its row
+    const row = rules.has(id) ? `${error.file}:${error.line}` : id;
+    others.push({ ...rejection(error.file, error), id: row, title });
+  }
 }
 
 /** Why the window of a rule that is turned on does not fit; `null` when it does. */

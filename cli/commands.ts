@@ -182,6 +182,7 @@ NULL.`,
       "rules replay RULE [--since WHEN] [--until WHEN] [--limit N]",
       "rules explain RULE",
       "rules cost",
+      "rules import DIR|- [--tar]",
       "rules new ID [TYPE]",
     ],
     about:
@@ -193,6 +194,8 @@ replay    how often the rule would have fired on the stored events (of the last 
 explain   how the rule was understood: the lane and why, the condition in words, the literals that are looked for, the
           plan of SQLite where that judges, and what it costs an event, measured on stored ones
 cost      what each rule has cost since the agent's start, the dearest first
+import    what becomes of each Sigma rule of a checkout here: live, partial (what is missing) or unsupported (why), with
+          the sums; "-" reads a tar from standard input. With --tar a tar of what runs here, to unpack in a rules directory
 new       the text of a rule to begin with, on stdout: this program writes no file. TYPE makes it a correlation: count,
           distinct, sum, average, percentile, together, sequence, absence or first_seen (docs/correlations.md)
 PATH is a file, a directory, or "-" for a rule on standard input; the rules directories by default. RULE is the id of a
@@ -206,6 +209,7 @@ active as it was, and says so. VERSION is the begin of the SHA-256 of the file, 
       ...TIME_OPTIONS,
       timeout: { type: "string", value: "SPAN", text: "replay: stop after this time (default 10m)" },
       limit: { type: "string", value: "N", text: "replay: show at most so many matches, the newest (default 5)" },
+      tar: { type: "boolean", text: "import: a tar of the rules that run here, on standard output" },
     },
     examples: [
       ["rules list", "what is watched for"],
@@ -217,6 +221,8 @@ active as it was, and says so. VERSION is the begin of the SHA-256 of the file, 
       ["rules replay reverse-shell-socket --since 30d -f json", "the same of an active rule, for a program"],
       ["rules explain reverse-shell-socket", "what it looks for, and what that costs"],
       ["rules cost", "which rule is dear?"],
+      ["rules import - < sigma.tar", "which of these Sigma rules run here, and why not the others?"],
+      ["rules import - --tar < sigma.tar > rules.tar", "those that do, to unpack in a rules directory"],
     ],
     load: async () => (await import("./rules.ts")).rules,
   },

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { PARTIAL } from "../proto/rules/rule.ts";
 import {
   type AgentStatus,
   type CollectorStatus,
@@ -165,7 +166,7 @@ function collectorFindings(status: CollectorStatus): Finding[] {
 
 /** Whether a rule judges in a version that its file does not have any more. */
 export function isKept({ state, reason }: RuleStatus): boolean {
-  return (state === "active" || state === "draft") && reason !== null;
+  return (state === "active" || state === "draft") && reason !== null && !reason.startsWith(PARTIAL);
 }
 
 function agentFindings(status: AgentStatus): Finding[] {

@@ -46,7 +46,7 @@ export function explain(call: Call): Exit {
   const predicate = correlation !== null ? correlationWords(correlation) : form === null ? null : formWords(form);
   const plan = form === null && query !== null ? planOf(query.sql) : null;
   const cost = measured(call, rule, places);
-  const { id, title, severity, status, enabled, file, hash, sql } = rule, lane = laneOf(rule);
+  const { id, title, severity, status, enabled, file, hash, sql, missing } = rule, lane = laneOf(rule);
   const state = enabled ? status : "disabled", needs = needsOf(rule);
   const literals = form === null ? null : terms === null ? [] : termWords(terms);
   if (call.format === "json" || call.format === "jsonl") {
@@ -60,6 +60,7 @@ export function explain(call: Call): Exit {
       sql,
       needs,
       predicate,
+      missing,
       literals,
       plan,
       cost,
@@ -69,7 +70,8 @@ export function explain(call: Call): Exit {
   }
   if (call.format === "csv") {
     const output = openOutput(call.format, ["part", "line"], [], call.screen, (text) => call.out.write(text));
-    const parts = { lane: [lane], needs, predicate, literals, plan, cost: cost === null ? null : [costWords(cost)] };
+    const measured = cost === null ? null : [costWords(cost)];
+    const parts = { lane: [lane], needs, predicate, missing, literals, plan, cost: measured };
     for (const [part, lines] of Object.entries(parts)) for (const line of lines ?? []) output.add([part, line]);
     output.end();
     return EXIT.complete;
@@ -85,6 +87,7 @@ export function explain(call: Call): Exit {
     ["cost", cost === null ? null : costWords(cost)],
   ]);
   section(call, correlation === null ? "it matches an event of which" : "it finds", predicate);
+  section(call, "left out, since this host cannot tell it", missing.length === 0 ? null : missing);
   section(
     call,
     "literals by which one pass over the event finds the rule",

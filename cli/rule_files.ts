@@ -7,6 +7,8 @@ import { OVERRIDES_NAME, parseOverrides } from "../proto/rules/overrides.ts";
 import { MAX_RULE_LENGTH, parseRule, RuleError, type ValidatedRule } from "../proto/rules/rule.ts";
 import { checkSecondGate } from "../proto/rules/second_gate.ts";
 import { loadRules, type RuleFile } from "../proto/rules/rule_set.ts";
+import { isSigma, parseSigma } from "../proto/sigma/document.ts";
+import { MAPPING_NAME } from "../proto/sigma/mapping.ts";
 import { CommandError } from "./command.ts";
 import { fileProblem, readProblem } from "./file_problem.ts";
 
@@ -32,9 +34,14 @@ export interface CheckedRules {
 /**
  * Reads and checks rules of files, of directories, and of standard input (`-`).
  *
+ * @param isWanted which of them are wanted; a rule of Sigma needs its filters and mappings beside it
  * @throws CommandError when a path does not exist or may not be read
  */
-export function checkRules(paths: readonly string[], readStdin: (limit: number) => Uint8Array): CheckedRules {
+export function checkRules(
+  paths: readonly string[],
+  readStdin: (limit: number) => Uint8Array,
+  isWanted: (rule: ValidatedRule) => boolean = () => true,
+): CheckedRules {
   const refused: RefusedRule[] = [], files: RuleFile[] = [];
   const names = [...new Set(paths.flatMap((path) => path === "-" ? [path] : listFiles(path)))];
   if (names.length > MAX_FILES) {
@@ -56,6 +63,7 @@ export function checkRules(paths: readonly string[], readStdin: (limit: number) 
   const { active, disabled, rejected } = loadRules(files);
   for (const { file, line, column, reason } of rejected) refused.push({ file, line, column, reason });
   const rules = [...active, ...disabled].filter((rule) => {
+    if (!isWanted(rule)) return false;
     const reason = engineFault(rule);
     if (reason !== null) refused.push({ file: rule.file, line: null, column: null, reason });
     return reason === null;
@@ -65,25 +73,36 @@ export function checkRules(paths: readonly string[], readStdin: (limit: number) 
 }
 
 /**
- * The file of the rule with an id, found without judging any; `null` with the ids that there are. Files that cannot be
- * read are passed over: they have no id.
+ * The files of the rule with an id, found without judging any; `null` with the ids that there are. Of a rule of Sigma they
+ * are all Sigma files, which may filter it or be made of it. Files that cannot be read are passed over: they have no id.
  *
  * @throws CommandError when a directory does not exist or may not be read
  */
-export function findRule(paths: readonly string[], id: string): { path: string | null; ids: string[] } {
-  const ids: string[] = [];
+export function findRule(paths: readonly string[], id: string): { files: string[] | null; ids: string[] } {
+  const ids: string[] = [], sigma: string[] = [];
+  let isSigmas = false;
   for (const path of paths.flatMap(listFiles)) {
     try {
       const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(readBounded(path));
       if (OVERRIDES_NAME.test(path)) continue;
-      const rule = parseRule(text, path);
-      if (rule.id === id) return { path, ids };
-      ids.push(rule.id);
+      if (MAPPING_NAME.test(path)) sigma.push(path);
+      else if (isSigma(text)) {
+        sigma.push(path);
+        const found = parseSigma(text, path).documents.filter(({ kind }) => kind !== "filter").map(({ head }) =>
+          head.id
+        );
+        isSigmas ||= found.includes(id);
+        ids.push(...found);
+      } else {
+        const rule = parseRule(text, path);
+        if (rule.id === id) return { files: [path], ids };
+        ids.push(rule.id);
+      }
     } catch {
       continue;
     }
   }
-  return { path: null, ids };
+  return { files: isSigmas ? sigma : null, ids };
 }
 
 function listFiles(path: string): string[] {

@@ -16,8 +16,8 @@ export function namedRule(call: Call, action: string, { rulesDirs }: Places): Va
   const [name] = call.arguments;
   if (name === undefined) throw new UsageError(`rules ${action} takes the id of a rule, or a file`);
   if (!isPath(name)) {
-    const { path, ids } = findRule(rulesDirs, name);
-    if (path !== null) return ruleOf(path, call);
+    const { files, ids } = findRule(rulesDirs, name);
+    if (files !== null) return ruleOfId(name, files, call);
     throw new CommandError(
       `There is no rule ${name} in ${rulesDirs.join(", ")}${
         meant(name, ids)
@@ -31,10 +31,20 @@ function isPath(name: string): boolean {
   return name === "-" || name.includes("/") || /\.ya?ml$/.test(name);
 }
 
+function ruleOfId(id: string, files: readonly string[], call: Call): ValidatedRule {
+  const { rules, refused } = checkRules(files, call.readStdin, (rule) => rule.id === id);
+  if (rules.length > 0) return rules[0]!;
+  // Of several files only those of this rule's are known to be at fault when it is the only one
+  const fault = files.length === 1 ? refused[0] : undefined;
+  throw new CommandError(
+    fault === undefined ? `The rule ${id} is not right; rules validate says why` : placed(fault),
+  );
+}
+
 function ruleOf(path: string, call: Call): ValidatedRule {
   const { rules, refused } = checkRules([path], call.readStdin);
   if (refused.length > 0) throw new CommandError(placed(refused[0]!));
-  if (rules.length !== 1) throw new CommandError(`${path} has ${rules.length} rules; name the file of one`);
+  if (rules.length !== 1) throw new CommandError(`${path} has ${rules.length} rules; name one by its id`);
   return rules[0]!;
 }
 

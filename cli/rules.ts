@@ -5,13 +5,14 @@
  */
 import { printable } from "../proto/printable.ts";
 import { SEVERITIES } from "../proto/process_event.ts";
-import { laneOf } from "../proto/rules/rule.ts";
+import { laneOf, PARTIAL } from "../proto/rules/rule.ts";
 import { runRuleTests } from "../proto/rules/rule_tests.ts";
 import { atMostArguments, meant } from "./arguments.ts";
 import { type Call, EXIT, type Exit, UsageError } from "./command.ts";
 import { type Cell, openOutput, plainCell, type RowOutput, type ShownColumn } from "./output.ts";
 import { cost } from "./rule_cost.ts";
 import { explain } from "./rule_explain.ts";
+import { importRules } from "./rule_import.ts";
 import { placed } from "./rule_named.ts";
 import { replay } from "./rule_replay.ts";
 import { newRule } from "./rule_template.ts";
@@ -22,7 +23,7 @@ import { readStatuses } from "./status_reader.ts";
 import { Store, StoreError } from "./store_reader.ts";
 import { counted } from "./units.ts";
 
-const ACTIONS = { list, validate, test, replay, explain, cost, new: newRule } as const;
+const ACTIONS = { list, validate, test, replay, explain, cost, import: importRules, new: newRule } as const;
 
 export function rules(call: Call): Exit {
   const [action, ...rest] = call.arguments;
@@ -95,8 +96,11 @@ function list(call: Call): Exit {
   for (const row of rows) output.add(row);
   output.end();
   const rejected = rows.filter((row) => row[state] === "rejected").length;
-  const kept = rows.filter((row) => row[state] === "active" && row[LIST_NAMES.indexOf("reason")] !== null).length;
+  const reasons = rows.filter((row) => row[state] === "active").map((row) => row[LIST_NAMES.indexOf("reason")]);
+  const partial = reasons.filter((reason) => String(reason).startsWith(PARTIAL)).length;
+  const kept = reasons.filter((reason) => reason !== null).length - partial;
   if (rejected > 0) call.note(`${counted(rejected, "rule")} rejected: nothing is found by what is not active`);
+  if (partial > 0) call.note(`${counted(partial, "rule")} judged in part: the rest cannot be told on this host`);
   if (kept > 0) call.note(`${counted(kept, "rule")} active as before: the file is not right any more`);
   const degraded =
     rows.filter((row) => row[LIST_NAMES.indexOf("degraded")] !== null && row[state] !== "rejected").length;
@@ -142,20 +146,8 @@ function rulesOfAgent(call: Call, places: Places): Cell[][] {
   return [
     ...rules.map((rule): Cell[] => {
       const state = rule.enabled ? rule.status : "disabled";
-      return [
-        rule.id,
-        rule.title,
-        rule.severity,
-        state,
-        null,
-        rule.file,
-        null,
-        null,
-        null,
-        laneOf(rule),
-        rule.hash,
-        null,
-      ];
+      const missing = rule.missing.length === 0 ? null : PARTIAL + rule.missing.join("; "), { id, title, file } = rule;
+      return [id, title, rule.severity, state, null, file, null, null, missing, laneOf(rule), rule.hash, null];
     }),
     ...refused.map(({ file, line, column, reason }): Cell[] => {
       return [file, "", "", "rejected", null, file, line, column, reason, null, null, null];

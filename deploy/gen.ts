@@ -1,6 +1,6 @@
 /**
- * Generates `proto/gen/` from the `.proto` files and `docs/sql.md` from the tables of the SQL guard, or with `--check`
- * proves that they are current.
+ * Generates `proto/gen/` from the `.proto` files, `docs/sql.md` from the tables of the SQL guard and `docs/sigma.md` from
+ * those of the Sigma front end, or with `--check` proves that they are current.
  *
  * buf and protoc-gen-es run in the versions of `generator/deno.json`, which stands apart because all that the project's
  * own imports is fetched before anything runs, and buf is large. Once they are in the cache, no network is used. A check
@@ -9,12 +9,17 @@
  *
  * @module
  */
+import { sigmaDocs } from "./sigma_docs.ts";
 import { sqlDocs } from "./sql_docs.ts";
 
 const ROOT = `${import.meta.dirname}/..`;
 const PROTO = `${ROOT}/proto`;
 const COMMITTED = `${PROTO}/gen`;
-const SQL_DOCS = `${ROOT}/docs/sql.md`;
+/** Pages that are made from the code, by path. */
+const DOCS: Readonly<Record<string, () => string>> = {
+  "docs/sql.md": sqlDocs,
+  "docs/sigma.md": sigmaDocs,
+};
 const GENERATOR = `${import.meta.dirname}/generator/deno.json`;
 
 /** Runs buf over `proto/` into `out`. */
@@ -52,8 +57,10 @@ function differences(left: string, right: string): string[] {
 }
 
 function check(): void {
-  if (Deno.readTextFileSync(SQL_DOCS) !== formatted(sqlDocs())) {
-    throw new Error("docs/sql.md is not current; run: deno task gen");
+  for (const [path, make] of Object.entries(DOCS)) {
+    if (Deno.readTextFileSync(`${ROOT}/${path}`) !== formatted(make())) {
+      throw new Error(`${path} is not current; run: deno task gen`);
+    }
   }
   const temporary = Deno.makeTempDirSync();
   try {
@@ -80,7 +87,7 @@ function formatted(markdown: string): string {
 }
 
 function replace(): void {
-  Deno.writeTextFileSync(SQL_DOCS, formatted(sqlDocs()));
+  for (const [path, make] of Object.entries(DOCS)) Deno.writeTextFileSync(`${ROOT}/${path}`, formatted(make()));
   Deno.mkdirSync(COMMITTED, { recursive: true });
   for (const name of filesOf(COMMITTED).keys()) Deno.removeSync(`${COMMITTED}/${name}`);
   generate(COMMITTED);

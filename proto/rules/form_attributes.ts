@@ -8,10 +8,18 @@ import { type Correlation, formsOf, isCorrelation } from "./correlation.ts";
 import { type Attributes, HASH_COLUMNS, quotedKeys } from "./sql_attributes.ts";
 import { columnAt, columnsOf, type Form, partsOf } from "./predicate.ts";
 
-/** What a correlation reads. A form has no JSON operators: a variable is named by a pattern with `"NAME":` alone. */
+/** What a correlation reads. */
 export function attributesOfCorrelation(correlation: Correlation): Attributes {
-  const columns = new Set(valuePlaces(correlation)), variables = new Set<string>();
-  for (const form of formsOf(correlation)) {
+  return attributesOfForms(formsOf(correlation), valuePlaces(correlation));
+}
+
+/**
+ * What these conditions read, and columns at further places. A form has no JSON operators: a variable is named by a
+ * pattern with `"NAME":` alone.
+ */
+export function attributesOfForms(forms: readonly Form[], places: readonly number[] = []): Attributes {
+  const columns = new Set(places), variables = new Set<string>();
+  for (const form of forms) {
     columnsOf(form, columns);
     namesIn(form, variables);
   }

@@ -76,5 +76,6 @@ function patternSql(pattern: Pattern, folded: boolean): string {
     return folded ? each.replace(/[\\%_]/g, "\\$&") : each.replace(/[*?[]/g, "[$&]");
   };
   const text = quoted(pattern.map(part).join(""));
-  return folded ? `LIKE ${text} ESCAPE '\\'` : `GLOB ${text}`;
+  if (!folded) return `GLOB ${text}`;
+  return text.includes("\\") ? `LIKE ${text} ESCAPE '\\'` : `LIKE ${text}`;
 }

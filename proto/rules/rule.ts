@@ -18,13 +18,14 @@ import {
   YamlFaultError,
   type YamlNode,
 } from "./located_yaml.ts";
-import { type Correlation, spanOf } from "./correlation.ts";
+import { checkCorrelation, type Correlation, spanOf } from "./correlation.ts";
 import { correlationWords, laneWords } from "./correlation_words.ts";
 import { readCorrelation } from "./correlation_yaml.ts";
 import { durationText, parseDuration } from "./duration.ts";
 import { attributesOfCorrelation } from "./form_attributes.ts";
+import type { Form } from "./predicate.ts";
 import type { Attributes } from "./sql_attributes.ts";
-import { type GuardedQuery, guardSql, type RowQuery } from "./sql_guard.ts";
+import { formQuery, type GuardedQuery, guardSql, type RowQuery } from "./sql_guard.ts";
 import { SqlRefusedError, suggestion } from "./sql_refused.ts";
 import { parseTestRow, parseTestRows } from "./test_row.ts";
 import { type WindowQuery, windowQuery } from "./window_query.ts";
@@ -77,6 +78,8 @@ export interface Rule {
   readonly correlation: Correlation | null;
   readonly tests: { readonly match: readonly TestRow[]; readonly noMatch: readonly TestRow[] };
   readonly idPosition: Position;
+  /** What the rule asks for and this program cannot tell, each a sentence: what is left of it matches less. */
+  readonly missing: readonly string[];
   /** The place in the file of an offset in `sql`. */
   readonly sqlPosition: (offset: number) => Position;
 }
@@ -96,6 +99,33 @@ export type ValidatedRule = Omit<Rule, "sqlPosition"> & {
   readonly window: WindowQuery | null;
   readonly [validated]: true;
 };
+
+/** What the reason begins with that stands beside a rule which is judged in part: {@linkcode Rule.missing}. */
+export const PARTIAL = "partial: ";
+
+/** What a front end other than SQL knows of a rule. */
+export type MadeRule = Omit<Rule, "sql" | "sqlPosition" | "windowMs" | "correlation">;
+
+/** A rule over one event whose form another front end than SQL made: its query is written from the form. */
+export function formRule(rule: MadeRule, form: Form, shown: readonly string[]): ValidatedRule {
+  const query = formQuery(form, shown),
+    made = { sql: query.sql, windowMs: null, correlation: null, query, attributes: query.attributes, window: null };
+  return { ...rule, ...made } as Omit<ValidatedRule, typeof validated> as ValidatedRule;
+}
+
+/** A correlation that a front end made, and that {@linkcode checkCorrelation} let through. */
+export function correlationRule(rule: MadeRule, correlation: Correlation): ValidatedRule {
+  checkCorrelation(correlation);
+  const attributes = attributesOfCorrelation(correlation);
+  const made = { ...correlationParts(correlation), query: null, attributes, window: null };
+  return { ...rule, ...made } as Omit<ValidatedRule, typeof validated> as ValidatedRule;
+}
+
+/** What a rule has of its correlation. */
+function correlationParts(correlation: Correlation): Pick<Rule, "windowMs" | "sql" | "correlation"> {
+  const sql = correlationWords(correlation).join("\n");
+  return { windowMs: Math.max(MIN_WINDOW_MS, spanOf(correlation)), sql, correlation };
+}
 
 /** What the engine needs of a rule. @throws TypeError for a query that does not judge each row alone */
 export function rowQuery({ query }: ValidatedRule): RowQuery {
@@ -213,6 +243,7 @@ class RuleReader {
       ...this.#entries.has("correlation") ? this.#correlation() : this.#query(),
       tests: this.#tests(),
       idPosition: positionAt(this.text, this.#node("id").offset),
+      missing: [],
     };
   }
 
@@ -285,8 +316,7 @@ class RuleReader {
     }
     const node = this.#node("correlation"), correlation = readCorrelation(node, this.text);
     const position = positionAt(this.text, node.offset);
-    const sql = correlationWords(correlation).join("\n"), windowMs = Math.max(MIN_WINDOW_MS, spanOf(correlation));
-    return { windowMs, sql, correlation, sqlPosition: () => position };
+    return { ...correlationParts(correlation), sqlPosition: () => position };
   }
 
   #query(): Pick<Rule, "windowMs" | "sql" | "correlation" | "sqlPosition"> {

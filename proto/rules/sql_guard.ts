@@ -7,7 +7,10 @@
  *
  * @module
  */
+import { attributesOfForms } from "./form_attributes.ts";
 import { type Node, parse } from "sql-parser-cst";
+import { columnAt, columnsOf, type Form, partsOf } from "./predicate.ts";
+import { formSql } from "./predicate_sql.ts";
 import { type LexedSql, lexSql } from "./sql_lexer.ts";
 import { type Attributes, attributesOf, NO_ATTRIBUTES } from "./sql_attributes.ts";
 import type { Purpose, SeveralRows } from "./sql_expression.ts";
@@ -120,6 +123,45 @@ export function guardSql(sql: string, purpose: Purpose): GuardedQuery {
     insertions: check.insertions.map((insertion, i) => ({ insertion, i }))
       .sort((a, b) => a.insertion.at - b.insertion.at || a.i - b.i).map(({ insertion }) => insertion),
     row: purpose === "rule" ? rowQuery(lexed.sql, statement, check, outputs) : null,
+  };
+  return query as GuardedQuery;
+}
+
+/**
+ * The query of a rule whose form did not come from SQL: it is written from the form, and so holds nothing of its author's
+ * but literals, which are quoted. `shown` are columns.
+ */
+export function formQuery(form: Form, shown: readonly string[]): GuardedQuery {
+  const alias = "e", where = formSql(form, alias), calls = new Set<string>(), columns = new Set<string>();
+  for (const place of columnsOf(form)) columns.add(columnAt(place).name);
+  const visit = (part: Form): void => {
+    if (part.kind === "call" && part.name !== "regexp") calls.add(part.name);
+    partsOf(part).forEach(visit);
+  };
+  visit(form);
+  const query: Omit<GuardedQuery, typeof guarded> = {
+    purpose: "rule",
+    sql: `SELECT ${shown.join(", ")} FROM process_events AS ${alias} WHERE ${where}`,
+    needs: {
+      tables: ["process_events"],
+      eventReads: 1,
+      joins: 0,
+      aggregates: 0,
+      windows: 0,
+      subqueries: 0,
+      ordering: false,
+      functions: [...calls],
+      severalRows: null,
+    },
+    insertions: [],
+    attributes: attributesOfForms([form]),
+    row: {
+      alias,
+      where,
+      outputs: shown.map((name) => ({ name, column: name, sql: null })),
+      columns,
+      translation: { form },
+    },
   };
   return query as GuardedQuery;
 }

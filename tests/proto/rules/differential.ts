@@ -9,7 +9,7 @@
  */
 import { DatabaseSync } from "node:sqlite";
 import { tableNamed } from "../../../proto/catalog.ts";
-import type { SqlValue } from "../../../proto/event_row.ts";
+import { columnPlaces, type SqlValue } from "../../../proto/event_row.ts";
 import { READ_LIMITS } from "../../../proto/rules/authorizer.ts";
 import { columnAt, columnsOf, type Form, partsOf } from "../../../proto/rules/predicate.ts";
 import { compilePredicate } from "../../../proto/rules/predicate_js.ts";
@@ -24,6 +24,12 @@ import { defineFunctions } from "../../../proto/rules/user_functions.ts";
 import { Random } from "../../fuzz/random.ts";
 import { createTable } from "./store_like.ts";
 import { randomRow, RandomWhere } from "./random_where.ts";
+import { SigmaCompiler } from "../../../proto/sigma/collection.ts";
+import { parseSigma } from "../../../proto/sigma/document.ts";
+import { naively } from "../sigma/naive_sigma.ts";
+import { RandomDetection } from "../sigma/random_sigma.ts";
+
+const EVENT_TYPE = columnPlaces("process_events").get("event_type")!;
 
 export const RULES_OF_CHUNK = 40;
 export const ROWS_OF_CHUNK = 200;
@@ -35,6 +41,8 @@ export interface Answers {
   readonly predicate: boolean | null;
   /** Whether the rule's terms say that the row may match. */
   readonly candidate: boolean;
+  /** Of a rule of Sigma, what it means by the specification, computed naively. */
+  readonly oracle: boolean | null;
 }
 
 export interface Difference {
@@ -55,6 +63,10 @@ export interface Totals {
   /** Pairs that the terms ruled out. */
   ruledOut: number;
   rules: number;
+  /** Pairs that the oracle of Sigma judged. */
+  byOracle: number;
+  /** Rules of Sigma by verdict. */
+  readonly verdicts: Map<string, number>;
   /** Rules that have no form, by reason. */
   readonly sqlOnly: Map<string, number>;
   refused: number;
@@ -70,6 +82,8 @@ export function noTotals(): Totals {
     undecided: 0,
     failing: 0,
     ruledOut: 0,
+    byOracle: 0,
+    verdicts: new Map(),
     rules: 0,
     sqlOnly: new Map(),
     refused: 0,
@@ -84,6 +98,8 @@ interface Subject {
   readonly alias: string;
   readonly where: string;
   readonly form: Form;
+  /** What somebody else says of a row; `null` where it does not. */
+  readonly oracle?: (row: readonly SqlValue[]) => boolean | null;
 }
 
 /** The rows of a chunk. */
@@ -113,6 +129,35 @@ export function judgeChunk(seed: number, chunk: number, totals: Totals, only: nu
       if (!(error instanceof SqlRefusedError)) throw new Error(`${sql}: ${error}`, { cause: error });
       totals.refused++;
     }
+  }
+  judge(subjects, rows, totals);
+}
+
+/** A rule of Sigma. */
+export function sigmaOf(seed: number, rule: number): string {
+  const lines = new RandomDetection(new Random(seed ^ 0x51, rule)).lines().map((line) => `    ${line}`).join("\n");
+  return `title: Rule ${rule}\nlogsource:\n    category: process_creation\ndetection:\n${lines}\n`;
+}
+
+/** The same for rules of Sigma. What is not live counts as refused, or, in part, without an oracle. */
+export function judgeSigmaChunk(seed: number, chunk: number, totals: Totals, only: number | null = null): void {
+  const rows = rowsOf(seed, chunk).map((row) => row.with(EVENT_TYPE, "start")), subjects: Subject[] = [];
+  for (let i = 0; i < RULES_OF_CHUNK; i++) {
+    const number = chunk * RULES_OF_CHUNK + i;
+    if (only !== null && number !== only) continue;
+    const text = sigmaOf(seed, number), parsed = parseSigma(text, "f.yml");
+    totals.rules++;
+    const { rule, verdict, reasons } = new SigmaCompiler().compile([parsed]).verdicts[0]!;
+    totals.verdicts.set(verdict, (totals.verdicts.get(verdict) ?? 0) + 1);
+    if (rule === null) {
+      if (parsed.faults.length > 0) throw new Error(`${text}: ${reasons[0]!.message}`);
+      totals.refused++;
+      continue;
+    }
+    const { alias, where, translation } = rule.query!.row!, [document] = parsed.documents;
+    const detection = document!.kind === "rule" ? document!.detection : null;
+    const oracle = verdict === "live" ? { oracle: (row: readonly SqlValue[]) => naively(detection!, row) } : {};
+    subjects.push({ number, sql: text, alias, where, form: translation.form!, ...oracle });
   }
   judge(subjects, rows, totals);
 }
@@ -148,19 +193,21 @@ function judge(subjects: readonly Subject[], rows: readonly SqlValue[][], totals
       }
     });
   });
-  subjects.forEach(({ number, sql, alias, where, form }, i) => {
+  subjects.forEach(({ number, sql, alias, where, form, oracle }, i) => {
     const written = answersOf(db, alias, where, rows.length);
     const made = answersOf(db, alias, formSql(form, alias), rows.length);
-    rows.forEach((_, row) => {
+    rows.forEach((cells, row) => {
       const answers: Answers = {
         sql: written[row]!,
         formSql: made[row]!,
         predicate: given[i]![row]!,
         candidate: candidates[i]![row]!,
+        oracle: oracle?.(cells) ?? null,
       };
       totals.pairs++;
       if (answers.sql) totals.matches++;
       if (answers.sql === null) totals.failing++;
+      if (answers.oracle !== null) totals.byOracle++;
       if (answers.predicate === null) totals.undecided++;
       if (!answers.candidate) totals.ruledOut++;
       if (differ(answers)) totals.differences.push({ rule: number, row, sql, answers });
@@ -168,11 +215,12 @@ function judge(subjects: readonly Subject[], rows: readonly SqlValue[][], totals
   });
 }
 
-function differ({ sql, formSql, predicate, candidate }: Answers): boolean {
+function differ({ sql, formSql, predicate, candidate, oracle }: Answers): boolean {
   // Where SQLite fails there is no answer to hold a predicate to, which may not need to look at what fails.
   if (sql === null) return false;
   if (formSql !== sql) return true;
   if (sql === true && !candidate) return true;
+  if (oracle !== null && oracle !== sql) return true;
   return predicate !== null && predicate !== sql;
 }
 
