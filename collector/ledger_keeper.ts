@@ -19,7 +19,7 @@ import { decodeMessage, type LedgerHead, type LedgerNotes } from "../proto/wire.
 import { WireError } from "../proto/wire_error.ts";
 import { VERSION } from "../proto/version.ts";
 import { LedgerBrokenError } from "./ledger/broken.ts";
-import { Coverage, DIGEST_MS } from "./ledger/coverage.ts";
+import { Coverage, DIGEST_MS, type NumberRange } from "./ledger/coverage.ts";
 import { type SigningKeys } from "./ledger/keys.ts";
 import { Ledger, type LedgerOptions } from "./ledger/ledger.ts";
 import { NoteBook } from "./ledger/note_book.ts";
@@ -84,6 +84,15 @@ export class LedgerKeeper {
   #closed: LedgerStatus | null = null;
   #suppressed = { count: 0, told: 0, from: 0 };
   #opening = false;
+  /** What an earlier run left: how far it is under digests, of which epoch, and what the log has no more. */
+  readonly #backlog = {
+    state: "open" as "open" | "settling" | "settled",
+    epoch: "",
+    after: -1,
+    last: 0,
+    missing: { count: 0, from: 0, to: 0 },
+    fault: "",
+  };
 
   constructor(options: LedgerKeeperOptions) {
     this.#options = options;
@@ -139,31 +148,24 @@ export class LedgerKeeper {
     await this.#try(this.#hash, keys);
   }
 
-  /** Enters what an earlier run left on disk and did not enter; to be called once the log was flushed. */
+  /**
+   * Enters what an earlier run left in the log and did not enter. Until that is done no digest and no note is entered:
+   * one of later numbers would pass for all before it, and a note that is in the ledger already would be entered again.
+   * Called again by {@linkcode tick} as long as the log or the ledger cannot be read.
+   */
   async settle(): Promise<void> {
     const ledger = this.#ledger, storage = this.#storage;
-    if (ledger === null || storage === null) return;
+    if (ledger === null || storage === null || this.#backlog.state !== "open") return;
+    this.#backlog.state = "settling";
     try {
-      const { covered, notes } = await recollect(storage, ledger.status.durable, ledger.header.segmentEntries);
-      this.#notes.remember(notes);
-      const log = this.#options.log(), { epoch } = log.identity;
-      let missing = 0, from = 0, to = 0;
-      const lost = (first: number, last: number): void => {
-        from = from === 0 ? first : from;
-        to = last;
-        missing += last - first + 1;
-      };
-      // Of a log that no digest is of, what the agent has was never to be proven.
-      const after = covered.get(epoch) ?? log.acknowledged;
-      for await (const digest of this.#coverage.catchUp(log, after, lost)) this.say("events", digest);
-      if (missing > 0) {
-        const what = `numbers ${from} to ${to} of epoch ${epoch}: the log has them no more, so no digest covers them`;
-        const now = this.#now();
-        this.say("suppressed", { what, count: missing, from: now, to: now });
-      }
+      const isDone = await this.#settleBacklog(ledger, storage);
+      this.#backlog.state = isDone ? "settled" : "open";
     } catch (error) {
+      this.#backlog.state = "open";
       if (!(error instanceof StorageError)) throw error;
-      this.#options.notice(`ledger: what the last run left is not entered: ${error.message}`);
+      const fault = `what the last run left cannot be entered yet: ${error.message}; it is tried again by itself`;
+      if (fault !== this.#backlog.fault) this.#options.notice(`ledger: ${fault}`);
+      this.#backlog.fault = fault;
     }
   }
 
@@ -227,10 +229,18 @@ export class LedgerKeeper {
     if (this.#state === "off") return this.#tell(this.#notes.enter(() => true));
     const ledger = this.#ledger, now = this.#now();
     if (ledger === null) return this.#tryAgain(now);
+    if (this.#backlog.state !== "settled") {
+      void this.settle();
+      return this.#turn(ledger);
+    }
     if (Math.abs(now - this.#digestAt) >= DIGEST_MS) this.#digest(now);
     const entered = this.#notes.enter(({ action, payload }) => this.#append(ledger, action, AGENT, payload));
-    ledger.tick();
     this.#entered = entered ?? this.#entered;
+    this.#turn(ledger);
+  }
+
+  #turn(ledger: Ledger): void {
+    ledger.tick();
     const { size, durable } = ledger.status;
     if (durable === size) {
       this.#tell(this.#entered);
@@ -243,7 +253,7 @@ export class LedgerKeeper {
   close(why: string): void {
     const ledger = this.#ledger;
     if (ledger === null) return;
-    this.#digest(this.#now());
+    if (this.#backlog.state === "settled") this.#digest(this.#now());
     this.say("tierStopped", { tier: "collector", pid: Deno.pid, time: this.#now(), why });
     ledger.close();
     this.#publish(ledger);
@@ -263,6 +273,39 @@ export class LedgerKeeper {
   #digest(now: number): void {
     this.#digestAt = now;
     for (const digest of this.#coverage.take(this.#options.log())) this.say("events", digest);
+  }
+
+  /** Says no when it is to be tried again. @throws StorageError */
+  async #settleBacklog(ledger: Ledger, storage: Storage): Promise<boolean> {
+    const backlog = this.#backlog, log = this.#options.log(), { missing } = backlog;
+    if (backlog.after < 0) {
+      const { covered, notes, isWhole } = await recollect(storage, ledger.status.durable, ledger.header.segmentEntries);
+      this.#notes.remember(notes);
+      backlog.epoch = log.identity.epoch;
+      backlog.last = log.foundLast;
+      // No digest of this log, though it may be an old one: of what the agent has, nobody knows whether it is under one.
+      backlog.after = covered.get(backlog.epoch) ?? (isWhole ? 0 : log.acknowledged);
+    }
+    const lost = ({ first, last }: NumberRange): void => {
+      missing.from = missing.from === 0 ? first : missing.from;
+      missing.to = last;
+      missing.count += last - first + 1;
+    };
+    if (log.identity.epoch === backlog.epoch) {
+      // What was found and is not on disk yet may be lost once more, and its numbers be given out again.
+      if (log.durable < log.foundLast) return false;
+      for await (const step of this.#coverage.catchUp(log, backlog.after)) {
+        if (step.digest !== null) this.say("events", step.digest);
+        step.missing.forEach(lost);
+        backlog.after = step.upTo;
+      }
+    } else if (backlog.after < backlog.last) lost({ first: backlog.after + 1, last: backlog.last });
+    if (missing.count > 0) {
+      const { count, from, to } = missing, now = this.#now(), { epoch } = backlog;
+      const what = `numbers ${from} to ${to} of epoch ${epoch}: the log has them no more, so no digest covers them`;
+      this.say("suppressed", { what, count, from: now, to: now });
+    }
+    return true;
   }
 
   #append(ledger: Ledger, action: Action, actor: string, payload: Uint8Array): boolean {

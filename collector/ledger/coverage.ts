@@ -21,6 +21,19 @@ const MAX_EARLY_BYTES = 33_554_432;
 
 export type LogDigest = Statements["events"];
 
+/** Numbers of a log, both included. */
+export interface NumberRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** A part of what an earlier run left, up to a number: its digest, and what the log does not have any more. */
+export interface BacklogStep {
+  readonly upTo: number;
+  readonly digest: LogDigest | null;
+  readonly missing: readonly NumberRange[];
+}
+
 interface Early {
   readonly epoch: string;
   readonly first: number;
@@ -67,30 +80,34 @@ export class Coverage {
   }
 
   /**
-   * Digests of what an earlier run left in `log` behind number `covered`, in steps that leave room for other work.
-   * `missing` is told of numbers that the log does not have any more.
+   * Digests of what an earlier run left in `log` behind number `covered`, in steps that leave room for other work. The
+   * log must have all of that on disk.
+   *
+   * @throws StorageError; the steps before hold.
    */
   async *catchUp(
-    log: Pick<WriteAheadLog, "identity" | "foundLast" | "durable" | "read">,
+    log: Pick<WriteAheadLog, "identity" | "foundLast" | "read">,
     covered: number,
-    missing: (first: number, last: number) => void,
-  ): AsyncGenerator<LogDigest> {
+  ): AsyncGenerator<BacklogStep> {
     const { foundLast, identity: { epoch } } = log;
-    for (let after = covered; after < Math.min(foundLast, log.durable);) {
-      const digester = new EventDigester(this.#hash!), before = after;
+    for (let after = covered; after < foundLast;) {
+      const digester = new EventDigester(this.#hash!), missing: NumberRange[] = [], before = after;
       for (const item of log.read(after, READ_BYTES)) {
         const [first, last] = item.kind === "missing"
           ? [item.first, item.last]
           : [item.record.first, item.record.first + item.record.count - 1];
         if (first > foundLast) break;
-        if (first > after + 1) missing(after + 1, first - 1);
-        if (item.kind === "missing") missing(first, last);
+        if (first > after + 1) missing.push({ first: after + 1, last: first - 1 });
+        if (item.kind === "missing") missing.push({ first, last });
         else this.faults += add(digester, first, item.record.count, item.record.payload);
         after = last;
       }
+      if (after === before) {
+        missing.push({ first: after + 1, last: foundLast });
+        after = foundLast;
+      }
       const digest = digester.take();
-      if (digest !== null) yield { epoch, ...digest };
-      if (after === before) return;
+      yield { upTo: after, missing, digest: digest === null ? null : { epoch, ...digest } };
       await new Promise((resolve) => setTimeout(resolve, 0));
     }
   }
