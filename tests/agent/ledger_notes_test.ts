@@ -82,6 +82,67 @@ Deno.test("what finds no room among the notes is counted, and told when there is
   store.close();
 });
 
+Deno.test("a note's number never comes again, whatever the clock does over a restart", () => {
+  using dir = new TempDir();
+  const path = `${dir.path}/events.db`, numbers: number[] = [];
+  for (const now of [9_000, 9_000, 3, 9_000]) {
+    const store = new Store(path);
+    store.note({ action: "exported", value: { what: "x", name: "y", time: 1 } }, now);
+    const [{ id } = { id: 0 }] = store.notesFor("c");
+    numbers.push(id);
+    store.forgetNotes(id, "c");
+    store.close();
+  }
+  assert.deepEqual(numbers, [9_216_000, 9_216_001, 9_216_002, 9_216_003]);
+});
+
+Deno.test("alerts with long ids are told by more notes, none is refused for the others' sake", () => {
+  using dir = new TempDir();
+  const store = new Store(`${dir.path}/events.db`), stream = openTestStream(store);
+  const alerts = Array.from(
+    { length: 100 },
+    (_, at) => newAlert(`${"long-".repeat(180)}x@col:e:${at}`, { collectorId: stream.collectorId, ruleHash: HASH }),
+  );
+  store.commit({ events: [], snapshots: [], gaps: [], sources: null, stream, lastSequence: 1, alerts, notesOf }, 1_000);
+  const ids = store.notesFor(stream.collectorId).flatMap(({ payload }) =>
+    decodeStatement("alert", payload).value.alerts
+  )
+    .map(({ id }) => id);
+  assert.deepEqual(ids, alerts.map(({ alertId }) => alertId));
+  assert.equal(store.counters["ledger_notes_refused"], 0);
+  store.close();
+});
+
+Deno.test("what a note says of those that found no room is told again when its transaction is undone", () => {
+  using dir = new TempDir();
+  const store = new Store(`${dir.path}/events.db`), stream = openTestStream(store);
+  const nothing = { events: [], snapshots: [], gaps: [], sources: null };
+  const alerts = Array.from(
+    { length: MAX_WAITING + 2 },
+    (_, at) => newAlert(`odd@col:e:${at}`, { collectorId: stream.collectorId, ruleHash: HASH }),
+  );
+  const each = (added: Parameters<typeof alertNotes>[0]) => added.flatMap((alert) => notesOf([alert]));
+  store.commit({ ...nothing, stream, lastSequence: 1, alerts, notesOf: each }, 1_000);
+  store.forgetNotes(Number.MAX_SAFE_INTEGER, stream.collectorId);
+  const more = [newAlert("odd@col:e:more", { collectorId: stream.collectorId, ruleHash: HASH })];
+  const undone = { ...nothing, stream, lastSequence: 2, alerts: more };
+  const failing = {
+    ...undone,
+    get notesOf() {
+      return (added: Parameters<typeof alertNotes>[0]) => {
+        return [...notesOf(added), { action: "no such", value: {} } as never];
+      };
+    },
+  };
+  assert.throws(() => store.commit(failing, 2_000));
+  assert.equal(store.counters["ledger_notes_waiting"], 0);
+  store.commit({ ...undone, notesOf }, 3_000);
+  const [told, alert] = store.notesFor(stream.collectorId);
+  assert.deepEqual(decodeStatement("suppressed", told!.payload).value.count, 2);
+  assert.equal(alert!.action, "alert");
+  store.close();
+});
+
 Deno.test("the digest of an alert is of what the file has, without the head", () => {
   const alert = newAlert("odd@col:e:1", { evidence: { b: 1, a: "é" } });
   const head = { origin: "daemoneye/a", size: 4, root: "cm9vdA==" };

@@ -4,7 +4,7 @@
  *
  * After every step: what the collector holds for acknowledged is in the store, as another program reads it. In the end,
  * when everything is sound again, all must have come through: everything that was on disk, once, in order; a gap for
- * everything that was refused; an alert for every hit, once, and delivered.
+ * everything that was refused; an alert for every hit, once, delivered, and entered into the audit ledger once.
  *
  * @module
  */
@@ -34,6 +34,8 @@ export interface PipelineResult {
   alerts: number;
   /** Alerts of which the audit ledger knows. */
   entered: number;
+  /** Events of logs that were replaced which no digest covers. */
+  bare: number;
   /** Deaths of either side. */
   collectors: number;
   agents: number;
@@ -58,6 +60,7 @@ export function nothing(): PipelineResult {
     told: 0,
     alerts: 0,
     entered: 0,
+    bare: 0,
     collectors: 0,
     agents: 0,
     connections: 0,
@@ -232,12 +235,25 @@ class Pipeline {
   async #judge(): Promise<PipelineResult> {
     const expected: Expected = { told: this.#told, acknowledged: this.#acknowledged, torn: this.#torn, step: MOST };
     const verdict = judge(this.#agent!.path, this.#outside.ids, expected);
-    const ledger = await judgeLedger(this.#disks.ledger, this.#agent!.path, this.#time.wall());
+    const ledger = await judgeLedger(
+      this.#disks.ledger,
+      this.#agent!.path,
+      this.#time.wall(),
+      this.#collector!.outbox.epoch,
+    );
     verdict.faults.push(...ledger.faults);
     if (verdict.faults.length > 0) throw new BrokenPromise(verdict.faults.slice(0, 5).join("; "));
     const { faults: _, again: __, ...counts } = verdict;
     const { full } = this.ground.sqlite.counts;
-    return { ...counts, entered: ledger.entered, ...this.#deaths, ...this.#network.counts, full, steps: this.#steps };
+    return {
+      ...counts,
+      entered: ledger.entered,
+      bare: ledger.bare,
+      ...this.#deaths,
+      ...this.#network.counts,
+      full,
+      steps: this.#steps,
+    };
   }
 
   #checkWatermark(epoch: string, acknowledged: number): void {
