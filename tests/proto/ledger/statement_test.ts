@@ -80,3 +80,13 @@ Deno.test("canonicalJson() gives the text of RFC 8785, section 3.2.3", () => {
   assert.equal(canonicalJson([1e30, 4.5, 0.002, 1e-27, true, null]), "[1e+30,4.5,0.002,1e-27,true,null]");
   assert.throws(() => canonicalJson(NaN), RangeError);
 });
+
+Deno.test("what no writer makes is refused as such: numbers beyond all bounds, lists in lists in lists", () => {
+  const deep = (depth: number): string => `${"[".repeat(depth)}${"]".repeat(depth)}`;
+  for (const more of ["1e309", "-1e309", deep(64), deep(7_000)]) {
+    const text = `{"a":${more},"name":"n","time":1,"what":"w"}`;
+    assert.throws(() => decodeStatement("exported", new TextEncoder().encode(text)), WireError, more.slice(0, 9));
+  }
+  const text = `{"a":${deep(60)},"name":"n","time":1,"what":"w"}`;
+  assert.equal(decodeStatement("exported", new TextEncoder().encode(text)).value.name, "n");
+});
