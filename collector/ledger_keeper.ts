@@ -75,7 +75,7 @@ export class LedgerKeeper {
   #lost = { count: 0, from: 0, to: 0 };
   #tryAt = 0;
   #tryMs = FIRST_TRY_MS;
-  #digestAt = 0;
+  #digestAt = -Infinity;
   #head: LedgerHead | null = null;
   #checkpointTime = 0;
   /** Number of the last note that was entered, and whose being on disk was not told. */
@@ -84,20 +84,19 @@ export class LedgerKeeper {
   #closed: LedgerStatus | null = null;
   #suppressed = { count: 0, told: 0, from: 0 };
   #opening = false;
-  /** What an earlier run left: how far it is under digests, of which epoch, and what the log has no more. */
+  /** What an earlier run left: of which epoch, how far it is under digests, and how far it goes. */
   readonly #backlog = {
     state: "open" as "open" | "settling" | "settled",
     epoch: "",
     after: -1,
     last: 0,
-    missing: { count: 0, from: 0, to: 0 },
     fault: "",
   };
 
   constructor(options: LedgerKeeperOptions) {
     this.#options = options;
     this.#state = options.isOn ? "waiting" : "off";
-    this.#notes = new NoteBook(() => Number(options.clock.monotonicNs() / 1_000_000n));
+    this.#notes = new NoteBook(() => this.#elapsed());
     if (!options.isOn) this.#trouble = "it is turned off by configuration: nothing is ledgered";
   }
 
@@ -227,13 +226,14 @@ export class LedgerKeeper {
   tick(): void {
     // Without a ledger the agent need not keep what nobody will enter.
     if (this.#state === "off") return this.#tell(this.#notes.enter(() => true));
-    const ledger = this.#ledger, now = this.#now();
+    const ledger = this.#ledger, now = this.#elapsed();
     if (ledger === null) return this.#tryAgain(now);
     if (this.#backlog.state !== "settled") {
+      this.#holdDigest(now);
       void this.settle();
       return this.#turn(ledger);
     }
-    if (Math.abs(now - this.#digestAt) >= DIGEST_MS) this.#digest(now);
+    if (now - this.#digestAt >= DIGEST_MS) this.#digest(now);
     const entered = this.#notes.enter(({ action, payload }) => this.#append(ledger, action, AGENT, payload));
     this.#entered = entered ?? this.#entered;
     this.#turn(ledger);
@@ -253,7 +253,7 @@ export class LedgerKeeper {
   close(why: string): void {
     const ledger = this.#ledger;
     if (ledger === null) return;
-    if (this.#backlog.state === "settled") this.#digest(this.#now());
+    if (this.#backlog.state === "settled") this.#digest(this.#elapsed());
     this.say("tierStopped", { tier: "collector", pid: Deno.pid, time: this.#now(), why });
     ledger.close();
     this.#publish(ledger);
@@ -266,8 +266,19 @@ export class LedgerKeeper {
     if (entered !== null) this.#options.entered(entered);
   }
 
+  /** Milliseconds that never go back: no clock that was set keeps the ledger waiting. */
+  #elapsed(): number {
+    return Number(this.#options.clock.monotonicNs() / 1_000_000n);
+  }
+
   #now(): number {
     return Math.max(0, Math.floor(this.#options.clock.wallMs()));
+  }
+
+  #holdDigest(now: number): void {
+    if (now - this.#digestAt < DIGEST_MS) return;
+    this.#digestAt = now;
+    this.#coverage.hold(this.#options.log());
   }
 
   #digest(now: number): void {
@@ -277,7 +288,7 @@ export class LedgerKeeper {
 
   /** Says no when it is to be tried again. @throws StorageError */
   async #settleBacklog(ledger: Ledger, storage: Storage): Promise<boolean> {
-    const backlog = this.#backlog, log = this.#options.log(), { missing } = backlog;
+    const backlog = this.#backlog, log = this.#options.log();
     if (backlog.after < 0) {
       const { covered, notes, isWhole } = await recollect(storage, ledger.status.durable, ledger.header.segmentEntries);
       this.#notes.remember(notes);
@@ -286,25 +297,23 @@ export class LedgerKeeper {
       // No digest of this log, though it may be an old one: of what the agent has, nobody knows whether it is under one.
       backlog.after = covered.get(backlog.epoch) ?? (isWhole ? 0 : log.acknowledged);
     }
-    const lost = ({ first, last }: NumberRange): void => {
-      missing.from = missing.from === 0 ? first : missing.from;
-      missing.to = last;
-      missing.count += last - first + 1;
+    // Told before the digest behind it: a crash in between leaves it to be told again.
+    const lost = (missing: readonly NumberRange[]): void => {
+      if (missing.length === 0) return;
+      const count = missing.reduce((sum, { first, last }) => sum + last - first + 1, 0), now = this.#now();
+      const numbers = `numbers ${missing[0]!.first} to ${missing.at(-1)!.last} of epoch ${backlog.epoch}`;
+      const what = `${numbers}: the log has them no more, so no digest covers them`;
+      this.say("suppressed", { what, count, from: now, to: now });
     };
     if (log.identity.epoch === backlog.epoch) {
       // What was found and is not on disk yet may be lost once more, and its numbers be given out again.
       if (log.durable < log.foundLast) return false;
-      for await (const step of this.#coverage.catchUp(log, backlog.after)) {
-        if (step.digest !== null) this.say("events", step.digest);
-        step.missing.forEach(lost);
-        backlog.after = step.upTo;
+      for await (const { missing, digest, upTo } of this.#coverage.catchUp(log, backlog.after)) {
+        lost(missing);
+        if (digest !== null) this.say("events", digest);
+        backlog.after = upTo;
       }
-    } else if (backlog.after < backlog.last) lost({ first: backlog.after + 1, last: backlog.last });
-    if (missing.count > 0) {
-      const { count, from, to } = missing, now = this.#now(), { epoch } = backlog;
-      const what = `numbers ${from} to ${to} of epoch ${epoch}: the log has them no more, so no digest covers them`;
-      this.say("suppressed", { what, count, from: now, to: now });
-    }
+    } else if (backlog.after < backlog.last) lost([{ first: backlog.after + 1, last: backlog.last }]);
     return true;
   }
 
@@ -346,8 +355,7 @@ export class LedgerKeeper {
   #tryAgain(now: number): void {
     const { keys } = this.#options;
     if (this.#state !== "waiting" || this.#hash === null || this.#opening || "fault" in keys) return;
-    // Digests are made all the same, and wait.
-    if (Math.abs(now - this.#digestAt) >= DIGEST_MS) this.#digest(now);
+    this.#holdDigest(now);
     if (now < this.#tryAt) return;
     void this.#try(this.#hash, keys);
   }
@@ -386,7 +394,7 @@ export class LedgerKeeper {
       const trouble = `it cannot be opened: ${error.message}; mend ${this.#options.place}, it is tried again by itself`;
       if (trouble !== this.#trouble) notice(`ledger: ${trouble}`);
       this.#trouble = trouble;
-      this.#tryAt = this.#now() + this.#tryMs;
+      this.#tryAt = this.#elapsed() + this.#tryMs;
       this.#tryMs = Math.min(2 * this.#tryMs, LAST_TRY_MS);
     } finally {
       this.#opening = false;

@@ -18,6 +18,8 @@ export const DIGEST_MS = 2_000;
 const READ_BYTES = 524_288;
 /** What waits while the hash is loaded. */
 const MAX_EARLY_BYTES = 33_554_432;
+/** Digests that wait for a ledger. */
+const MAX_READY = 4_096;
 
 export type LogDigest = Statements["events"];
 
@@ -74,9 +76,13 @@ export class Coverage {
 
   /** Digests of what is on disk in `log`, and of logs that it replaced. */
   take(log: Pick<WriteAheadLog, "identity" | "durable">): LogDigest[] {
-    const { epoch } = log.identity, digester = this.#digester;
-    if (digester !== null && this.#epoch === epoch && digester.last <= log.durable) this.#turn(epoch);
+    this.#end(log);
     return this.#ready.splice(0);
+  }
+
+  /** As {@linkcode Coverage.take}, for one that cannot enter them yet: they wait here, and what comes after many is under one. */
+  hold(log: Pick<WriteAheadLog, "identity" | "durable">): void {
+    if (this.#ready.length < MAX_READY) this.#end(log);
   }
 
   /**
@@ -110,6 +116,11 @@ export class Coverage {
       yield { upTo: after, missing, digest: digest === null ? null : { epoch, ...digest } };
       await new Promise((resolve) => setTimeout(resolve, 0));
     }
+  }
+
+  #end(log: Pick<WriteAheadLog, "identity" | "durable">): void {
+    const { epoch } = log.identity, digester = this.#digester;
+    if (digester !== null && this.#epoch === epoch && digester.last <= log.durable) this.#turn(epoch);
   }
 
   #turn(epoch: string): void {

@@ -3,6 +3,7 @@ import { signerOf } from "../../collector/ledger/keys.ts";
 import { StorageSource } from "../../collector/ledger/storage_source.ts";
 import { LedgerKeeper, type LedgerKeeperOptions } from "../../collector/ledger_keeper.ts";
 import { WriteAheadLog } from "../../collector/wal/log.ts";
+import { StorageError } from "../../collector/wal/storage.ts";
 import { refusalRecord } from "../../collector/outbox.ts";
 import { verifyLedger } from "../../proto/ledger/directory.ts";
 import { decodeEntry, MAX_ENTRY_BYTES, MIN_ENTRY_BYTES } from "../../proto/ledger/entry.ts";
@@ -17,6 +18,9 @@ import { USUAL_EVENT } from "../support/wire_samples.ts";
 /** A keeper with a log and a ledger on a simulated disk, and a clock that the test turns. */
 class TestKeeper {
   now = 1_790_000_000_000;
+  /** How far the clock of the day is set back. */
+  backwards = 0;
+  keepMs = 3_600_000;
   readonly notices: string[] = [];
   readonly shown: string[] = [];
   readonly heads: LedgerHead[] = [];
@@ -47,7 +51,7 @@ class TestKeeper {
       checkpointMs: 10_000,
       host: "a".repeat(32),
       bootId: new Uint8Array(16).fill(3),
-      clock: { wallMs: () => this.now, monotonicNs: () => BigInt(this.now) * 1_000_000n },
+      clock: { wallMs: () => this.now - this.backwards, monotonicNs: () => BigInt(this.now) * 1_000_000n },
       log: () => this.log,
       notice: (text) => this.notices.push(text),
       show: (lines) => this.shown.push(...lines),
@@ -62,7 +66,7 @@ class TestKeeper {
       segmentBytes: 1_048_576,
       totalBytes: 16_777_216,
       maxPendingBytes: 1_048_576,
-      keepMs: 3_600_000,
+      keepMs: this.keepMs,
       clock: () => this.now,
       gapRecord: refusalRecord,
       taken: this.keeper.taken,
@@ -191,6 +195,63 @@ Deno.test("LedgerKeeper enters a note once, says so when it is on disk, and hold
   assert.ok(bytes > 2_000_000 && bytes < 4_194_304 + 4_096 * 400, `${bytes} bytes were taken`);
 });
 
+Deno.test("LedgerKeeper that opens late knows what the last run entered, and enters nothing new before the rest of that", async () => {
+  const world = await TestKeeper.make();
+  world.take(20);
+  world.keeper.receive({ kind: "ledgerNotes", notes: [note(5)] });
+  world.pass(4);
+  world.take(7);
+  world.log.flush();
+  // Killed here; the next one finds a disk that takes nothing.
+  const next = new TestKeeper(world.storage, world.secrets, world.logStorage);
+  next.now = world.now + 5_000;
+  let isSick = true;
+  await next.start({
+    storage: () => {
+      if (isSick) throw new StorageError("other", "Input/output error");
+      return next.storage;
+    },
+  });
+  assert.equal(next.keeper.status.state, "waiting");
+  next.keeper.receive({ kind: "ledgerNotes", notes: [note(5), note(6)] });
+  next.take(3);
+  next.pass(5);
+  // However far back the clock of the day is set, it is tried again.
+  next.backwards = 86_400_000;
+  isSick = false;
+  for (let i = 0; i < 60 && next.entered.length === 0; i++) {
+    next.pass(1);
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  next.pass(4);
+  assert.deepEqual(next.entered, [6]);
+  assert.deepEqual(next.ranges(), [[1, 20], [21, 27], [28, 30]]);
+  assert.deepEqual(next.said().flatMap(({ note }) => note === null ? [] : [note]), [5, 6]);
+  next.keeper.close("it was told to stop");
+  await next.verify();
+});
+
+Deno.test("LedgerKeeper says which numbers the log lost before anything was under a digest", async () => {
+  const world = await TestKeeper.make({ isOn: false });
+  world.take(20);
+  world.log.flush();
+  const next = new TestKeeper(world.storage, world.secrets, world.logStorage);
+  next.now = world.now + 5_000;
+  await next.start();
+  next.pass(3);
+  assert.deepEqual(next.ranges(), [[1, 20]]);
+  // Of a run that was killed before its first digest, the log has nothing any more.
+  const later = new TestKeeper(new SimStorage(), new SimStorage(), world.logStorage);
+  later.now = next.now + 5_000;
+  next.log.acknowledge(15);
+  later.keepMs = 0;
+  await later.start();
+  later.pass(3);
+  const covered = later.ranges().reduce((sum, [first, last]) => sum + last - first + 1, 0);
+  const told = later.said().flatMap(({ action, value }) => action === "suppressed" ? [value.count] : []);
+  assert.equal(covered + told.reduce((sum, count) => sum + count, 0), 20);
+});
+
 Deno.test("LedgerKeeper leaves a ledger of another host or hash alone, says so, and counts what it cannot enter", async () => {
   for (
     const [more, words] of [
@@ -230,6 +291,8 @@ Deno.test("LedgerKeeper waits for a disk that takes no ledger, and enters what h
     await new Promise((resolve) => setTimeout(resolve, 0));
   }
   assert.equal(world.keeper.status.state, "on");
+  world.pass(1);
+  await new Promise((resolve) => setTimeout(resolve, 0)); // what the last run left is looked for
   world.pass(12);
   assert.deepEqual(world.said().map(({ action }) => action), ["tierStarted", "events"]);
   await world.verify();
