@@ -84,6 +84,9 @@ export class LedgerKeeper {
   #closed: LedgerStatus | null = null;
   #suppressed = { count: 0, told: 0, from: 0 };
   #opening = false;
+  #setBackAt = -Infinity;
+  /** To be called when everything that was said is on disk. */
+  #whenDurable: (() => void)[] = [];
   /** What an earlier run left: of which epoch, how far it is under digests, and how far it goes. */
   readonly #backlog = {
     state: "open" as "open" | "settling" | "settled",
@@ -168,9 +171,10 @@ export class LedgerKeeper {
     }
   }
 
-  /** Enters a statement of the collector's. */
-  say<A extends StatedAction>(action: A, value: Statements[A]): void {
+  /** Enters a statement of the collector's; `entered` is called once it is on disk. */
+  say<A extends StatedAction>(action: A, value: Statements[A], entered?: () => void): void {
     if (this.#state === "off") return;
+    if (entered !== undefined) this.#whenDurable.push(entered);
     let payload: Uint8Array;
     try {
       payload = encodeStatement(action, value);
@@ -211,6 +215,15 @@ export class LedgerKeeper {
     this.#entered = null;
   }
 
+  /** Says that the agent's store has less than it had acknowledged; once a minute at most, however often it says so. */
+  agentSetBack(stored: number, acknowledged: number): void {
+    const elapsed = this.#elapsed(), now = this.#now();
+    if (elapsed - this.#setBackAt < 60_000) return;
+    this.#setBackAt = elapsed;
+    const what = `the agent's store was set back: it has ${stored} of the log and had acknowledged ${acknowledged}`;
+    this.say("suppressed", { what, count: acknowledged - stored, from: now, to: now });
+  }
+
   /** Says which process the hasher is now; `null` while there is none. */
   hasher(pid: number | null): void {
     if (pid === this.#hasher) return;
@@ -243,6 +256,7 @@ export class LedgerKeeper {
     ledger.tick();
     const { size, durable } = ledger.status;
     if (durable === size) {
+      for (const done of this.#whenDurable.splice(0)) done();
       this.#tell(this.#entered);
       this.#entered = null;
     }
@@ -256,6 +270,8 @@ export class LedgerKeeper {
     if (this.#backlog.state === "settled") this.#digest(this.#elapsed());
     this.say("tierStopped", { tier: "collector", pid: Deno.pid, time: this.#now(), why });
     ledger.close();
+    const { size, durable } = ledger.status;
+    if (durable === size) { for (const done of this.#whenDurable.splice(0)) done(); }
     this.#publish(ledger);
     this.#closed = this.status;
     this.#ledger = null;

@@ -71,8 +71,19 @@ export interface Statements {
   };
   readonly suppressed: { readonly what: string; readonly count: number; readonly from: number; readonly to: number };
   readonly alert: { readonly alerts: readonly AlertDigest[] };
-  readonly exported: { readonly what: string; readonly name: string; readonly time: number };
-  readonly request: { readonly what: string; readonly time: number };
+  readonly exported: {
+    readonly what: string;
+    readonly name: string;
+    readonly time: number;
+    /** Who made it: the owner of the file. */
+    readonly userId: number | null;
+  };
+  readonly request: {
+    readonly what: string;
+    /** Who asked; `null` where the way of asking does not tell, as a signal does not. */
+    readonly by: string | null;
+    readonly time: number;
+  };
   readonly events: SequenceDigest & { readonly epoch: string };
 }
 
@@ -147,7 +158,7 @@ export function decodeStatement<A extends StatedAction>(
   if (canonicalText(json) !== text) throw new WireError(`What ${action} says is not canonical JSON`);
   const members = json as Record<string, unknown>, value: Record<string, unknown> = {};
   for (const [name, shape] of Object.entries<Shape>(SHAPES[action] as Record<string, Shape>)) {
-    const member = Object.hasOwn(members, name) ? members[name] : undefined;
+    const member = Object.hasOwn(members, name) ? members[name] : shape === "new count?" ? null : undefined;
     if (!SHAPE[shape](member)) throw wrong(action, name);
     value[name] = member;
   }
@@ -177,6 +188,8 @@ const SHAPE = {
   long: (value: unknown) => typeof value === "string" && value.length <= MAX_PAYLOAD_BYTES,
   count: isCount,
   "count?": (value: unknown) => value === null || isCount(value),
+  /** Which entries of earlier versions do not have. */
+  "new count?": (value: unknown) => value === null || isCount(value),
   hash: isHash,
   root: (value: unknown) => value === null || typeof value === "string" && /^[A-Za-z0-9+/]{43}=$/.test(value),
   texts: isTexts,
@@ -211,8 +224,8 @@ const SHAPES: { readonly [A in StatedAction]: { readonly [Name in keyof Statemen
   },
   suppressed: { what: "text", count: "count", from: "count", to: "count" },
   alert: { alerts: "alerts" },
-  exported: { what: "text", name: "text", time: "count" },
-  request: { what: "text", time: "count" },
+  exported: { what: "text", name: "text", time: "count", userId: "new count?" },
+  request: { what: "text", by: "text?", time: "count" },
   events: {
     epoch: "text",
     first: "count",

@@ -117,7 +117,7 @@ class TestKeeper {
 }
 
 function note(id: number): LedgerNote {
-  const value = { what: "a backup", name: `n${id}`, time: 1 };
+  const value = { what: "a backup", name: `n${id}`, time: 1, userId: 1_000 };
   return { id, action: "exported", payload: encodeStatement("exported", value, id) };
 }
 
@@ -185,7 +185,7 @@ Deno.test("LedgerKeeper enters a note once, says so when it is on disk, and hold
   const { size } = next.keeper.status;
   for (let id = 100; id < 10_000; id += 32) {
     const long = Array.from({ length: 32 }, (_, at): LedgerNote => {
-      const value = { what: "x".repeat(900), name: "y".repeat(900), time: 1 };
+      const value = { what: "x".repeat(900), name: "y".repeat(900), time: 1, userId: null };
       return { id: id + at, action: "exported", payload: encodeStatement("exported", value, id + at) };
     });
     next.keeper.receive({ kind: "ledgerNotes", notes: long });
@@ -250,6 +250,29 @@ Deno.test("LedgerKeeper says which numbers the log lost before anything was unde
   const covered = later.ranges().reduce((sum, [first, last]) => sum + last - first + 1, 0);
   const told = later.said().flatMap(({ action, value }) => action === "suppressed" ? [value.count] : []);
   assert.equal(covered + told.reduce((sum, count) => sum + count, 0), 20);
+});
+
+Deno.test("LedgerKeeper says that a statement is entered when it is on disk, and once a minute that the agent was set back", async () => {
+  const world = await TestKeeper.make();
+  let entered = 0;
+  world.storage.faults.capacity = 0;
+  world.keeper.say("exported", { what: "w", name: "n", time: 1, userId: null }, () => entered++);
+  world.pass(3);
+  assert.equal(entered, 0);
+  world.storage.faults.capacity = Infinity;
+  world.pass(2);
+  assert.equal(entered, 1);
+  for (let second = 0; second < 100; second++) {
+    world.keeper.agentSetBack(3, 10);
+    world.pass(1);
+  }
+  const told = world.said().flatMap(({ action, value }) => action === "suppressed" ? [value] : []);
+  assert.deepEqual(told.map(({ count }) => count), [7, 7]);
+  assert.match(told[0]!.what, /set back: it has 3 of the log and had acknowledged 10/);
+  const broken = await TestKeeper.make({ keys: { fault: "no key" } });
+  broken.keeper.say("exported", { what: "w", name: "n", time: 1, userId: null }, () => entered++);
+  broken.pass(3);
+  assert.equal(entered, 1);
 });
 
 Deno.test("LedgerKeeper leaves a ledger of another host or hash alone, says so, and counts what it cannot enter", async () => {

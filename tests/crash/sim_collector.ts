@@ -103,6 +103,7 @@ export class CollectorLife implements Process {
         head: () => this.#ledger.head,
         receive: (notes) => this.#ledger.receive(notes),
         disconnected: () => this.#ledger.disconnected(),
+        setBack: (stored, acknowledged) => this.#ledger.agentSetBack(stored, acknowledged),
       },
       notice,
       now: () => time.wall(),

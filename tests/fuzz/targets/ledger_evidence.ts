@@ -84,8 +84,8 @@ const SAID: { readonly [A in StatedAction]: Statements[A] } = {
   gap: { epoch: "e", sequence: 4, source: "ebpf", kind: "exec", from: 1, to: 2, count: null, reason: "ring full" },
   suppressed: { what: "käthe", count: 3, from: 1, to: 2 },
   alert: { alerts: [{ id: "r@c:e:1", rule: "ab".repeat(32), hash: "cd".repeat(32) }] },
-  exported: { what: "copy of the store", name: "a.db", time: 1 },
-  request: { what: "reload", time: 1 },
+  exported: { what: "copy of the store", name: "a.db", time: 1, userId: 1_000 },
+  request: { what: "reload", by: null, time: 1 },
   events: { epoch: "e", ...DIGEST },
 };
 const ACTIONS = Object.keys(SAID) as StatedAction[];
