@@ -146,17 +146,25 @@ Deno.test({
         const draft = "SELECT pid FROM process_events WHERE name = 'nobody'";
         const text = `id: tried\ntitle: T\ndescription: D\nseverity: low\nstatus: draft\nsql: ${draft}\n`;
         Deno.writeTextFileSync(`${world.layout.rules}/tried.yml`, text, { mode: 0o644 });
+        Deno.kill(world.agentStatus()!.pid, "SIGHUP");
+        await world.until("what was asked for is entered", () => {
+          return statements(entriesOf(world.layout.ledger), "request").some(({ what }) => /by SIGHUP/.test(what));
+        }, PATIENCE_MS);
         await world.until("the rule that came is entered", () => {
           return statements(entriesOf(world.layout.ledger), "rulesChanged").some(({ drafts }) => drafts === 1);
         }, PATIENCE_MS);
         await world.stop();
         const entries = entriesOf(world.layout.ledger);
         assert.equal((await verifyOnDisk(world.layout.ledger, { sealSecret: secret })).fault, null);
-        const changes = statements(entries, "configurationChanged");
-        assert.deepEqual(changes.map(({ changed }) => changed), [null, [
-          "collector.confinement",
-          "collector.snapshot_interval_ms",
-        ]]);
+        const changes = (by: string) =>
+          statements(entries.filter(({ actor }) => actor === by), "configurationChanged").map(({ changed }) => changed);
+        const names = ["collector.confinement", "collector.snapshot_interval_ms"];
+        assert.deepEqual(changes("collector"), [null, names]);
+        // The agent's store remembers that they are others, and not which.
+        assert.deepEqual(changes("agent"), [null, null]);
+        const { pid } = world.agentStatus()!;
+        const ends = statements(entries, "tierStopped").filter((end) => end.tier === "agent" && end.pid !== pid);
+        assert.match(ends[0]!.why, /^it was told to stop, by SIG(INT|TERM)$/);
         assert.deepEqual(statements(entries, "rulesChanged").map(({ drafts }) => drafts), [0, 1]);
       }
     } finally {
@@ -215,7 +223,8 @@ Deno.test({
     const verdict = await verifyOnDisk(world.layout.ledger, { anchors });
     assert.equal(verdict.fault, null, verdict.fault?.message);
     assert.equal(statements(entries, "tierStarted").filter(({ tier }) => tier === "collector").length, 5);
-    console.log(`${proveAll(world, entries)} events, ${entries.length} entries`);
+    const seen = `${before} of the 4 programs whose collector was killed at once raised an alert`;
+    console.log(`${proveAll(world, entries)} events, ${entries.length} entries; ${seen}`);
   },
 });
 
