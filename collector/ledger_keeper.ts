@@ -19,7 +19,7 @@ import { decodeMessage, type LedgerHead, type LedgerNotes } from "../proto/wire.
 import { WireError } from "../proto/wire_error.ts";
 import { VERSION } from "../proto/version.ts";
 import { LedgerBrokenError } from "./ledger/broken.ts";
-import { Coverage, DIGEST_MS, type NumberRange } from "./ledger/coverage.ts";
+import { Coverage, DIGEST_MS, type NumberRange, type ReadLog } from "./ledger/coverage.ts";
 import { type SigningKeys } from "./ledger/keys.ts";
 import { Ledger, type LedgerOptions } from "./ledger/ledger.ts";
 import { NoteBook } from "./ledger/note_book.ts";
@@ -93,6 +93,9 @@ export class LedgerKeeper {
     epoch: "",
     after: -1,
     last: 0,
+    /** Kept over tries: a file that fails for good is lost for it too, in the end. */
+    read: null as ReadLog | null,
+    tryAt: -Infinity,
     fault: "",
   };
 
@@ -158,6 +161,7 @@ export class LedgerKeeper {
   async settle(): Promise<void> {
     const ledger = this.#ledger, storage = this.#storage;
     if (ledger === null || storage === null || this.#backlog.state !== "open") return;
+    if (this.#elapsed() < this.#backlog.tryAt) return;
     this.#backlog.state = "settling";
     try {
       const isDone = await this.#settleBacklog(ledger, storage);
@@ -165,6 +169,7 @@ export class LedgerKeeper {
     } catch (error) {
       this.#backlog.state = "open";
       if (!(error instanceof StorageError)) throw error;
+      this.#backlog.tryAt = this.#elapsed() + FIRST_TRY_MS;
       const fault = `what the last run left cannot be entered yet: ${error.message}; it is tried again by itself`;
       if (fault !== this.#backlog.fault) this.#options.notice(`ledger: ${fault}`);
       this.#backlog.fault = fault;
@@ -310,6 +315,7 @@ export class LedgerKeeper {
       this.#notes.remember(notes);
       backlog.epoch = log.identity.epoch;
       backlog.last = log.foundLast;
+      backlog.read = log.apart();
       // No digest of this log, though it may be an old one: of what the agent has, nobody knows whether it is under one.
       backlog.after = covered.get(backlog.epoch) ?? (isWhole ? 0 : log.acknowledged);
     }
@@ -324,7 +330,7 @@ export class LedgerKeeper {
     if (log.identity.epoch === backlog.epoch) {
       // What was found and is not on disk yet may be lost once more, and its numbers be given out again.
       if (log.durable < log.foundLast) return false;
-      for await (const { missing, digest, upTo } of this.#coverage.catchUp(log, backlog.after)) {
+      for await (const { missing, digest, upTo } of this.#coverage.catchUp(log, backlog.read!, backlog.after)) {
         lost(missing);
         if (digest !== null) this.say("events", digest);
         backlog.after = upTo;

@@ -21,6 +21,8 @@ const MAX_EARLY_BYTES = 33_554_432;
 /** Digests that wait for a ledger. */
 const MAX_READY = 4_096;
 
+/** {@linkcode WriteAheadLog.apart}. */
+export type ReadLog = ReturnType<WriteAheadLog["apart"]>;
 export type LogDigest = Statements["events"];
 
 /** Numbers of a log, both included. */
@@ -87,18 +89,19 @@ export class Coverage {
 
   /**
    * Digests of what an earlier run left in `log` behind number `covered`, in steps that leave room for other work. The
-   * log must have all of that on disk.
+   * log must have all of that on disk; `read` is how it is read.
    *
    * @throws StorageError; the steps before hold.
    */
   async *catchUp(
-    log: Pick<WriteAheadLog, "identity" | "foundLast" | "read">,
+    log: Pick<WriteAheadLog, "identity" | "foundLast">,
+    read: ReadLog,
     covered: number,
   ): AsyncGenerator<BacklogStep> {
     const { foundLast, identity: { epoch } } = log;
     for (let after = covered; after < foundLast;) {
       const digester = new EventDigester(this.#hash!), missing: NumberRange[] = [], before = after;
-      for (const item of log.read(after, READ_BYTES)) {
+      for (const item of read(after, READ_BYTES)) {
         const [first, last] = item.kind === "missing"
           ? [item.first, item.last]
           : [item.record.first, item.record.first + item.record.count - 1];
