@@ -102,7 +102,10 @@ function statementInput(random: Random): FuzzInput {
       const again = encodeStatement(of, said.value as never, said.note);
       const twice = decodeStatement(of, again);
       must(sameBytes(encodeStatement(of, twice.value as never, twice.note), again), "one text for each value");
-      if (again.length === bytes.length) must(sameBytes(again, bytes), "nothing but what was said");
+      // Of a copy, a member that nobody knows may be as long as the one that need not be there.
+      if (again.length === bytes.length && of !== "exported") {
+        must(sameBytes(again, bytes), "nothing but what was said");
+      }
     },
   };
 }
