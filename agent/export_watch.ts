@@ -39,8 +39,9 @@ export class ExportWatch {
     try {
       const last = store.number(NOTICED) ?? -1;
       const found = this.#copies().filter(({ time }) => time > last).sort((a, b) => a.time - b.time);
-      for (const { name, time } of found) {
-        store.note({ action: "exported", value: { what: "copy of the store", name, time } }, Date.now());
+      for (const { name, time, userId } of found) {
+        const value = { what: "copy of the store", name, time, userId };
+        store.note({ action: "exported", value }, Date.now());
         store.setNumber(NOTICED, time);
       }
     } catch (error) {
@@ -48,12 +49,13 @@ export class ExportWatch {
     }
   }
 
-  #copies(): { readonly name: string; readonly time: number }[] {
+  #copies(): { readonly name: string; readonly time: number; readonly userId: number | null }[] {
     const found = [];
     try {
       for (const { name, isFile } of Deno.readDirSync(this.directory)) {
         if (!isFile || name.startsWith(".") || name.length > MAX_NAME || /-(wal|shm|journal)$/.test(name)) continue;
-        found.push({ name, time: Math.max(0, Deno.lstatSync(`${this.directory}/${name}`).mtime?.getTime() ?? 0) });
+        const { mtime, uid } = Deno.lstatSync(`${this.directory}/${name}`);
+        found.push({ name, time: Math.max(0, mtime?.getTime() ?? 0), userId: uid });
       }
     } catch {
       // No copy was ever made, or one was just taken away.

@@ -13,6 +13,7 @@ import { type Alert, alertText } from "../proto/alert.ts";
 import { ACTIONS } from "../proto/ledger/entry.ts";
 import { type AlertDigest, encodeStatement, MAX_ALERTS, type Statements } from "../proto/ledger/statement.ts";
 import { MAX_NOTES, NOTED_ACTIONS, type NotedAction } from "../proto/ledger/noted_actions.ts";
+import { MAX_PAYLOAD_BYTES } from "../proto/ledger/payload.ts";
 import type { LedgerNote } from "../proto/wire.ts";
 import { WireError } from "../proto/wire_error.ts";
 
@@ -20,6 +21,10 @@ import { WireError } from "../proto/wire_error.ts";
 export const MAX_WAITING = 10_000;
 /** Bytes of one message. */
 const MESSAGE_BYTES = 262_144;
+/** Under this name the store keeps the last number that it gave out. */
+const LAST_NUMBER = "ledger_note";
+/** What an alert takes in a note beside its id, and how much of a note alerts fill. */
+const ALERT_BYTES = 192, FULL_BYTES = MAX_PAYLOAD_BYTES - 1_024;
 
 /** What is to be said. */
 export type NewNote = {
@@ -31,9 +36,12 @@ export class NoteTable {
   readonly #insert: StatementSync;
   readonly #select: StatementSync;
   readonly #delete: StatementSync;
+  readonly #keepLast: StatementSync;
   #waiting: number;
   #last: number;
   #refused = { count: 0, from: 0, to: 0 };
+  /** What a note of the open transaction says of those: without that note it is still to be told. */
+  #told: { readonly count: number; readonly from: number; readonly to: number } | null = null;
   /** Notes that found no room, since start. */
   refusals = 0;
 
@@ -43,7 +51,11 @@ export class NoteTable {
       `SELECT note_id, action, payload FROM ledger_notes WHERE collector_id IN ('', ?) ORDER BY note_id LIMIT ${MAX_NOTES}`,
     );
     this.#delete = db.prepare("DELETE FROM ledger_notes WHERE note_id <= ? AND collector_id IN ('', ?)");
-    const { n, last } = db.prepare("SELECT count(*) AS n, coalesce(max(note_id), 0) AS last FROM ledger_notes").get()!;
+    this.#keepLast = db.prepare("INSERT OR REPLACE INTO agent_state VALUES (?, ?)");
+    const { n, last } = db.prepare(
+      `SELECT count(*) AS n, max(coalesce(max(note_id), 0),
+        coalesce((SELECT value FROM agent_state WHERE name = '${LAST_NUMBER}'), 0)) AS last FROM ledger_notes`,
+    ).get()!;
     this.#waiting = n as number;
     this.#last = last as number;
   }
@@ -59,10 +71,10 @@ export class NoteTable {
       this.#refuse(now);
       return 0;
     }
-    const refused = this.#refused;
-    this.#refused = { count: 0, from: 0, to: 0 };
-    if (refused.count > 0) {
-      const value = { what: "notes that the agent could not keep for the ledger", ...refused };
+    if (this.#refused.count > 0) {
+      const value = { what: "notes that the agent could not keep for the ledger", ...this.#refused };
+      this.#told ??= this.#refused;
+      this.#refused = { count: 0, from: 0, to: 0 };
       this.#put({ action: "suppressed", value }, "", now);
     }
     this.#put(note, collectorId, now);
@@ -88,13 +100,24 @@ export class NoteTable {
     this.#waiting -= Number(this.#delete.run(upTo, collectorId).changes);
   }
 
+  /** What was added in a transaction is there for good. */
+  committed(): void {
+    this.#told = null;
+  }
+
   /** What was added in a transaction that was undone is not there. */
   rolledBack(db: DatabaseSync): void {
+    const told = this.#told, { count, to } = this.#refused;
+    this.#told = null;
+    if (told !== null) {
+      this.#refused = { count: told.count + count, from: told.from, to: Math.max(told.to, to) };
+    }
     this.#waiting = db.prepare("SELECT count(*) AS n FROM ledger_notes").get()!["n"] as number;
   }
 
   #put({ action, value }: NewNote, collectorId: string, now: number): void {
-    // By time, so that a store that is set back gives out no number again; of a clock that went back, the next one.
+    // By time, so that a store that is set back gives out no number again; of a clock that went back, the next one. A
+    // number that came again would be taken for a note that is entered already.
     const id = Math.max(this.#last + 1, Math.floor(now) * 1_024);
     let payload: Uint8Array;
     try {
@@ -104,6 +127,7 @@ export class NoteTable {
       return this.#refuse(now);
     }
     this.#insert.run(id, collectorId, ACTIONS[action], payload);
+    this.#keepLast.run(LAST_NUMBER, id);
     this.#last = id;
     this.#waiting += 1;
   }
@@ -124,8 +148,15 @@ export function alertNotes(alerts: readonly Alert[]): NewNote[] {
     hash: createHash("sha256").update(alertText(alert)).digest("hex"),
   }));
   const notes: NewNote[] = [];
-  for (let at = 0; at < digests.length; at += MAX_ALERTS) {
-    notes.push({ action: "alert", value: { alerts: digests.slice(at, at + MAX_ALERTS) } });
+  for (let at = 0; at < digests.length;) {
+    let end = at, bytes = 0;
+    while (end < digests.length && end - at < MAX_ALERTS) {
+      bytes += digests[end]!.id.length + ALERT_BYTES;
+      if (bytes > FULL_BYTES && end > at) break;
+      end += 1;
+    }
+    notes.push({ action: "alert", value: { alerts: digests.slice(at, end) } });
+    at = end;
   }
   return notes;
 }

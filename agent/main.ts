@@ -31,7 +31,7 @@ import { alertNotes } from "./ledger_notes.ts";
 import { QuietWatch } from "./quiet_watch.ts";
 import { RuleReloader } from "./rule_reloader.ts";
 import { allSteps, RulesLoader } from "./rules_loader.ts";
-import { noteRules, noteStop } from "./self_notes.ts";
+import { noteRequest, noteRules, noteSettings, noteStop } from "./self_notes.ts";
 import { StatusFile } from "./status_file.ts";
 import { backupDirectory } from "./store/backup.ts";
 import { BackgroundCheck, type CheckResult } from "./store/background_check.ts";
@@ -172,6 +172,7 @@ async function main(): Promise<void> {
         );
         isSaid = true;
       }
+      noteSettings(store, settings.values);
       noteRules(store, detection.loaded, detection.paused);
       detection.recover(store, Date.now());
       if (store.upgradedFrom !== null) {
@@ -232,12 +233,15 @@ async function main(): Promise<void> {
   quiet.begin();
   if (status.userId === 0) journal.notice("it runs as root and needs not to; start it as a user of its own");
 
-  let stopping = false;
-  Deno.addSignalListener("SIGHUP", () => void reloader.reload());
+  let stopping = "";
+  Deno.addSignalListener("SIGHUP", () => {
+    noteRequest(keeper.store, "load all rules again, by SIGHUP");
+    void reloader.reload();
+  });
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(signal, () => {
-      if (stopping) Deno.exit(1); // told twice: leave at once
-      stopping = true;
+      if (stopping !== "") Deno.exit(1); // told twice: leave at once
+      stopping = signal;
       status.say("stopping");
       broker.stop(STOP_DEADLINE_MS);
     });
@@ -251,7 +255,7 @@ async function main(): Promise<void> {
   check?.stop();
   detection.close();
   exports.detach();
-  noteStop(keeper.store);
+  noteStop(keeper.store, `it was told to stop, by ${stopping}`);
   keeper.stop();
   status.end();
   // A write to a stdout that nobody reads may still wait on a thread of the pool; it would hold a natural end.

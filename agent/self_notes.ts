@@ -1,15 +1,18 @@
 /**
- * What the agent says of itself in the audit ledger: its end, and the rules that it judges by.
+ * What the agent says of itself in the audit ledger: its settings, its rules, what it was asked for, and its end.
  *
  * @module
  */
 import { createHash } from "node:crypto";
+import { settingsStatement } from "../proto/ledger/settings_statement.ts";
+import type { SettingValue } from "../proto/setting_values.ts";
 import type { LoadedRules } from "./rules_loader.ts";
+import type { NewNote } from "./ledger_notes.ts";
 import type { Store } from "./store/store.ts";
 import { StoreError } from "./store/store_error.ts";
 
-/** Under this name the store keeps what was said last: 48 bits of a digest. */
-const SAID = "ledgered_rules";
+/** Under these names the store keeps what was said last: 48 bits of a digest. */
+const SAID = "ledgered_rules", SAID_SETTINGS = "ledgered_settings";
 /** Ids that a note lists. */
 const MAX_LISTED = 100;
 
@@ -26,19 +29,41 @@ export function noteRules(store: Store, rules: LoadedRules, paused: readonly str
     disabled: rules.others.length - rejected,
     paused: paused.slice(0, MAX_LISTED),
   };
-  const mark = parseInt(createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 12), 16);
+  const mark = markOf(JSON.stringify(value));
   if (store.number(SAID) === mark) return;
   store.note({ action: "rulesChanged", value }, Date.now());
   store.setNumber(SAID, mark);
 }
 
-/** Says that the agent ends; a store that does not take it any more has worse to tell. */
-export function noteStop(store: Store | null): void {
+/** Says by which settings the agent runs, when those are not what was said last: flags of its own are in no file. @throws StoreError */
+export function noteSettings(store: Store, values: ReadonlyMap<string, SettingValue>): void {
+  const value = settingsStatement(values, null), mark = markOf(value.digest);
+  if (store.number(SAID_SETTINGS) === mark) return;
+  store.note({ action: "configurationChanged", value }, Date.now());
+  store.setNumber(SAID_SETTINGS, mark);
+}
+
+/** Says that somebody asked for something by a signal, which does not tell who. */
+export function noteRequest(store: Store | null, what: string): void {
   const time = Date.now();
+  noteIfTaken(store, { action: "request", value: { what, by: null, time } }, time);
+}
+
+/** Says that the agent ends. */
+export function noteStop(store: Store | null, why: string): void {
+  const time = Date.now();
+  noteIfTaken(store, { action: "tierStopped", value: { tier: "agent", pid: Deno.pid, time, why } }, time);
+}
+
+/** A store that does not take it any more has worse to tell. */
+function noteIfTaken(store: Store | null, note: NewNote, time: number): void {
   try {
-    const value = { tier: "agent", pid: Deno.pid, time, why: "it was told to stop" };
-    store?.note({ action: "tierStopped", value }, time);
+    store?.note(note, time);
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
   }
+}
+
+function markOf(text: string): number {
+  return parseInt(createHash("sha256").update(text).digest("hex").slice(0, 12), 16);
 }

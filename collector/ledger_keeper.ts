@@ -19,7 +19,7 @@ import { decodeMessage, type LedgerHead, type LedgerNotes } from "../proto/wire.
 import { WireError } from "../proto/wire_error.ts";
 import { VERSION } from "../proto/version.ts";
 import { LedgerBrokenError } from "./ledger/broken.ts";
-import { Coverage, DIGEST_MS } from "./ledger/coverage.ts";
+import { Coverage, DIGEST_MS, type NumberRange, type ReadLog } from "./ledger/coverage.ts";
 import { type SigningKeys } from "./ledger/keys.ts";
 import { Ledger, type LedgerOptions } from "./ledger/ledger.ts";
 import { NoteBook } from "./ledger/note_book.ts";
@@ -75,7 +75,7 @@ export class LedgerKeeper {
   #lost = { count: 0, from: 0, to: 0 };
   #tryAt = 0;
   #tryMs = FIRST_TRY_MS;
-  #digestAt = 0;
+  #digestAt = -Infinity;
   #head: LedgerHead | null = null;
   #checkpointTime = 0;
   /** Number of the last note that was entered, and whose being on disk was not told. */
@@ -84,11 +84,25 @@ export class LedgerKeeper {
   #closed: LedgerStatus | null = null;
   #suppressed = { count: 0, told: 0, from: 0 };
   #opening = false;
+  #setBackAt = -Infinity;
+  /** To be called when everything that was said is on disk. */
+  #whenDurable: (() => void)[] = [];
+  /** What an earlier run left: of which epoch, how far it is under digests, and how far it goes. */
+  readonly #backlog = {
+    state: "open" as "open" | "settling" | "settled",
+    epoch: "",
+    after: -1,
+    last: 0,
+    /** Kept over tries: a file that fails for good is lost for it too, in the end. */
+    read: null as ReadLog | null,
+    tryAt: -Infinity,
+    fault: "",
+  };
 
   constructor(options: LedgerKeeperOptions) {
     this.#options = options;
     this.#state = options.isOn ? "waiting" : "off";
-    this.#notes = new NoteBook(() => Number(options.clock.monotonicNs() / 1_000_000n));
+    this.#notes = new NoteBook(() => this.#elapsed());
     if (!options.isOn) this.#trouble = "it is turned off by configuration: nothing is ledgered";
   }
 
@@ -139,37 +153,33 @@ export class LedgerKeeper {
     await this.#try(this.#hash, keys);
   }
 
-  /** Enters what an earlier run left on disk and did not enter; to be called once the log was flushed. */
+  /**
+   * Enters what an earlier run left in the log and did not enter. Until that is done no digest and no note is entered:
+   * one of later numbers would pass for all before it, and a note that is in the ledger already would be entered again.
+   * Called again by {@linkcode tick} as long as the log or the ledger cannot be read.
+   */
   async settle(): Promise<void> {
     const ledger = this.#ledger, storage = this.#storage;
-    if (ledger === null || storage === null) return;
+    if (ledger === null || storage === null || this.#backlog.state !== "open") return;
+    if (this.#elapsed() < this.#backlog.tryAt) return;
+    this.#backlog.state = "settling";
     try {
-      const { covered, notes } = await recollect(storage, ledger.status.durable, ledger.header.segmentEntries);
-      this.#notes.remember(notes);
-      const log = this.#options.log(), { epoch } = log.identity;
-      let missing = 0, from = 0, to = 0;
-      const lost = (first: number, last: number): void => {
-        from = from === 0 ? first : from;
-        to = last;
-        missing += last - first + 1;
-      };
-      // Of a log that no digest is of, what the agent has was never to be proven.
-      const after = covered.get(epoch) ?? log.acknowledged;
-      for await (const digest of this.#coverage.catchUp(log, after, lost)) this.say("events", digest);
-      if (missing > 0) {
-        const what = `numbers ${from} to ${to} of epoch ${epoch}: the log has them no more, so no digest covers them`;
-        const now = this.#now();
-        this.say("suppressed", { what, count: missing, from: now, to: now });
-      }
+      const isDone = await this.#settleBacklog(ledger, storage);
+      this.#backlog.state = isDone ? "settled" : "open";
     } catch (error) {
+      this.#backlog.state = "open";
       if (!(error instanceof StorageError)) throw error;
-      this.#options.notice(`ledger: what the last run left is not entered: ${error.message}`);
+      this.#backlog.tryAt = this.#elapsed() + FIRST_TRY_MS;
+      const fault = `what the last run left cannot be entered yet: ${error.message}; it is tried again by itself`;
+      if (fault !== this.#backlog.fault) this.#options.notice(`ledger: ${fault}`);
+      this.#backlog.fault = fault;
     }
   }
 
-  /** Enters a statement of the collector's. */
-  say<A extends StatedAction>(action: A, value: Statements[A]): void {
+  /** Enters a statement of the collector's; `entered` is called once it is on disk. */
+  say<A extends StatedAction>(action: A, value: Statements[A], entered?: () => void): void {
     if (this.#state === "off") return;
+    if (entered !== undefined) this.#whenDurable.push(entered);
     let payload: Uint8Array;
     try {
       payload = encodeStatement(action, value);
@@ -210,6 +220,15 @@ export class LedgerKeeper {
     this.#entered = null;
   }
 
+  /** Says that the agent's store has less than it had acknowledged; once a minute at most, however often it says so. */
+  agentSetBack(stored: number, acknowledged: number): void {
+    const elapsed = this.#elapsed(), now = this.#now();
+    if (elapsed - this.#setBackAt < 60_000) return;
+    this.#setBackAt = elapsed;
+    const what = `the agent's store was set back: it has ${stored} of the log and had acknowledged ${acknowledged}`;
+    this.say("suppressed", { what, count: acknowledged - stored, from: now, to: now });
+  }
+
   /** Says which process the hasher is now; `null` while there is none. */
   hasher(pid: number | null): void {
     if (pid === this.#hasher) return;
@@ -225,15 +244,25 @@ export class LedgerKeeper {
   tick(): void {
     // Without a ledger the agent need not keep what nobody will enter.
     if (this.#state === "off") return this.#tell(this.#notes.enter(() => true));
-    const ledger = this.#ledger, now = this.#now();
+    const ledger = this.#ledger, now = this.#elapsed();
     if (ledger === null) return this.#tryAgain(now);
-    if (Math.abs(now - this.#digestAt) >= DIGEST_MS) this.#digest(now);
+    if (this.#backlog.state !== "settled") {
+      this.#holdDigest(now);
+      void this.settle();
+      return this.#turn(ledger);
+    }
+    if (now - this.#digestAt >= DIGEST_MS) this.#digest(now);
     else for (const digest of this.#coverage.ready(this.#options.log())) this.say("events", digest);
     const entered = this.#notes.enter(({ action, payload }) => this.#append(ledger, action, AGENT, payload));
-    ledger.tick();
     this.#entered = entered ?? this.#entered;
+    this.#turn(ledger);
+  }
+
+  #turn(ledger: Ledger): void {
+    ledger.tick();
     const { size, durable } = ledger.status;
     if (durable === size) {
+      for (const done of this.#whenDurable.splice(0)) done();
       this.#tell(this.#entered);
       this.#entered = null;
     }
@@ -244,9 +273,11 @@ export class LedgerKeeper {
   close(why: string): void {
     const ledger = this.#ledger;
     if (ledger === null) return;
-    this.#digest(this.#now());
+    if (this.#backlog.state === "settled") this.#digest(this.#elapsed());
     this.say("tierStopped", { tier: "collector", pid: Deno.pid, time: this.#now(), why });
     ledger.close();
+    const { size, durable } = ledger.status;
+    if (durable === size) { for (const done of this.#whenDurable.splice(0)) done(); }
     this.#publish(ledger);
     this.#closed = this.status;
     this.#ledger = null;
@@ -257,13 +288,56 @@ export class LedgerKeeper {
     if (entered !== null) this.#options.entered(entered);
   }
 
+  /** Milliseconds that never go back: no clock that was set keeps the ledger waiting. */
+  #elapsed(): number {
+    return Number(this.#options.clock.monotonicNs() / 1_000_000n);
+  }
+
   #now(): number {
     return Math.max(0, Math.floor(this.#options.clock.wallMs()));
+  }
+
+  #holdDigest(now: number): void {
+    if (now - this.#digestAt < DIGEST_MS) return;
+    this.#digestAt = now;
+    this.#coverage.hold(this.#options.log());
   }
 
   #digest(now: number): void {
     this.#digestAt = now;
     for (const digest of this.#coverage.take(this.#options.log())) this.say("events", digest);
+  }
+
+  /** Says no when it is to be tried again. @throws StorageError */
+  async #settleBacklog(ledger: Ledger, storage: Storage): Promise<boolean> {
+    const backlog = this.#backlog, log = this.#options.log();
+    if (backlog.after < 0) {
+      const { covered, notes, isWhole } = await recollect(storage, ledger.status.durable, ledger.header.segmentEntries);
+      this.#notes.remember(notes);
+      backlog.epoch = log.identity.epoch;
+      backlog.last = log.foundLast;
+      backlog.read = log.apart();
+      // No digest of this log, though it may be an old one: of what the agent has, nobody knows whether it is under one.
+      backlog.after = covered.get(backlog.epoch) ?? (isWhole ? 0 : log.acknowledged);
+    }
+    // Told before the digest behind it: a crash in between leaves it to be told again.
+    const lost = (missing: readonly NumberRange[]): void => {
+      if (missing.length === 0) return;
+      const count = missing.reduce((sum, { first, last }) => sum + last - first + 1, 0), now = this.#now();
+      const numbers = `numbers ${missing[0]!.first} to ${missing.at(-1)!.last} of epoch ${backlog.epoch}`;
+      const what = `${numbers}: the log has them no more, so no digest covers them`;
+      this.say("suppressed", { what, count, from: now, to: now });
+    };
+    if (log.identity.epoch === backlog.epoch) {
+      // What was found and is not on disk yet may be lost once more, and its numbers be given out again.
+      if (log.durable < log.foundLast) return false;
+      for await (const { missing, digest, upTo } of this.#coverage.catchUp(log, backlog.read!, backlog.after)) {
+        lost(missing);
+        if (digest !== null) this.say("events", digest);
+        backlog.after = upTo;
+      }
+    } else if (backlog.after < backlog.last) lost([{ first: backlog.after + 1, last: backlog.last }]);
+    return true;
   }
 
   #append(ledger: Ledger, action: Action, actor: string, payload: Uint8Array): boolean {
@@ -304,8 +378,7 @@ export class LedgerKeeper {
   #tryAgain(now: number): void {
     const { keys } = this.#options;
     if (this.#state !== "waiting" || this.#hash === null || this.#opening || "fault" in keys) return;
-    // Digests are made all the same, and wait.
-    if (Math.abs(now - this.#digestAt) >= DIGEST_MS) this.#digest(now);
+    this.#holdDigest(now);
     if (now < this.#tryAt) return;
     void this.#try(this.#hash, keys);
   }
@@ -344,7 +417,7 @@ export class LedgerKeeper {
       const trouble = `it cannot be opened: ${error.message}; mend ${this.#options.place}, it is tried again by itself`;
       if (trouble !== this.#trouble) notice(`ledger: ${trouble}`);
       this.#trouble = trouble;
-      this.#tryAt = this.#now() + this.#tryMs;
+      this.#tryAt = this.#elapsed() + this.#tryMs;
       this.#tryMs = Math.min(2 * this.#tryMs, LAST_TRY_MS);
     } finally {
       this.#opening = false;

@@ -225,6 +225,7 @@ async function main(): Promise<void> {
       head: () => ledger.head,
       receive: (notes) => ledger.receive(notes),
       disconnected: () => ledger.disconnected(),
+      setBack: (stored, acknowledged) => ledger.agentSetBack(stored, acknowledged),
     },
     notice: (text) => notice(text),
   });
@@ -269,18 +270,18 @@ async function main(): Promise<void> {
   const retained = kept.capabilities === 0n ? "" : kept.words;
   ledger.say("confined", { tier: "collector", proof: confinement.proof, retained });
   const changed = settingsChange(settings.values, layout.lastSettings);
-  if (changed !== null) ledger.say("configurationChanged", changed);
+  if (changed !== null) ledger.say("configurationChanged", changed.statement, changed.entered);
   const processes = await observation.begin(recovered.known);
   const seconds = (bootTimeNs() - begun) / 1e9;
   console.error(`collector: ${source.description.name}: ${source.description.sees}; ${processes} processes now`);
   for (const missed of source.description.misses) console.error(`collector: missed: ${missed}`);
   console.error(`collector: ${confinement.proof}; ready after ${seconds.toFixed(2)} s`);
 
-  let stopping = false;
+  let stopping = "";
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     Deno.addSignalListener(signal, () => {
-      if (stopping) Deno.exit(1); // told twice: leave at once
-      stopping = true;
+      if (stopping !== "") Deno.exit(1); // told twice: leave at once
+      stopping = signal;
       observation.stop();
     });
   }
@@ -296,7 +297,7 @@ async function main(): Promise<void> {
   await publisher.stop(STOP_DEADLINE_MS, "the collector stops");
   await publishing;
   outbox.flush();
-  ledger.close("it was told to stop");
+  ledger.close(stopping === "" ? "its sources ended" : `it was told to stop, by ${stopping}`);
   observation.sayStopped();
   outbox.close();
   completeness.close();

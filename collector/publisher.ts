@@ -44,6 +44,8 @@ export interface PublisherOptions {
     readonly head: () => LedgerHead | null;
     readonly receive: (notes: LedgerNotes) => void;
     readonly disconnected: () => void;
+    /** The agent has less than it had acknowledged. */
+    readonly setBack: (stored: number, acknowledged: number) => void;
   };
   readonly notice: (text: string) => void;
   /** Unix milliseconds, and numbers from 0 to 1: the runtime's own, unless a simulation brings others. */
@@ -176,6 +178,7 @@ export class Publisher {
   /** Takes what the agent says that it has. Returns false when the outbox began another epoch for it. */
   #agrees(lastSequence: number): boolean {
     if (lastSequence < this.outbox.acknowledged) {
+      this.options.ledger?.setBack(lastSequence, this.outbox.acknowledged);
       this.options.notice(
         `the agent has stored up to ${lastSequence} and had acknowledged up to ${this.outbox.acknowledged}: its store ` +
           `was set back; it gets again what is still kept`,

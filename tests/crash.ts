@@ -51,7 +51,8 @@ async function pipelines(from: number, seeds: number): Promise<boolean> {
   sayCounts(sum);
   console.log(
     `on disk ${sum.durable}, arrived ${sum.arrived}; refused for want of room ${sum.told}, torn ${sum.torn}, all told; ` +
-      `${sum.alerts} alerts, each once and delivered; broken promises ${failed.length}`,
+      `${sum.alerts} alerts, each once, delivered, and entered into the ledger once (${sum.entered}); events under no ` +
+      `digest, of logs that were replaced, ${sum.bare}; broken promises ${failed.length}`,
   );
   for (const { seed, why } of failed.slice(0, FAILURES_SHOWN)) {
     console.log(`${why}\n  deno task test:crash --pipeline-seed ${seed}`);

@@ -87,8 +87,12 @@ export function createStore(path: string): void {
 
 /** Makes a file, or the names in a directory, survive a loss of power. */
 export function syncFile(path: string): void {
-  using file = Deno.openSync(path, { read: true });
-  file.syncSync();
+  const file = Deno.openSync(path, { read: true });
+  try {
+    file.syncSync();
+  } finally {
+    file.close();
+  }
 }
 
 /** Bytes of a regular file, `null` where nothing is. @throws StoreError for anything else. */

@@ -405,6 +405,7 @@ export class Store {
       const result = body();
       this.#db.exec("COMMIT");
       this.#partitions.committed();
+      this.#notes.committed();
       return result;
     } catch (error) {
       try {

@@ -22,6 +22,8 @@ export interface Recollection {
   readonly covered: ReadonlyMap<string, number>;
   /** Numbers of the newest notes, oldest first. */
   readonly notes: readonly number[];
+  /** Whether nothing is older than what was looked at. */
+  readonly isWhole: boolean;
 }
 
 /** Actor of what an agent says: the ledger holds it as the agent's claim. */
@@ -67,7 +69,7 @@ export async function recollect(storage: Storage, size: number, segmentEntries: 
     const note = said(() => decodeStatement(name, decodePayload(payload)?.bytes ?? NOTHING).note);
     return note === null ? [] : [note];
   });
-  return { covered, notes };
+  return { covered, notes, isWhole: last <= 1 };
 }
 
 const NOTHING = new Uint8Array(0), AGENT_BYTES = new TextEncoder().encode(AGENT), ACTOR_AT = MIN_ENTRY_BYTES - 1;

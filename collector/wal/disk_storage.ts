@@ -79,8 +79,12 @@ export class DiskStorage implements Storage {
 
   syncDirectory(): void {
     onDisk(this.directory, () => {
-      using directory = Deno.openSync(this.directory, { read: true });
-      directory.syncSync();
+      const directory = Deno.openSync(this.directory, { read: true });
+      try {
+        directory.syncSync();
+      } finally {
+        directory.close();
+      }
     });
   }
 

@@ -323,9 +323,22 @@ export class WriteAheadLog {
    * @throws StorageError when a file cannot be read; the next call tries again.
    */
   read(after: number, maxBytes: number = MAX_PAYLOAD_BYTES): LogItem[] {
+    return this.#readBy(this.#reader, after, maxBytes);
+  }
+
+  /**
+   * {@linkcode read} for somebody else than who sends: its failed tries count for itself, so none makes a file count as
+   * lost for the other, and what it misses is not told twice.
+   */
+  apart(): (after: number, maxBytes: number) => LogItem[] {
+    const reader = new LogReader(() => {});
+    return (after, maxBytes) => this.#readBy(reader, after, maxBytes);
+  }
+
+  #readBy(reader: LogReader, after: number, maxBytes: number): LogItem[] {
     const { list: segments, active } = this.#segments, { storage } = this.#options;
     const acknowledged = this.#acknowledged, durable = this.#durable;
-    return this.#reader.read({ storage, segments, active, durable, acknowledged }, after, maxBytes);
+    return reader.read({ storage, segments, active, durable, acknowledged }, after, maxBytes);
   }
 
   /** What was taken and is not on disk, without the gap records that {@linkcode outstanding} stands for. */

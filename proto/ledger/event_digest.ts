@@ -32,6 +32,8 @@ const GROUP_HEADER_BYTES = 9;
 /** First bytes: `Envelope.events` holds a batch, `EventBatch.events` an event; in an event, arguments. */
 const BATCH_TAG = 42, EVENT_TAG = 18, ARGV_TAG = 74;
 
+const NOTHING = new Uint8Array(0);
+
 /** What was taken from sequence `first` to `last` of one epoch. A root is `null` when there is nothing below it. */
 export interface SequenceDigest {
   readonly first: number;
@@ -54,6 +56,10 @@ export class EventDigester {
   /** The open leaf. */
   #leaf: Uint8Array = new Uint8Array(16_384);
   #length = GROUP_HEADER_BYTES;
+  /** What belongs to the open leaf and is not in it yet. */
+  #source: Uint8Array = NOTHING;
+  #from = 0;
+  #to = 0;
 
   constructor(private readonly hash: LedgerHash) {
     this.#events = new CompactRange(hash);
@@ -72,14 +78,21 @@ export class EventDigester {
     if (payload[0] !== BATCH_TAG) return this.#others.append(otherLeaf(this.hash, first, payload));
     let sequence = first;
     const end = first + count;
-    walkEvents(payload, (from, to, argvEnd) => {
-      if (sequence === end) throw new WireError(`A record holds more than ${count} events`);
-      const bytes = argvEnd === 0 || payload[argvEnd - 1] === 0
-        ? payload.subarray(from, to)
-        : closed(payload, sequence - first);
-      this.#put(sequence, bytes);
-      sequence += 1;
-    });
+    try {
+      walkEvents(payload, (from, to, argvEnd) => {
+        if (sequence === end) throw new WireError(`A record holds more than ${count} events`);
+        if (argvEnd === 0 || payload[argvEnd - 1] === 0) this.#put(sequence, payload, from, to);
+        else {
+          const bytes = closed(payload, sequence - first);
+          this.#put(sequence, bytes, 0, bytes.length);
+        }
+        sequence += 1;
+      });
+    } finally {
+      // The payload is the caller's again.
+      this.#copy();
+      this.#source = NOTHING;
+    }
     if (sequence !== end) throw new WireError(`A record holds ${sequence - first} events, not ${count}`);
   }
 
@@ -101,22 +114,37 @@ export class EventDigester {
     return digest;
   }
 
-  #put(sequence: number, event: Uint8Array): void {
+  #put(sequence: number, source: Uint8Array, from: number, to: number): void {
     const group = Math.floor(sequence / GROUP_EVENTS);
     if (group !== this.#group) {
+      this.#copy();
       this.#close();
       this.#group = group;
     }
     this.#which |= 1 << sequence % GROUP_EVENTS;
-    const length = this.#length + event.length;
+    this.#eventCount += 1;
+    if (source === this.#source && from === this.#to) {
+      this.#to = to;
+      return;
+    }
+    this.#copy();
+    this.#source = source;
+    this.#from = from;
+    this.#to = to;
+  }
+
+  /** Takes into the open leaf what was put: events that lie side by side at once, not each for itself. */
+  #copy(): void {
+    const length = this.#length + this.#to - this.#from;
+    if (length === this.#length) return;
     if (length > this.#leaf.length) {
       const more = new Uint8Array(2 * length);
       more.set(this.#leaf.subarray(0, this.#length));
       this.#leaf = more;
     }
-    this.#leaf.set(event, this.#length);
+    this.#leaf.set(this.#source.subarray(this.#from, this.#to), this.#length);
     this.#length = length;
-    this.#eventCount += 1;
+    this.#from = this.#to = 0;
   }
 
   #close(): void {

@@ -4,7 +4,16 @@
  * @module
  */
 
-export const NOTED_ACTIONS = ["tierStarted", "tierStopped", "rulesChanged", "suppressed", "alert", "exported"] as const;
+export const NOTED_ACTIONS = [
+  "tierStarted",
+  "tierStopped",
+  "configurationChanged",
+  "rulesChanged",
+  "suppressed",
+  "alert",
+  "exported",
+  "request",
+] as const;
 export type NotedAction = typeof NOTED_ACTIONS[number];
 
 /** Most notes of one message: with payloads of the longest they fit a frame. */

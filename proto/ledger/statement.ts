@@ -81,8 +81,19 @@ export interface Statements {
   };
   readonly suppressed: { readonly what: string; readonly count: number; readonly from: number; readonly to: number };
   readonly alert: { readonly alerts: readonly AlertDigest[] };
-  readonly exported: { readonly what: string; readonly name: string; readonly time: number };
-  readonly request: { readonly what: string; readonly time: number };
+  readonly exported: {
+    readonly what: string;
+    readonly name: string;
+    readonly time: number;
+    /** Who made it: the owner of the file. */
+    readonly userId: number | null;
+  };
+  readonly request: {
+    readonly what: string;
+    /** Who asked; `null` where the way of asking does not tell, as a signal does not. */
+    readonly by: string | null;
+    readonly time: number;
+  };
   readonly events: SequenceDigest & { readonly epoch: string };
 }
 
@@ -154,10 +165,10 @@ export function decodeStatement<A extends StatedAction>(
     throw new WireError(`What ${action} says is not JSON in UTF-8`, { cause });
   }
   if (typeof json !== "object" || json === null || Array.isArray(json)) throw wrong(action, "it");
-  if (canonicalJson(json) !== text) throw new WireError(`What ${action} says is not canonical JSON`);
+  if (canonicalText(json) !== text) throw new WireError(`What ${action} says is not canonical JSON`);
   const members = json as Record<string, unknown>, value: Record<string, unknown> = {};
   for (const [name, shape] of Object.entries<Shape>(SHAPES[action] as Record<string, Shape>)) {
-    const member = Object.hasOwn(members, name) ? members[name] : undefined;
+    const member = Object.hasOwn(members, name) ? members[name] : shape === "new count?" ? null : undefined;
     if (!SHAPE[shape](member)) throw wrong(action, name);
     value[name] = member;
   }
@@ -165,6 +176,16 @@ export function decodeStatement<A extends StatedAction>(
   if (note !== null && !isCount(note)) throw wrong(action, "note");
   const made = action === "events" ? readDigest(value) : value;
   return { action, value: made, note } as unknown as Extract<Statement, { action: A }>;
+}
+
+/** As a writer makes it; `null` for what no writer makes: numbers beyond all bounds, lists in lists in lists. */
+function canonicalText(json: unknown): string | null {
+  try {
+    return canonicalJson(json);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return null;
+  }
 }
 
 const encoder = new TextEncoder(), decoder = new TextDecoder("utf-8", { fatal: true });
@@ -177,6 +198,8 @@ const SHAPE = {
   long: (value: unknown) => typeof value === "string" && value.length <= MAX_PAYLOAD_BYTES,
   count: isCount,
   "count?": (value: unknown) => value === null || isCount(value),
+  /** Which entries of earlier versions do not have. */
+  "new count?": (value: unknown) => value === null || isCount(value),
   hash: isHash,
   root: (value: unknown) => value === null || typeof value === "string" && /^[A-Za-z0-9+/]{43}=$/.test(value),
   texts: isTexts,
@@ -212,8 +235,8 @@ const SHAPES: { readonly [A in StatedAction]: { readonly [Name in keyof Statemen
   },
   suppressed: { what: "text", count: "count", from: "count", to: "count" },
   alert: { alerts: "alerts" },
-  exported: { what: "text", name: "text", time: "count" },
-  request: { what: "text", time: "count" },
+  exported: { what: "text", name: "text", time: "count", userId: "new count?" },
+  request: { what: "text", by: "text?", time: "count" },
   events: {
     epoch: "text",
     first: "count",

@@ -119,14 +119,15 @@ class Subtrees {
     if (bytes.length !== count * HASH_BYTES) {
       throw new WireError(`${tilePath(level, Math.floor(from / below / TILE_WIDTH))} is shorter than the tree says`);
     }
-    let row: Uint8Array[] = Array.from(
-      { length: count },
-      (_, at) => bytes.slice(at * HASH_BYTES, (at + 1) * HASH_BYTES),
-    );
-    while (row.length > 1) {
-      row = Array.from({ length: row.length / 2 }, (_, at) => this.hash.node(row[2 * at]!, row[2 * at + 1]!));
+    // Row by row in one buffer: a proof folds thousands of nodes.
+    const row = bytes.slice();
+    for (let nodes = count / 2; nodes >= 1; nodes /= 2) {
+      for (let node = 0; node < nodes; node++) {
+        const at = 2 * node * HASH_BYTES, middle = at + HASH_BYTES;
+        row.set(this.hash.node(row.subarray(at, middle), row.subarray(middle, middle + HASH_BYTES)), node * HASH_BYTES);
+      }
     }
-    return row[0]!;
+    return row.slice(0, HASH_BYTES);
   }
 }
 

@@ -3,6 +3,7 @@ import { signerOf } from "../../collector/ledger/keys.ts";
 import { StorageSource } from "../../collector/ledger/storage_source.ts";
 import { LedgerKeeper, type LedgerKeeperOptions } from "../../collector/ledger_keeper.ts";
 import { WriteAheadLog } from "../../collector/wal/log.ts";
+import { StorageError } from "../../collector/wal/storage.ts";
 import { refusalRecord } from "../../collector/outbox.ts";
 import { verifyLedger } from "../../proto/ledger/directory.ts";
 import { decodeEntry, MAX_ENTRY_BYTES, MIN_ENTRY_BYTES } from "../../proto/ledger/entry.ts";
@@ -17,6 +18,9 @@ import { USUAL_EVENT } from "../support/wire_samples.ts";
 /** A keeper with a log and a ledger on a simulated disk, and a clock that the test turns. */
 class TestKeeper {
   now = 1_790_000_000_000;
+  /** How far the clock of the day is set back. */
+  backwards = 0;
+  keepMs = 3_600_000;
   readonly notices: string[] = [];
   readonly shown: string[] = [];
   readonly heads: LedgerHead[] = [];
@@ -47,7 +51,7 @@ class TestKeeper {
       checkpointMs: 10_000,
       host: "a".repeat(32),
       bootId: new Uint8Array(16).fill(3),
-      clock: { wallMs: () => this.now, monotonicNs: () => BigInt(this.now) * 1_000_000n },
+      clock: { wallMs: () => this.now - this.backwards, monotonicNs: () => BigInt(this.now) * 1_000_000n },
       log: () => this.log,
       notice: (text) => this.notices.push(text),
       show: (lines) => this.shown.push(...lines),
@@ -62,7 +66,7 @@ class TestKeeper {
       segmentBytes: 1_048_576,
       totalBytes: 16_777_216,
       maxPendingBytes: 1_048_576,
-      keepMs: 3_600_000,
+      keepMs: this.keepMs,
       clock: () => this.now,
       gapRecord: refusalRecord,
       taken: this.keeper.taken,
@@ -113,7 +117,7 @@ class TestKeeper {
 }
 
 function note(id: number): LedgerNote {
-  const value = { what: "a backup", name: `n${id}`, time: 1 };
+  const value = { what: "a backup", name: `n${id}`, time: 1, userId: 1_000 };
   return { id, action: "exported", payload: encodeStatement("exported", value, id) };
 }
 
@@ -181,7 +185,7 @@ Deno.test("LedgerKeeper enters a note once, says so when it is on disk, and hold
   const { size } = next.keeper.status;
   for (let id = 100; id < 10_000; id += 32) {
     const long = Array.from({ length: 32 }, (_, at): LedgerNote => {
-      const value = { what: "x".repeat(900), name: "y".repeat(900), time: 1 };
+      const value = { what: "x".repeat(900), name: "y".repeat(900), time: 1, userId: null };
       return { id: id + at, action: "exported", payload: encodeStatement("exported", value, id + at) };
     });
     next.keeper.receive({ kind: "ledgerNotes", notes: long });
@@ -189,6 +193,86 @@ Deno.test("LedgerKeeper enters a note once, says so when it is on disk, and hold
   }
   const bytes = (next.keeper.status.size - size) * 2_000;
   assert.ok(bytes > 2_000_000 && bytes < 4_194_304 + 4_096 * 400, `${bytes} bytes were taken`);
+});
+
+Deno.test("LedgerKeeper that opens late knows what the last run entered, and enters nothing new before the rest of that", async () => {
+  const world = await TestKeeper.make();
+  world.take(20);
+  world.keeper.receive({ kind: "ledgerNotes", notes: [note(5)] });
+  world.pass(4);
+  world.take(7);
+  world.log.flush();
+  // Killed here; the next one finds a disk that takes nothing.
+  const next = new TestKeeper(world.storage, world.secrets, world.logStorage);
+  next.now = world.now + 5_000;
+  let isSick = true;
+  await next.start({
+    storage: () => {
+      if (isSick) throw new StorageError("other", "Input/output error");
+      return next.storage;
+    },
+  });
+  assert.equal(next.keeper.status.state, "waiting");
+  next.keeper.receive({ kind: "ledgerNotes", notes: [note(5), note(6)] });
+  next.take(3);
+  next.pass(5);
+  // However far back the clock of the day is set, it is tried again.
+  next.backwards = 86_400_000;
+  isSick = false;
+  for (let i = 0; i < 60 && next.entered.length === 0; i++) {
+    next.pass(1);
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  next.pass(4);
+  assert.deepEqual(next.entered, [6]);
+  assert.deepEqual(next.ranges(), [[1, 20], [21, 27], [28, 30]]);
+  assert.deepEqual(next.said().flatMap(({ note }) => note === null ? [] : [note]), [5, 6]);
+  next.keeper.close("it was told to stop");
+  await next.verify();
+});
+
+Deno.test("LedgerKeeper says which numbers the log lost before anything was under a digest", async () => {
+  const world = await TestKeeper.make({ isOn: false });
+  world.take(20);
+  world.log.flush();
+  const next = new TestKeeper(world.storage, world.secrets, world.logStorage);
+  next.now = world.now + 5_000;
+  await next.start();
+  next.pass(3);
+  assert.deepEqual(next.ranges(), [[1, 20]]);
+  // Of a run that was killed before its first digest, the log has nothing any more.
+  const later = new TestKeeper(new SimStorage(), new SimStorage(), world.logStorage);
+  later.now = next.now + 5_000;
+  next.log.acknowledge(15);
+  later.keepMs = 0;
+  await later.start();
+  later.pass(3);
+  const covered = later.ranges().reduce((sum, [first, last]) => sum + last - first + 1, 0);
+  const told = later.said().flatMap(({ action, value }) => action === "suppressed" ? [value.count] : []);
+  assert.equal(covered + told.reduce((sum, count) => sum + count, 0), 20);
+});
+
+Deno.test("LedgerKeeper says that a statement is entered when it is on disk, and once a minute that the agent was set back", async () => {
+  const world = await TestKeeper.make();
+  let entered = 0;
+  world.storage.faults.capacity = 0;
+  world.keeper.say("exported", { what: "w", name: "n", time: 1, userId: null }, () => entered++);
+  world.pass(3);
+  assert.equal(entered, 0);
+  world.storage.faults.capacity = Infinity;
+  world.pass(2);
+  assert.equal(entered, 1);
+  for (let second = 0; second < 100; second++) {
+    world.keeper.agentSetBack(3, 10);
+    world.pass(1);
+  }
+  const told = world.said().flatMap(({ action, value }) => action === "suppressed" ? [value] : []);
+  assert.deepEqual(told.map(({ count }) => count), [7, 7]);
+  assert.match(told[0]!.what, /set back: it has 3 of the log and had acknowledged 10/);
+  const broken = await TestKeeper.make({ keys: { fault: "no key" } });
+  broken.keeper.say("exported", { what: "w", name: "n", time: 1, userId: null }, () => entered++);
+  broken.pass(3);
+  assert.equal(entered, 1);
 });
 
 Deno.test("LedgerKeeper leaves a ledger of another host or hash alone, says so, and counts what it cannot enter", async () => {
@@ -230,6 +314,8 @@ Deno.test("LedgerKeeper waits for a disk that takes no ledger, and enters what h
     await new Promise((resolve) => setTimeout(resolve, 0));
   }
   assert.equal(world.keeper.status.state, "on");
+  world.pass(1);
+  await new Promise((resolve) => setTimeout(resolve, 0)); // what the last run left is looked for
   world.pass(12);
   assert.deepEqual(world.said().map(({ action }) => action), ["tierStarted", "events"]);
   await world.verify();

@@ -4,7 +4,7 @@
  *
  * After every step: what the collector holds for acknowledged is in the store, as another program reads it. In the end,
  * when everything is sound again, all must have come through: everything that was on disk, once, in order; a gap for
- * everything that was refused; an alert for every hit, once, and delivered.
+ * everything that was refused; an alert for every hit, once, delivered, and entered into the audit ledger once.
  *
  * @module
  */
@@ -12,12 +12,13 @@ import { loadRuleFiles } from "../../agent/rules_loader.ts";
 import { StoreError } from "../../agent/store/store_error.ts";
 import { TempDir } from "../agent/support.ts";
 import { Random } from "../fuzz/random.ts";
-import { NO_FAULTS, SimulatedCrash } from "../support/sim_storage.ts";
+import { NO_FAULTS, SimStorage, SimulatedCrash } from "../support/sim_storage.ts";
 import { SimHome } from "../support/test_log.ts";
 import { RULES } from "./known_events.ts";
 import { MemoryNetwork, SOUND } from "./memory_network.ts";
 import { AgentLife, FaultySqlite, Outside } from "./sim_agent.ts";
-import { CollectorLife } from "./sim_collector.ts";
+import { judgeLedger } from "./ledgered.ts";
+import { CollectorLife, type LedgerDisks } from "./sim_collector.ts";
 import { type Expected, judge, type Range, type Told } from "./stored.ts";
 import { VirtualTime } from "./virtual_time.ts";
 
@@ -31,6 +32,10 @@ export interface PipelineResult {
   torn: number;
   told: number;
   alerts: number;
+  /** Alerts of which the audit ledger knows. */
+  entered: number;
+  /** Events of logs that were replaced which no digest covers. */
+  bare: number;
   /** Deaths of either side. */
   collectors: number;
   agents: number;
@@ -54,6 +59,8 @@ export function nothing(): PipelineResult {
     torn: 0,
     told: 0,
     alerts: 0,
+    entered: 0,
+    bare: 0,
     collectors: 0,
     agents: 0,
     connections: 0,
@@ -79,6 +86,7 @@ export class BrokenPromise extends Error {
 const MOST = 40;
 /** Once everything is sound, all is delivered in this time, the longest waits between two tries included. */
 const QUIET_MS = 3_600_000;
+const DIGESTED_MS = 10_000;
 const DAY_MS = 86_400_000;
 
 /** What a thread has once: time and SQLite are taken over for good. */
@@ -96,6 +104,10 @@ export function prepare(): Ground {
   const time = new VirtualTime(), sqlite = new FaultySqlite();
   time.install();
   sqlite.install();
+  // Of a process that died at its disk nobody waits for the rest.
+  globalThis.addEventListener("unhandledrejection", (event) => {
+    if (event.reason instanceof SimulatedCrash) event.preventDefault();
+  });
   return { time, sqlite, rules };
 }
 
@@ -113,6 +125,7 @@ class Pipeline {
   readonly #random: Random;
   readonly #time: VirtualTime;
   readonly #home: SimHome;
+  readonly #disks: LedgerDisks;
   readonly #network: MemoryNetwork;
   readonly #outside = new Outside();
   readonly #directory: string;
@@ -139,6 +152,7 @@ class Pipeline {
     ground.sqlite.faults = { full: 0, crash: 0 };
     ground.sqlite.counts.full = 0;
     this.#home = new SimHome(seed * 100);
+    this.#disks = { ledger: new SimStorage(new Random(seed, 1)), secrets: new SimStorage(new Random(seed, 2)) };
     this.#network = new MemoryNetwork(this.#time, random);
     this.#directory = Deno.makeTempDirSync({ prefix: "daemoneye-pipeline-", ...inMemory() });
     this.#limits = {
@@ -166,7 +180,13 @@ class Pipeline {
       "all is delivered",
       () => this.#collector !== null && this.#collector.isDelivered && this.#agent !== null && this.#agent.isDelivered,
     );
-    return this.#judge();
+    await this.#until(
+      "every alert is entered into the ledger",
+      () => this.#agent?.notes?.waiting === 0 && this.#collector !== null && this.#collector.isEntered,
+    );
+    // What came last is under a digest only then.
+    for (const digested = this.#time.now + DIGESTED_MS; this.#time.now < digested;) await this.#step();
+    return await this.#judge();
   }
 
   /** Ends what is left of it. */
@@ -203,7 +223,8 @@ class Pipeline {
         const c = this.#collector;
         throw new BrokenPromise(
           `It did not come about that ${what}: ` +
-            (c === null ? "no collector" : `collector ${c.standing}`) +
+            (c === null ? "no collector" : `collector ${c.standing}; ledger ${c.ledgerStanding}`) +
+            `; notes ${JSON.stringify(this.#agent?.notes)}` +
             `; agent ${this.#agent === null ? "none" : this.#agent.isDelivered ? "has delivered" : "owes deliveries"}`,
         );
       }
@@ -211,13 +232,28 @@ class Pipeline {
     }
   }
 
-  #judge(): PipelineResult {
+  async #judge(): Promise<PipelineResult> {
     const expected: Expected = { told: this.#told, acknowledged: this.#acknowledged, torn: this.#torn, step: MOST };
     const verdict = judge(this.#agent!.path, this.#outside.ids, expected);
+    const ledger = await judgeLedger(
+      this.#disks.ledger,
+      this.#agent!.path,
+      this.#time.wall(),
+      this.#collector!.outbox.epoch,
+    );
+    verdict.faults.push(...ledger.faults);
     if (verdict.faults.length > 0) throw new BrokenPromise(verdict.faults.slice(0, 5).join("; "));
     const { faults: _, again: __, ...counts } = verdict;
     const { full } = this.ground.sqlite.counts;
-    return { ...counts, ...this.#deaths, ...this.#network.counts, full, steps: this.#steps };
+    return {
+      ...counts,
+      entered: ledger.entered,
+      bare: ledger.bare,
+      ...this.#deaths,
+      ...this.#network.counts,
+      full,
+      steps: this.#steps,
+    };
   }
 
   #checkWatermark(epoch: string, acknowledged: number): void {
@@ -231,6 +267,7 @@ class Pipeline {
     try {
       this.#collector = new CollectorLife(life, {
         home: this.#home,
+        disks: this.#disks,
         network: this.#network,
         time: this.#time,
         random: this.#random,
@@ -244,11 +281,11 @@ class Pipeline {
       const first = (this.#promised.get(epoch) ?? 0) + 1;
       if (lastSequence >= first) this.#torn.set(epoch, [...this.#torn.get(epoch) ?? [], { first, last: lastSequence }]);
       this.#trace(`collector ${life} starts: epoch ${epoch}, ${acknowledged}, ${durable}, ${lastSequence}`);
-      this.#collector.begin();
+      void this.#collector.begin();
     } catch (error) {
       if (!(error instanceof SimulatedCrash)) throw error;
       this.#trace("the machine stops while the collector starts");
-      this.#home.crash();
+      this.#powerCut();
       this.#time.at(this.#random.below(1_000), () => this.#startCollector());
     }
   }
@@ -271,7 +308,7 @@ class Pipeline {
     for (const [epoch, acknowledged] of this.#acknowledged) this.#checkWatermark(epoch, acknowledged);
   }
 
-  #collectorDied(how: string, act: () => void = () => this.#home.crash()): void {
+  #collectorDied(how: string, act: () => void = () => this.#powerCut()): void {
     const collector = this.#collector!;
     this.#trace(`collector dies: ${how}; ${JSON.stringify(collector.told)}`);
     collector.isDead = true;
@@ -280,6 +317,18 @@ class Pipeline {
     act();
     this.#network.bury(collector);
     this.#time.at(this.#random.below(3_000), () => this.#startCollector());
+  }
+
+  #powerCut(): void {
+    this.#home.crash();
+    this.#disks.ledger.crash();
+    this.#disks.secrets.crash();
+  }
+
+  #kill(): void {
+    this.#home.kill();
+    this.#disks.ledger.kill();
+    this.#disks.secrets.kill();
   }
 
   #agentDied(how: string): void {
@@ -316,7 +365,7 @@ class Pipeline {
       case 0:
         return collector === null ? undefined : this.#collectorDied("power cut");
       case 1:
-        return collector === null ? undefined : this.#collectorDied("killed", () => this.#home.kill());
+        return collector === null ? undefined : this.#collectorDied("killed", () => this.#kill());
       case 2:
       case 3:
         return agent === null ? undefined : this.#agentDied("killed");
@@ -338,12 +387,13 @@ class Pipeline {
           short: random.pick([0, 0.2]),
           crash: random.pick([0, 0, 0.01]),
         };
-        for (const storage of this.#home.logs.values()) Object.assign(storage.faults, faults);
+        for (const storage of this.#storages) Object.assign(storage.faults, faults);
         return this.#trace(`disk: ${JSON.stringify(faults)}`);
       }
       case 7: {
         const used = Math.max(0, ...[...this.#home.logs.values()].map((storage) => storage.used()));
         this.#home.capacity = random.pick([Infinity, used + random.below(4_096)]);
+        this.#disks.ledger.faults.capacity = random.pick([Infinity, this.#disks.ledger.used() + random.below(4_096)]);
         return this.#trace("disk: full, or not");
       }
       case 8:
@@ -377,9 +427,13 @@ class Pipeline {
     }
   }
 
+  get #storages(): readonly SimStorage[] {
+    return [...this.#home.logs.values(), this.#disks.ledger, this.#disks.secrets];
+  }
+
   #sound(): void {
     this.#network.faults = { ...SOUND };
-    for (const storage of this.#home.logs.values()) storage.faults = { ...NO_FAULTS };
+    for (const storage of this.#storages) storage.faults = { ...NO_FAULTS };
     this.#home.capacity = Infinity;
     this.ground.sqlite.faults = { full: 0, crash: 0 };
     this.#outside.fault = 0;

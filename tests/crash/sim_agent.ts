@@ -14,6 +14,7 @@ import { newCounters } from "../../agent/counters.ts";
 import { Detection } from "../../agent/detection.ts";
 import { Ingest } from "../../agent/ingest.ts";
 import { Journal } from "../../agent/journal.ts";
+import { alertNotes } from "../../agent/ledger_notes.ts";
 import type { LoadedRules } from "../../agent/rules_loader.ts";
 import { Store } from "../../agent/store/store.ts";
 import { StoreKeeper } from "../../agent/store_keeper.ts";
@@ -130,7 +131,8 @@ export class AgentLife implements Process {
       opened: (store) => {
         detection.recover(store, Date.now());
         this.#delivery.attach(store);
-        this.#broker.take({ store, ingest: new Ingest({ store, detection, counters, alerted, failed: storeFailed }) });
+        const failed = storeFailed, notesOf = alertNotes;
+        this.#broker.take({ store, ingest: new Ingest({ store, detection, counters, alerted, notesOf, failed }) });
       },
       closing: (reason) => {
         this.#broker.refuse(reason);
@@ -151,6 +153,13 @@ export class AgentLife implements Process {
   /** Whether every alert has been delivered. */
   get isDelivered(): boolean {
     return this.#keeper.store?.owedDeliveries === 0;
+  }
+
+  /** Notes that no collector has entered yet, and those that found no room; `null` while there is no store. */
+  get notes(): { readonly waiting: number; readonly refused: number } | null {
+    const counters = this.#keeper.store?.counters;
+    if (counters === undefined) return null;
+    return { waiting: counters["ledger_notes_waiting"]!, refused: counters["ledger_notes_refused"]! };
   }
 
   /** What upkeep does now and then. */

@@ -1,16 +1,19 @@
 /**
- * One life of a simulated collector: the real log keeper, outbox and publisher, on disks and a network that are not.
+ * One life of a simulated collector: the real log keeper, ledger, outbox and publisher, on disks and a network that are
+ * not.
  *
  * @module
  */
+import { signerOf } from "../../collector/ledger/keys.ts";
+import { LedgerKeeper } from "../../collector/ledger_keeper.ts";
 import { LogKeeper } from "../../collector/log_keeper.ts";
 import { Outbox, refusalRecord } from "../../collector/outbox.ts";
 import { Publisher } from "../../collector/publisher.ts";
 import { answerRequest } from "../../collector/requests.ts";
 import type { LogHome } from "../../collector/wal/home.ts";
-import type { Storage, StorageFile } from "../../collector/wal/storage.ts";
+import { type Storage, StorageError, type StorageFile } from "../../collector/wal/storage.ts";
 import type { Random } from "../fuzz/random.ts";
-import { SimulatedCrash } from "../support/sim_storage.ts";
+import { type SimStorage, SimulatedCrash } from "../support/sim_storage.ts";
 import type { SimHome } from "../support/test_log.ts";
 import { addKnown } from "./known_events.ts";
 import type { MemoryNetwork, Process } from "./memory_network.ts";
@@ -19,9 +22,17 @@ import type { VirtualTime } from "./virtual_time.ts";
 
 export const TOKEN = "c5".repeat(32);
 const TEND_MS = 1_000;
+const HOST = "c5".repeat(16);
+
+/** The disks of the audit ledger and of its key. */
+export interface LedgerDisks {
+  readonly ledger: SimStorage;
+  readonly secrets: SimStorage;
+}
 
 export interface CollectorWorld {
   readonly home: SimHome;
+  readonly disks: LedgerDisks;
   readonly network: MemoryNetwork;
   readonly time: VirtualTime;
   readonly random: Random;
@@ -38,6 +49,7 @@ export class CollectorLife implements Process {
   readonly #world: CollectorWorld;
   readonly #keeper: LogKeeper;
   readonly outbox: Outbox;
+  readonly #ledger: LedgerKeeper;
   readonly #publisher: Publisher;
   #number = 0;
   #tended: number;
@@ -47,6 +59,25 @@ export class CollectorLife implements Process {
     this.#world = world;
     const { time, random, network, notice } = world;
     this.#tended = time.now;
+    const { ledger: ledgerDisk, secrets } = world.disks;
+    this.#ledger = new LedgerKeeper({
+      isOn: true,
+      place: "/sim/ledger",
+      storage: () => guardedLedger(ledgerDisk, this),
+      secrets: () => guardedLedger(secrets, this),
+      hash: "sha256",
+      keys: { current: signerOf(new Uint8Array(32).fill(1)), next: null },
+      checkpointMs: 10_000,
+      host: HOST,
+      bootId: new Uint8Array(16).fill(3),
+      clock: { wallMs: () => time.wall(), monotonicNs: () => BigInt(Math.floor(time.now)) * 1_000_000n },
+      log: () => this.#keeper.log,
+      notice,
+      show: () => {},
+      published: (head) => this.#publisher.tell(head),
+      entered: (id) => this.#publisher.tell({ kind: "ledgerTaken", id }),
+      random: (length) => random.bytes(length),
+    });
     this.#keeper = new LogKeeper({
       home: guardedHome(world.home, this, random),
       host: "crash-host",
@@ -55,6 +86,7 @@ export class CollectorLife implements Process {
       clock: () => time.now,
       now: () => time.wall(),
       gapRecord: refusalRecord,
+      taken: this.#ledger.taken,
       notice,
       random: (length) => random.bytes(length),
     });
@@ -67,14 +99,34 @@ export class CollectorLife implements Process {
       source: "ebpf",
       checkPeer: () => {},
       answer: (body) => answerRequest(body, "ebpf", () => []),
+      ledger: {
+        head: () => this.#ledger.head,
+        receive: (notes) => this.#ledger.receive(notes),
+        disconnected: () => this.#ledger.disconnected(),
+        setBack: (stored, acknowledged) => this.#ledger.agentSetBack(stored, acknowledged),
+      },
       notice,
       now: () => time.wall(),
       random: () => random.below(1_000) / 1_000,
     });
   }
 
-  begin(): void {
+  /** As main.ts does it: the ledger settles while the agent is connected already. */
+  async begin(): Promise<void> {
+    await this.#ledger.open();
+    if (this.isDead) return;
+    void this.#ledger.settle();
     void this.#publisher.run();
+  }
+
+  /** Whether everything that the ledger took is on its disk. */
+  get isEntered(): boolean {
+    const { state, pendingBytes } = this.#ledger.status;
+    return state === "on" && pendingBytes === 0;
+  }
+
+  get ledgerStanding(): string {
+    return JSON.stringify(this.#ledger.status);
   }
 
   /** Whether everything has been delivered, refusals included, and nothing is left on a disk that was given up. */
@@ -115,6 +167,7 @@ export class CollectorLife implements Process {
       if (time.now - this.#tended < TEND_MS) return;
       this.#tended = time.now;
       outbox.tend();
+      this.#ledger.tick();
     } catch (error) {
       if (!(error instanceof SimulatedCrash)) throw error;
     }
@@ -142,6 +195,8 @@ export class CollectorLife implements Process {
     await this.#publisher.stop(2_000, "the collector stops");
     try {
       const refused = this.outbox.status.refused;
+      this.outbox.flush();
+      this.#ledger.close("it was told to stop");
       if (this.outbox.close() && this.#keeper.isDurable) {
         this.told.durable = this.told.about = this.#number;
         this.told.refused = this.told.aboutRefused = refused;
@@ -182,6 +237,20 @@ function guardedHome(home: SimHome, owner: { isDead: boolean }, random: Random):
   };
 }
 
+/** A ledger's disk: whoever dies at it is dead, and finds it gone. */
+function guardedLedger(storage: SimStorage, owner: { isDead: boolean }): Storage {
+  return guardedStorage(storage, (act) => {
+    if (owner.isDead) throw new StorageError("other", "The process is dead");
+    try {
+      return act();
+    } catch (error) {
+      if (!(error instanceof SimulatedCrash)) throw error;
+      owner.isDead = true;
+      throw new StorageError("other", "The machine stops");
+    }
+  });
+}
+
 type Call = <T>(act: () => T) => T;
 
 function guardedStorage(storage: Storage, call: Call): Storage {
@@ -203,6 +272,7 @@ function guardedFile(file: StorageFile, call: Call): StorageFile {
     syncData: () => call(() => file.syncData()),
     syncDataBeside: () => call(() => file.syncDataBeside()),
     truncate: (size) => call(() => file.truncate(size)),
-    close: () => call(() => file.close()),
+    // What a dead process had open is closed for it.
+    close: () => file.close(),
   };
 }

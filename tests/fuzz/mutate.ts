@@ -70,6 +70,9 @@ const WORDS = [
   "Uid:\t0\t0\t0\t0\n",
   "0::/",
   ") R 1 1 1",
+  "\n\n",
+  '"a":',
+  "[".repeat(500),
 ];
 
 function splice(bytes: Uint8Array, from: number, to: number, middle: Uint8Array): Uint8Array<ArrayBuffer> {

@@ -7,6 +7,7 @@ import type { FuzzTarget } from "./fuzz.ts";
 import { btf } from "./targets/btf.ts";
 import { frame } from "./targets/frame.ts";
 import { ledger } from "./targets/ledger.ts";
+import { ledgerEvidence } from "./targets/ledger_evidence.ts";
 import { lifecycle } from "./targets/lifecycle.ts";
 import { connectorMessages } from "./targets/netlink.ts";
 import { procfs } from "./targets/procfs.ts";
@@ -31,6 +32,7 @@ export const targets: readonly FuzzTarget[] = [
   ...frame,
   ...wal,
   ...ledger,
+  ...ledgerEvidence,
 ];
 
 /** The targets of a group; all without a name. */

@@ -34,12 +34,16 @@ import { mutate } from "../mutate.ts";
 import type { Random } from "../random.ts";
 
 const encoder = new TextEncoder();
-const SIGNER = signerOf(new Uint8Array(32).fill(1)), WITNESS = signerOf(new Uint8Array(32).fill(2));
-const KEY = noteKey("host.example/ledger", SIGNER.publicKey);
+export const SIGNER = signerOf(new Uint8Array(32).fill(1));
+const WITNESS = signerOf(new Uint8Array(32).fill(2));
+export const KEY = noteKey("host.example/ledger", SIGNER.publicKey);
 const WITNESS_KEY = noteKey("witness.example", WITNESS.publicKey, "cosignature");
-const HASH = plainHash("sha256");
+export const HASH = plainHash("sha256");
 
-const ENTRIES = (["genesis", "events", "sealed", "request"] as const).map((action, sequence) =>
+export const ENTRIES: readonly Uint8Array[] = (["genesis", "events", "sealed", "request"] as const).map((
+  action,
+  sequence,
+) =>
   encodeEntry({
     action,
     ledgerId: new Uint8Array(16).fill(1),
@@ -53,8 +57,8 @@ const ENTRIES = (["genesis", "events", "sealed", "request"] as const).map((actio
   })
 );
 const BODY = { origin: KEY.name, size: 70_000, root: new Uint8Array(32).fill(9), extensions: [] };
-const CHECKPOINTS = [signCheckpoint(BODY, KEY, SIGNER), cosigned()].map((text) => encoder.encode(text));
-const PROOFS = [0, 3, 20].map((count) =>
+export const CHECKPOINTS = [signCheckpoint(BODY, KEY, SIGNER), cosigned()].map((text) => encoder.encode(text));
+export const PROOFS = [0, 3, 20].map((count) =>
   encoder.encode(formatProof({
     index: count,
     hashes: Array.from({ length: count }, (_, i) => new Uint8Array(32).fill(i)),
@@ -95,7 +99,7 @@ function cosigned(): string {
 }
 
 /** Bytes that a parser takes, changed; `check` feeds them and says what they make again, or `null`. */
-function bytesTarget(
+export function bytesTarget(
   name: string,
   share: number,
   corpus: readonly Uint8Array[],

@@ -15,8 +15,8 @@ const SAMPLES: Statements = {
   gap: { epoch: "e", sequence: 9, source: "ebpf", kind: "exec", from: 1, to: 2, count: null, reason: "lost" },
   suppressed: { what: "alerts", count: 3, from: 1, to: 2 },
   alert: { alerts: [{ id: "r@c:e:1", rule: HASH, hash: HASH }] },
-  exported: { what: "backup", name: "a.db", time: 1 },
-  request: { what: "rescan", time: 1 },
+  exported: { what: "backup", name: "a.db", time: 1, userId: 1_000 },
+  request: { what: "rescan", by: null, time: 1 },
   events: {
     epoch: "e",
     first: 1,
@@ -80,4 +80,19 @@ Deno.test("canonicalJson() gives the text of RFC 8785, section 3.2.3", () => {
   );
   assert.equal(canonicalJson([1e30, 4.5, 0.002, 1e-27, true, null]), "[1e+30,4.5,0.002,1e-27,true,null]");
   assert.throws(() => canonicalJson(NaN), RangeError);
+});
+
+Deno.test("what no writer makes is refused as such: numbers beyond all bounds, lists in lists in lists", () => {
+  const deep = (depth: number): string => `${"[".repeat(depth)}${"]".repeat(depth)}`;
+  for (const more of ["1e309", "-1e309", deep(64), deep(7_000)]) {
+    const text = `{"a":${more},"name":"n","time":1,"what":"w"}`;
+    assert.throws(() => decodeStatement("exported", new TextEncoder().encode(text)), WireError, more.slice(0, 9));
+  }
+  const text = `{"a":${deep(60)},"name":"n","time":1,"what":"w"}`;
+  assert.equal(decodeStatement("exported", new TextEncoder().encode(text)).value.name, "n");
+});
+
+Deno.test("what an earlier version did not say of a copy is not known", () => {
+  const { value } = decodeStatement("exported", new TextEncoder().encode('{"name":"n","time":1,"what":"w"}'));
+  assert.deepEqual(value, { what: "w", name: "n", time: 1, userId: null });
 });

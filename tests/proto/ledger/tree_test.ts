@@ -11,7 +11,7 @@ import {
   tilePath,
 } from "../../../proto/ledger/tiles.ts";
 import { Random } from "../../fuzz/random.ts";
-import { definedRoot, numberedLeaves, TilesInMemory } from "./support.ts";
+import { definedRoot, numberedLeaves, remembering, TilesInMemory } from "./support.ts";
 
 const blake3 = await loadHash("blake3"), sha256 = plainHash("sha256");
 
@@ -41,6 +41,7 @@ Deno.test("CompactRange with SHA-256 gives the RFC 6962 example roots", () => {
 for (const [hash, most] of [[blake3, 256], [sha256, 65]] as const) {
   Deno.test(`every inclusion and consistency proof up to ${most} entries verifies, with ${hash.name}`, () => {
     const leaves = numberedLeaves(hash, most), tiles = new TilesInMemory(hash), roots = [hash.digest(new Uint8Array())];
+    const maker = remembering(hash);
     let checked = 0;
     for (let size = 1; size <= leaves.length; size++) {
       tiles.append(leaves[size - 1]!);
@@ -50,9 +51,9 @@ for (const [hash, most] of [[blake3, 256], [sha256, 65]] as const) {
       assert.deepEqual(rootOf(hash, tiles, size), root);
       assert.deepEqual(rangeOf(hash, tiles, size).roots, tiles.range.roots);
       for (let index = 0; index < size; index++) {
-        const inclusion = inclusionProof(hash, tiles, index, size);
+        const inclusion = inclusionProof(maker, tiles, index, size);
         assert.ok(verifyInclusion(hash, inclusion, index, size, leaves[index]!, root), `${index} in ${size}`);
-        const old = index + 1, consistency = consistencyProof(hash, tiles, old, size);
+        const old = index + 1, consistency = consistencyProof(maker, tiles, old, size);
         assert.ok(verifyConsistency(hash, consistency, old, size, roots[old]!, root), `${old} to ${size}`);
         checked += 2;
       }
@@ -110,14 +111,14 @@ function* mutations(random: Random, proof: readonly Uint8Array[], root: Uint8Arr
 
 function refusedProofs(hash: LedgerHash, sizes: number): number {
   const leaves = numberedLeaves(hash, sizes), tiles = new TilesInMemory(hash), roots = [hash.digest(new Uint8Array())];
-  const random = new Random(4);
+  const random = new Random(4), maker = remembering(hash);
   let refused = 0;
   for (let size = 1; size <= sizes; size++) {
     tiles.append(leaves[size - 1]!);
     const root = tiles.range.root();
     roots.push(root);
     for (let index = 0; index < size; index++) {
-      const leaf = leaves[index]!, inclusion = inclusionProof(hash, tiles, index, size);
+      const leaf = leaves[index]!, inclusion = inclusionProof(maker, tiles, index, size);
       const no = (
         proof: readonly Uint8Array[],
         at = index,
@@ -134,7 +135,7 @@ function refusedProofs(hash: LedgerHash, sizes: number): number {
       no(inclusion, index, size, random.bytes(32));
       no(inclusion, index, size, leaf, random.bytes(32));
       no(inclusion, index, size, leaf.slice(0, 31));
-      const old = index + 1, consistency = consistencyProof(hash, tiles, old, size);
+      const old = index + 1, consistency = consistencyProof(maker, tiles, old, size);
       const none = (proof: readonly Uint8Array[], from = old, to = size, a = roots[old]!, b = root): void => {
         assert.ok(!verifyConsistency(hash, proof, from, to, a, b), `${old} to ${size}`);
         refused += 1;
