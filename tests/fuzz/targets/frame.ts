@@ -67,6 +67,8 @@ function decode(payload: Uint8Array): void {
     if (!(error instanceof WireError)) throw error;
     return;
   }
+  // What a later version demands is understood as that, and answered: nobody sends it on.
+  if (message.kind === "request" && message.body.kind === "otherDemand") return;
   const encoded = encodeMessage(message), again = encodeMessage(decodeMessage(encoded));
   must(isSame(encoded, again), "a message that was decoded is the same when it is encoded and decoded");
 }
