@@ -25,7 +25,8 @@ import { canUpgrade, hasShape, upgrade } from "./upgrade.ts";
 const BUSY_TIMEOUT_MS = 1_000;
 /** Up to this size the whole file is checked at open; a larger one only at its edges, for the time that it takes. */
 const CHECK_WHOLE_BYTES = 32 << 20;
-const CACHE_KIB = 16_384;
+/** More makes no insertion cheaper: what is written stays in the log, and the rest in the cache of the kernel. */
+const CACHE_KIB = 4_096;
 
 /**
  * Opens the database at `path`, and makes it when the file does not exist or is empty. `upgraded` is told the schema
