@@ -11,6 +11,7 @@ import { type Node, parse } from "sql-parser-cst";
 import { type LexedSql, lexSql } from "./sql_lexer.ts";
 import type { Purpose, SeveralRows } from "./sql_expression.ts";
 import type { Insertion, Output } from "./sql_from.ts";
+import { parsePlainSelect } from "./sql_fast_parser.ts";
 import { QueryCheck } from "./sql_query.ts";
 import { translateWhere, type Translation } from "./sql_predicate.ts";
 import { refuse, SqlRefusedError } from "./sql_refused.ts";
@@ -93,7 +94,7 @@ export interface GuardedQuery {
 export function guardSql(sql: string, purpose: Purpose): GuardedQuery {
   const lexed = lexSql(sql);
   checkSyntax(lexed);
-  const statement = parseOne(lexed.sql);
+  const statement = parsePlainSelect(lexed) ?? parseOne(lexed.sql);
   const check = new QueryCheck(purpose);
   let outputs: readonly Output[];
   try {
