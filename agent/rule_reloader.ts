@@ -18,7 +18,7 @@ import type { ValidatedRule } from "../proto/rules/rule.ts";
 import { Turn } from "./turn.ts";
 
 /** Work between two looks for events. */
-const SLICE_MS = 5;
+export const SLICE_MS = 5;
 /** The same while there is nothing to judge by, and so no event is taken. */
 const FIRST_SLICE_MS = 15;
 /** What takes longer says how far it is, again and again after so long. */

@@ -12,7 +12,7 @@ import { createHash } from "node:crypto";
 import { durationText } from "../proto/rules/duration.ts";
 import { type Override, OVERRIDES_NAME, parseOverrides } from "../proto/rules/overrides.ts";
 import { newRuleCost } from "../proto/rules/rule_cost.ts";
-import { laneOf, parseRule, RuleError, type ValidatedRule, validateRule } from "../proto/rules/rule.ts";
+import { laneOf, parseRule, RuleError, type ValidatedRule, validating } from "../proto/rules/rule.ts";
 import { SecondGate } from "../proto/rules/second_gate.ts";
 import { allSteps } from "../proto/steps.ts";
 import { listRules, MAX_RULE_FILE_BYTES, readRule, stampOf, words } from "./rule_directories.ts";
@@ -186,7 +186,7 @@ function* looking(
     }
     const parsed = parseRule(text, file);
     yield;
-    const held = { ...validateRule(parsed), tests: NOT_KEPT };
+    const held = { ...yield* validating(parsed), tests: NOT_KEPT };
     yield;
     gate.check(held);
     yield;

@@ -118,7 +118,18 @@ export function guardSql(sql: string, purpose: Purpose): GuardedQuery {
       .sort((a, b) => a.insertion.at - b.insertion.at || a.i - b.i).map(({ insertion }) => insertion),
     row: purpose === "rule" ? rowQuery(lexed.sql, statement, check, outputs) : null,
   };
+  if (purpose === "window") STATEMENTS.set(query as GuardedQuery, statement);
   return query as GuardedQuery;
+}
+
+/** Trees of queries that passed, until somebody takes them. */
+const STATEMENTS = new WeakMap<GuardedQuery, Node>();
+
+/** The syntax tree of a query of purpose "window", once: a query does not keep its tree. */
+export function takeStatement(query: GuardedQuery): Node {
+  const statement = STATEMENTS.get(query) ?? parseOne(query.sql);
+  STATEMENTS.delete(query);
+  return statement;
 }
 
 function parseOne(sql: string): Node {
