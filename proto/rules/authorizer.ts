@@ -18,6 +18,7 @@ import { constants, type DatabaseSync, type StatementSync } from "node:sqlite";
 import "./sqlite_types.ts";
 import { CATALOG, type Table } from "../catalog.ts";
 import type { SqlValue } from "../event_row.ts";
+import { allSteps } from "../steps.ts";
 import { MAX_EXPANSION, STORED_EVENTS } from "../store_layout.ts";
 import { FUNCTION_NAMES, FUNCTIONS } from "./sql_functions.ts";
 import type { GuardedQuery } from "./sql_guard.ts";
@@ -96,6 +97,17 @@ export function openDeadlineViews(
   narrow: (table: Table) => string | null = () => null,
   partitions = 1,
 ): DeadlineViews {
+  return allSteps(openingDeadlineViews(db, tables, narrow, partitions, true));
+}
+
+/** The same, with a step for each table; only what is named by its gate need not be hidden. */
+export function* openingDeadlineViews(
+  db: DatabaseSync,
+  tables: Iterable<Table>,
+  narrow: (table: Table) => string | null,
+  partitions: number,
+  hides: boolean,
+): Generator<void, DeadlineViews> {
   const secret = crypto.randomUUID().replaceAll("-", "");
   const tick = `tick_${secret}`, mark = `mark_${secret}`;
   let budget = 0, deadline = Infinity, marked = false, now = 0;
@@ -126,9 +138,9 @@ export function openDeadlineViews(
     const list = table.columns.map((column) => `"${column.name}"`).join(", ");
     db.exec(
       `CREATE TEMP VIEW "${gate}" AS SELECT ${list} FROM main."${table.name}"
-       WHERE ${tick}("${tickColumn(table)}")${condition === null ? "" : ` AND (${condition})`};
-       CREATE TEMP VIEW "${table.name}" AS SELECT ${list} FROM temp."${gate}";`,
+       WHERE ${tick}("${tickColumn(table)}")${condition === null ? "" : ` AND (${condition})`}`,
     );
+    if (hides) db.exec(`CREATE TEMP VIEW "${table.name}" AS SELECT ${list} FROM temp."${gate}"`);
     gates.set(table.name, gate);
     if (partitions > 1 && table.name === "process_events") {
       // A SELECT without a table keeps SQLite from making one query for each combination of partitions.
@@ -137,6 +149,7 @@ export function openDeadlineViews(
          UNION ALL SELECT ${table.columns.map(() => "NULL").join(", ")} WHERE 0`,
       );
     }
+    yield;
   }
   return {
     tick,
@@ -187,6 +200,8 @@ export interface ReadScope {
   readonly functions: "row" | "query";
   /** Set when the tables are to be read through their views alone. */
   readonly views: DeadlineViews | null;
+  /** A function of the lane's own, of a name that no rule can guess. */
+  readonly own?: string;
 }
 
 /** Columns by table, for all tables of the catalog. */
@@ -199,6 +214,7 @@ export function authorizeReads(db: DatabaseSync, scope: ReadScope): void {
   const { tables, views } = scope;
   const functions = new Set(scope.functions === "row" ? ROW_FUNCTIONS : [...ROW_FUNCTIONS, ...FUNCTION_NAMES]);
   if (views !== null) functions.add(views.tick).add(views.mark);
+  if (scope.own !== undefined) functions.add(scope.own);
   const gated = new Map([...views?.gates ?? []].flatMap(([table, gate]) => [[gate, table], [wholeGate(gate), table]]));
 
   // A table that is read without a column, as by count(*), has "" for one, and its schema only if the query names it.

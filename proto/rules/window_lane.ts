@@ -21,12 +21,15 @@
  * @module
  */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
+import type { Table } from "../catalog.ts";
 import { columnPlaces, type SqlValue } from "../event_row.ts";
-import { authorizeReads, openDeadlineViews, READ_LIMITS } from "./authorizer.ts";
+import { allSteps } from "../steps.ts";
+import { authorizeReads, openingDeadlineViews, READ_LIMITS } from "./authorizer.ts";
 import { CorrelationTable } from "./correlation_table.ts";
 import { columnAt, columnsOf } from "./predicate.ts";
 import type { Predicate } from "./predicate_calls.ts";
 import { programOf } from "./program.ts";
+import type { Term } from "./required_terms.ts";
 import { RowView } from "./row_view.ts";
 import { newRuleCost, type RuleCost } from "./rule_cost.ts";
 import type { ValidatedRule } from "./rule.ts";
@@ -81,10 +84,82 @@ interface Watch {
   cut: string | null;
 }
 
+interface BasePredicate {
+  readonly watch: Watch;
+  readonly bit: number;
+  readonly matches: Predicate;
+}
+
+/** What a lane is made of, and takes long to make. */
+interface Parts {
+  readonly db: DatabaseSync;
+  readonly watches: readonly Watch[];
+  readonly predicates: readonly BasePredicate[];
+  readonly index: StreamIndex;
+  readonly view: RowView;
+}
+
+function* partsOf(
+  rules: readonly ValidatedRule[],
+  { costOf = newRuleCost }: WindowLaneOptions,
+): Generator<void, Parts> {
+  const db = new DatabaseSync(":memory:", { limits: READ_LIMITS });
+  let isWhole = false;
+  try {
+    db.exec("PRAGMA temp_store = MEMORY");
+    const watches: Watch[] = [], predicates: BasePredicate[] = [], terms: (readonly Term[] | null)[] = [];
+    const places = new Set<number>(), tables: Table[] = [];
+    for (const rule of rules) {
+      const table = tableOf(db, rule, `window_${watches.length}`);
+      const watch: Watch = {
+        rule,
+        table,
+        windowMs: rule.windowMs!,
+        cost: costOf(rule),
+        due: false,
+        dueAt: 0,
+        trigger: 0,
+        extra: 0,
+        raised: new Map(),
+        marks: new Map(),
+        cut: null,
+      };
+      watches.push(watch);
+      if (table instanceof WindowTable) tables.push(...table.shapes);
+      table.bases.forEach((form, base) => {
+        const program = programOf(form);
+        predicates.push({ watch, bit: 1 << base, matches: program.predicate });
+        terms.push(program.terms);
+        columnsOf(form, places);
+      });
+      yield;
+    }
+    const index = yield* StreamIndex.building(terms);
+    const views = yield* openingDeadlineViews(db, tables, () => null, 1, false);
+    authorizeReads(db, {
+      tables: new Map(tables.map(({ name, columns }) => [name, new Set(columns.map((column) => column.name))])),
+      functions: "query",
+      views,
+    });
+    for (const { table } of watches) {
+      if (!(table instanceof WindowTable)) continue;
+      table.prepare(views);
+      yield;
+    }
+    db.setAuthorizer(null);
+    const view = new RowView([...places].filter((place) => columnAt(place).type === "TEXT"));
+    isWhole = true;
+    return { db, watches, predicates, index, view };
+  } finally {
+    // Who gives up between two steps, and a rule that SQLite does not take, leave no database open
+    if (!isWhole) db.close();
+  }
+}
+
 export class WindowLane implements Disposable {
   readonly #db: DatabaseSync;
   readonly #watches: readonly Watch[];
-  readonly #predicates: readonly { readonly watch: Watch; readonly bit: number; readonly matches: Predicate }[];
+  readonly #predicates: readonly BasePredicate[];
   readonly #index: StreamIndex;
   readonly #view: RowView;
   readonly #pages: StatementSync;
@@ -103,52 +178,33 @@ export class WindowLane implements Disposable {
   /** Which batch has the transaction: one that was given up between two steps must not go on in another's. */
   #batch = 0;
 
-  /** @throws Error of SQLite when its own gate does not let a rule pass */
-  constructor(rules: readonly ValidatedRule[], options: WindowLaneOptions) {
-    const { costOf = newRuleCost, maxRows = DEFAULT_WINDOW_ROWS, maxBytes = DEFAULT_WINDOW_BYTES } = options;
+  /**
+   * Makes a lane at once; {@linkcode WindowLane.building} does so in steps.
+   *
+   * @throws Error of SQLite when its own gate does not let a rule pass
+   */
+  constructor(
+    rules: readonly ValidatedRule[],
+    options: WindowLaneOptions,
+    { db, watches, predicates, index, view }: Parts = allSteps(partsOf(rules, options)),
+  ) {
+    const { maxRows = DEFAULT_WINDOW_ROWS, maxBytes = DEFAULT_WINDOW_BYTES } = options;
     this.#maxRows = maxRows;
     this.#maxBytes = maxBytes;
     this.#deadlineMs = options.deadlineMs;
-    this.#db = new DatabaseSync(":memory:", { limits: READ_LIMITS });
-    try {
-      this.#db.exec("PRAGMA temp_store = MEMORY");
-      this.#watches = rules.map((rule, i) => ({
-        rule,
-        table: tableOf(this.#db, rule, `window_${i}`),
-        windowMs: rule.windowMs!,
-        cost: costOf(rule),
-        due: false,
-        dueAt: 0,
-        trigger: 0,
-        extra: 0,
-        raised: new Map(),
-        marks: new Map(),
-        cut: null,
-      }));
-      const queries = this.#watches.map(({ table }) => table).filter((table) => table instanceof WindowTable);
-      const tables = queries.flatMap(({ shapes }) => shapes), views = openDeadlineViews(this.#db, tables);
-      this.#pages = this.#db.prepare(
-        "SELECT (SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count) AS n",
-      );
-      authorizeReads(this.#db, {
-        tables: new Map(tables.map(({ name, columns }) => [name, new Set(columns.map((column) => column.name))])),
-        functions: "query",
-        views,
-      });
-      for (const table of queries) table.prepare(views);
-      this.#db.setAuthorizer(null);
-    } catch (error) {
-      this.#db.close();
-      throw error;
-    }
-    const bases = this.#watches.flatMap((watch) =>
-      watch.table.bases.map((form, base) => ({ watch, form, bit: 1 << base }))
+    this.#db = db;
+    this.#watches = watches;
+    this.#predicates = predicates;
+    this.#index = index;
+    this.#view = view;
+    this.#pages = db.prepare(
+      "SELECT (SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count) AS n",
     );
-    this.#predicates = bases.map(({ watch, form, bit }) => ({ watch, bit, matches: programOf(form).predicate }));
-    this.#index = new StreamIndex(bases.map(({ form }) => programOf(form).terms));
-    const places = new Set<number>();
-    for (const { form } of bases) columnsOf(form, places);
-    this.#view = new RowView([...places].filter((place) => columnAt(place).type === "TEXT"));
+  }
+
+  /** Makes a lane in steps of one rule. @throws Error of SQLite when its own gate does not let a rule pass */
+  static *building(rules: readonly ValidatedRule[], options: WindowLaneOptions): Generator<void, WindowLane> {
+    return new WindowLane(rules, options, yield* partsOf(rules, options));
   }
 
   /** Rows of all tables together; a row that several rules use counts for each. */

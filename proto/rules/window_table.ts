@@ -120,7 +120,7 @@ export class WindowTable implements WatchTable {
   /** Prepares the statement, while the authorizer stands. Throws what SQLite says against it. */
   prepare(views: DeadlineViews): void {
     this.#views = views;
-    const sql = windowSql(this.query, this.#tables.map(({ name }) => name), views.tick);
+    const sql = windowSql(this.query, this.#tables.map(({ name }) => views.gates.get(name)!), views.tick);
     const nothing = Array(this.query.width).fill("NULL").join(", ");
     // iterate() takes an error of SQLite for the end of the rows: the second part runs only after the whole first one.
     this.#sql = `SELECT * FROM (${sql}) UNION ALL SELECT ${nothing} WHERE ${views.mark}()`;
