@@ -1,5 +1,6 @@
 /**
- * `query`: a person's SQL, behind the guard, SQLite's authorizer, a deadline and a cap of rows.
+ * `query`: a person's SQL, behind the guard, SQLite's authorizer, a deadline and a cap of rows; behind all of them the
+ * end of the process (`watchdog.ts`).
  *
  * @module
  */
@@ -14,6 +15,7 @@ import { findPlaces } from "./settings.ts";
 import { readStatuses } from "./status_reader.ts";
 import { DEFAULT_DEADLINE_MS, Store } from "./store_reader.ts";
 import { count } from "./units.ts";
+import { Watchdog } from "./watchdog.ts";
 
 const DEFAULT_ROWS = 10_000;
 /** Longest query on standard input. */
@@ -37,12 +39,13 @@ export function query(call: Call): Exit {
   using store = Store.open(layout.store, { deadlineMs, since });
   // Nobody should wait for a slow reader while the cursor is open
   call.out.hold();
-  const cursor = store.hunt(guarded);
+  using watchdog = new Watchdog(deadlineMs);
+  const cursor = watchdog.watch(() => store.hunt(guarded));
   const names = distinct(cursor.names);
   const shown: ShownColumn[] = names.map((name, i) => ({ name, title: cursor.names[i]!, show: show(name) }));
   const output = openOutput(call.format, names, shown, call.screen, (text) => call.out.write(text));
   let rows = 0, cut = false;
-  for (const row of cursor.rows) {
+  for (const row of watchdog.each(cursor.rows)) {
     if (rows === limit) {
       cut = true;
       break;
