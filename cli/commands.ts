@@ -189,7 +189,8 @@ NULL.`,
 validate  reads rule files and says what is wrong with them: file, line, column, reason; exit 4 when one is refused
 test      runs the tests that stand in the rule files; exit 4 when one fails
 replay    how often the rule would have fired on the stored events (of the last week, unless --since says otherwise),
-          with the newest matches; exit 3, and why, where something was not seen, kept or judged
+          with the newest matches; a rule over a window gets the events in the order of their times; exit 3, and why,
+          where something was not seen, kept or judged
 explain   how the rule was understood: the lane and why, the condition in words, the literals that are looked for, the
           plan of SQLite where that judges, and what it costs an event, measured on stored ones
 cost      what each rule has cost since the agent's start, the dearest first

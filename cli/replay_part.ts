@@ -11,7 +11,7 @@ import { dictionaryTable, type PartitionLayout, partitionRows, partitionTable } 
 import type { Form } from "../proto/rules/predicate.ts";
 import type { Cell } from "./output.ts";
 import { type RowFilter, rowFilter } from "./replay_filter.ts";
-import { RowFaultError, type Store } from "./store_reader.ts";
+import { RowFaultError, type Store, StoreError } from "./store_reader.ts";
 
 /** Rows of a dictionary that one statement looks at. */
 const DICTIONARY_STEP = 100_000;
@@ -108,9 +108,32 @@ export class Part {
     return time === null ? null : Number(time);
   }
 
+  /** How many events it has between two times, both included. */
+  events(from: number, to: number): number {
+    return Number(this.#ask(`SELECT count(*) ${this.#events}`, from, to)[0]);
+  }
+
+  /**
+   * Columns of the events between two times that meet the condition, in no order; where it cannot be computed for one
+   * of them, of all.
+   */
+  rows(columns: readonly string[], from: number, to: number): Cell[][] {
+    const list = columns.map((column) => `"${column}"`).join(", ");
+    const read = (rows: string): Cell[][] => {
+      return this.#inOneMoment(() => this.#store.rows(`SELECT ${list} FROM ${rows}`, from, to));
+    };
+    try {
+      return read(this.#chosen());
+    } catch (error) {
+      if (!(error instanceof StoreError) && !(error instanceof RowFaultError)) throw error;
+      this.#filtered = null;
+      return read(this.#rows());
+    }
+  }
+
   /** Counts events and matches between two times, both included. */
   count(from: number, to: number): Counted {
-    const events = Number(this.#ask(`SELECT count(*) ${this.#events}`, from, to)[0]);
+    const events = this.events(from, to);
     if (events === 0) return { ...NOTHING, found: [] };
     try {
       const matches = this.#matches(from, to);
@@ -125,9 +148,8 @@ export class Part {
 
   /** Values of the newest matches between two times, newest first. Whoever asks knows that all can be judged. */
   newest(columns: readonly string[], from: number, to: number, most: number): Cell[][] {
-    const { alias, where } = this.#condition;
     const sql = `SELECT json_group_array(json_array(${columns.join(", ")})) FROM
-      (SELECT ${columns.join(", ")} FROM ${this.#rows()} AS "${alias}" WHERE (${where}\n)
+      (SELECT ${columns.join(", ")} FROM ${this.#chosen()}
        ORDER BY time DESC, event_id DESC LIMIT ?3)`;
     return JSON.parse(String(this.#ask(sql, from, to, most)[0])) as Cell[][];
   }
@@ -144,9 +166,14 @@ export class Part {
   }
 
   #matches(from: number, to: number): number {
+    return Number(this.#ask(`SELECT count(*) FROM ${this.#chosen()}`, from, to)[0]);
+  }
+
+  /** The rows between two times, ?1 and ?2, that meet the condition. */
+  #chosen(): string {
     const { alias, where } = this.#condition;
     // The line end closes a comment that ends the condition
-    return Number(this.#ask(`SELECT count(*) FROM ${this.#rows()} AS "${alias}" WHERE (${where}\n)`, from, to)[0]);
+    return `${this.#rows()} AS "${alias}" WHERE (${where}\n)`;
   }
 
   /** The rows between two times, ?1 and ?2, that pass the filter. */
@@ -191,14 +218,13 @@ export class Part {
 
   /** Some event of this millisecond cannot be judged, and the others can. */
   #oneByOne(time: number, first: RowFaultError): Counted {
-    const { alias, where } = this.#condition;
     // Examples are asked for by the same statement, which would fail: this time gives none
     const found: Counted = { ...NOTHING, found: [] };
     const [ids] = this.#ask(`SELECT json_group_array(event_id) ${this.#events}`, time, time);
     for (const id of JSON.parse(String(ids)) as number[]) {
       found.events += 1;
       try {
-        const sql = `SELECT count(*) FROM ${this.#rows()} AS "${alias}" WHERE event_id = ?3 AND (${where}\n)`;
+        const sql = `SELECT count(*) FROM ${this.#chosen()} AND event_id = ?3`;
         found.matches += Number(this.#ask(sql, time, time, id)[0]);
       } catch (error) {
         if (!(error instanceof RowFaultError)) throw error;
@@ -209,15 +235,20 @@ export class Part {
     return found;
   }
 
-  /**
-   * The first row of a query, of one moment in which the partition is there: once it is out of the views its
-   * dictionaries go, piece by piece, and its events would look as if they had no name.
-   */
+  /** The first row of a query. */
   #ask(sql: string, ...parameters: number[]): Cell[] {
+    return this.#inOneMoment(() => this.#store.first(sql, ...parameters)!);
+  }
+
+  /**
+   * Reads in one moment in which the partition is there: once it is out of the views its dictionaries go, piece by
+   * piece, and its events would look as if they had no name.
+   */
+  #inOneMoment<T>(read: () => T): T {
     return this.#store.atOneMoment(() => {
       const there = "SELECT count(*) FROM main.partitions WHERE partition = ? AND state <> 'removing'";
       if (this.#store.first(there, this.#number)![0] === 0) throw new PartGoneError();
-      return this.#store.first(sql, ...parameters)!;
+      return read();
     });
   }
 }

@@ -20,6 +20,8 @@ const MAX_KEPT = 1_000;
 export interface Example {
   readonly eventId: number;
   readonly time: number;
+  /** What the rule shows of it, where that is known already. */
+  readonly evidence?: Readonly<Record<string, Cell>>;
 }
 
 export interface Replay {
@@ -78,18 +80,17 @@ export function* slices(
   parts: readonly Part[],
   deadlineMs: number,
   judge: (from: number, to: number) => number,
-  mostMs: number = Infinity,
 ): Generator<number, Walked> {
   if (parts.length === 0) return { first: null, last: null, stopped: null };
   const first = Math.min(...parts.map((part) => part.first)), last = Math.max(...parts.map((part) => part.last));
   const began = performance.now();
-  let width = Math.min(FIRST_SPAN_MS, mostMs);
+  let width = FIRST_SPAN_MS;
   for (let at = first; at <= last;) {
     if (performance.now() - began > deadlineMs) return { first, last, stopped: at };
     const to = Math.min(at + width - 1, last), start = performance.now(), events = judge(at, to);
     const elapsed = performance.now() - start;
     yield (to - first + 1) / (last - first + 1);
-    if (elapsed < SLICE_MS / 2) width = Math.min(width * 2, mostMs, Number.MAX_SAFE_INTEGER / 4);
+    if (elapsed < SLICE_MS / 2) width = Math.min(width * 2, Number.MAX_SAFE_INTEGER / 4);
     else if (elapsed > SLICE_MS * 2) width = Math.max(1, Math.ceil(width / 2));
     at = to + 1;
     // Nothing was there: go where there is something

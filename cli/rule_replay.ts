@@ -8,13 +8,13 @@
  */
 import { columnAt, columnsOf } from "../proto/rules/predicate.ts";
 import { laneOf, type ValidatedRule } from "../proto/rules/rule.ts";
-import type { RowQuery } from "../proto/rules/sql_guard.ts";
 import { integerOption, momentOption, spanOption } from "./arguments.ts";
-import { type Call, CommandError, EXIT, type Exit, UsageError } from "./command.ts";
+import { type Call, EXIT, type Exit, UsageError } from "./command.ts";
 import { blindness, gapsWithin, gapWords, removedWithin, removedWords } from "./coverage.ts";
 import { type Cell, openOutput, type ShownColumn } from "./output.ts";
 import { timeCell, userOf } from "./process_cells.ts";
-import { evidenceAt, type Replay, replayRows } from "./replay_scan.ts";
+import { evidenceAt, type Replay, type ReplayOptions, replayRows } from "./replay_scan.ts";
+import { replayWindow, type WindowReplay } from "./replay_window.ts";
 import { namedRule } from "./rule_named.ts";
 import { safeJson } from "./safe_json.ts";
 import { findPlaces } from "./settings.ts";
@@ -50,14 +50,14 @@ const SHOWN: readonly ShownColumn[] = [
 ];
 
 export function replay(call: Call): Exit {
-  const places = findPlaces(call), rule = namedRule(call, "replay", places), query = oneRow(rule);
+  const places = findPlaces(call), rule = namedRule(call, "replay", places);
   const now = call.now(), since = momentOption(call, "since") ?? now - WEEK_MS;
   const until = momentOption(call, "until") ?? now, limit = integerOption(call, "limit", 0, 10_000, 5);
   const deadlineMs = spanOption(call, "timeout", DEFAULT_DEADLINE_MS);
   if (since > until) throw new UsageError("--since lies after --until");
   using store = Store.open(places.layout.store);
   const began = performance.now();
-  const found = replayRows(store, query, {
+  const options: ReplayOptions = {
     from: Math.floor(since),
     until: Math.floor(until),
     examples: limit,
@@ -68,24 +68,28 @@ export function replay(call: Call): Exit {
           counted(matches, "match", "matches")
         }`,
       ),
-  });
+  };
+  const { row } = rule.query;
+  const found: Replay | WindowReplay = row !== null
+    ? replayRows(store, row, options)
+    : replayWindow(store, rule, { ...options, ruleDeadlineMs: places.ruleDeadlineMs, windowRows: places.windowRows });
   call.progress(null);
   const elapsedMs = Math.round(performance.now() - began);
   const reasons = [
     ...ownReasons(found),
-    ...unknownColumns(store, rule, query),
+    ...unknownColumns(store, rule),
     ...coverageReasons(store, places.layout, now, { from: since, until }),
   ];
-  const examples = exampleRows(store, rule, query, found);
+  const examples = exampleRows(store, rule, found);
   if (call.format === "json") {
-    const { examples: _, ...counts } = found;
+    const { examples: _, reasons: __, cpuMs, ...counts } = { reasons: [], cpuMs: undefined, ...found };
     const { id, file, hash } = rule, state = reasons.length === 0 ? "complete" : "degraded";
     const listed = examples.map((row) => ({
       ...Object.fromEntries(NAMES.map((name, i) => [name, row[i]])),
       evidence: JSON.parse(String(row.at(-1))),
     }));
     const answer = { rule_id: id, file, rule_hash: hash, lane: laneOf(rule), since, until, ...counts, state, reasons };
-    call.out.write(`${safeJson({ ...answer, elapsed_ms: elapsedMs, examples: listed }, 2)}\n`);
+    call.out.write(`${safeJson({ ...answer, elapsed_ms: elapsedMs, cpu_ms: cpuMs, examples: listed }, 2)}\n`);
   } else {
     const output = openOutput(call.format, NAMES, SHOWN, call.screen, (text) => call.out.write(text));
     for (const row of examples) output.add(row);
@@ -96,14 +100,13 @@ export function replay(call: Call): Exit {
   return reasons.length === 0 ? EXIT.complete : EXIT.degraded;
 }
 
-function oneRow({ id, query }: ValidatedRule): RowQuery {
-  if (query.row !== null) return query.row;
-  throw new CommandError(
-    `The rule ${id} looks at several events at once, which replay does not do; ask by query instead`,
-  );
-}
-
-function tell(call: Call, { id }: ValidatedRule, found: Replay, elapsedMs: number, examples: number): void {
+function tell(
+  call: Call,
+  { id }: ValidatedRule,
+  found: Replay | WindowReplay,
+  elapsedMs: number,
+  examples: number,
+): void {
   const { events, matches, from, to } = found;
   if (events === 0) return call.note(`${id}: no event is stored of that time`);
   call.note(
@@ -112,22 +115,34 @@ function tell(call: Call, { id }: ValidatedRule, found: Replay, elapsedMs: numbe
     } to ` +
       `${localTime(to!, "s")} (${span(elapsedMs)})`,
   );
+  if ("suppressed" in found && found.suppressed > 0) {
+    call.note(`${counted(found.suppressed, "time")} more it was the same finding, going on within its window`);
+  }
   if (examples < matches) call.note(`Shown are the newest ${count(examples)}; --limit shows more`);
 }
 
-function ownReasons({ stopped, faults, fault }: Replay): string[] {
-  const reasons: string[] = [];
+function ownReasons(found: Replay | WindowReplay): string[] {
+  const { stopped, faults, fault } = found, reasons: string[] = [];
   if (stopped !== null) {
     reasons.push(`the time was up at the events of ${localTime(stopped)}; allow more by --timeout, or ask for less`);
   }
-  if (faults > 0) reasons.push(`${counted(faults, "event")} could not be judged: ${fault}`);
-  return reasons;
+  if (faults > 0) {
+    const what = "evaluations" in found ? `${counted(faults, "evaluation")} of` : counted(faults, "event");
+    reasons.push(
+      "evaluations" in found
+        ? `${what} ${count(found.evaluations)} did not run to their end: ${fault}`
+        : `${what} could not be judged: ${fault}`,
+    );
+  }
+  return "reasons" in found ? [...reasons, ...found.reasons] : reasons;
 }
 
 /** Columns that the rule reads and a source leaves empty: what it asks about may have been and was not seen. */
-function unknownColumns(store: Store, rule: ValidatedRule, query: RowQuery): string[] {
-  const read = new Set(query.columns), places = new Set<number>();
-  if (query.translation.form !== null) columnsOf(query.translation.form, places);
+function unknownColumns(store: Store, rule: ValidatedRule): string[] {
+  const { row } = rule.query, places = new Set<number>();
+  const forms = row === null ? rule.window!.bases : row.translation.form === null ? [] : [row.translation.form];
+  for (const form of forms) columnsOf(form, places);
+  const read = new Set(row?.columns ?? rule.window!.columns);
   for (const place of places) read.add(columnAt(place).name);
   return store.rows("SELECT name, unknown_columns FROM sources WHERE state = 'active'").flatMap(([source, list]) => {
     const empty = columnsOfJson(list!).filter((name) => read.has(name));
@@ -160,12 +175,12 @@ function coverageReasons(
   ].filter((reason) => reason !== null);
 }
 
-function exampleRows(store: Store, rule: ValidatedRule, query: RowQuery, { examples }: Replay): Cell[][] {
+function exampleRows(store: Store, rule: ValidatedRule, { examples }: Replay | WindowReplay): Cell[][] {
   const sql = `SELECT ${EVENT_COLUMNS.join(", ")} FROM main.process_events WHERE event_id = ?`;
-  return examples.flatMap(({ eventId, time }) => {
-    const event = store.first(sql, eventId), evidence = evidenceAt(store, query, eventId);
+  return examples.flatMap(({ eventId, time, evidence }) => {
+    const event = store.first(sql, eventId), shown = evidence ?? evidenceAt(store, rule.query.row!, eventId);
     // Retention may have taken it meanwhile
-    if (event === null || evidence === null) return [];
-    return [[rule.id, eventId, time, ...event, safeJson(evidence)]];
+    if (event === null || shown === null) return [];
+    return [[rule.id, eventId, time, ...event, safeJson(shown)]];
   });
 }

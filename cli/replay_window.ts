@@ -1,0 +1,173 @@
+/**
+ * Replays a rule over a window: the agent's own window lane, given the stored events in the order of their times.
+ *
+ * Only events that meet one of the rule's bases are read, with the columns that it names. The lane gets them in batches
+ * that are short against the window, so that what was found when is what it would have been; and it begins one window
+ * before the time that is asked for, so that what is completed at its begin is found.
+ *
+ * @module
+ */
+import { columnPlaces, type SqlValue } from "../proto/event_row.ts";
+import type { Form } from "../proto/rules/predicate.ts";
+import { formSql } from "../proto/rules/predicate_sql.ts";
+import type { ValidatedRule } from "../proto/rules/rule.ts";
+import { type Finding, newWindowEvaluation } from "../proto/rules/window_evaluation.ts";
+import { WindowLane } from "../proto/rules/window_lane.ts";
+import type { Cell } from "./output.ts";
+import { partsWithin } from "./replay_part.ts";
+import { type Example, orGone, type ReplayOptions, slices } from "./replay_scan.ts";
+import type { Store } from "./store_reader.ts";
+
+/** A batch spans no more than this part of the window, and has no more rows. */
+const SHARE_OF_WINDOW = 20, BATCH_ROWS = 500;
+
+const PLACES = columnPlaces("process_events"), WIDTH = PLACES.size;
+const EVENT_ID = PLACES.get("event_id")!, TIME = PLACES.get("time")!;
+
+export interface WindowReplay {
+  /** Events of the time that is asked for, and findings that would have been raised by one of them. */
+  readonly events: number;
+  readonly matches: number;
+  /** Findings that were not raised because they had been within the window. */
+  readonly suppressed: number;
+  readonly evaluations: number;
+  /** Evaluations that did not run to their end, and why the last did not. */
+  readonly faults: number;
+  readonly fault: string | null;
+  /** Milliseconds that all evaluations took. */
+  readonly cpuMs: number;
+  readonly from: number | null;
+  readonly to: number | null;
+  readonly stopped: number | null;
+  /** Why findings may be missing or wrong. */
+  readonly reasons: readonly string[];
+  /** The newest findings, newest first. */
+  readonly examples: readonly Example[];
+}
+
+export interface WindowReplayOptions extends ReplayOptions {
+  /** What the agent gives a rule. */
+  readonly ruleDeadlineMs: number;
+  readonly windowRows: number;
+}
+
+/** Judges the stored events of a time by a rule over a window. @throws StoreError */
+export function replayWindow(store: Store, rule: ValidatedRule, options: WindowReplayOptions): WindowReplay {
+  const { from, until, deadlineMs, progress } = options, { bases } = rule.window!, windowMs = rule.windowMs!;
+  const form: Form = bases.length === 1 ? bases[0]! : { kind: "or", items: bases };
+  const alias = "process_events", early = from - windowMs;
+  const parts = partsWithin(store, { alias, where: formSql(form, alias), form }, early, until);
+  using judge = new Judge(rule, options);
+  const columns = judge.columns;
+  const walk = slices(parts, deadlineMs, (start, end) => {
+    const rows: Cell[][] = [];
+    let events = 0;
+    for (const part of parts) {
+      if (part.last < start || part.first > end) continue;
+      orGone(() => {
+        const count = part.events(start, end);
+        events += count;
+        if (end >= from) judge.events += start >= from ? count : part.events(from, end);
+        rows.push(...part.rows(columns, start, end));
+      });
+      if (part.last <= end) part.close();
+    }
+    judge.take(rows);
+    return events;
+  });
+  let step = walk.next();
+  for (; !step.done; step = walk.next()) progress(step.value, judge.events, judge.matches);
+  const { first, last, stopped } = step.value;
+  return { ...judge.result(), from: first === null ? null : Math.max(first, from), to: last, stopped };
+}
+
+class Judge implements Disposable {
+  events = 0;
+  matches = 0;
+  #suppressed = 0;
+  #faults = 0;
+  #fault: string | null = null;
+  readonly #rule: ValidatedRule;
+  readonly #from: number;
+  readonly #most: number;
+  readonly #lane: WindowLane;
+  readonly #cost = { evaluations: 0, rows: 0, matches: 0, cpuMs: 0 };
+  readonly #places: readonly number[];
+  readonly columns: readonly string[];
+  readonly #reasons = new Set<string>();
+  /** The newest findings, oldest first. */
+  readonly #newest: Example[] = [];
+
+  constructor(rule: ValidatedRule, { from, examples, ruleDeadlineMs, windowRows }: WindowReplayOptions) {
+    this.#rule = rule;
+    this.#from = from;
+    this.#most = examples;
+    this.#lane = new WindowLane([rule], {
+      deadlineMs: ruleDeadlineMs,
+      maxRows: windowRows,
+      costOf: () => this.#cost,
+    });
+    this.columns = [...new Set(["event_id", "time", ...this.#lane.columns])];
+    this.#places = this.columns.map((column) => PLACES.get(column)!);
+  }
+
+  /** Judges rows of a time that follows the one before. */
+  take(found: readonly Cell[][]): void {
+    const rows = found.map((cells) => this.#whole(cells));
+    rows.sort((a, b) => (a[TIME] as number) - (b[TIME] as number) || (a[EVENT_ID] as number) - (b[EVENT_ID] as number));
+    const span = Math.max(1, Math.floor(this.#rule.windowMs! / SHARE_OF_WINDOW));
+    for (let at = 0; at < rows.length;) {
+      const until = (rows[at]![TIME] as number) + span;
+      let end = at + 1;
+      while (end < rows.length && end - at < BATCH_ROWS && (rows[end]![TIME] as number) < until) end += 1;
+      this.#judge(rows.slice(at, end));
+      at = end;
+    }
+  }
+
+  /** A row in the catalog's order, of which only what the rule names is there. */
+  #whole(cells: readonly Cell[]): SqlValue[] {
+    const row: SqlValue[] = new Array(WIDTH).fill(null);
+    for (let i = 0; i < cells.length; i++) row[this.#places[i]!] = cells[i] as SqlValue;
+    return row;
+  }
+
+  #judge(rows: readonly SqlValue[][]): void {
+    const out = newWindowEvaluation();
+    for (const _ of this.#lane.judge(rows, Infinity, out));
+    this.#lane.commit();
+    this.#suppressed += out.suppressed;
+    for (const { reason } of out.faults) {
+      this.#faults += 1;
+      this.#fault = reason;
+    }
+    for (const finding of out.findings) if (finding.time >= this.#from) this.#found(finding, rows);
+    for (const reason of this.#lane.reasons(this.#rule)) this.#reasons.add(reason);
+  }
+
+  #found({ row, time, evidence }: Finding, rows: readonly SqlValue[][]): void {
+    this.matches += 1;
+    this.#newest.push({ eventId: rows[row]![EVENT_ID] as number, time, evidence });
+    if (this.#newest.length > this.#most) this.#newest.shift();
+  }
+
+  result(): Omit<WindowReplay, "from" | "to" | "stopped"> {
+    const { evaluations, cpuMs } = this.#cost;
+    return {
+      events: this.events,
+      matches: this.matches,
+      suppressed: this.#suppressed,
+      evaluations,
+      faults: this.#faults,
+      fault: this.#fault,
+      cpuMs: Math.round(cpuMs),
+      // Of evaluations that were cut there is a count
+      reasons: [...this.#reasons].filter((reason) => !reason.startsWith("its last evaluation")),
+      examples: this.#newest.toReversed(),
+    };
+  }
+
+  [Symbol.dispose](): void {
+    this.#lane[Symbol.dispose]();
+  }
+}
