@@ -5,6 +5,7 @@
  * @module
  */
 import { CATALOG, tableNamed } from "../proto/catalog.ts";
+import { checkPlan } from "../proto/rules/plan_check.ts";
 import { type GuardedQuery, guardSql } from "../proto/rules/sql_guard.ts";
 import { SqlRefusedError } from "../proto/rules/sql_refused.ts";
 import { atMostArguments, integerOption, meant, momentOption, spanOption } from "./arguments.ts";
@@ -14,6 +15,7 @@ import { openOutput, plainCell, type ShownColumn } from "./output.ts";
 import { findPlaces } from "./settings.ts";
 import { readStatuses } from "./status_reader.ts";
 import { DEFAULT_DEADLINE_MS, Store } from "./store_reader.ts";
+import { rowsOf } from "./store_size.ts";
 import { count } from "./units.ts";
 import { Watchdog } from "./watchdog.ts";
 
@@ -37,6 +39,13 @@ export function query(call: Call): Exit {
   const { layout } = findPlaces(call);
 
   using store = Store.open(layout.store, { deadlineMs, since });
+  const { refusal, slow } = checkPlan(guarded, {
+    rowsOf: (table) => rowsOf(store, table, since),
+    budgetMs: deadlineMs,
+    bounded: since !== null && since !== undefined,
+  });
+  if (refusal !== null) throw new CommandError(`The query is refused: ${refusal}`);
+  for (const reason of slow) call.note(`This is slow: ${reason}`);
   // Nobody should wait for a slow reader while the cursor is open
   call.out.hold();
   using watchdog = new Watchdog(deadlineMs);

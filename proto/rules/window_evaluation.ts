@@ -13,6 +13,7 @@ import type { ValidatedRule } from "./rule.ts";
 export const LATE = "events came later than the window is long";
 export const AHEAD = "events that were ahead of this host's clock were left out";
 export const WENT_BACK = "the clock went back, and the window began anew";
+export const SLOW = "its conditions on one event took too long, and it did not see all (agent.rule_deadline_ms)";
 export const CAPPED = "the window had no room for its oldest rows (agent.window_rows)";
 
 /** What a rule found. */

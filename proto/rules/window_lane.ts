@@ -24,6 +24,7 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { columnPlaces, type SqlValue } from "../event_row.ts";
 import { authorizeReads, type DeadlineViews, openDeadlineViews, READ_LIMITS } from "./authorizer.ts";
 import { bounded } from "./evidence.ts";
+import type { PlanStep } from "./plan.ts";
 import { columnAt, columnsOf } from "./predicate.ts";
 import type { Predicate } from "./predicate_calls.ts";
 import { programOf } from "./program.ts";
@@ -32,7 +33,7 @@ import { newRuleCost, type RuleCost } from "./rule_cost.ts";
 import type { ValidatedRule } from "./rule.ts";
 import { StreamIndex } from "./stream_index.ts";
 import { UNDECIDED } from "./undecided.ts";
-import { AHEAD, CAPPED, keyOf, LATE, readable, WENT_BACK, type WindowEvaluation } from "./window_evaluation.ts";
+import { AHEAD, CAPPED, keyOf, LATE, readable, SLOW, WENT_BACK, type WindowEvaluation } from "./window_evaluation.ts";
 import { WindowTable } from "./window_table.ts";
 
 export const DEFAULT_WINDOW_ROWS = 200_000;
@@ -43,8 +44,12 @@ export const MAX_AHEAD_MS = 60_000;
 /** Evaluations of a rule within a batch, beside the one at its end, each because rows are about to leave. */
 const MAX_EXTRA = 16;
 const GRAIN = 20;
-/** Rows between two chances to do something else. */
-const ROWS_PER_STEP = 32;
+/** Rows between two chances to do something else, or so much time. */
+const ROWS_PER_STEP = 32, STEP_MS = 5;
+/** After a row that took so long, it is measured which rule takes how long for the rest of the batch. */
+const SLOW_ROW_MS = 1;
+/** Of what a rule may take, the part that it may take while it is taken out. */
+const PAUSED_SHARE = 10;
 /** Findings of one rule that are remembered as raised. */
 const MAX_RAISED = 10_000;
 
@@ -77,6 +82,10 @@ interface Watch {
   readonly marks: Map<string, number>;
   /** Why its last evaluation was not whole. */
   cut: string | null;
+  /** Milliseconds that its bases took of this batch, as far as that was measured. */
+  spent: number;
+  /** Most that they may. */
+  limit: number;
 }
 
 export class WindowLane implements Disposable {
@@ -99,6 +108,7 @@ export class WindowLane implements Disposable {
   /** What was raised in the batch that is not kept yet: the watch, the key, and what was there before. */
   #undo: { watch: Watch; key: string; before: number | undefined }[] = [];
   #isOpen = false;
+  #isMeasured = false;
   /** Which batch has the transaction: one that was given up between two steps must not go on in another's. */
   #batch = 0;
 
@@ -123,6 +133,8 @@ export class WindowLane implements Disposable {
         raised: new Map(),
         marks: new Map(),
         cut: null,
+        spent: 0,
+        limit: options.deadlineMs,
       }));
       const tables = this.#watches.flatMap(({ table }) => table.shapes);
       this.#views = openDeadlineViews(this.#db, tables);
@@ -180,6 +192,11 @@ export class WindowLane implements Disposable {
     return columns;
   }
 
+  /** How SQLite goes about the query of a rule; empty when it is not here. */
+  planOf(rule: ValidatedRule): readonly PlanStep[] {
+    return this.#watches.find((each) => each.rule.id === rule.id)?.table.plan ?? [];
+  }
+
   /** Why the verdict of a rule is not whole now; empty when it is. */
   reasons(rule: ValidatedRule): readonly string[] {
     const watch = this.#watches.find((each) => each.rule.id === rule.id);
@@ -202,12 +219,19 @@ export class WindowLane implements Disposable {
     const base = this.#arrival, batch = this.#batch;
     this.#arrival += rows.length;
     if (this.#newest > now + MAX_AHEAD_MS) this.#beginAnew(now + MAX_AHEAD_MS);
-    for (const watch of this.#watches) watch.extra = 0;
+    for (const watch of this.#watches) {
+      watch.extra = watch.spent = 0;
+      // One that was taken out, perhaps for this, must not slow every batch down
+      watch.limit = paused.has(watch.rule.id) ? this.#deadlineMs / PAUSED_SHARE : this.#deadlineMs;
+    }
+    this.#isMeasured = false;
     const due = new Set<Watch>();
+    let stepped = performance.now(), looked = stepped;
     for (let row = 0; row < rows.length; row++) {
-      if (row % ROWS_PER_STEP === 0 && row > 0) {
+      if (row > 0 && (row % ROWS_PER_STEP === 0 || looked - stepped > STEP_MS)) {
         yield;
         if (batch !== this.#batch) return;
+        stepped = looked = performance.now();
       }
       const cells = rows[row]!, time = cells[TIME] as number;
       const isAhead = time > now + MAX_AHEAD_MS;
@@ -222,7 +246,10 @@ export class WindowLane implements Disposable {
         }
         this.#newest = time;
       }
-      const wanting = this.#wanting(cells);
+      const wanting = this.#wanting(cells), after = performance.now();
+      if (after - looked > SLOW_ROW_MS) this.#isMeasured = true;
+      looked = after;
+      if (this.#isMeasured) this.#leaveOutSlow(rows.length - 1 - row, out);
       for (const [watch, bases] of wanting) {
         if (isAhead) {
           out.ahead += 1;
@@ -331,6 +358,8 @@ export class WindowLane implements Disposable {
     const wanting = new Map<Watch, number>();
     for (let i = 0; i < count + always.length; i++) {
       const { watch, bit, matches } = this.#predicates[i < count ? ids[i]! : always[i - count]!]!;
+      if (watch.spent > watch.limit) continue;
+      const began = this.#isMeasured ? performance.now() : 0;
       let isMet: boolean;
       try {
         isMet = matches(view);
@@ -339,8 +368,27 @@ export class WindowLane implements Disposable {
         isMet = true; // the query itself will tell
       }
       if (isMet) wanting.set(watch, (wanting.get(watch) ?? 0) | bit);
+      if (this.#isMeasured) watch.spent += performance.now() - began;
     }
     return wanting;
+  }
+
+  /** A rule whose bases have taken their time sees no more of the batch: so long nobody else was judged. */
+  #leaveOutSlow(left: number, out: WindowEvaluation): void {
+    for (const watch of this.#watches) {
+      const { rule, limit } = watch;
+      if (!(watch.spent > limit) || watch.spent === Infinity) continue;
+      watch.spent = Infinity;
+      if (left === 0) continue;
+      watch.marks.set(SLOW, this.#newest);
+      if (limit < this.#deadlineMs) continue;
+      out.faults.push({
+        rule,
+        rows: left,
+        reason: `its conditions on one event took ${limit} ms of a batch`,
+        timedOut: true,
+      });
+    }
   }
 
   #evaluate(watch: Watch, rows: readonly (readonly SqlValue[])[], base: number, out: WindowEvaluation): void {

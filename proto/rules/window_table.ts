@@ -11,6 +11,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { type Table, tableNamed } from "../catalog.ts";
 import { columnPlaces, type SqlValue } from "../event_row.ts";
 import { type DeadlineViews, QueryDeadlineError } from "./authorizer.ts";
+import { type PlanStep, planSteps } from "./plan.ts";
 import type { ValidatedRule } from "./rule.ts";
 import { ARRIVAL } from "./window_findings.ts";
 import { type WindowQuery, windowSql } from "./window_query.ts";
@@ -117,6 +118,11 @@ export class WindowTable {
     this.#explaining = `WITH answer(${names.join(", ")}) AS MATERIALIZED (${sql})
       SELECT ${names.map((name) => `count(${name})`).join(", ")} FROM answer`;
     this.#again();
+  }
+
+  /** How SQLite goes about the rule's query, over tables with the indexes that they have. */
+  get plan(): PlanStep[] {
+    return planSteps(this.#db, this.#sql.slice("SELECT * FROM (".length, this.#sql.lastIndexOf(") UNION ALL")));
   }
 
   #again(): void {

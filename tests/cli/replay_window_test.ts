@@ -79,14 +79,8 @@ Deno.test("a replay of a window begins one window before the time that is asked 
   failures(state, times);
   const found = replayed(state, GUESSING, times[4]! - 1);
   assert.deepEqual([found.matches, found.events, found.from], [1, 2, times[4]! - 1]);
-  assert.deepEqual(replayed(state, GUESSING, times[4]! + 1), {
-    ...found,
-    matches: 0,
-    events: 1,
-    from: times[4]! + 1,
-    examples: [],
-    cpuMs: replayed(state, GUESSING, times[4]! + 1).cpuMs,
-  });
+  const later = replayed(state, GUESSING, times[4]! + 1);
+  assert.deepEqual([later.matches, later.events, later.from, later.examples], [0, 1, times[4]! + 1, []]);
 });
 
 Deno.test("a replay of a window raises what the agent's lane raises of the same events in small batches", () => {
