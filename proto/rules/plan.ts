@@ -42,6 +42,11 @@ export function catalogPlan(sql: string): PlanStep[] {
   }
 }
 
+/** Whether rows are sorted all at once; what keeps rows apart or in order one by one is no such step. */
+export function sortsRows(steps: readonly PlanStep[]): boolean {
+  return steps.some(({ detail }) => /^USE TEMP B-TREE FOR .*(?:GROUP|ORDER) BY$/.test(detail));
+}
+
 /** The steps as lines, indented as they nest. */
 export function planLines(steps: readonly PlanStep[]): string[] {
   return steps.map(({ depth, detail }) => "  ".repeat(depth) + detail);

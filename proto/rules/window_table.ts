@@ -11,7 +11,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { type Table, tableNamed } from "../catalog.ts";
 import { columnPlaces, type SqlValue } from "../event_row.ts";
 import { type DeadlineViews, QueryDeadlineError } from "./authorizer.ts";
-import { type PlanStep, planSteps } from "./plan.ts";
+import { type PlanStep, planSteps, sortsRows } from "./plan.ts";
 import type { ValidatedRule } from "./rule.ts";
 import { ARRIVAL } from "./window_findings.ts";
 import { type WindowQuery, windowSql } from "./window_query.ts";
@@ -51,6 +51,7 @@ export class WindowTable {
   #statement: StatementSync | null = null;
   #sql = "";
   #explaining = "";
+  #sorts: boolean | null = null;
 
   /** Makes the tables; {@linkcode prepare} comes once all have their views. */
   constructor(db: DatabaseSync, readonly rule: ValidatedRule, readonly name: string) {
@@ -126,6 +127,7 @@ export class WindowTable {
   }
 
   #again(): void {
+    this.#sorts ??= sortsRows(this.plan);
     this.#statement = this.#db.prepare(this.#sql);
     this.#statement.setReturnArrays(true);
     this.#statement.setReadBigInts(true);
@@ -183,7 +185,7 @@ export class WindowTable {
   evaluate(views: DeadlineViews, deadlineMs: number): WindowResult {
     const rows: (readonly (SqlValue | bigint)[])[] = [], began = performance.now();
     let fault: WindowResult["fault"] = null, all = true;
-    views.start(deadlineMs);
+    views.start(deadlineMs, undefined, this.#sorts ?? false);
     try {
       for (const row of this.#statement!.iterate() as Iterable<unknown> as Iterable<(SqlValue | bigint)[]>) {
         views.look();
@@ -199,7 +201,7 @@ export class WindowTable {
       // A statement in which a function threw fails at its next use, without a reason.
       this.#again();
       const timedOut = error instanceof QueryDeadlineError;
-      fault = { reason: timedOut ? `stopped after ${deadlineMs} ms` : words(error), timedOut };
+      fault = { reason: timedOut ? stopped(deadlineMs, this.#sorts === true) : words(error), timedOut };
     }
     return { rows, fault, ms: performance.now() - began };
   }
@@ -216,6 +218,12 @@ export class WindowTable {
 
 function timeAt({ first }: BaseTable, place: number): number | null {
   return first.get(place)?.["time"] as number | undefined ?? null;
+}
+
+function stopped(deadlineMs: number, sorts: boolean): string {
+  return sorts
+    ? `stopped while it read, since what it reads is to be sorted within ${deadlineMs} ms`
+    : `stopped after ${deadlineMs} ms`;
 }
 
 function words(error: unknown): string {

@@ -170,7 +170,7 @@ Deno.test("rules explain says lane, condition, literals and cost; of a rule for 
   assert.deepEqual([window.cost.events, window.cost.matches, window.cost.held], [50, 1, 50]);
   const product = `id: pairs\n${HEAD}window: 5m\nsql: |
   SELECT a.pid AS p, b.pid AS q FROM process_events a JOIN process_events b ON b.name LIKE 'sh%' AND b.pid + a.pid > 9
-  WHERE a.name = 'ls'
+  WHERE a.name LIKE 'ls%'
 `;
   const slow = JSON.parse((await cli(state, ["rules", "explain", "-", "-f", "json"], { stdin: product })).out);
   assert.match(slow.slow.join(), /^SCAN process_events \(condition \d\): once for each row before it/);
