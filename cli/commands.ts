@@ -149,7 +149,9 @@ is missed now has no record yet. health judges; this lists.`,
     usage: ["query SQL [options]", "query - [options]", "query --schema [TABLE]"],
     about:
       `One SELECT over the tables that --schema lists; "-" reads it from standard input. What the rules may not use, a query
-may not use either. It is stopped at --timeout, and cut at --limit rows, which is said on stderr.
+may not use either. What certainly cannot end in its time is refused, and what makes a query slow is said on stderr. It
+is stopped at --timeout, and cut at --limit rows, which is said too; where SQLite does not come back, the program ends
+itself with exit code 137.
 Values are printed as stored: times in Unix milliseconds, lists (argv, tags) as JSON text. A second column of the
 same name becomes name_2. In a table, rows too wide for the terminal stand one value a line, without those that are
 NULL.`,

@@ -125,7 +125,7 @@ function lived(rule: ValidatedRule, rows: readonly SqlValue[][]): unknown[] {
 Deno.test("a replay of a window tells of evaluations that the agent would have stopped", () => {
   using state = new TestState();
   failures(state, five(NOW - 10 * MINUTE));
-  const found: WindowReplay = replayed(state, GUESSING, NOW - 60 * MINUTE, { ruleDeadlineMs: -1 });
+  const found: WindowReplay = replayed(state, GUESSING, NOW - 60 * MINUTE, { ruleDeadlineMs: 0.000_1 });
   assert.ok(found.faults > 0);
   assert.match(found.fault!, /stopped after/);
 });
