@@ -26,6 +26,7 @@ import { columnPlaces, type SqlValue } from "../event_row.ts";
 import { allSteps } from "../steps.ts";
 import { authorizeReads, openingDeadlineViews, READ_LIMITS } from "./authorizer.ts";
 import { CorrelationTable } from "./correlation_table.ts";
+import type { PlanStep } from "./plan.ts";
 import { columnAt, columnsOf } from "./predicate.ts";
 import type { Predicate } from "./predicate_calls.ts";
 import { programOf } from "./program.ts";
@@ -37,7 +38,7 @@ import { type SeenChanges, type SeenMemory, SeenTable } from "./seen_table.ts";
 import { StreamIndex } from "./stream_index.ts";
 import { UNDECIDED } from "./undecided.ts";
 import type { WatchTable } from "./watch_table.ts";
-import { AHEAD, CAPPED, FORGOT, LATE, UNJUDGED, WENT_BACK, type WindowEvaluation } from "./window_evaluation.ts";
+import { AHEAD, CAPPED, FORGOT, LATE, SLOW, UNJUDGED, WENT_BACK, type WindowEvaluation } from "./window_evaluation.ts";
 import { WindowTable } from "./window_table.ts";
 
 export const DEFAULT_WINDOW_ROWS = 200_000;
@@ -48,8 +49,12 @@ export const MAX_AHEAD_MS = 60_000;
 /** Evaluations of a rule within a batch, beside the one at its end, each because rows are about to leave. */
 const MAX_EXTRA = 16;
 const GRAIN = 20;
-/** Rows between two chances to do something else. */
-const ROWS_PER_STEP = 32;
+/** Rows between two chances to do something else, or so much time. */
+const ROWS_PER_STEP = 32, STEP_MS = 5;
+/** After a row that took so long, it is measured which rule takes how long for the rest of the batch. */
+const SLOW_ROW_MS = 1;
+/** Of what a rule may take, the part that it may take while it is taken out. */
+const PAUSED_SHARE = 10;
 /** Findings of one rule that are remembered as raised. */
 const MAX_RAISED = 10_000;
 
@@ -82,6 +87,10 @@ interface Watch {
   readonly marks: Map<string, number>;
   /** Why its last evaluation was not whole. */
   cut: string | null;
+  /** Milliseconds that its bases took of this batch, as far as that was measured. */
+  spent: number;
+  /** Most that they may. */
+  limit: number;
 }
 
 interface BasePredicate {
@@ -101,7 +110,7 @@ interface Parts {
 
 function* partsOf(
   rules: readonly ValidatedRule[],
-  { costOf = newRuleCost }: WindowLaneOptions,
+  { costOf = newRuleCost, deadlineMs }: WindowLaneOptions,
 ): Generator<void, Parts> {
   const db = new DatabaseSync(":memory:", { limits: READ_LIMITS });
   let isWhole = false;
@@ -123,6 +132,8 @@ function* partsOf(
         raised: new Map(),
         marks: new Map(),
         cut: null,
+        spent: 0,
+        limit: deadlineMs,
       };
       watches.push(watch);
       if (table instanceof WindowTable) tables.push(...table.shapes);
@@ -175,6 +186,7 @@ export class WindowLane implements Disposable {
   /** What was raised in the batch that is not kept yet: the watch, the key, and what was there before. */
   #undo: { watch: Watch; key: string; before: number | undefined }[] = [];
   #isOpen = false;
+  #isMeasured = false;
   /** Which batch has the transaction: one that was given up between two steps must not go on in another's. */
   #batch = 0;
 
@@ -237,6 +249,12 @@ export class WindowLane implements Disposable {
     return columns;
   }
 
+  /** How SQLite goes about the query of a rule; empty when it is not here. */
+  planOf(rule: ValidatedRule): readonly PlanStep[] {
+    const table = this.#watches.find((each) => each.rule.id === rule.id)?.table;
+    return table instanceof WindowTable ? table.plan : [];
+  }
+
   /** Why the verdict of a rule is not whole now; empty when it is. */
   reasons(rule: ValidatedRule): readonly string[] {
     const watch = this.#watches.find((each) => each.rule.id === rule.id);
@@ -261,13 +279,20 @@ export class WindowLane implements Disposable {
     const base = this.#arrival, batch = this.#batch;
     this.#arrival += rows.length;
     if (this.#newest > now + MAX_AHEAD_MS) this.#beginAnew(now + MAX_AHEAD_MS);
-    for (const { table } of this.#watches) if (rows.length > 0) table.begin(Math.min(rows[0]![TIME] as number, now));
-    for (const watch of this.#watches) watch.extra = 0;
+    for (const watch of this.#watches) {
+      if (rows.length > 0) watch.table.begin(Math.min(rows[0]![TIME] as number, now));
+      watch.extra = watch.spent = 0;
+      // One that was taken out, perhaps for this, must not slow every batch down
+      watch.limit = paused.has(watch.rule.id) ? this.#deadlineMs / PAUSED_SHARE : this.#deadlineMs;
+    }
+    this.#isMeasured = false;
     const due = new Set<Watch>();
+    let stepped = performance.now(), looked = stepped;
     for (let row = 0; row < rows.length; row++) {
-      if (row % ROWS_PER_STEP === 0 && row > 0) {
+      if (row > 0 && (row % ROWS_PER_STEP === 0 || looked - stepped > STEP_MS)) {
         yield;
         if (batch !== this.#batch) return;
+        stepped = looked = performance.now();
       }
       const cells = rows[row]!, time = cells[TIME] as number;
       const isAhead = time > now + MAX_AHEAD_MS;
@@ -282,7 +307,10 @@ export class WindowLane implements Disposable {
         }
         this.#newest = time;
       }
-      const wanting = this.#wanting(cells);
+      const wanting = this.#wanting(cells), after = performance.now();
+      if (after - looked > SLOW_ROW_MS) this.#isMeasured = true;
+      looked = after;
+      if (this.#isMeasured) this.#leaveOutSlow(rows.length - 1 - row, out);
       for (const [watch, bases] of wanting) {
         if (isAhead) {
           out.ahead += 1;
@@ -417,6 +445,8 @@ export class WindowLane implements Disposable {
     const wanting = new Map<Watch, number>();
     for (let i = 0; i < count + always.length; i++) {
       const { watch, bit, matches } = this.#predicates[i < count ? ids[i]! : always[i - count]!]!;
+      if (watch.spent > watch.limit) continue;
+      const began = this.#isMeasured ? performance.now() : 0;
       let isMet: boolean;
       try {
         isMet = matches(view);
@@ -426,8 +456,27 @@ export class WindowLane implements Disposable {
         if (!isMet) watch.marks.set(UNJUDGED, this.#newest);
       }
       if (isMet) wanting.set(watch, (wanting.get(watch) ?? 0) | bit);
+      if (this.#isMeasured) watch.spent += performance.now() - began;
     }
     return wanting;
+  }
+
+  /** A rule whose bases have taken their time sees no more of the batch: so long nobody else was judged. */
+  #leaveOutSlow(left: number, out: WindowEvaluation): void {
+    for (const watch of this.#watches) {
+      const { rule, limit } = watch;
+      if (!(watch.spent > limit) || watch.spent === Infinity) continue;
+      watch.spent = Infinity;
+      if (left === 0) continue;
+      watch.marks.set(SLOW, this.#newest);
+      if (limit < this.#deadlineMs) continue;
+      out.faults.push({
+        rule,
+        rows: left,
+        reason: `its conditions on one event took ${limit} ms of a batch`,
+        timedOut: true,
+      });
+    }
   }
 
   #evaluate(
