@@ -27,6 +27,7 @@ import { laneOf, type ValidatedRule } from "../proto/rules/rule.ts";
 import { newWindowEvaluation, type WindowEvaluation } from "../proto/rules/window_evaluation.ts";
 import { WindowLane } from "../proto/rules/window_lane.ts";
 import type { RuleStatus } from "../proto/status.ts";
+import { allSteps } from "../proto/steps.ts";
 import { alertOf } from "./alerts/alert_of.ts";
 import type { Counters } from "./counters.ts";
 import type { Around, Judge } from "./ingest.ts";
@@ -99,6 +100,10 @@ export class Detection implements Judge {
   #engine: RuleEngine;
   /** What the batch gave that is judged and not stored yet. */
   #pending: WindowEvaluation | null = null;
+  /** Ids of rules that are taken out for a while. */
+  #out: ReadonlySet<string> = new Set();
+  /** Ids of rules that a fault is counted against. */
+  readonly #blamed = new Set<string>();
   /** When the next rule is put back. */
   #nextReturn = Infinity;
 
@@ -107,8 +112,9 @@ export class Detection implements Judge {
     this.#options = options;
     this.#clock = options.clock ?? (() => performance.now());
     this.#renewStanding();
-    this.#window = this.#laneOf(loaded);
-    this.#engine = this.#build();
+    this.#window = allSteps(this.#laneOf(loaded));
+    const rules = loaded.active.filter((rule) => rule.windowMs === null);
+    this.#engine = new RuleEngine(rules, { deadlineMs: options.deadlineMs, costOf: this.#costOf });
   }
 
   /**
@@ -116,20 +122,21 @@ export class Detection implements Judge {
    * does not come so far closes what was prepared.
    */
   *prepare(loaded: LoadedRules): Generator<void, PreparedRules> {
-    const running = loaded.active.filter((rule) => rule.windowMs === null && this.#pausedVersion(rule) === null);
+    const rules = loaded.active.filter((rule) => rule.windowMs === null);
     const options = { deadlineMs: this.#options.deadlineMs, costOf: this.#costOf };
     yield* preparePrograms(
       loaded.active.flatMap(({ window, correlation }) =>
         window?.bases ?? (correlation === null ? [] : formsOf(correlation))
       ),
     );
-    const engine = yield* RuleEngine.building(running, options);
+    const engine = yield* RuleEngine.building(rules, options);
+    let prepared: PreparedRules | null = null;
     try {
       const isSame = windowsOf(loaded) === windowsOf(this.#loaded);
-      return new PreparedRules(loaded, running, engine, isSame ? this.#window : this.#laneOf(loaded), isSame);
-    } catch (error) {
-      engine.close();
-      throw error;
+      const window = isSame ? this.#window : yield* this.#laneOf(loaded);
+      return prepared = new PreparedRules(loaded, engine, window, isSame);
+    } finally {
+      if (prepared === null) engine.close();
     }
   }
 
@@ -148,7 +155,7 @@ export class Detection implements Judge {
   }
 
   /** From now on, between two batches, these rules judge. One that was taken out stays out if it is the same version. */
-  swap({ loaded, running, engine, window, isSameWindow }: PreparedRules): void {
+  swap({ loaded, engine, window, isSameWindow }: PreparedRules): void {
     this.#engine.close();
     if (!isSameWindow) this.#window?.[Symbol.dispose]();
     this.#loaded = loaded;
@@ -156,22 +163,18 @@ export class Detection implements Judge {
     this.#engine = engine;
     this.#window = window;
     this.#pending = null;
-    const known = new Set(running);
-    // One may have been taken out, or put back, while the others were made ready
-    const isSame = loaded.active.every((rule) =>
-      rule.windowMs !== null || (this.#standing.get(rule.id)!.paused === null) === known.has(rule)
-    );
-    if (!isSame) {
-      engine.close();
-      this.#engine = this.#build();
-    }
-    this.#told();
+    this.#pausedChanged();
   }
 
   /** Makes window and sight what they were when the last batch was stored. @throws StoreError */
   recover(store: Store, now: number): void {
+    allSteps(this.recovering(store, now));
+  }
+
+  /** The same, in steps with room for other work, but for no batch. @throws StoreError */
+  *recovering(store: Store, now: number): Generator<void> {
     this.#pending = null;
-    if (this.#window !== null) { for (const _ of this.#filling(this.#window, store, now)); }
+    if (this.#window !== null) yield* this.#filling(this.#window, store, now);
     this.#lookAt(store, this.#window, now);
   }
 
@@ -354,18 +357,11 @@ export class Detection implements Judge {
     return cost;
   };
 
-  #laneOf({ active }: LoadedRules): WindowLane | null {
+  *#laneOf({ active }: LoadedRules): Generator<void, WindowLane | null> {
     const { deadlineMs, windowRows } = this.#options, rules = active.filter((rule) => rule.windowMs !== null);
     if (rules.length === 0) return null;
     const bound = windowRows === undefined ? {} : { maxRows: windowRows };
-    return new WindowLane(rules, { deadlineMs, ...bound, costOf: this.#costOf });
-  }
-
-  #build(): RuleEngine {
-    const running = this.#loaded.active.filter(({ id, windowMs }) =>
-      windowMs === null && this.#standing.get(id)!.paused === null
-    );
-    return new RuleEngine(running, { deadlineMs: this.#options.deadlineMs, costOf: this.#costOf });
+    return yield* WindowLane.building(rules, { deadlineMs, ...bound, costOf: this.#costOf });
   }
 
   async #judgeRows(rows: readonly SqlValue[][], pace: Pace): Promise<Evaluation> {
@@ -386,9 +382,8 @@ export class Detection implements Judge {
   ): Promise<WindowEvaluation> {
     const found = newWindowEvaluation(), lane = this.#window;
     if (lane === null) return found;
-    const paused = new Set([...this.#standing].filter(([, { paused }]) => paused !== null).map(([id]) => id));
     try {
-      await paced(lane.judge(rows, now, found, paused, passed), pace);
+      await paced(lane.judge(rows, now, found, this.#out, passed), pace);
       return this.#pending = found;
     } catch (error) {
       this.#options.counters.rule_faults += 1;
@@ -432,15 +427,10 @@ export class Detection implements Judge {
     for (const id of this.#costs.keys()) if (!this.#rules.has(id)) this.#costs.delete(id);
   }
 
-  /** Why this version of a rule is taken out; `null` when it is not. */
-  #pausedVersion({ id, hash }: ValidatedRule): string | null {
-    const standing = this.#standing.get(id);
-    return standing?.hash === hash ? standing.paused : null;
-  }
-
-  #rebuild(): void {
-    this.#engine.close();
-    this.#engine = this.#build();
+  /** Rules were taken out or put back, or others judge: tells the engine which are out, and whoever stores it. */
+  #pausedChanged(): void {
+    this.#out = new Set(this.paused);
+    this.#engine.pause(new Set([...this.#out].map((id) => this.#rules.get(id)!)));
     this.#told();
   }
 
@@ -461,8 +451,11 @@ export class Detection implements Judge {
     const late = new Set(faults.filter(({ timedOut }) => timedOut).map(({ rule }) => rule.id));
     // A rule over a window that was not due in this batch has proven nothing.
     const proven = new Set([...evaluated].map(({ id }) => id));
-    for (const { id, windowMs } of this.#loaded.active) {
-      if (!late.has(id) && (windowMs === null || proven.has(id))) this.#standing.get(id)!.faults = 0;
+    for (const id of this.#blamed) {
+      const rule = this.#rules.get(id);
+      if (rule !== undefined && (late.has(id) || rule.windowMs !== null && !proven.has(id))) continue;
+      this.#blamed.delete(id);
+      if (rule !== undefined) this.#standing.get(id)!.faults = 0;
     }
     let takenOut = false;
     for (const { rule, reason, rows: unjudged, timedOut } of faults) {
@@ -475,6 +468,7 @@ export class Detection implements Judge {
       if (!timedOut) continue;
       const standing = this.#standing.get(rule.id)!;
       standing.faults += 1;
+      this.#blamed.add(rule.id);
       if (standing.faults < MAX_FAULTS) continue;
       const seconds = standing.pauseMs / 1_000;
       standing.paused = `taken out for ${seconds} s after ${standing.faults} faults in a row, the last: ${reason}`;
@@ -483,7 +477,7 @@ export class Detection implements Judge {
       journal.notice(`rule ${rule.id} (${rule.file}) is ${standing.paused}`);
       takenOut = true;
     }
-    if (takenOut) this.#rebuild();
+    if (takenOut) this.#pausedChanged();
   }
 
   /** Gives rules whose time is up another try; the first fault takes them out again. */
@@ -493,9 +487,10 @@ export class Detection implements Judge {
       if (standing.paused === null || standing.until > now) continue;
       standing.paused = null;
       standing.faults = MAX_FAULTS - 1;
+      this.#blamed.add(id);
       this.#window?.mark("the rule was taken out meanwhile", this.#window.newest, id);
     }
-    this.#rebuild();
+    this.#pausedChanged();
   }
 }
 

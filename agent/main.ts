@@ -28,10 +28,12 @@ import { Ingest } from "./ingest.ts";
 import { ExportWatch } from "./export_watch.ts";
 import { Journal } from "./journal.ts";
 import { alertNotes } from "./ledger_notes.ts";
+import { pacedWhile } from "./paced.ts";
 import { QuietWatch } from "./quiet_watch.ts";
+import { RuleRecord } from "./rule_record.ts";
 import { RuleReloader } from "./rule_reloader.ts";
-import { allSteps, RulesLoader } from "./rules_loader.ts";
-import { noteRequest, noteRules, noteSettings, noteStop } from "./self_notes.ts";
+import { NO_RULES, RulesLoader } from "./rules_loader.ts";
+import { noteRequest, noteSettings, noteStop } from "./self_notes.ts";
 import { StatusFile } from "./status_file.ts";
 import { backupDirectory } from "./store/backup.ts";
 import { BackgroundCheck, type CheckResult } from "./store/background_check.ts";
@@ -71,7 +73,7 @@ async function main(): Promise<void> {
   if (command !== undefined) Deno.exit(await runCommand(command, layout.store, to));
   const token = readToken(layout.token);
   const journal = new Journal(), counters = newCounters(), delays = new AgentDelays();
-  const loader = new RulesLoader(settings.rulesDirs, settings.agent.windowMs), rules = allSteps(loader.load());
+  const loader = new RulesLoader(settings.rulesDirs, settings.agent.windowMs);
 
   // 2. Open.
   const sinks: Sink[] = [new FileSink(settings.agent.alertFile)];
@@ -84,26 +86,24 @@ async function main(): Promise<void> {
   const listener = await listenAt(settings.brokerSocket);
 
   // 3. There is no privilege to give up, and there should be none.
-  const detection = new Detection(rules, {
+  const detection = new Detection(NO_RULES, {
     deadlineMs: settings.agent.ruleDeadlineMs,
     windowRows: settings.agent.windowRows,
     journal,
     counters,
     head: (collectorId) => heads.get(collectorId) ?? null,
     changed: () => {
+      if (loading !== null) return; // before the store is in use it is told all at once, and collectors as they come
       broker.demand();
-      const { store } = keeper;
-      try {
-        store?.replaceRules(detection.rows());
-        if (store) noteRules(store, detection.loaded, detection.paused);
-      } catch (error) {
-        keeper.failed(store!, error);
-        throw error;
-      }
+      record.ask();
     },
   });
-  const heads = new Map<string, AlertHead>(), turn = new Turn();
-  let isSaid = false;
+  const storeFailed = (store: Store, error: unknown): void => keeper.failed(store, error);
+  const record = new RuleRecord({ detection: () => detection, store: () => keeper.store, failed: storeFailed });
+  const heads = new Map<string, AlertHead>(), turn = new Turn(), startedAt = Date.now();
+  let isSaid = false, stopping = false, stoppedBy = "";
+  /** How far the rules are; `null` once they judge. */
+  let loading: string | null = "it begins to read its rules";
   let bootId = "", checked: CheckResult = { time: 0, verdict: "" };
   const status = new StatusFile(layout.agentStatus, journal, () => ({
     bootId,
@@ -112,9 +112,9 @@ async function main(): Promise<void> {
     storeBytes: keeper.bytes,
     lastCommitTime: keeper.store?.lastCommitTime ?? 0,
     store: {
-      state: keeper.outage === null ? "taking" : "refusing",
-      reason: keeper.outage?.reason ?? "",
-      since: keeper.outage?.since ?? 0,
+      state: keeper.outage === null && loading === null ? "taking" : "refusing",
+      reason: keeper.outage?.reason ?? (loading === null ? "" : `the agent is starting: ${loading}`),
+      since: keeper.outage?.since ?? (loading === null ? 0 : startedAt),
       freeBytes: freeBytes(layout.agent),
       checkedTime: checked.time,
       check: checked.verdict,
@@ -140,7 +140,6 @@ async function main(): Promise<void> {
     })
   );
   const alerted = (): void => deliveries.forEach((delivery) => delivery.poke());
-  const storeFailed = (store: Store, error: unknown): void => keeper.failed(store, error);
   const broker = new Broker(listener, {
     token,
     demands: detection.demands,
@@ -160,10 +159,63 @@ async function main(): Promise<void> {
   const exports = new ExportWatch(backupDirectory(layout.store));
   let upkeep: Upkeep | undefined, check: BackgroundCheck | undefined;
   status.begin();
+  status.say("starting");
+  const reloader = new RuleReloader({
+    directories: settings.rulesDirs,
+    loader,
+    detection,
+    turn,
+    store: () => keeper.store,
+    journal,
+    progress: (text) => {
+      if (loading === null) return;
+      loading = text;
+      broker.refuse(`the agent is starting: ${text}`);
+    },
+  });
+  Deno.addSignalListener("SIGHUP", () => {
+    noteRequest(keeper.store, "load all rules again, by SIGHUP");
+    void reloader.reload();
+  });
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    Deno.addSignalListener(signal, () => {
+      if (stopping) Deno.exit(1); // told twice: leave at once
+      stopping = true;
+      stoppedBy = signal;
+      status.say("stopping");
+      void reloader.stop();
+      broker.stop(STOP_DEADLINE_MS);
+    });
+  }
+  // Who connects while the rules are read is told so, and comes again.
+  const served = broker.serve();
+  const rules = await reloader.first().catch((error) => {
+    if (!stopping) throw error;
+    return NO_RULES;
+  });
+  loading = "its rules are read, and its store is taken into use";
+  giveBackMemory();
+  const takeOver = async (store: Store): Promise<void> => {
+    const isUsed = (): boolean => keeper.store === store && !stopping;
+    try {
+      await turn.run(async () => {
+        if (isUsed()) await record.write(store);
+        await pacedWhile(detection.recovering(store, Date.now()), isUsed);
+      });
+    } catch (error) {
+      return keeper.unusable(store, error);
+    }
+    if (!isUsed()) return;
+    const failed = storeFailed, notesOf = alertNotes;
+    const ingest = new Ingest({ store, detection, turn, counters, delays, alerted, notesOf, failed });
+    broker.take({ store, ingest });
+    loading = null;
+    status.say("running");
+  };
+  let taken: Promise<void> = Promise.resolve();
   keeper.use({
     opened: (store) => {
       store.putSystemInfo({ ...host, agent_version: VERSION, schema_version: String(SCHEMA_VERSION) }, Date.now());
-      store.replaceRules(detection.rows());
       if (!isSaid) {
         const pid = Deno.pid, time = Date.now();
         store.note(
@@ -173,8 +225,6 @@ async function main(): Promise<void> {
         isSaid = true;
       }
       noteSettings(store, settings.values);
-      noteRules(store, detection.loaded, detection.paused);
-      detection.recover(store, Date.now());
       if (store.upgradedFrom !== null) {
         journal.say(
           `the store had schema version ${store.upgradedFrom} and has ${SCHEMA_VERSION} now; nothing in it was lost`,
@@ -189,10 +239,7 @@ async function main(): Promise<void> {
         },
       });
       for (const delivery of deliveries) delivery.attach(store);
-      const failed = storeFailed, notesOf = alertNotes;
-      const ingest = new Ingest({ store, detection, turn, counters, delays, alerted, notesOf, failed });
-      broker.take({ store, ingest });
-      status.say("running");
+      taken = takeOver(store);
     },
     closing: (reason) => {
       broker.refuse(reason);
@@ -205,21 +252,15 @@ async function main(): Promise<void> {
   });
 
   // 5. Serve, in the order data moves.
+  await taken;
   const rejected = rules.others.filter((rule) => rule.state === "rejected");
-  journal.say(`listening on ${settings.brokerSocket}; ${detection.active} rules active, ${rejected.length} rejected`);
+  if (!stopping) {
+    journal.say(`listening on ${settings.brokerSocket}; ${detection.active} rules active, ${rejected.length} rejected`);
+  }
   for (const notice of rules.notices) journal.notice(notice);
   for (const { file, line, column, reason } of rejected) {
     journal.say(`rule rejected: ${file}${line === null ? "" : `:${line}:${column}`}: ${reason}`);
   }
-  const reloader = new RuleReloader({
-    directories: settings.rulesDirs,
-    loader,
-    detection,
-    turn,
-    store: () => keeper.store,
-    journal,
-  });
-  reloader.begin();
   const quiet = new QuietWatch({
     detection,
     turn,
@@ -230,32 +271,21 @@ async function main(): Promise<void> {
     alerted,
     failed: storeFailed,
   });
-  quiet.begin();
-  if (status.userId === 0) journal.notice("it runs as root and needs not to; start it as a user of its own");
-
-  let stopping = "";
-  Deno.addSignalListener("SIGHUP", () => {
-    noteRequest(keeper.store, "load all rules again, by SIGHUP");
-    void reloader.reload();
-  });
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    Deno.addSignalListener(signal, () => {
-      if (stopping !== "") Deno.exit(1); // told twice: leave at once
-      stopping = signal;
-      status.say("stopping");
-      broker.stop(STOP_DEADLINE_MS);
-    });
+  if (!stopping) {
+    reloader.begin();
+    quiet.begin();
   }
-  giveBackMemory();
-  await broker.serve();
+  if (status.userId === 0) journal.notice("it runs as root and needs not to; start it as a user of its own");
+  await served;
   quiet.stop();
   await reloader.stop();
   await Promise.all(deliveries.map((delivery) => delivery.stop(STOP_DEADLINE_MS)));
   upkeep?.stop();
   check?.stop();
-  detection.close();
   exports.detach();
-  noteStop(keeper.store, `it was told to stop, by ${stopping}`);
+  noteStop(keeper.store, `it was told to stop, by ${stoppedBy}`);
+  status.keep();
+  detection.close();
   keeper.stop();
   status.end();
   // A write to a stdout that nobody reads may still wait on a thread of the pool; it would hold a natural end.

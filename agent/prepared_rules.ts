@@ -6,7 +6,6 @@
  * @module
  */
 import type { RuleEngine } from "../proto/rules/engine.ts";
-import type { ValidatedRule } from "../proto/rules/rule.ts";
 import type { WindowLane } from "../proto/rules/window_lane.ts";
 import type { LoadedRules } from "./rules_loader.ts";
 
@@ -14,8 +13,6 @@ import type { LoadedRules } from "./rules_loader.ts";
 export class PreparedRules {
   constructor(
     readonly loaded: LoadedRules,
-    /** Those over one row that are not taken out. */
-    readonly running: readonly ValidatedRule[],
     readonly engine: RuleEngine,
     readonly window: WindowLane | null,
     /** Whether the windows are those of the rules that judge now: no rule over one came, changed or went. */

@@ -1,10 +1,10 @@
 /**
- * Loads the rules again when their files change, or when somebody asks by SIGHUP.
+ * Loads the rules when the agent starts, and again when their files change or somebody asks by SIGHUP.
  *
  * Changes are told by the kernel (inotify); a look every half a minute finds what it did not tell, such as a directory
  * that came back. Nothing is loaded before the files have been quiet for a moment, so that half of what is being copied
  * is not taken for all of it. Loading takes turns with the events, and the new rules take the place of the old ones
- * between two batches. Whatever goes wrong, the rules that judge now go on.
+ * between two batches. Whatever goes wrong, the rules that judge now go on. What takes long says how far it is.
  *
  * @module
  */
@@ -14,10 +14,15 @@ import type { PreparedRules } from "./prepared_rules.ts";
 import { words } from "./rule_directories.ts";
 import type { LoadedRules, RulesLoader } from "./rules_loader.ts";
 import type { Store } from "./store/store.ts";
-import type { Turn } from "./turn.ts";
+import type { ValidatedRule } from "../proto/rules/rule.ts";
+import { Turn } from "./turn.ts";
 
 /** Work between two looks for events. */
-const SLICE_MS = 5;
+export const SLICE_MS = 5;
+/** The same while there is nothing to judge by, and so no event is taken. */
+const FIRST_SLICE_MS = 15;
+/** What takes longer says how far it is, again and again after so long. */
+const TELL_MS = 1_000;
 /** So long nothing may change before the files are read; what never rests is read after the longer time. */
 const QUIET_MS = 250, PATIENCE_MS = 5_000;
 const POLL_MS = 30_000;
@@ -31,6 +36,10 @@ export interface ReloaderOptions {
   /** What windows are filled from; `null` while there is none. */
   readonly store: () => Store | null;
   readonly journal: Journal;
+  /** How far a load is that takes long, for people. */
+  readonly progress?: (text: string) => void;
+  /** Milliseconds after which that is told, again and again. */
+  readonly tellMs?: number;
   readonly quietMs?: number;
   readonly pollMs?: number;
 }
@@ -39,8 +48,10 @@ export class RuleReloader {
   readonly #options: ReloaderOptions;
   readonly #watchers = new Map<string, { readonly inode: number | null; readonly watcher: Deno.FsWatcher }>();
   #timer: ReturnType<typeof setInterval> | undefined;
-  /** What the rules that judge now were made of. */
-  #loaded: string;
+  /** What the rules that judge now were made of; `null` while there are none. */
+  #loaded: string | null;
+  /** In which rules are loaded: who asks for them again while they are loaded for the first time waits. */
+  readonly #loads = new Turn();
   #running: Promise<void> | null = null;
   #asked = false;
   #forced = false;
@@ -51,10 +62,26 @@ export class RuleReloader {
   /** The longest time of one slice of work of the last reload, in milliseconds. */
   longestSliceMs = 0;
 
-  /** The rules of the loader have just been loaded. */
+  /** When the load began that is under way, and when it is told of next, on the clock of `performance.now()`. */
+  #began = 0;
+  #tellAt = 0;
+
+  /** What the loader loaded last is what judges now. */
   constructor(options: ReloaderOptions) {
     this.#options = options;
-    this.#loaded = options.loader.fingerprint();
+    this.#loaded = options.loader.seen;
+  }
+
+  /**
+   * Loads the rules for the first time. Resolves when they judge. @throws whatever keeps them from being loaded, also that
+   * it was told to stop
+   */
+  async first(): Promise<LoadedRules> {
+    return await this.#loads.run(async () => {
+      const loaded = await this.#load(FIRST_SLICE_MS);
+      this.#loaded = this.#options.loader.seen;
+      return loaded;
+    });
   }
 
   /** From now on looks for changes. */
@@ -93,32 +120,53 @@ export class RuleReloader {
       try {
         const fingerprint = await this.#quiet();
         if (this.#stopped || (fingerprint === this.#loaded && !forced)) continue;
-        await this.#load();
-        this.#loaded = fingerprint;
+        await this.#loads.run(() => this.#again(fingerprint));
       } catch (error) {
+        if (this.#stopped) return;
         this.#options.journal.notice(`the rules are not loaded again, and stay as they are: ${words(error)}`);
       }
     }
   }
 
+  async #again(fingerprint: string): Promise<void> {
+    const { active } = this.#options.detection.loaded, before = new Map(active.map((rule) => [rule.id, rule]));
+    const loaded = await this.#load(SLICE_MS);
+    this.#loaded = fingerprint;
+    this.#tell(before, loaded);
+  }
+
   /** What the files are once they rest. */
   async #quiet(): Promise<string> {
     const { loader, quietMs = QUIET_MS } = this.#options, end = performance.now() + PATIENCE_MS;
-    let before = loader.fingerprint();
+    let before = await this.#sliced(loader.fingerprinting());
     for (;;) {
       await pause(quietMs);
-      const now = loader.fingerprint();
+      const now = await this.#sliced(loader.fingerprinting());
       if (now === before || this.#stopped || performance.now() > end) return now;
       before = now;
     }
   }
 
-  async #load(): Promise<void> {
-    const { loader, detection, turn, journal } = this.#options, before = detection.loaded;
+  async #load(sliceMs: number): Promise<LoadedRules> {
+    const { loader, detection, turn } = this.#options;
     this.longestSliceMs = 0;
-    const loaded = await this.#sliced(loader.load());
-    const prepared = await this.#sliced(detection.prepare(loaded));
+    this.#began = performance.now();
+    this.#tellAt = this.#began + (this.#options.tellMs ?? TELL_MS);
+    const loaded = await this.#sliced(loader.load(), sliceMs, () => {
+      const { done, of } = loader.progress;
+      return `${done} of ${of} rule files are read`;
+    });
+    const prepared = await this.#sliced(
+      detection.prepare(loaded),
+      sliceMs,
+      () => `${loaded.active.length} rules are read and made ready`,
+    );
     await turn.run(() => this.#take(prepared));
+    return loaded;
+  }
+
+  #tell(before: ReadonlyMap<string, ValidatedRule>, loaded: LoadedRules): void {
+    const { journal } = this.#options;
     this.reloads += 1;
     journal.say(`rules loaded again: ${changeWords(before, loaded)}`);
     for (const notice of loaded.notices) journal.notice(notice);
@@ -150,19 +198,35 @@ export class RuleReloader {
     this.#refused = text;
   }
 
-  /** Does all steps, with room for events after each {@linkcode SLICE_MS}. */
-  async #sliced<T>(steps: Generator<void, T>): Promise<T> {
+  /** Does all steps, with room for other work after each slice of them. */
+  async #sliced<T>(
+    steps: Generator<void, T>,
+    sliceMs = SLICE_MS,
+    progress: (() => string) | null = null,
+  ): Promise<T> {
     for (;;) {
       const began = performance.now();
       let elapsed = 0;
       do {
+        if (this.#stopped) {
+          steps.return(undefined as T);
+          throw new DOMException("Rules are not loaded any more: the agent stops", "AbortError");
+        }
         const { done, value } = steps.next();
         elapsed = performance.now() - began;
         if (elapsed > this.longestSliceMs) this.longestSliceMs = elapsed;
         if (done) return value;
-      } while (elapsed < SLICE_MS);
+      } while (elapsed < sliceMs);
+      if (progress !== null && began + elapsed > this.#tellAt) this.#tellOf(progress());
       await pause(0);
     }
+  }
+
+  #tellOf(text: string): void {
+    const now = performance.now(), { journal, progress, tellMs = TELL_MS } = this.#options;
+    this.#tellAt = now + tellMs;
+    journal.say(`loading rules: ${text}, after ${Math.round((now - this.#began) / 1_000)} s`);
+    progress?.(text);
   }
 
   /** Watches every directory that is there, and one anew that is another than before. */
@@ -210,11 +274,10 @@ function placed(what: string, { line, column }: { line: number | null; column: n
   return line === null ? what : `${what}:${line}:${column}`;
 }
 
-function changeWords(before: LoadedRules, after: LoadedRules): string {
-  const old = new Map(before.active.map((rule) => [rule.id, rule]));
+function changeWords(old: ReadonlyMap<string, ValidatedRule>, after: LoadedRules): string {
   const added = after.active.filter(({ id }) => !old.has(id)).length;
   const changed = after.active.filter((rule) => old.has(rule.id) && old.get(rule.id) !== rule).length;
-  const removed = before.active.length + added - after.active.length;
+  const removed = old.size + added - after.active.length;
   const rejected = after.others.filter((rule) => rule.state === "rejected").length;
   return `${after.active.length} judge, ${added} added, ${changed} changed, ${removed} removed, ${rejected} rejected`;
 }

@@ -8,13 +8,15 @@
  *
  * @module
  */
+import { createHash } from "node:crypto";
 import { durationText } from "../proto/rules/duration.ts";
 import { type Override, OVERRIDES_NAME, parseOverrides } from "../proto/rules/overrides.ts";
 import { newRuleCost } from "../proto/rules/rule_cost.ts";
-import { laneOf, parseRule, RuleError, ruleHash, type ValidatedRule, validateRule } from "../proto/rules/rule.ts";
-import { checkSecondGate } from "../proto/rules/second_gate.ts";
-import { isSigma, parseSigma, type SigmaFile } from "../proto/sigma/document.ts";
+import { laneOf, parseRule, RuleError, ruleHash, type ValidatedRule, validating } from "../proto/rules/rule.ts";
+import { SecondGate } from "../proto/rules/second_gate.ts";
+import { isSigma, parsingSigma, type SigmaDocument, type SigmaFile } from "../proto/sigma/document.ts";
 import { MAPPING_NAME, type MappingFile, parseMapping } from "../proto/sigma/mapping.ts";
+import { allSteps } from "../proto/steps.ts";
 import { listRules, MAX_RULE_FILE_BYTES, readRule, stampOf, words } from "./rule_directories.ts";
 import { type SigmaLoaded, SigmaRules } from "./sigma_rules.ts";
 import type { RuleRow } from "./store/store.ts";
@@ -23,8 +25,8 @@ export { MAX_RULE_FILE_BYTES };
 export const MAX_RULE_FILES = 10_000;
 /** Rules over windows: each has a table and a statement of its own in memory. */
 export const MAX_WINDOW_RULES = 500;
-/** Rules that pass SQLite's gate between two steps: some milliseconds. */
-const RULES_A_CHECK = 10;
+/** Files that are looked at, or rules that are put together, between two steps: a millisecond or two. */
+const FILES_A_STEP = 64;
 
 /** What an operator should know of a rule beside its state. */
 export interface Remark {
@@ -43,6 +45,9 @@ export interface LoadedRules {
   /** What is wrong with the directories themselves, each with its mend. */
   readonly notices: readonly string[];
 }
+
+/** What is judged by before any are loaded. */
+export const NO_RULES: LoadedRules = { active: [], remarks: new Map(), others: [], notices: [] };
 
 /** What a file may hold. */
 type Held = ValidatedRule | readonly Override[] | SigmaFile | MappingFile;
@@ -65,20 +70,16 @@ export function loadRuleFiles(directories: readonly string[], windowMs = Infinit
   return allSteps(new RulesLoader(directories, windowMs).load());
 }
 
-/** Does all steps at once. */
-export function allSteps<T>(steps: Generator<void, T>): T {
-  for (;;) {
-    const { done, value } = steps.next();
-    if (done) return value;
-  }
-}
-
 /** Loads the rules of some directories, again and again. */
 export class RulesLoader {
   readonly #directories: readonly string[];
   readonly #windowMs: number;
   readonly #sigma = new SigmaRules();
   #known = new Map<string, Known>();
+  /** How far the load is that is under way, or was the last: files, of all that were found. */
+  progress = { done: 0, of: 0 };
+  /** What the last load saw, as {@linkcode RulesLoader.fingerprinting} tells it; `null` before the first. */
+  seen: string | null = null;
 
   /** @param windowMs the longest window that a rule may have */
   constructor(directories: readonly string[], windowMs = Infinity) {
@@ -87,41 +88,59 @@ export class RulesLoader {
   }
 
   /**
-   * Loads what is new or has changed, and gives all. It takes a step for each file that is read, so that other work finds
-   * room between them.
+   * Loads what is new or has changed, and gives all. It takes steps of no more than one file that is read, so that other
+   * work finds room between them.
    */
   *load(): Generator<void, LoadedRules> {
     const notices: string[] = [], known = new Map<string, Known>(), absent = new Map<string, string>();
-    const fresh: string[] = [];
-    for (const { file, directory } of this.#list(notices, absent)) {
-      const before = this.#known.get(file);
-      const now = absent.has(directory) ? before! : look(file, directory, before, this.#windowMs);
-      if (now === null) continue; // removed since it was listed
-      known.set(file, now);
-      if (now === before) continue;
-      fresh.push(file);
-      yield;
+    const before = this.#known;
+    this.progress = { done: 0, of: 0 };
+    // Before any file is read: what changes meanwhile is another fingerprint
+    const seen = yield* this.fingerprinting();
+    const files = this.#list(notices, absent);
+    this.progress = { done: 0, of: files.length };
+    yield;
+    using gate = new SecondGate();
+    for (const { file, directory } of files) {
+      const old = before.get(file);
+      const now = absent.has(directory) ? old! : yield* looking(file, directory, old, this.#windowMs, gate);
+      if (++this.progress.done % FILES_A_STEP === 0) yield;
+      if (now !== null) known.set(file, now); // or it was removed since it was listed
     }
-    for (let at = 0; at < fresh.length; at += RULES_A_CHECK) {
-      passGate(fresh.slice(at, at + RULES_A_CHECK), known, this.#known);
-      yield;
-    }
-    this.#known = known;
     const held = [...known.values()].flatMap(({ good }) => good !== null && "kind" in good ? [good] : []);
     const sigma = yield* this.#sigma.load(
       held.filter((each) => each.kind === "sigma"),
       held.filter((each) => each.kind === "mapping"),
+      gate,
     );
-    return { ...assemble(known, absent, this.#windowMs, sigma), notices };
+    const assembled = yield* assembling(known, absent, this.#windowMs, sigma);
+    this.#known = known;
+    this.seen = seen;
+    return { ...assembled, notices };
   }
 
   /** Changes when a file or directory does: what {@linkcode RulesLoader.load} would see. */
   fingerprint(): string {
-    return this.#directories.map((directory) => {
+    return allSteps(this.fingerprinting());
+  }
+
+  /** The same, in steps of {@linkcode FILES_A_STEP} files. */
+  *fingerprinting(): Generator<void, string> {
+    const hash = createHash("sha256");
+    for (const directory of this.#directories) {
       const listing = listRules(directory);
-      if ("fault" in listing) return listing.fault;
-      return listing.paths.map((path) => `${path} ${safeStamp(path)}`).join("\n");
-    }).join("\n\n");
+      yield;
+      if ("fault" in listing) {
+        hash.update(`${directory}\0${listing.fault}\0`);
+        continue;
+      }
+      for (let at = 0; at < listing.paths.length; at++) {
+        const path = listing.paths[at]!;
+        hash.update(`${path}\0${safeStamp(path)}\0`);
+        if (at % FILES_A_STEP === FILES_A_STEP - 1) yield;
+      }
+    }
+    return hash.digest("hex");
   }
 
   /** The files to look at; of a directory that is gone, those that it had. */
@@ -152,8 +171,17 @@ function safeStamp(path: string): string {
   }
 }
 
-/** What a file holds now; `null` when it is gone. */
-function look(file: string, directory: string, before: Known | undefined, windowMs: number): Known | null {
+/** Test rows are for `rules test`, which reads the file itself: of thousands of rules they are megabytes. */
+const NOT_KEPT = { match: [], noMatch: [] } as const;
+
+/** What a file holds now; `null` when it is gone. A step for each thing that takes long with a large file. */
+function* looking(
+  file: string,
+  directory: string,
+  before: Known | undefined,
+  windowMs: number,
+  gate: SecondGate,
+): Generator<void, Known | null> {
   const good = before?.good ?? null;
   let stamp = "";
   try {
@@ -164,13 +192,15 @@ function look(file: string, directory: string, before: Known | undefined, window
     const text = readRule(file);
     // What is written while it is read is looked at again
     if (stampOf(file) !== stamp) stamp = "";
-    const held = parseFile(text, file);
+    const held = yield* reading(text, file, gate);
+    yield;
     // The first version may have faults beside documents that hold; a later one must not take those out
     if ("kind" in held && held.kind === "sigma" && held.faults.length > 0 && isRight(good)) {
       return { stamp, directory, good, fault: held.faults[0] };
     }
+    if (!("id" in held)) return { stamp, directory, good: held, fault: null };
     // The first version that is read may be turned off by an override; a later one must not take a good one's place
-    const fault = good === null || !("id" in held) ? null : tooLong(held, windowMs);
+    const fault = good === null ? null : tooLong(held, windowMs);
     return { stamp, directory, good: fault === null ? held : good, fault };
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return null;
@@ -178,10 +208,25 @@ function look(file: string, directory: string, before: Known | undefined, window
   }
 }
 
-function parseFile(text: string, file: string): Held {
+/** What a text holds, in steps. */
+function* reading(text: string, file: string, gate: SecondGate): Generator<void, Held> {
   if (OVERRIDES_NAME.test(file)) return parseOverrides(text, file);
   if (MAPPING_NAME.test(file)) return parseMapping(text, file, ruleHash(text));
-  return isSigma(text) ? parseSigma(text, file) : validateRule(parseRule(text, file));
+  if (isSigma(text)) return withoutTests(yield* parsingSigma(text, file));
+  const parsed = parseRule(text, file);
+  yield;
+  const rule = { ...yield* validating(parsed), tests: NOT_KEPT };
+  yield;
+  gate.check(rule);
+  return rule;
+}
+
+function withoutTests(file: SigmaFile): SigmaFile {
+  const documents = file.documents.map((document): SigmaDocument => ({
+    ...document,
+    head: { ...document.head, tests: NOT_KEPT },
+  }));
+  return { ...file, documents };
 }
 
 /** Whether what a file held before was without a fault. */
@@ -189,39 +234,18 @@ function isRight(good: Held | null): boolean {
   return good !== null && !("kind" in good && good.kind === "sigma" && good.faults.length > 0);
 }
 
-/** SQLite's own gate, behind the guard, for files that were just read; one that it refuses is as it was before. */
-function passGate(files: readonly string[], known: Map<string, Known>, before: ReadonlyMap<string, Known>): void {
-  const held = files.flatMap((file) => {
-    const { good, fault } = known.get(file)!;
-    return fault === null && good !== null && "id" in good ? [{ file, rule: good }] : [];
-  });
-  if (engineFault(held.map(({ rule }) => rule)) === null) return;
-  for (const { file, rule } of held) {
-    const fault = engineFault([rule]);
-    if (fault !== null) known.set(file, { ...known.get(file)!, good: before.get(file)?.good ?? null, fault });
-  }
-}
-
-/** What the engine says against these rules; it is the second gate, so the guard let them pass. */
-function engineFault(rules: readonly ValidatedRule[]): unknown {
-  try {
-    checkSecondGate(rules);
-    return null;
-  } catch (error) {
-    return error;
-  }
-}
-
 /** All files together: of two rules with one id the first counts; then overrides. */
-function assemble(
+function* assembling(
   known: ReadonlyMap<string, Known>,
   absent: ReadonlyMap<string, string>,
   windowMs: number,
   sigma: SigmaLoaded,
-): Omit<LoadedRules, "notices"> {
+): Generator<void, Omit<LoadedRules, "notices">> {
   const rules = new Map<string, ValidatedRule>(), remarks = new Map<string, Remark>(), others: RuleRow[] = [];
   const overrides: Override[] = [];
+  let done = 0;
   for (const [file, { good, fault, directory }] of known) {
+    if (++done % FILES_A_STEP === 0) yield;
     if (good === null) {
       others.push(rejection(file, fault));
     } else if ("id" in good) {
@@ -241,11 +265,16 @@ function assemble(
       if (fault !== null) others.push(rejection(file, fault, "; the overrides before it still count"));
     }
   }
-  addSigma(sigma, known, absent, rules, remarks, others);
-  for (const override of overrides) applyOverride(override, rules, remarks, others);
+  yield* addingSigma(sigma, known, absent, rules, remarks, others);
+  for (const override of overrides) {
+    if (++done % FILES_A_STEP === 0) yield;
+    applyOverride(override, rules, remarks, others);
+  }
+  yield;
   const active: ValidatedRule[] = [];
   let overWindows = 0;
   for (const rule of [...rules.values()].sort((a, b) => a.id < b.id ? -1 : 1)) {
+    if (++done % FILES_A_STEP === 0) yield;
     if (rule.enabled) {
       const fault = tooLong(rule, windowMs) ??
         (rule.windowMs !== null && ++overWindows > MAX_WINDOW_RULES
@@ -266,15 +295,17 @@ function assemble(
 }
 
 /** Rules of Sigma files, after our own: of two with one id the first counts. */
-function addSigma(
+function* addingSigma(
   { active, rejected }: SigmaLoaded,
   known: ReadonlyMap<string, Known>,
   absent: ReadonlyMap<string, string>,
   rules: Map<string, ValidatedRule>,
   remarks: Map<string, Remark>,
   others: RuleRow[],
-): void {
+): Generator<void> {
+  let done = 0;
   for (const { rule, remark } of active) {
+    if (++done % FILES_A_STEP === 0) yield;
     const { id, file, idPosition } = rule, other = rules.get(id);
     if (other !== undefined) {
       const reason = `The id ${id} is also that of ${other.file}; give each rule its own`;
@@ -287,6 +318,7 @@ function addSigma(
     else if (remark !== null) remarks.set(id, { line: null, column: null, reason: remark });
   }
   for (const { id, title, error } of rejected) {
+    if (++done % FILES_A_STEP === 0) yield;
     // An id that is judged, by another document, keeps its row
     const row = rules.has(id) ? `${error.file}:${error.line}` : id;
     others.push({ ...rejection(error.file, error), id: row, title });

@@ -7,14 +7,14 @@
  * @module
  */
 import { PARTIAL, RuleError, type ValidatedRule } from "../proto/rules/rule.ts";
-import { checkSecondGate } from "../proto/rules/second_gate.ts";
+import type { SecondGate } from "../proto/rules/second_gate.ts";
 import { SigmaCompiler } from "../proto/sigma/collection.ts";
 import type { SigmaFile } from "../proto/sigma/document.ts";
 import type { MappingFile } from "../proto/sigma/mapping.ts";
 import { words } from "./rule_directories.ts";
 
-/** Rules that pass SQLite's gate between two steps: some milliseconds. */
-const RULES_A_CHECK = 10;
+/** Documents that are put together between two steps: a millisecond or two. */
+const RULES_A_STEP = 256;
 
 /** A rule that runs; `remark` says what is not as its file says. */
 export interface SigmaActive {
@@ -41,26 +41,36 @@ export class SigmaRules {
   /** By file and id, what held last. */
   #before = new Map<string, ValidatedRule>();
 
-  /** Compiles what is new or has changed, and gives all. */
-  *load(files: readonly SigmaFile[], mappings: readonly MappingFile[]): Generator<void, SigmaLoaded> {
+  /** Compiles what is new or has changed, in steps of one document, and gives all. */
+  *load(
+    files: readonly SigmaFile[],
+    mappings: readonly MappingFile[],
+    gate: SecondGate,
+  ): Generator<void, SigmaLoaded> {
     if (files.length === 0 && mappings.length === 0) {
       this.#before.clear();
       return { active: [], rejected: [] };
     }
     const { verdicts, mappingFaults } = yield* this.#compiler.steps(files, mappings);
-    yield* this.#passGate(verdicts.flatMap(({ rule }) => rule ?? []));
+    for (const { rule } of verdicts) {
+      if (rule === null || this.#gate.has(gateKey(rule))) continue;
+      this.#gate.set(gateKey(rule), gateFault(gate, rule));
+      yield;
+    }
     const active: SigmaActive[] = [], rejected: SigmaRejected[] = [], held = new Map<string, ValidatedRule>();
     for (const error of mappingFaults) rejected.push({ id: placeOf(error), title: "", error });
+    let done = 0;
     for (const verdict of verdicts) {
+      if (++done % RULES_A_STEP === 0) yield;
       const { rule, file, id, title } = verdict, key = `${file}\n${id}`;
-      const gate = rule === null ? null : this.#gate.get(gateKey(rule))!;
-      if (rule !== null && gate === null) {
+      const refusal = rule === null ? null : this.#gate.get(gateKey(rule))!;
+      if (rule !== null && refusal === null) {
         held.set(key, rule);
         active.push({ rule, remark: rule.missing.length === 0 ? null : PARTIAL + rule.missing.join("; ") });
         continue;
       }
       // A filter that is not applied in part is told as well
-      const errors = gate === null ? verdict.reasons : [new RuleError(file, verdict, gate)], [error] = errors;
+      const errors = refusal === null ? verdict.reasons : [new RuleError(file, verdict, refusal)], [error] = errors;
       if (error === undefined) continue;
       const before = verdict.kind === "filter" || id === null ? undefined : this.#before.get(key);
       if (before !== undefined) {
@@ -71,15 +81,6 @@ export class SigmaRules {
     this.#before = held;
     return { active, rejected };
   }
-
-  *#passGate(rules: readonly ValidatedRule[]): Generator<void> {
-    const fresh = rules.filter((rule) => !this.#gate.has(gateKey(rule)));
-    for (let at = 0; at < fresh.length; at += RULES_A_CHECK) {
-      const some = fresh.slice(at, at + RULES_A_CHECK), isRight = gateFault(some) === null;
-      for (const rule of some) this.#gate.set(gateKey(rule), isRight ? null : gateFault([rule]));
-      yield;
-    }
-  }
 }
 
 /** What stays the same while a rule is only turned on or off. */
@@ -87,9 +88,9 @@ function gateKey({ query, correlation }: ValidatedRule): object {
   return query ?? correlation!;
 }
 
-function gateFault(rules: readonly ValidatedRule[]): string | null {
+function gateFault(gate: SecondGate, rule: ValidatedRule): string | null {
   try {
-    checkSecondGate(rules);
+    gate.check(rule);
     return null;
   } catch (error) {
     return words(error);

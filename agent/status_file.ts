@@ -29,6 +29,7 @@ export class StatusFile {
   readonly #look: () => AgentPart;
   readonly #rules = new RuleStatusBytes();
   #state = "starting";
+  #kept: AgentPart | null = null;
   #userId: number | null = null;
   #timer: ReturnType<typeof setInterval> | undefined;
   #fault = "";
@@ -56,6 +57,11 @@ export class StatusFile {
     const ending = this.#state === "stopping" || this.#state === "stopped";
     if (!ending || state === "stopped") this.#state = state;
     this.#write();
+  }
+
+  /** The rest of the agent is about to be closed: what it says now stays in what is written from here on. */
+  keep(): void {
+    this.#kept = this.#look();
   }
 
   /** Writes the last one. */
@@ -128,7 +134,7 @@ export class StatusFile {
       cpuMs: Math.round((user + system) / 1_000),
       notices: this.#journal.log.notices,
       noticeCount: this.#journal.log.count,
-      ...this.#look(),
+      ...this.#kept ?? this.#look(),
     };
   }
 }

@@ -130,14 +130,20 @@ export class StoreKeeper {
     if (store !== null) this.#close(store);
   }
 
+  /** The store that was opened cannot be taken into use, whatever the kind of its error. */
+  unusable(store: Store, error: unknown): void {
+    if (error instanceof StoreError && error.kind !== "other") return this.failed(store, error);
+    const text = error instanceof Error ? error.message : String(error);
+    this.failed(store, new StoreError(text, { cause: error, kind: "io" }));
+  }
+
   #handOver(): void {
     const store = this.#store!;
     try {
       this.#user?.opened(store);
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
-      // Its kind decides no more: whatever this store refuses, it cannot be used.
-      this.failed(store, error.kind === "other" ? new StoreError(error.message, { cause: error, kind: "io" }) : error);
+      this.unusable(store, error);
     }
   }
 

@@ -10,18 +10,22 @@ import { closeDatabase, openDatabase } from "../agent/store/database.ts";
 import { Partitions } from "../agent/store/partitions.ts";
 import { parseRule, rowQuery, validateRule } from "../proto/rules/rule.ts";
 import { stateLayout } from "../proto/state_layout.ts";
-import { median, report } from "./support/report.ts";
+import { type Figure, median, report } from "./support/report.ts";
 import { ruleFile, shapedRows } from "./support/real_shaped_rules.ts";
 
 const EVENTS = Number(Deno.args[0] ?? 1_000_000), RUNS = 3, TARGET_S = 5;
 const PARTITION = 250_000, BATCH = 5_000, DIFFERENT = 20_000;
+const WINDOW_RULE = `id: window\ntitle: T\ndescription: D\nseverity: low\nwindow: 5m\nsql: |
+  SELECT user_id, count(*) AS n FROM process_events WHERE event_type = 'start' AND name = 'sudo' GROUP BY user_id
+  HAVING count(*) >= 300
+`;
 const ROOT = new URL("../", import.meta.url).pathname;
 
 const state = Deno.makeTempDirSync({ prefix: "daemoneye-replay-" }), layout = stateLayout(state);
 try {
   Deno.mkdirSync(layout.agent);
   fill();
-  const figures = [];
+  const figures: Figure[] = [];
   for (const number of [3, 5, 17]) {
     const file = `${state}/rule-${number}.yml`, text = ruleFile(1, number, "linux");
     Deno.writeTextFileSync(file, text);
@@ -43,6 +47,16 @@ try {
       target: { most: TARGET_S },
     });
   }
+  const began = performance.now(), file = `${state}/window.yml`;
+  Deno.writeTextFileSync(file, WINDOW_RULE);
+  replay(file);
+  figures.push({
+    what: `rule over a window, ${EVENTS} events`,
+    ours: (performance.now() - began) / 1_000,
+    unit: "s",
+    peer: null,
+    target: null,
+  });
   report("rules replay, from its start to its end", figures);
 } finally {
   Deno.removeSync(state, { recursive: true });

@@ -149,7 +149,9 @@ is missed now has no record yet. health judges; this lists.`,
     usage: ["query SQL [options]", "query - [options]", "query --schema [TABLE]"],
     about:
       `One SELECT over the tables that --schema lists; "-" reads it from standard input. What the rules may not use, a query
-may not use either. It is stopped at --timeout, and cut at --limit rows, which is said on stderr.
+may not use either. What certainly cannot end in its time is refused, and what makes a query slow is said on stderr. It
+is stopped at --timeout, and cut at --limit rows, which is said too; where SQLite does not come back, the program ends
+itself with exit code 137.
 Values are printed as stored: times in Unix milliseconds, lists (argv, tags) as JSON text. A second column of the
 same name becomes name_2. In a table, rows too wide for the terminal stand one value a line, without those that are
 NULL.`,
@@ -190,7 +192,8 @@ NULL.`,
 validate  reads rule files and says what is wrong with them: file, line, column, reason; exit 4 when one is refused
 test      runs the tests that stand in the rule files; exit 4 when one fails
 replay    how often the rule would have fired on the stored events (of the last week, unless --since says otherwise),
-          with the newest matches; exit 3, and why, where something was not seen, kept or judged
+          with the newest matches; a rule over a window gets the events in the order of their times; exit 3, and why,
+          where something was not seen, kept or judged
 explain   how the rule was understood: the lane and why, the condition in words, the literals that are looked for, the
           plan of SQLite where that judges, and what it costs an event, measured on stored ones
 cost      what each rule has cost since the agent's start, the dearest first

@@ -1,9 +1,11 @@
 /**
- * `query`: a person's SQL, behind the guard, SQLite's authorizer, a deadline and a cap of rows.
+ * `query`: a person's SQL, behind the guard, SQLite's authorizer, a deadline and a cap of rows; behind all of them the
+ * end of the process (`watchdog.ts`).
  *
  * @module
  */
 import { CATALOG, tableNamed } from "../proto/catalog.ts";
+import { checkPlan } from "../proto/rules/plan_check.ts";
 import { type GuardedQuery, guardSql } from "../proto/rules/sql_guard.ts";
 import { SqlRefusedError } from "../proto/rules/sql_refused.ts";
 import { atMostArguments, integerOption, meant, momentOption, spanOption } from "./arguments.ts";
@@ -13,7 +15,9 @@ import { openOutput, plainCell, type ShownColumn } from "./output.ts";
 import { findPlaces } from "./settings.ts";
 import { readStatuses } from "./status_reader.ts";
 import { DEFAULT_DEADLINE_MS, Store } from "./store_reader.ts";
+import { rowsOf } from "./store_size.ts";
 import { count } from "./units.ts";
+import { Watchdog } from "./watchdog.ts";
 
 const DEFAULT_ROWS = 10_000;
 /** Longest query on standard input. */
@@ -35,14 +39,22 @@ export function query(call: Call): Exit {
   const { layout } = findPlaces(call);
 
   using store = Store.open(layout.store, { deadlineMs, since });
+  const { refusal, slow } = checkPlan(guarded, {
+    rowsOf: (table) => rowsOf(store, table, since),
+    budgetMs: deadlineMs,
+    bounded: since !== null && since !== undefined,
+  });
+  if (refusal !== null) throw new CommandError(`The query is refused: ${refusal}`);
+  for (const reason of slow) call.note(`This is slow: ${reason}`);
   // Nobody should wait for a slow reader while the cursor is open
   call.out.hold();
-  const cursor = store.hunt(guarded);
+  using watchdog = new Watchdog(deadlineMs);
+  const cursor = watchdog.watch(() => store.hunt(guarded));
   const names = distinct(cursor.names);
   const shown: ShownColumn[] = names.map((name, i) => ({ name, title: cursor.names[i]!, show: show(name) }));
   const output = openOutput(call.format, names, shown, call.screen, (text) => call.out.write(text));
   let rows = 0, cut = false;
-  for (const row of cursor.rows) {
+  for (const row of watchdog.each(cursor.rows)) {
     if (rows === limit) {
       cut = true;
       break;

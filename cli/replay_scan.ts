@@ -1,17 +1,17 @@
 /**
  * Judges stored events by a rule, a short time of them after another.
  *
- * SQLite over the stored rows is what a rule means, and was measured to be two to three times as fast here as the rule's
- * predicate over rows that SQLite hands out, most of whose time is the handing out. Each slice is one statement of some
- * tenths of a second, so that no cursor holds up the agent's log, and one knows how far it is.
+ * Each slice is a few statements of some tenths of a second together, one for each partition that has events of that
+ * time, so that no cursor holds up the agent's log, and one knows how far it is.
  *
  * @module
  */
 import type { RowQuery } from "../proto/rules/sql_guard.ts";
 import type { Cell } from "./output.ts";
-import { RowFaultError, type Store } from "./store_reader.ts";
+import { type Part, PartGoneError, partsWithin } from "./replay_part.ts";
+import type { Store } from "./store_reader.ts";
 
-/** How long one statement should take. */
+/** How long one slice should take. */
 const SLICE_MS = 150;
 const FIRST_SPAN_MS = 1_000;
 /** Slices with matches that are remembered for examples: each has one at least. */
@@ -20,6 +20,8 @@ const MAX_KEPT = 1_000;
 export interface Example {
   readonly eventId: number;
   readonly time: number;
+  /** What the rule shows of it, where that is known already. */
+  readonly evidence?: Readonly<Record<string, Cell>>;
 }
 
 export interface Replay {
@@ -50,41 +52,71 @@ export interface ReplayOptions {
 
 /** Judges every stored event of a time by a condition over one row that passed both gates. @throws StoreError */
 export function replayRows(store: Store, query: RowQuery, options: ReplayOptions): Replay {
-  const scan = new Scan(store, query), { from, until, deadlineMs, progress } = options;
-  const edge = (order: "ASC" | "DESC"): number | null => {
-    const row = store.first(
-      `SELECT time FROM main.process_events WHERE time BETWEEN ? AND ? ORDER BY time ${order} LIMIT 1`,
-      from,
-      until,
-    );
-    return row === null ? null : Number(row[0]);
-  };
-  const first = edge("ASC"), last = edge("DESC");
-  let at: number | null = first, width = FIRST_SPAN_MS, stopped: number | null = null;
+  const { from, until, deadlineMs, progress } = options, { alias, where, translation: { form } } = query;
+  const parts = partsWithin(store, { alias, where, form }, from, until), scan = new Scan(parts);
+  const walk = slices(parts, deadlineMs, (start, end) => {
+    const before = scan.events;
+    scan.slice(start, end);
+    return scan.events - before;
+  });
+  let step = walk.next();
+  for (; !step.done; step = walk.next()) progress(step.value, scan.events, scan.matches);
+  const { events, matches, faults, fault } = scan, { first, last, stopped } = step.value;
+  return { events, matches, faults, fault, from: first, to: last, stopped, examples: scan.newest(options.examples) };
+}
+
+export interface Walked {
+  readonly first: number | null;
+  readonly last: number | null;
+  readonly stopped: number | null;
+}
+
+/**
+ * Goes over the time of some partitions in slices, both of whose ends are included; yields the share that is done.
+ *
+ * @param judge looks at a slice and says how many events it had
+ */
+export function* slices(
+  parts: readonly Part[],
+  deadlineMs: number,
+  judge: (from: number, to: number) => number,
+): Generator<number, Walked> {
+  if (parts.length === 0) return { first: null, last: null, stopped: null };
+  const first = Math.min(...parts.map((part) => part.first)), last = Math.max(...parts.map((part) => part.last));
   const began = performance.now();
-  while (at !== null && last !== null && at <= last) {
-    if (performance.now() - began > deadlineMs) {
-      stopped = at;
-      break;
-    }
-    const to: number = Math.min(at + width - 1, last), start = performance.now(), before = scan.events;
-    scan.slice(at, to);
+  let width = FIRST_SPAN_MS;
+  for (let at = first; at <= last;) {
+    if (performance.now() - began > deadlineMs) return { first, last, stopped: at };
+    const to = Math.min(at + width - 1, last), start = performance.now(), events = judge(at, to);
     const elapsed = performance.now() - start;
-    progress((to - first! + 1) / (last - first! + 1), scan.events, scan.matches);
+    yield (to - first + 1) / (last - first + 1);
     if (elapsed < SLICE_MS / 2) width = Math.min(width * 2, Number.MAX_SAFE_INTEGER / 4);
     else if (elapsed > SLICE_MS * 2) width = Math.max(1, Math.ceil(width / 2));
     at = to + 1;
     // Nothing was there: go where there is something
-    if (scan.events === before && at <= last) at = next(store, at, last);
+    if (events === 0 && at <= last) at = nextTime(parts, at, last) ?? last + 1;
   }
-  const { events, matches, faults, fault } = scan;
-  return { events, matches, faults, fault, from: first, to: last, stopped, examples: scan.newest(options.examples) };
+  return { first, last, stopped: null };
 }
 
-function next(store: Store, from: number, to: number): number | null {
-  const sql = "SELECT time FROM main.process_events WHERE time BETWEEN ? AND ? ORDER BY time LIMIT 1";
-  const row = store.first(sql, from, to);
-  return row === null ? null : Number(row[0]);
+/** The time of the first event of the partitions between two times; `null` without one. */
+export function nextTime(parts: readonly Part[], from: number, to: number): number | null {
+  let next: number | null = null;
+  for (const part of parts) {
+    const time = part.last < from ? null : orGone(() => part.next(from, to)) ?? null;
+    if (time !== null && (next === null || time < next)) next = time;
+  }
+  return next;
+}
+
+/** What is asked of a partition; `null` when retention has taken it meanwhile. */
+export function orGone<T>(ask: () => T): T | null {
+  try {
+    return ask();
+  } catch (error) {
+    if (error instanceof PartGoneError) return null;
+    throw error;
+  }
 }
 
 class Scan {
@@ -92,82 +124,46 @@ class Scan {
   matches = 0;
   faults = 0;
   fault: string | null = null;
-  readonly #store: Store;
-  readonly #from: string;
-  readonly #where: string;
-  /** Times of slices that have matches, oldest first. */
-  readonly #kept: (readonly [number, number])[] = [];
+  readonly #parts: readonly Part[];
+  /** Slices that have matches, oldest first. */
+  readonly #kept: { readonly part: Part; readonly from: number; readonly to: number }[] = [];
 
-  constructor(store: Store, { alias, where }: RowQuery) {
-    this.#store = store;
-    this.#from = `FROM main.process_events AS "${alias}" WHERE "${alias}".time BETWEEN ?1 AND ?2`;
-    // The line end closes a comment that ends the condition
-    this.#where = `(${where}\n)`;
+  constructor(parts: readonly Part[]) {
+    this.#parts = parts;
   }
 
   slice(from: number, to: number): void {
-    let events: number, matches: number;
-    try {
-      const row = this.#store.first(
-        `SELECT count(*), count(*) FILTER (WHERE ${this.#where}) ${this.#from}`,
-        from,
-        to,
-      )!;
-      [events, matches] = [Number(row[0]), Number(row[1])];
-    } catch (error) {
-      if (!(error instanceof RowFaultError)) throw error;
-      if (from === to) return this.#oneByOne(from, error);
-      const middle = Math.floor((from + to) / 2);
-      this.slice(from, middle);
-      return this.slice(middle + 1, to);
-    }
-    this.#found(events, matches, from, to);
-  }
-
-  /** Some event of this millisecond cannot be judged, and the others can. */
-  #oneByOne(time: number, first: RowFaultError): void {
-    const { rows: ids } = { rows: this.#store.rows("SELECT event_id FROM process_events WHERE time = ?", time) };
-    let matches = 0;
-    for (const [id] of ids) {
-      try {
-        const row = this.#store.first(
-          `SELECT count(*) ${this.#from} AND event_id = ?3 AND ${this.#where}`,
-          time,
-          time,
-          Number(id),
-        );
-        matches += Number(row![0]);
-      } catch (error) {
-        if (!(error instanceof RowFaultError)) throw error;
-        this.faults += 1;
-        this.fault = first.message;
+    for (const part of this.#parts) {
+      if (part.last < from || part.first > to) continue;
+      const found = orGone(() => part.count(from, to));
+      if (found !== null) {
+        this.events += found.events;
+        this.matches += found.matches;
+        this.faults += found.faults;
+        this.fault = found.fault ?? this.fault;
+        for (const times of found.found) this.#keep(part, ...times);
       }
+      if (part.last <= to) part.close();
     }
-    // Examples are asked for by the same statement, which would fail: this time gives none
-    this.events += ids.length;
-    this.matches += matches;
   }
 
-  #found(events: number, matches: number, from: number, to: number): void {
-    this.events += events;
-    this.matches += matches;
-    if (matches === 0) return;
-    this.#kept.push([from, to]);
+  #keep(part: Part, from: number, to: number): void {
+    this.#kept.push({ part, from, to });
     if (this.#kept.length > MAX_KEPT) this.#kept.shift();
   }
 
   /** Newest first. */
   newest(most: number): Example[] {
-    const found: Example[] = [];
-    for (const [from, to] of this.#kept.toReversed()) {
-      const left = most - found.length;
-      if (left <= 0) break;
-      const sql = `SELECT json_group_array(json_array(event_id, time)) FROM
-        (SELECT event_id, time ${this.#from} AND ${this.#where} ORDER BY time DESC, event_id DESC LIMIT ?3)`;
-      const row = this.#store.first(sql, from, to, left);
-      const pairs = JSON.parse(String(row![0])) as [number, number][];
-      found.push(...pairs.map(([eventId, time]) => ({ eventId, time })));
+    let found: Example[] = [];
+    if (most === 0) return found;
+    for (const { part, from, to } of this.#kept.toReversed()) {
+      // Slices of several partitions may be of one time
+      if (found.length >= most && found.at(-1)!.time > to) break;
+      const rows = orGone(() => part.newest(["event_id", "time"], from, to, most)) ?? [];
+      found.push(...rows.map(([eventId, time]) => ({ eventId: Number(eventId), time: Number(time) })));
+      found = found.sort((a, b) => b.time - a.time || b.eventId - a.eventId).slice(0, most);
     }
+    for (const { part } of this.#kept) part.close();
     return found;
   }
 }

@@ -3,17 +3,18 @@
  *
  * @module
  */
-import { DatabaseSync } from "node:sqlite";
-import { CATALOG, tableNamed } from "../proto/catalog.ts";
+import { tableNamed } from "../proto/catalog.ts";
 import { ENVIRONMENT, HASHES, variableAttribute } from "../proto/demand.ts";
 import type { SqlValue } from "../proto/event_row.ts";
 import { RuleEngine } from "../proto/rules/engine.ts";
 import { correlationWords } from "../proto/rules/correlation_words.ts";
 import { formWords, termWords } from "../proto/rules/form_words.ts";
 import { requiredTerms } from "../proto/rules/required_terms.ts";
+import { catalogPlan, planLines, type PlanStep } from "../proto/rules/plan.ts";
 import { laneOf, rowQuery, type ValidatedRule } from "../proto/rules/rule.ts";
 import { StreamLane } from "../proto/rules/stream_lane.ts";
-import { defineFunctions } from "../proto/rules/user_functions.ts";
+import { newWindowEvaluation } from "../proto/rules/window_evaluation.ts";
+import { WindowLane } from "../proto/rules/window_lane.ts";
 import { type Call, EXIT, type Exit } from "./command.ts";
 import { openOutput } from "./output.ts";
 import { record, type RecordLine } from "./record.ts";
@@ -26,6 +27,8 @@ import { count, counted } from "./units.ts";
 
 /** Newest stored events that the cost is measured on, in batches as the agent judges them. */
 const SAMPLE = 5_000, BATCH = 500;
+/** Events that the window lane gets at once: a batch of the agent on a busy host. */
+const WINDOW_BATCH = 50;
 /** How long is measured, at most. */
 const MEASURE_MS = 400;
 
@@ -36,6 +39,8 @@ export interface Cost {
   /** Events that the rule was asked about, after the literals were looked for; `null` where nothing is looked for. */
   readonly candidates: number | null;
   readonly matches: number;
+  /** Rows that a rule over a window had in memory at the end. */
+  readonly held?: number;
 }
 
 export function explain(call: Call): Exit {
@@ -44,7 +49,8 @@ export function explain(call: Call): Exit {
   const { form } = isOneRow ? rowQuery(rule).translation : { form: null };
   const terms = form === null ? null : requiredTerms(form);
   const predicate = correlation !== null ? correlationWords(correlation) : form === null ? null : formWords(form);
-  const plan = form === null && query !== null ? planOf(query.sql) : null;
+  const plan = form === null && query !== null ? planLines(planOf(rule, query.sql)) : null;
+  const slow = plan === null ? null : slowJoins(plan);
   const cost = measured(call, rule, places);
   const { id, title, severity, status, enabled, file, hash, sql, missing } = rule, lane = laneOf(rule);
   const state = enabled ? status : "disabled", needs = needsOf(rule);
@@ -63,6 +69,7 @@ export function explain(call: Call): Exit {
       missing,
       literals,
       plan,
+      slow,
       cost,
     };
     call.out.write(`${safeJson(answer, call.format === "json" ? 2 : undefined)}\n`);
@@ -71,7 +78,7 @@ export function explain(call: Call): Exit {
   if (call.format === "csv") {
     const output = openOutput(call.format, ["part", "line"], [], call.screen, (text) => call.out.write(text));
     const measured = cost === null ? null : [costWords(cost)];
-    const parts = { lane: [lane], needs, predicate, missing, literals, plan, cost: measured };
+    const parts = { lane: [lane], needs, predicate, missing, literals, plan, slow, cost: measured };
     for (const [part, lines] of Object.entries(parts)) for (const line of lines ?? []) output.add([part, line]);
     output.end();
     return EXIT.complete;
@@ -94,6 +101,7 @@ export function explain(call: Call): Exit {
     literals?.length === 0 ? ["none: it is asked about every event"] : literals,
   );
   section(call, "plan of SQLite", plan);
+  if (slow !== null && slow.length > 0) section(call, "what makes it slow where many events meet its conditions", slow);
   return EXIT.complete;
 }
 
@@ -124,20 +132,38 @@ function section(call: Call, title: string, lines: readonly string[] | null): vo
   record(call, title, undefined, rows);
 }
 
-function costWords({ events, microsecondsPerEvent, candidates, matches }: Cost): string {
+function costWords({ events, microsecondsPerEvent, candidates, matches, held }: Cost): string {
   const asked = candidates === null ? "" : `, asked about ${share(candidates, events)}`;
   return `${microsecondsPerEvent.toPrecision(2)} µs an event alone, on the newest ${
     counted(events, "stored event")
-  }${asked}, matching ${count(matches)}`;
+  }${asked}, matching ${count(matches)}${held === undefined ? "" : `, with ${counted(held, "row")} in its window`}`;
 }
 
 function share(part: number, whole: number): string {
   return `${count(part)} of them (${(part * 100 / whole).toPrecision(2)} %)`;
 }
 
+/** The plan of what runs: of a rule over a window, over its own tables. */
+function planOf(rule: ValidatedRule, sql: string): readonly PlanStep[] {
+  if (rule.windowMs === null) return catalogPlan(sql);
+  using lane = new WindowLane([rule], { deadlineMs: MEASURE_MS });
+  // A rule has a table of its own for each condition that an event must meet to be in it
+  return lane.planOf(rule).map(({ depth, detail }) => ({
+    depth,
+    detail: detail.replaceAll(/main\.window_\d+_(\d+)/g, (_, base) => `process_events (condition ${Number(base) + 1})`),
+  }));
+}
+
+/** Steps of a plan that go over a whole table once more for every row before them. */
+function slowJoins(plan: readonly string[]): string[] {
+  const scans = plan.filter((line) => line.startsWith("SCAN process_events"));
+  return scans.slice(1).map((line) =>
+    `${line}: once for each row before it; a column of it that is compared by = with one of another is looked up instead`
+  );
+}
+
 /** What the rule costs on stored events; `null`, and said, when there are none to read. */
 function measured(call: Call, rule: ValidatedRule, { layout }: Places): Cost | null {
-  if (rule.query === null || rule.query.row === null) return null;
   let rows: SqlValue[][];
   try {
     using store = Store.open(layout.store);
@@ -152,7 +178,21 @@ function measured(call: Call, rule: ValidatedRule, { layout }: Places): Cost | n
     call.note("The cost is not measured: no event is stored yet");
     return null;
   }
-  return measure(rule, rows);
+  return rule.windowMs === null ? measure(rule, rows) : measureWindow(rule, rows);
+}
+
+/** The same of a rule over a window: rows in the order of their times, each batch judged as the agent does it. */
+export function measureWindow(rule: ValidatedRule, rows: readonly (readonly SqlValue[])[]): Cost {
+  using lane = new WindowLane([rule], { deadlineMs: MEASURE_MS });
+  const sorted = rows.toReversed(), out = newWindowEvaluation(), began = performance.now();
+  let events = 0;
+  for (; events < sorted.length && performance.now() - began < MEASURE_MS; events += WINDOW_BATCH) {
+    for (const _ of lane.judge(sorted.slice(events, events + WINDOW_BATCH), Infinity, out));
+    lane.commit();
+  }
+  events = Math.min(events, sorted.length);
+  const microsecondsPerEvent = (performance.now() - began) * 1_000 / events;
+  return { events, microsecondsPerEvent, candidates: null, matches: out.findings.length, held: lane.rows };
 }
 
 /** The cost of one rule over rows of `process_events`. */
@@ -177,23 +217,4 @@ export function measure(rule: ValidatedRule, rows: readonly (readonly SqlValue[]
     candidates = lane.always > 0 ? null : lane.candidates(rows);
   }
   return { events: rows.length, microsecondsPerEvent: median * 1_000 / rows.length, candidates, matches };
-}
-
-/** How SQLite goes about a query over tables like the agent's, indented as it nests. */
-export function planOf(sql: string): string[] {
-  const db = new DatabaseSync(":memory:");
-  try {
-    defineFunctions(db, () => 0);
-    for (const { name, columns } of CATALOG.values()) {
-      db.exec(`CREATE TABLE ${name} (${columns.map((column) => `${column.name} ${column.type}`).join(", ")})`);
-    }
-    const depths = new Map<number, number>();
-    return [...db.prepare(`EXPLAIN QUERY PLAN ${sql}`).iterate()].map((row) => {
-      const depth = (depths.get(row["parent"] as number) ?? -1) + 1;
-      depths.set(row["id"] as number, depth);
-      return "  ".repeat(depth) + String(row["detail"]);
-    });
-  } finally {
-    db.close();
-  }
 }

@@ -17,7 +17,7 @@ import { blindness, gapsWithin, gapWords, removedWithin, removedWords } from "./
 import { type Cell, openOutput, type ShownColumn } from "./output.ts";
 import { timeCell, userOf } from "./process_cells.ts";
 import { evidenceAt, type Replay, type ReplayOptions, replayRows } from "./replay_scan.ts";
-import { replayWindow } from "./replay_window.ts";
+import { replayWindow, type WindowReplay } from "./replay_window.ts";
 import { namedRule } from "./rule_named.ts";
 import { safeJson } from "./safe_json.ts";
 import { findPlaces } from "./settings.ts";
@@ -72,43 +72,49 @@ export function replay(call: Call): Exit {
         }`,
       ),
   };
-  const overWindow = query === null ? replayWindow(store, rule, options) : null;
+  const { ruleDeadlineMs, windowRows } = places;
+  const overWindow = query === null ? replayWindow(store, rule, { ...options, ruleDeadlineMs, windowRows }) : null;
   const found = overWindow ?? replayRows(store, query!, options);
   call.progress(null);
   const elapsedMs = Math.round(performance.now() - began);
   const reasons = [
-    ...ownReasons(found),
+    ...ownReasons(found, overWindow),
     ...unknownColumns(store, rule, overWindow?.columns ?? columnsRead(query!)),
     ...uncapturedVariables(call, places.layout, rule, since),
     ...coverageReasons(store, places.layout, now, { from: since, until }),
   ];
-  const examples = exampleRows(
-    store,
-    rule,
-    found,
-    (eventId) => overWindow === null ? evidenceAt(store, query!, eventId) : overWindow.evidence.get(eventId) ?? null,
-  );
+  const examples = exampleRows(store, rule, found);
   if (call.format === "json") {
     const { events, matches, faults, fault, from, to, stopped } = found;
     const counts = { events, matches, faults, fault, from, to, stopped };
+    const ofWindow = overWindow === null
+      ? {}
+      : { suppressed: overWindow.suppressed, evaluations: overWindow.evaluations, cpu_ms: overWindow.cpuMs };
     const { id, file, hash } = rule, state = reasons.length === 0 ? "complete" : "degraded";
     const listed = examples.map((row) => ({
       ...Object.fromEntries(NAMES.map((name, i) => [name, row[i]])),
       evidence: JSON.parse(String(row.at(-1))),
     }));
-    const answer = { rule_id: id, file, rule_hash: hash, lane: laneOf(rule), since, until, ...counts, state, reasons };
-    call.out.write(`${safeJson({ ...answer, elapsed_ms: elapsedMs, examples: listed }, 2)}\n`);
+    const answer = { rule_id: id, file, rule_hash: hash, lane: laneOf(rule), since, until, ...counts, ...ofWindow };
+    call.out.write(`${safeJson({ ...answer, state, reasons, elapsed_ms: elapsedMs, examples: listed }, 2)}\n`);
   } else {
     const output = openOutput(call.format, NAMES, SHOWN, call.screen, (text) => call.out.write(text));
     for (const row of examples) output.add(row);
     output.end();
-    tell(call, rule, found, elapsedMs, examples.length);
+    tell(call, rule, found, elapsedMs, examples.length, overWindow?.suppressed ?? 0);
     for (const reason of reasons) call.note(`Degraded: ${reason}`);
   }
   return reasons.length === 0 ? EXIT.complete : EXIT.degraded;
 }
 
-function tell(call: Call, { id }: ValidatedRule, found: Replay, elapsedMs: number, examples: number): void {
+function tell(
+  call: Call,
+  { id }: ValidatedRule,
+  found: Replay,
+  elapsedMs: number,
+  examples: number,
+  suppressed: number,
+): void {
   const { events, matches, from, to } = found;
   if (events === 0) return call.note(`${id}: no event is stored of that time`);
   call.note(
@@ -117,16 +123,26 @@ function tell(call: Call, { id }: ValidatedRule, found: Replay, elapsedMs: numbe
     } to ` +
       `${localTime(to!, "s")} (${span(elapsedMs)})`,
   );
+  if (suppressed > 0) {
+    call.note(`${counted(suppressed, "time")} more it was the same finding, going on within its window`);
+  }
   if (examples < matches) call.note(`Shown are the newest ${count(examples)}; --limit shows more`);
 }
 
-function ownReasons({ stopped, faults, fault }: Replay): string[] {
+function ownReasons({ stopped, faults, fault }: Replay, overWindow: WindowReplay | null): string[] {
   const reasons: string[] = [];
   if (stopped !== null) {
     reasons.push(`the time was up at the events of ${localTime(stopped)}; allow more by --timeout, or ask for less`);
   }
-  if (faults > 0) reasons.push(`${counted(faults, "event")} could not be judged: ${fault}`);
-  return reasons;
+  if (overWindow === null) {
+    if (faults > 0) reasons.push(`${counted(faults, "event")} could not be judged: ${fault}`);
+    return reasons;
+  }
+  if (faults > 0) {
+    const of = count(overWindow.evaluations);
+    reasons.push(`${counted(faults, "evaluation")} of ${of} did not run to their end: ${fault}`);
+  }
+  return [...reasons, ...overWindow.reasons];
 }
 
 /** Columns that the rule reads and a source leaves empty: what it asks about may have been and was not seen. */
@@ -190,17 +206,12 @@ function coverageReasons(
   ].filter((reason) => reason !== null);
 }
 
-function exampleRows(
-  store: Store,
-  rule: ValidatedRule,
-  { examples }: Replay,
-  evidenceOf: (eventId: number) => Record<string, Cell> | null,
-): Cell[][] {
+function exampleRows(store: Store, rule: ValidatedRule, { examples }: Replay): Cell[][] {
   const sql = `SELECT ${EVENT_COLUMNS.join(", ")} FROM main.process_events WHERE event_id = ?`;
-  return examples.flatMap(({ eventId, time }) => {
-    const event = store.first(sql, eventId), evidence = evidenceOf(eventId);
+  return examples.flatMap(({ eventId, time, evidence }) => {
+    const event = store.first(sql, eventId), shown = evidence ?? evidenceAt(store, rule.query!.row!, eventId);
     // Retention may have taken it meanwhile
-    if (event === null || evidence === null) return [];
-    return [[rule.id, eventId, time, ...event, safeJson(evidence)]];
+    if (event === null || shown === null) return [];
+    return [[rule.id, eventId, time, ...event, safeJson(shown)]];
   });
 }

@@ -13,6 +13,9 @@ import { fileProblem } from "./file_problem.ts";
 export interface Places {
   readonly layout: StateLayout;
   readonly rulesDirs: readonly string[];
+  /** What the agent gives a rule: milliseconds of one evaluation, and rows of all windows together. */
+  readonly ruleDeadlineMs: number;
+  readonly windowRows: number;
 }
 
 /** @throws UsageError for a bad flag, CommandError for a bad file. */
@@ -29,7 +32,8 @@ export function findPlaces(call: Call): Places {
       env: {},
       readFile: (path) => readConfig(path, config !== undefined && path === resolve(config)),
     });
-    return { layout: stateLayout(settings.stateDir), rulesDirs: settings.rulesDirs };
+    const { ruleDeadlineMs, windowRows } = settings.agent;
+    return { layout: stateLayout(settings.stateDir), rulesDirs: settings.rulesDirs, ruleDeadlineMs, windowRows };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     if (error.message.startsWith("flag ") || error.message.startsWith("--set")) {

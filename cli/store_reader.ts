@@ -37,6 +37,9 @@ declare module "node:sqlite" {
 export const DEFAULT_DEADLINE_MS = 30_000;
 /** Memory that SQLite may take: sorts and groups happen in memory, because this program writes no file. */
 const MAX_HEAP_BYTES = 1_073_741_824;
+/** Statements that are kept for another use. */
+const MAX_PREPARED = 16;
+
 /** The store cannot be read, or a question to it failed. */
 export class StoreError extends CommandError {
   override name = "StoreError";
@@ -68,8 +71,8 @@ export class Store implements Disposable {
   readonly #path: string;
   readonly #views: DeadlineViews;
   readonly #deadlineMs: number;
-  /** The statement of {@linkcode first} that was asked last. */
-  #first: { readonly sql: string; readonly statement: StatementSync } | null = null;
+  /** Statements of {@linkcode first}, the one that was asked last at the end. */
+  readonly #prepared = new Map<string, StatementSync>();
 
   /** @throws StoreError in words that end in the mend. */
   static open(path: string, options: StoreOptions = {}): Store {
@@ -147,17 +150,64 @@ export class Store implements Disposable {
    */
   first(sql: string, ...parameters: SQLInputValue[]): Cell[] | null {
     try {
-      this.#db.setAuthorizer(null);
-      if (this.#first?.sql !== sql) this.#first = { sql, statement: this.#db.prepare(sql) };
-      const row = this.#first.statement.get(...parameters);
+      const row = this.#statement(sql).get(...parameters);
       return row === undefined ? null : cells(row).map(narrow);
     } catch (error) {
-      const code = error instanceof Error && "errcode" in error ? Number(error.errcode) & 0xff : 0;
-      if (code === CODE.error || code === CODE.tooBig) {
-        throw new RowFaultError((error as Error).message, { cause: error });
-      }
-      throw inWords(error, this.#path);
+      throw this.#faultOrWords(error);
     }
+  }
+
+  /** Defines a function of one text for queries of this program. */
+  define(name: string, is: (text: string) => boolean): void {
+    this.#db.function(name, { varargs: true }, (text) => typeof text === "string" && is(text) ? 1 : 0);
+  }
+
+  /**
+   * Makes or fills up a temporary table `temp.NAME` of numbers, by a query of this program; in memory, as all that
+   * is temporary here.
+   *
+   * @throws RowFaultError, StoreError
+   */
+  keepNumbers(name: string, sql: string, ...parameters: SQLInputValue[]): void {
+    this.#temporarily(() => {
+      this.#db.exec(`CREATE TABLE IF NOT EXISTS temp."${name}" (number INTEGER PRIMARY KEY)`);
+      this.#db.prepare(`INSERT INTO temp."${name}" ${sql}`).run(...parameters);
+    });
+  }
+
+  /** Drops such a table. */
+  dropNumbers(name: string): void {
+    this.#temporarily(() => this.#db.exec(`DROP TABLE IF EXISTS temp."${name}"`));
+  }
+
+  #temporarily(change: () => void): void {
+    try {
+      this.#db.setAuthorizer(null);
+      this.#db.exec("PRAGMA query_only = 0");
+      change();
+    } catch (error) {
+      throw this.#faultOrWords(error);
+    } finally {
+      this.#db.exec("PRAGMA query_only = 1");
+    }
+  }
+
+  #statement(sql: string): StatementSync {
+    let statement = this.#prepared.get(sql);
+    if (statement === undefined) {
+      this.#db.setAuthorizer(null);
+      statement = this.#db.prepare(sql);
+      const [oldest] = this.#prepared.keys();
+      if (this.#prepared.size >= MAX_PREPARED) this.#prepared.delete(oldest!);
+    } else this.#prepared.delete(sql);
+    this.#prepared.set(sql, statement);
+    return statement;
+  }
+
+  #faultOrWords(error: unknown): Error {
+    const code = error instanceof Error && "errcode" in error ? Number(error.errcode) & 0xff : 0;
+    if (code !== CODE.error && code !== CODE.tooBig) return inWords(error, this.#path);
+    return new RowFaultError((error as Error).message, { cause: error });
   }
 
   /** Runs `read` so that all of its queries see one moment of the store. */

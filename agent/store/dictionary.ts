@@ -8,7 +8,7 @@
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { columnPlaces, type SqlValue } from "../../proto/event_row.ts";
-import { type Dictionary, dictionaryTable } from "./partition_schema.ts";
+import { type Dictionary, dictionaryTable } from "../../proto/partition_layout.ts";
 
 /** Rows that are remembered, and the length of their texts together, of one dictionary. */
 const MAX_ROWS = 8_192;

@@ -12,16 +12,14 @@ import { columnPlaces, type SqlValue } from "../../proto/event_row.ts";
 import { MAX_PARTITIONS, STORED_EVENTS } from "../../proto/store_layout.ts";
 import { DictionaryWriter } from "./dictionary.ts";
 import {
-  argumentCells,
   COMPACT,
   DICTIONARIES,
   OWN_COLUMNS,
   type PartitionLayout,
-  partitionStatements,
   partitionTable,
   partitionTables,
-  viewStatements,
-} from "./partition_schema.ts";
+} from "../../proto/partition_layout.ts";
+import { argumentCells, partitionStatements, viewStatements } from "./partition_schema.ts";
 
 /** A partition as its row in the table `partitions` says; `null` where it was not counted. Times: Unix milliseconds. */
 export interface Partition {

@@ -7,7 +7,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { SqlValue } from "../../proto/event_row.ts";
 import type { Gap } from "../../proto/process_event.ts";
 import type { SourceStatus } from "../../proto/status.ts";
-import { partitionTable } from "./partition_schema.ts";
+import { partitionTable } from "../../proto/partition_layout.ts";
 import type { Partition } from "./partitions.ts";
 
 const MAX_GAPS = 64;

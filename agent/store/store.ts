@@ -14,6 +14,7 @@ import type { SqlValue } from "../../proto/event_row.ts";
 import type { Gap } from "../../proto/process_event.ts";
 import type { SeenChanges } from "../../proto/rules/seen_table.ts";
 import type { RuleStatus, SourceStatus } from "../../proto/status.ts";
+import { allSteps } from "../../proto/steps.ts";
 import type { LedgerNote } from "../../proto/wire.ts";
 import { type NewNote, NoteTable } from "../ledger_notes.ts";
 import { alertOfRow, alertRow } from "./alert_row.ts";
@@ -25,6 +26,9 @@ import { eventsBetween, findingsSince, gapsSince, newestTime, type RaisedFinding
 import { DEFAULT_LIMITS, logLimit, type Removed, Retention, type StoreLimits } from "./retention.ts";
 import { SeenValues, type StoredMemory } from "./seen_values.ts";
 import { StoreError, storeError } from "./store_error.ts";
+
+/** Rules that are written in one transaction. */
+const RULES_A_TRANSACTION = 256;
 
 /** Room for the sequences of one stream in the ids of its rows. */
 export const SEQUENCES_PER_STREAM = 2 ** 40;
@@ -331,20 +335,37 @@ export class Store {
 
   /** Makes `detection_rules` these; of two with one id the first counts. Only what differs is written. @throws StoreError */
   replaceRules(rules: readonly RuleRow[]): void {
-    const s = this.#statements, written = this.#rules, next = new Map<string, string>();
-    this.#transaction("The store did not take the rules", () => {
-      if (written === null) s.deleteRules.run();
-      for (const r of rules) {
-        if (next.has(r.id)) continue;
-        const tags = JSON.stringify(r.tags), fault = [r.state, r.line, r.column, r.reason];
-        const cells = [r.id, r.title, r.description, r.severity, tags, r.sql, r.file, ...fault, r.hash];
-        // The hash stands for what the file says; the rest can change without it
-        const said = JSON.stringify(r.hash === null ? cells : [r.hash, r.severity, r.file, ...fault]);
-        next.set(r.id, said);
-        if (written?.get(r.id) !== said) s.insertRule.run(...cells);
-      }
-      for (const id of written?.keys() ?? []) if (!next.has(id)) s.deleteRule.run(id);
-    });
+    allSteps(this.replacingRules(rules));
+  }
+
+  /**
+   * The same, in steps of a transaction for {@linkcode RULES_A_TRANSACTION} rules, with room for other work between them
+   * but not for other rules. Who reads meanwhile sees some rules as they were. @throws StoreError
+   */
+  *replacingRules(rules: readonly RuleRow[]): Generator<void> {
+    const what = "The store did not take the rules", s = this.#statements, next = new Map<string, string>();
+    const written = this.#rules ??
+      new Map<string, string>(
+        this.#reading(() => [...s.ruleIds.iterate()].map((row) => [row["rule_id"] as string, ""])),
+      );
+    // What a failure leaves half done is written anew
+    this.#rules = null;
+    for (let at = 0; at < rules.length; at += RULES_A_TRANSACTION) {
+      this.#transaction(what, () => {
+        for (const r of rules.slice(at, at + RULES_A_TRANSACTION)) {
+          if (next.has(r.id)) continue;
+          const tags = JSON.stringify(r.tags), fault = [r.state, r.line, r.column, r.reason];
+          const cells = [r.id, r.title, r.description, r.severity, tags, r.sql, r.file, ...fault, r.hash];
+          // The hash stands for what the file says; the rest can change without it
+          const said = JSON.stringify(r.hash === null ? cells : [r.hash, r.severity, r.file, ...fault]);
+          next.set(r.id, said);
+          if (written.get(r.id) !== said) s.insertRule.run(...cells);
+        }
+      });
+      yield;
+    }
+    const gone = [...written.keys()].filter((id) => !next.has(id));
+    if (gone.length > 0) this.#transaction(what, () => gone.forEach((id) => s.deleteRule.run(id)));
     this.#rules = next;
   }
 
@@ -452,7 +473,7 @@ function prepare(db: DatabaseSync) {
     insertAlert: db.prepare(insertInto("alerts") + " ON CONFLICT (alert_id) DO NOTHING"),
     insertRule: db.prepare(insertInto("detection_rules").replace("INSERT", "INSERT OR REPLACE")),
     deleteRule: db.prepare("DELETE FROM detection_rules WHERE rule_id = ?"),
-    deleteRules: db.prepare("DELETE FROM detection_rules"),
+    ruleIds: db.prepare("SELECT rule_id FROM detection_rules"),
     insertDelivery: db.prepare("INSERT INTO alert_deliveries (alert_id, sink, state) VALUES (?, ?, 'pending')"),
     pending: db.prepare(
       `SELECT d.delivery_id, ${columns} FROM alert_deliveries d JOIN alerts a ON a.alert_id = d.alert_id

@@ -10,7 +10,8 @@
  */
 import { DatabaseSync } from "node:sqlite";
 import { CATALOG, SCHEMA_VERSION, tableNamed } from "../../proto/catalog.ts";
-import { FLAT, partitionStatements, partitionTable, partitionTables } from "./partition_schema.ts";
+import { FLAT, partitionTable, partitionTables } from "../../proto/partition_layout.ts";
+import { partitionStatements } from "./partition_schema.ts";
 import { addPartition, expectedViews, visiblePartitions } from "./partitions.ts";
 import { SCHEMA, tableStatements } from "./schema.ts";
 

@@ -18,7 +18,9 @@ import { constants, type DatabaseSync, type StatementSync } from "node:sqlite";
 import "./sqlite_types.ts";
 import { CATALOG, type Table } from "../catalog.ts";
 import type { SqlValue } from "../event_row.ts";
+import { allSteps } from "../steps.ts";
 import { MAX_EXPANSION, STORED_EVENTS } from "../store_layout.ts";
+import { planSteps, sortsRows } from "./plan.ts";
 import { FUNCTION_NAMES, FUNCTIONS } from "./sql_functions.ts";
 import type { GuardedQuery } from "./sql_guard.ts";
 import { OPERATORS } from "./sql_operators.ts";
@@ -49,6 +51,12 @@ const FAST_MS = 1;
 /** Under a budget up to this, every call looks: one row that costs much may come after many that do not. */
 const EAGER_BUDGET_MS = 1_000;
 
+/**
+ * Of such a budget, the part that reading may take where the rows are sorted afterwards: nothing looks at the clock
+ * while SQLite sorts, which was measured to take twice as long as to read what is sorted.
+ */
+const SHARE_BEFORE_SORT = 0.45;
+
 /** Functions over one row, those that operators call among them. */
 const ROW_FUNCTIONS: readonly string[] = [
   ...[...FUNCTIONS].filter(([, { kind }]) => kind === "scalar").map(([name]) => name),
@@ -73,9 +81,9 @@ export interface DeadlineViews {
   readonly gates: ReadonlyMap<string, string>;
   /**
    * Gives what runs from now on so much time, and takes the mark back. `nowMs` is what `within()` measures from, in Unix
-   * milliseconds: the clock, unless a lane says otherwise.
+   * milliseconds: the clock, unless a lane says otherwise. `sorts`: what is read is sorted before the first row comes.
    */
-  start(budgetMs: number, nowMs?: number): void;
+  start(budgetMs: number, nowMs?: number, sorts?: boolean): void;
   /** Throws {@linkcode QueryDeadlineError} when the time is up. */
   look(): void;
   /** Whether `mark` was called since the start. */
@@ -96,20 +104,31 @@ export function openDeadlineViews(
   narrow: (table: Table) => string | null = () => null,
   partitions = 1,
 ): DeadlineViews {
+  return allSteps(openingDeadlineViews(db, tables, narrow, partitions, true));
+}
+
+/** The same, with a step for each table; only what is named by its gate need not be hidden. */
+export function* openingDeadlineViews(
+  db: DatabaseSync,
+  tables: Iterable<Table>,
+  narrow: (table: Table) => string | null,
+  partitions: number,
+  hides: boolean,
+): Generator<void, DeadlineViews> {
   const secret = crypto.randomUUID().replaceAll("-", "");
   const tick = `tick_${secret}`, mark = `mark_${secret}`;
-  let budget = 0, deadline = Infinity, marked = false, now = 0;
+  let budget = 0, deadline = Infinity, readingEnds = Infinity, marked = false, now = 0;
   let stride = 1, left = 1, looked = 0;
-  const look = (): void => {
+  const look = (until = deadline): void => {
     const at = performance.now();
-    if (at > deadline) throw new QueryDeadlineError(budget);
+    if (at > until) throw new QueryDeadlineError(budget);
     stride = budget <= EAGER_BUDGET_MS || at - looked > FAST_MS ? 1 : Math.min(2 * stride, CALLS_PER_LOOK);
     looked = at;
   };
   // Bigints: a value that a query computes may be beyond 2^53, and the runtime would refuse to hand that over as a number.
   db.function(tick, { varargs: true, useBigIntArguments: true }, () => {
     if (--left <= 0) {
-      look();
+      look(readingEnds);
       left = stride;
     }
     return 1;
@@ -126,9 +145,9 @@ export function openDeadlineViews(
     const list = table.columns.map((column) => `"${column.name}"`).join(", ");
     db.exec(
       `CREATE TEMP VIEW "${gate}" AS SELECT ${list} FROM main."${table.name}"
-       WHERE ${tick}("${tickColumn(table)}")${condition === null ? "" : ` AND (${condition})`};
-       CREATE TEMP VIEW "${table.name}" AS SELECT ${list} FROM temp."${gate}";`,
+       WHERE ${tick}("${tickColumn(table)}")${condition === null ? "" : ` AND (${condition})`}`,
     );
+    if (hides) db.exec(`CREATE TEMP VIEW "${table.name}" AS SELECT ${list} FROM temp."${gate}"`);
     gates.set(table.name, gate);
     if (partitions > 1 && table.name === "process_events") {
       // A SELECT without a table keeps SQLite from making one query for each combination of partitions.
@@ -137,18 +156,20 @@ export function openDeadlineViews(
          UNION ALL SELECT ${table.columns.map(() => "NULL").join(", ")} WHERE 0`,
       );
     }
+    yield;
   }
   return {
     tick,
     mark,
     gates,
     partitions,
-    look,
-    start(budgetMs, nowMs = Date.now()) {
+    look: () => look(),
+    start(budgetMs, nowMs = Date.now(), sorts = false) {
       budget = budgetMs;
       now = nowMs;
       looked = performance.now();
       deadline = looked + budgetMs;
+      readingEnds = sorts && budgetMs <= EAGER_BUDGET_MS ? looked + budgetMs * SHARE_BEFORE_SORT : deadline;
       stride = left = 1;
       marked = false;
     },
@@ -187,6 +208,8 @@ export interface ReadScope {
   readonly functions: "row" | "query";
   /** Set when the tables are to be read through their views alone. */
   readonly views: DeadlineViews | null;
+  /** A function of the lane's own, of a name that no rule can guess. */
+  readonly own?: string;
 }
 
 /** Columns by table, for all tables of the catalog. */
@@ -199,6 +222,7 @@ export function authorizeReads(db: DatabaseSync, scope: ReadScope): void {
   const { tables, views } = scope;
   const functions = new Set(scope.functions === "row" ? ROW_FUNCTIONS : [...ROW_FUNCTIONS, ...FUNCTION_NAMES]);
   if (views !== null) functions.add(views.tick).add(views.mark);
+  if (scope.own !== undefined) functions.add(scope.own);
   const gated = new Map([...views?.gates ?? []].flatMap(([table, gate]) => [[gate, table], [wholeGate(gate), table]]));
 
   // A table that is read without a column, as by count(*), has "" for one, and its schema only if the query names it.
@@ -250,7 +274,8 @@ export function runGuarded(
   chooseGate(db, views, query);
   authorizeReads(db, { tables: catalogColumns(), functions: "query", views });
   const sql = weave(query, views.tick);
-  views.start(budgetMs, nowMs);
+  const sorts = budgetMs <= EAGER_BUDGET_MS && sortsRows(planSteps(db, sql));
+  views.start(budgetMs, nowMs, sorts);
   const names = db.prepare(sql).columns().map((column) => column.name);
   // The second part runs when the first has given all its rows, and gives none.
   const nothing = names.map(() => "NULL").join(", ");

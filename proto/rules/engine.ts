@@ -12,9 +12,9 @@
  * @module
  */
 import type { SqlValue } from "../event_row.ts";
+import { allSteps } from "../steps.ts";
 import type { Evaluation, Fault, Hit } from "./evaluation.ts";
 import { rowQuery, type ValidatedRule } from "./rule.ts";
-import { preparePrograms } from "./program.ts";
 import { newRuleCost, type RuleCost } from "./rule_cost.ts";
 import { SqlLane } from "./sql_lane.ts";
 import { StreamLane } from "./stream_lane.ts";
@@ -27,6 +27,37 @@ export interface RuleEngineOptions {
   readonly deadlineMs?: number;
   /** Where what a rule costs is added up. */
   readonly costOf?: (rule: ValidatedRule) => RuleCost;
+}
+
+interface Lanes {
+  readonly stream: StreamLane;
+  readonly sql: SqlLane;
+}
+
+/** Rules that only SQLite can judge. */
+function sqlRulesOf(rules: readonly ValidatedRule[]): readonly ValidatedRule[] {
+  return rules.filter((rule) => rowQuery(rule).translation.form === null);
+}
+
+function* lanesOf(
+  rules: readonly ValidatedRule[],
+  { costOf = newRuleCost }: RuleEngineOptions,
+): Generator<void, Lanes> {
+  const streamed = rules.filter((rule) => rowQuery(rule).translation.form !== null);
+  const others = sqlRulesOf(rules);
+  yield;
+  const stream = yield* StreamLane.building(streamed, costOf);
+  yield;
+  let sql: SqlLane | null = null, isWhole = false;
+  try {
+    sql = new SqlLane(others, costOf);
+    yield* sql.preparing(others);
+    isWhole = true;
+    return { stream, sql };
+  } finally {
+    // Who gives up between two steps, and a rule that SQLite does not take, leave no database open
+    if (!isWhole) [stream, sql].forEach((lane) => lane?.[Symbol.dispose]());
+  }
 }
 
 /**
@@ -58,24 +89,31 @@ export class RuleEngine implements Disposable {
   readonly #places: ReadonlyMap<ValidatedRule, number>;
   readonly #stream: StreamLane;
   readonly #sql: SqlLane;
-  readonly #sqlRules: readonly ValidatedRule[];
+  /** Of the SQL lane, those that are asked. */
+  #sqlRules: readonly ValidatedRule[];
 
-  /** Makes an engine in steps of a few milliseconds, so that whoever waits for events can take some between them. */
-  static *building(rules: readonly ValidatedRule[], options: RuleEngineOptions = {}): Generator<void, RuleEngine> {
-    const forms = rules.flatMap((rule) => rowQuery(rule).translation.form ?? []);
-    yield* preparePrograms(forms);
-    return new RuleEngine(rules, options);
-  }
-
-  constructor(rules: readonly ValidatedRule[], options: RuleEngineOptions = {}) {
+  /** Makes an engine at once; {@linkcode RuleEngine.building} does so in steps. */
+  constructor(
+    rules: readonly ValidatedRule[],
+    options: RuleEngineOptions = {},
+    { stream, sql }: Lanes = allSteps(lanesOf(rules, options)),
+  ) {
     this.#deadlineMs = options.deadlineMs ?? DEFAULT_DEADLINE_MS;
     this.#places = new Map(rules.map((rule, place) => [rule, place]));
-    const streamed = rules.filter((rule) => rowQuery(rule).translation.form !== null);
-    this.#sqlRules = rules.filter((rule) => rowQuery(rule).translation.form === null);
-    const { costOf = newRuleCost } = options;
-    this.#stream = new StreamLane(streamed, costOf);
-    this.#sql = new SqlLane(this.#sqlRules, costOf);
-    this.#sql.prepare(this.#sqlRules);
+    this.#stream = stream;
+    this.#sql = sql;
+    this.#sqlRules = sqlRulesOf(rules);
+  }
+
+  /** Makes an engine in steps of a millisecond or two, so that whoever waits for events can take some between them. */
+  static *building(rules: readonly ValidatedRule[], options: RuleEngineOptions = {}): Generator<void, RuleEngine> {
+    return new RuleEngine(rules, options, yield* lanesOf(rules, options));
+  }
+
+  /** From now on judges by all rules but these, between two batches. */
+  pause(rules: ReadonlySet<ValidatedRule>): void {
+    this.#stream.pause(rules);
+    this.#sqlRules = sqlRulesOf([...this.#places.keys()]).filter((rule) => !rules.has(rule));
   }
 
   /** Bytes of the automata of the stream lane. */
@@ -90,11 +128,7 @@ export class RuleEngine implements Disposable {
 
   /** Matches of all rules in these rows, in the order of the rules, then of the rows. */
   evaluate(rows: readonly (readonly SqlValue[])[]): Evaluation {
-    const steps = this.steps(rows);
-    for (;;) {
-      const { done, value } = steps.next();
-      if (done) return value;
-    }
+    return allSteps(this.steps(rows));
   }
 
   /** The same, with room for other work between the steps. One batch is judged at a time. */

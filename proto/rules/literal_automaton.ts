@@ -15,6 +15,9 @@
 const WIDE_CLASSES = 8;
 /** States with whole rows. */
 const MAX_ROWS = 2_048;
+/** Work between two steps of building one: a millisecond or two. */
+export const TEXTS_A_STEP = 1_024, STATES_A_STEP = 4_096;
+const NONE = new Int32Array();
 
 /** Which ids have been reported of the row that is looked at. */
 export class Candidates {
@@ -48,49 +51,62 @@ export class LiteralAutomaton {
   /** Class of each ASCII character; 0 for those that no text has. */
   readonly #classes = new Uint8Array(128);
   /** First class of the characters beyond ASCII. */
-  readonly #wide: number;
-  readonly #classCount: number;
+  #wide = 1;
+  #classCount = 1;
   /** States with rows come first. */
-  readonly #rowCount: number;
-  readonly #rows: Int32Array;
+  #rowCount = 0;
+  #rows = NONE;
   /** Children of a state: from its entry up to the next one's, as states. They were numbered level by level. */
-  readonly #children: Int32Array;
+  #children = NONE;
   /** Class of the character that leads into a state. */
-  readonly #labels: Uint8Array;
+  #labels = new Uint8Array();
   /** The state of the longest true end of a state's text. */
-  readonly #fails: Int32Array;
+  #fails = NONE;
   /** First entry in the list of reports for a state and its ends, or -1. */
-  readonly #reports: Int32Array;
+  #reports = NONE;
   /** By report: where its ids begin; the next report of the same text's ends, or -1. */
-  readonly #starts: Int32Array;
-  readonly #next: Int32Array;
-  readonly #ids: Int32Array;
+  #starts = NONE;
+  #next = NONE;
+  #ids = NONE;
 
   /** @param texts folded texts, none empty, each with the ids to report when it is found */
   constructor(texts: ReadonlyMap<string, readonly number[]>) {
-    let classCount = 1;
+    for (const _ of this.#make(texts));
+  }
+
+  /** Makes one in steps of {@linkcode TEXTS_A_STEP} texts or {@linkcode STATES_A_STEP} states. */
+  static *building(texts: ReadonlyMap<string, readonly number[]>): Generator<void, LiteralAutomaton> {
+    const automaton = new LiteralAutomaton(new Map());
+    yield* automaton.#make(texts);
+    return automaton;
+  }
+
+  *#make(texts: ReadonlyMap<string, readonly number[]>): Generator<void> {
+    let classCount = 1, done = 0;
     for (const text of texts.keys()) {
       for (let at = 0; at < text.length; at++) {
         const code = text.charCodeAt(at);
         if (code < 128 && this.#classes[code] === 0) this.#classes[code] = classCount++;
       }
+      if (++done % TEXTS_A_STEP === 0) yield;
     }
     for (let code = 65; code <= 90; code++) this.#classes[code] = this.#classes[code + 32]!;
     this.#wide = classCount;
     this.#classCount = classCount + WIDE_CLASSES;
 
     // Several texts may be one in classes
-    const words = new Map<string, number[]>();
+    const words = new Map<string, readonly number[]>();
     for (const [text, ids] of texts) {
       let word = "";
       for (let at = 0; at < text.length; at++) word += String.fromCharCode(this.#classOf(text.charCodeAt(at)));
       const known = words.get(word);
-      if (known === undefined) words.set(word, [...ids]);
-      else known.push(...ids.filter((id) => !known.includes(id)));
+      words.set(word, known === undefined ? ids : [...new Set([...known, ...ids])]);
+      if (++done % TEXTS_A_STEP === 0) yield;
     }
-    const sorted = [...words.keys()].sort();
+    const sorted = yield* sortedInSteps([...words.keys()]);
     let states = 1;
-    sorted.forEach((word, i) => states += word.length - sharedStart(word, sorted[i - 1] ?? ""));
+    for (let i = 0; i < sorted.length; i++) states += sorted[i]!.length - sharedStart(sorted[i]!, sorted[i - 1] ?? "");
+    yield;
 
     const children = new Int32Array(states + 1), labels = new Uint8Array(states), fails = new Int32Array(states);
     const parents = new Int32Array(states), own = new Int32Array(states).fill(-1);
@@ -98,17 +114,19 @@ export class LiteralAutomaton {
     // A state is the words from `from` to `to`, which share their first `depth` classes.
     const from = new Int32Array(states), to = new Int32Array(states), depth = new Uint16Array(states);
     to[0] = sorted.length;
-    let made = 1;
+    let made = 1, left = TEXTS_A_STEP;
     for (let state = 0; state < states; state++) {
       children[state] = made;
       const level = depth[state]!;
       let at = from[state]!;
       if (at < to[state]! && sorted[at]!.length === level && level > 0) {
         own[state] = starts.length - 1;
-        ids.push(...words.get(sorted[at]!)!);
+        for (const id of words.get(sorted[at]!)!) ids.push(id);
         starts.push(ids.length);
         at++;
       }
+      // Of the root's children each may begin thousands of words
+      left -= 1 + to[state]! - at;
       while (at < to[state]!) {
         const label = sorted[at]!.charCodeAt(level);
         let end = at + 1;
@@ -121,6 +139,9 @@ export class LiteralAutomaton {
         made++;
         at = end;
       }
+      if (left > 0) continue;
+      left = STATES_A_STEP;
+      yield;
     }
     children[states] = made;
     this.#children = children;
@@ -132,6 +153,7 @@ export class LiteralAutomaton {
     this.#ids = Int32Array.from(ids);
     this.#next = new Int32Array(starts.length).fill(-1);
     this.#reports = own;
+    yield;
     // Level by level, so that whatever a state falls back to is done before it.
     for (let state = 0; state < states; state++) {
       if (state > 0) {
@@ -142,8 +164,10 @@ export class LiteralAutomaton {
         else this.#next[own[state]!] = behind;
       }
       if (state < this.#rowCount) this.#fillRow(state);
+      if (state % STATES_A_STEP === STATES_A_STEP - 1) yield;
     }
   }
+
   /** Bytes of its tables. */
   get bytes(): number {
     const tables = [
@@ -207,6 +231,29 @@ export class LiteralAutomaton {
       this.#rows[row + this.#labels[child]!] = child;
     }
   }
+}
+
+/** Sorts in place, by code units. Runs that are short enough to be sorted at once are merged, some at a time. */
+function* sortedInSteps(texts: string[]): Generator<void, readonly string[]> {
+  for (let at = 0; at < texts.length; at += TEXTS_A_STEP) {
+    const run = texts.slice(at, at + TEXTS_A_STEP).sort();
+    for (let i = 0; i < run.length; i++) texts[at + i] = run[i]!;
+    yield;
+  }
+  let from = texts, to = new Array<string>(texts.length);
+  for (let width = TEXTS_A_STEP; width < texts.length; width *= 2) {
+    for (let begin = 0; begin < texts.length; begin += 2 * width) {
+      const middle = Math.min(begin + width, texts.length), end = Math.min(begin + 2 * width, texts.length);
+      let left = begin, right = middle;
+      for (let at = begin; at < end; at++) {
+        const takesLeft = left < middle && (right >= end || from[left]! <= from[right]!);
+        to[at] = takesLeft ? from[left++]! : from[right++]!;
+        if (at % STATES_A_STEP === STATES_A_STEP - 1) yield;
+      }
+    }
+    [from, to] = [to, from];
+  }
+  return from;
 }
 
 function sharedStart(a: string, b: string): number {

@@ -64,11 +64,18 @@ export function parseYaml(text: string): YamlNode {
   return new Locator(events, 1).node(values[0]);
 }
 
+/** The place that was asked for last: those of one text are asked for in their order. */
+let last = { text: "", offset: 0, line: 1, lineStart: 0 };
+
 /** Line and column, one-based, of an offset in a text. */
 export function positionAt(text: string, offset: number): { line: number; column: number } {
-  const before = text.slice(0, offset);
-  const lineStart = before.lastIndexOf("\n") + 1;
-  return { line: before.split("\n").length, column: offset - lineStart + 1 };
+  let { line, lineStart } = last.text === text && last.offset <= offset ? last : { line: 1, lineStart: 0 };
+  for (let end = text.indexOf("\n", lineStart); end >= 0 && end < offset; end = text.indexOf("\n", lineStart)) {
+    line++;
+    lineStart = end + 1;
+  }
+  last = { text, offset, line, lineStart };
+  return { line, column: offset - lineStart + 1 };
 }
 
 /**

@@ -50,8 +50,8 @@ export function formSql(form: Form, table: string): string {
   }
 }
 
-/** SQLite bounds how deep an expression is, and a chain is as deep as it is long. */
-function balanced(parts: readonly string[], operator: string): string {
+/** Conditions as one: SQLite bounds how deep an expression is, and a chain is as deep as it is long. */
+export function balanced(parts: readonly string[], operator: string): string {
   if (parts.length <= 8) return `(${parts.join(` ${operator} `)})`;
   const middle = parts.length >> 1;
   return `(${balanced(parts.slice(0, middle), operator)} ${operator} ${balanced(parts.slice(middle), operator)})`;

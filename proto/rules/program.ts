@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { Form } from "./predicate.ts";
+import { type Form, formSize } from "./predicate.ts";
 import type { Predicate } from "./predicate_calls.ts";
 import { compilePredicate } from "./predicate_js.ts";
 import { requiredTerms, type Term } from "./required_terms.ts";
@@ -17,8 +17,8 @@ export interface Program {
   readonly terms: readonly Term[] | null;
 }
 
-/** Forms between two steps: some milliseconds. */
-const FORMS_A_STEP = 50;
+/** Size of the forms between two steps, as {@linkcode formSize} tells it: a millisecond or two. */
+const SIZE_A_STEP = 1_024;
 
 const PROGRAMS = new WeakMap<Form, Program>();
 
@@ -33,10 +33,12 @@ export function programOf(form: Form): Program {
 
 /** Makes the programs of many forms, with room for other work between the steps. */
 export function* preparePrograms(forms: readonly Form[]): Generator<void> {
-  let made = 0;
+  let left = SIZE_A_STEP;
   for (const form of forms) {
     if (PROGRAMS.has(form)) continue;
     programOf(form);
-    if (++made % FORMS_A_STEP === 0) yield;
+    if ((left -= formSize(form)) > 0) continue;
+    left = SIZE_A_STEP;
+    yield;
   }
 }

@@ -9,6 +9,8 @@ import { asciiLower, patternText } from "./predicate.ts";
 /** One row while predicates look at it, with its texts folded at most once. */
 export class RowView {
   cells: readonly SqlValue[] = [];
+  /** Characters of the texts that predicates read of it. */
+  characters = 0;
   readonly #folded: (string | null | undefined)[] = [];
   /** Places of {@linkcode #folded} that are set. */
   readonly #set: number[] = [];
@@ -21,9 +23,12 @@ export class RowView {
     for (const place of this.#set) this.#folded[place] = undefined;
     this.#set.length = 0;
     let own: SqlValue[] | null = null;
+    this.characters = 0;
     for (const place of this.textPlaces) {
       const text = cells[place];
-      if (typeof text !== "string" || text.isWellFormed()) continue;
+      if (typeof text !== "string") continue;
+      this.characters += text.length;
+      if (text.isWellFormed()) continue;
       own ??= [...cells];
       own[place] = text.toWellFormed();
     }

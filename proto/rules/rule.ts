@@ -8,6 +8,7 @@
  */
 import { sha256 } from "@noble/hashes/sha2.js";
 import type { SqlValue } from "../event_row.ts";
+import { allSteps } from "../steps.ts";
 import { SEVERITIES, type Severity } from "../process_event.ts";
 import {
   isTraceable,
@@ -179,6 +180,11 @@ export function ruleHash(text: string): string {
 
 /** Checks a rule's query with the guard. @throws RuleError at the place of the fault in the file */
 export function validateRule(rule: Rule): ValidatedRule {
+  return allSteps(validating(rule));
+}
+
+/** The same in steps. @throws RuleError at the place of the fault in the file */
+export function* validating(rule: Rule): Generator<void, ValidatedRule> {
   try {
     const { sqlPosition: _, ...kept } = rule;
     if (rule.correlation !== null) {
@@ -189,8 +195,9 @@ export function validateRule(rule: Rule): ValidatedRule {
       > as ValidatedRule;
     }
     const query = guardSql(rule.sql, rule.windowMs === null ? "rule" : "window");
-    const window = rule.windowMs === null ? null : windowQuery(query);
-    return { ...kept, query, attributes: query.attributes, window } as ValidatedRule;
+    if (rule.windowMs === null) return { ...kept, query, attributes: query.attributes, window: null } as ValidatedRule;
+    yield;
+    return { ...kept, query, attributes: query.attributes, window: windowQuery(query) } as ValidatedRule;
   } catch (error) {
     if (!(error instanceof SqlRefusedError)) throw error;
     throw new RuleError(rule.file, rule.sqlPosition(error.offset), error.reason, { cause: error });

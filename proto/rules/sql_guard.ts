@@ -15,6 +15,7 @@ import { type LexedSql, lexSql } from "./sql_lexer.ts";
 import { type Attributes, attributesOf, NO_ATTRIBUTES } from "./sql_attributes.ts";
 import type { Purpose, SeveralRows } from "./sql_expression.ts";
 import type { Insertion, Output } from "./sql_from.ts";
+import { parsePlainSelect } from "./sql_fast_parser.ts";
 import { QueryCheck } from "./sql_query.ts";
 import { translateWhere, type Translation } from "./sql_predicate.ts";
 import { refuse, SqlRefusedError } from "./sql_refused.ts";
@@ -99,7 +100,7 @@ export interface GuardedQuery {
 export function guardSql(sql: string, purpose: Purpose): GuardedQuery {
   const lexed = lexSql(sql);
   checkSyntax(lexed);
-  const statement = parseOne(lexed.sql);
+  const statement = parsePlainSelect(lexed) ?? parseOne(lexed.sql);
   const check = new QueryCheck(purpose);
   let outputs: readonly Output[];
   try {
@@ -124,6 +125,7 @@ export function guardSql(sql: string, purpose: Purpose): GuardedQuery {
       .sort((a, b) => a.insertion.at - b.insertion.at || a.i - b.i).map(({ insertion }) => insertion),
     row: purpose === "rule" ? rowQuery(lexed.sql, statement, check, outputs) : null,
   };
+  if (purpose === "window") STATEMENTS.set(query as GuardedQuery, statement);
   return query as GuardedQuery;
 }
 
@@ -164,6 +166,16 @@ export function formQuery(form: Form, shown: readonly string[]): GuardedQuery {
     },
   };
   return query as GuardedQuery;
+}
+
+/** Trees of queries that passed, until somebody takes them. */
+const STATEMENTS = new WeakMap<GuardedQuery, Node>();
+
+/** The syntax tree of a query of purpose "window", once: a query does not keep its tree. */
+export function takeStatement(query: GuardedQuery): Node {
+  const statement = STATEMENTS.get(query) ?? parseOne(query.sql);
+  STATEMENTS.delete(query);
+  return statement;
 }
 
 function parseOne(sql: string): Node {

@@ -3,7 +3,9 @@
  *
  * The batch is put into a table that has only the columns which some rule computes with; what a rule merely shows is
  * taken from the row itself. Each rule is one prepared statement that finds its next match, so that a batch without
- * matches costs one call per rule and {@linkcode SLICE} rows.
+ * matches costs one call per rule and {@linkcode ROWS_A_CALL} rows. A call looks at the clock between rows, before each
+ * where rows are long, and ends at a row when it has taken {@linkcode CALL_MS}; a rule past its deadline for the batch
+ * misses the rows that are left, which is told as a fault.
  *
  * Every rule can run here, and this is what it means. Those whose condition has no form run here alone; of the others
  * single rows come here, for what a rule computes of a row that it matched.
@@ -13,6 +15,7 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { tableNamed } from "../catalog.ts";
 import { columnPlaces, type SqlValue } from "../event_row.ts";
+import { allSteps } from "../steps.ts";
 import { authorizeReads, READ_LIMITS } from "./authorizer.ts";
 import type { Fault, Hit } from "./evaluation.ts";
 import { evidenceOf } from "./evidence.ts";
@@ -20,8 +23,18 @@ import { newRuleCost, type RuleCost } from "./rule_cost.ts";
 import { rowQuery, type ValidatedRule } from "./rule.ts";
 import { defineFunctions } from "./user_functions.ts";
 
-/** Rows between two looks at the clock. */
-const SLICE = 256;
+/** Rows that one call looks at, at most. */
+const ROWS_A_CALL = 256;
+/** Time of one call: then it ends at the row where it is, and the next goes on there. */
+const CALL_MS = 5;
+/** Of so many rows one looks at the clock, where none is long; the number is a power of two. */
+const ROWS_PER_LOOK = 8;
+/** A row with more characters is long: each looks at the clock. */
+const LONG_CHARACTERS = 4_096;
+/** Rows of a batch, or their characters, that are put into the table between two steps. */
+const ROWS_A_FILL = 256, CHARACTERS_A_FILL = 1 << 20;
+/** Rules that are prepared between two steps. */
+const RULES_A_STEP = 8;
 /** Statements that are kept of rules which come here for single rows. */
 const MAX_KEPT = 64;
 
@@ -33,22 +46,41 @@ export class SqlLane implements Disposable {
   readonly #names: ReadonlySet<string>;
   /** Places in a row of the columns that the batch table has. */
   readonly #places: readonly number[];
-  readonly #costs: ReadonlyMap<ValidatedRule, RuleCost>;
+  readonly #costOf: (rule: ValidatedRule) => RuleCost;
   readonly #statements = new Map<ValidatedRule, StatementSync>();
   readonly #insert: StatementSync;
   readonly #clear: StatementSync;
   readonly #begin: StatementSync;
   readonly #commit: StatementSync;
+  /** Name of the SQL function that looks at the clock: no rule can guess it. */
+  readonly #tick = `tick_${crypto.randomUUID().replaceAll("-", "")}`;
+  /** The first row of the call, the last that looked at the clock, and when the call ends. */
+  #first = 0;
+  #looked = 0;
+  #end = Infinity;
+  /** Rows look at the clock whose number has none of these bits. */
+  #mask = 0;
 
-  /** @param rules those that may come; nothing is prepared yet */
-  constructor(rules: readonly ValidatedRule[], costOf: (rule: ValidatedRule) => RuleCost = newRuleCost) {
-    this.#costs = new Map(rules.map((rule) => [rule, costOf(rule)]));
-    const used = new Set(rules.flatMap((rule) => [...rowQuery(rule).columns]));
-    const columns = TABLE.columns.filter((column) => used.has(column.name));
+  /**
+   * @param rules those that may come; nothing is prepared yet
+   * @param names columns that they compute with
+   */
+  constructor(
+    rules: readonly ValidatedRule[],
+    costOf: (rule: ValidatedRule) => RuleCost = newRuleCost,
+    names: ReadonlySet<string> = columnsRead(rules),
+  ) {
+    this.#costOf = costOf;
+    const columns = TABLE.columns.filter((column) => names.has(column.name));
     this.#places = columns.map((column) => PLACES.get(column.name)!);
     this.#db = new DatabaseSync(":memory:", { limits: READ_LIMITS });
     // In a rule within() has three arguments: it is measured from the event
     defineFunctions(this.#db, () => 0);
+    this.#db.function(this.#tick, { varargs: true }, (row) => {
+      this.#looked = row as number;
+      if (this.#looked > this.#first && performance.now() > this.#end) throw CALL_IS_OVER;
+      return 1;
+    });
     this.#db.exec(
       `PRAGMA journal_mode = OFF; PRAGMA temp_store = MEMORY;
        CREATE TABLE process_events (${
@@ -64,13 +96,32 @@ export class SqlLane implements Disposable {
 
   /** Prepares these rules behind SQLite's own gate, to be kept. Throws what SQLite says against one. */
   prepare(rules: readonly ValidatedRule[]): void {
-    this.#guarded(() => rules.forEach((rule) => this.#statements.set(rule, this.#statement(rule))));
+    allSteps(this.preparing(rules));
+  }
+
+  /** The same, in steps of {@linkcode RULES_A_STEP} rules; nothing else is asked of the lane meanwhile. */
+  *preparing(rules: readonly ValidatedRule[]): Generator<void> {
+    // The gate stands while rules are prepared; setting one makes SQLite prepare again whatever was prepared before
+    this.#guard();
+    try {
+      for (let at = 0; at < rules.length; at++) {
+        if (at > 0 && at % RULES_A_STEP === 0) yield;
+        this.#statements.set(rules[at]!, this.#statement(rules[at]!));
+      }
+    } finally {
+      if (this.#db.isOpen) this.#db.setAuthorizer(null);
+    }
   }
 
   /** Whether SQLite's own gate lets these rules pass, of which no statement is kept. Throws what it says against one. */
   check(rules: readonly ValidatedRule[]): void {
     // exec() frees what it prepared at once, where a statement would wait for the garbage collector with all its memory.
-    this.#guarded(() => rules.forEach((rule) => this.#db.exec(statementSql(rule))));
+    this.#guard();
+    try {
+      for (const rule of rules) this.#db.exec(statementSql(rule, this.#tick));
+    } finally {
+      this.#db.setAuthorizer(null);
+    }
   }
 
   /** Judges a batch by rules that were prepared. Hits are appended in the order of the rules, then of the rows. */
@@ -84,7 +135,7 @@ export class SqlLane implements Disposable {
     for (const _ of this.steps(rules, rows, deadlineMs, hits, faults));
   }
 
-  /** The same, with room for other work after {@linkcode SLICE} rows of each rule. */
+  /** The same, with room for other work after each call: a rule and some rows. */
   *steps(
     rules: readonly ValidatedRule[],
     rows: readonly (readonly SqlValue[])[],
@@ -93,8 +144,8 @@ export class SqlLane implements Disposable {
     faults: Fault[],
   ): Generator<void> {
     if (rules.length === 0) return;
-    this.#fill(rows);
     try {
+      yield* this.#filling(rows);
       for (const rule of rules) yield* this.#judge(rule, rows, deadlineMs, hits, faults);
     } finally {
       this.#empty();
@@ -111,9 +162,9 @@ export class SqlLane implements Disposable {
       statement = this.#statements.get(rule)!;
     }
     const hits: Hit[] = [];
-    this.#fill([cells]);
     try {
-      slice(rule, statement, [cells], 0, 0, hits);
+      allSteps(this.#filling([cells]));
+      this.#call(rule, statement, [cells], 0, 0, 0, hits);
     } finally {
       this.#empty();
     }
@@ -124,38 +175,39 @@ export class SqlLane implements Disposable {
     if (this.#db.isOpen) this.#db.close();
   }
 
-  /** The gate stands while rules are prepared; setting one makes SQLite prepare again whatever was prepared before. */
-  #guarded(prepare: () => void): void {
+  #guard(): void {
     const tables = new Map([[TABLE.name, this.#names]]);
-    authorizeReads(this.#db, { tables, functions: "row", views: null });
-    try {
-      prepare();
-    } finally {
-      this.#db.setAuthorizer(null);
-    }
+    authorizeReads(this.#db, { tables, functions: "row", views: null, own: this.#tick });
   }
 
   #statement(rule: ValidatedRule): StatementSync {
-    const next = this.#db.prepare(statementSql(rule));
+    const next = this.#db.prepare(statementSql(rule, this.#tick));
     next.setReturnArrays(true);
     // An integer beyond 2^53 would otherwise be an error
     next.setReadBigInts(true);
     return next;
   }
 
-  #fill(rows: readonly (readonly SqlValue[])[]): void {
+  *#filling(rows: readonly (readonly SqlValue[])[]): Generator<void> {
     this.#begin.run();
-    try {
-      rows.forEach((row, i) => this.#insert.run(i, ...this.#places.map((place) => row[place]!)));
-    } catch (error) {
-      this.#empty();
-      throw error;
+    let longest = 0, left = CHARACTERS_A_FILL;
+    for (let i = 0; i < rows.length; i++) {
+      const row = rows[i]!, values = this.#places.map((place) => row[place]!);
+      let characters = 0;
+      for (const value of values) if (typeof value === "string") characters += value.length;
+      longest = Math.max(longest, characters);
+      this.#insert.run(i, ...values);
+      left -= characters + CHARACTERS_A_FILL / ROWS_A_FILL;
+      if (left > 0) continue;
+      left = CHARACTERS_A_FILL;
+      yield;
     }
+    this.#mask = longest > LONG_CHARACTERS ? 0 : ROWS_PER_LOOK - 1;
   }
 
   /** What a batch leaves. One that was given up between two steps is emptied when its generator is closed. */
   #empty(): void {
-    if (!this.#db.isOpen) return;
+    if (!this.#db.isOpen || !this.#db.isTransaction) return;
     this.#clear.run();
     this.#commit.run();
   }
@@ -169,24 +221,24 @@ export class SqlLane implements Disposable {
   ): Generator<void> {
     const statement = this.#statements.get(rule)!, before = hits.length;
     let unjudged = 0, reason = "", timedOut = false, spent = 0;
-    for (let from = 0; from < rows.length; from += SLICE) {
-      const to = Math.min(from + SLICE, rows.length) - 1, begin = performance.now();
+    /** Up to this row each has a call of its own: one of them failed. */
+    let alone = 0;
+    for (let at = 0; at < rows.length;) {
+      const to = at < alone ? at : Math.min(at + ROWS_A_CALL, rows.length) - 1, begin = performance.now();
       try {
-        slice(rule, statement, rows, from, to, hits);
-      } catch {
-        // SQLite says that some row failed, not which: look at each alone, past those that have matched already
-        const done = hits.at(-1)?.rule === rule ? hits.at(-1)!.row + 1 : 0;
-        for (let row = Math.max(from, done); row <= to; row++) {
-          try {
-            slice(rule, statement, rows, row, row, hits);
-          } catch (error) {
-            unjudged++;
-            reason = error instanceof Error ? error.message : String(error);
-          }
+        at = this.#call(rule, statement, rows, at, to, Math.min(CALL_MS, deadlineMs - spent), hits);
+      } catch (error) {
+        if (at === to) {
+          unjudged++;
+          reason = error instanceof Error ? error.message : String(error);
+          at++;
+        } else {
+          // SQLite says that some row failed, not which: one of those since the last look at the clock
+          alone = this.#looked + ROWS_PER_LOOK + 1;
         }
       }
-      const left = rows.length - 1 - to;
       spent += performance.now() - begin;
+      const left = rows.length - at;
       if (left > 0 && spent > deadlineMs) {
         unjudged += left;
         reason = `stopped after ${deadlineMs} ms`;
@@ -195,38 +247,54 @@ export class SqlLane implements Disposable {
       }
       yield;
     }
-    const cost = this.#costs.get(rule)!;
+    const cost = this.#costOf(rule);
     cost.evaluations += 1;
     cost.rows += rows.length;
     cost.matches += hits.length - before;
     cost.cpuMs += spent;
     if (unjudged > 0) faults.push({ rule, reason, rows: unjudged, timedOut });
   }
+
+  /** The first match between two rows, both included, if it is found in time. Gives the row to go on with. */
+  #call(
+    rule: ValidatedRule,
+    statement: StatementSync,
+    rows: readonly (readonly SqlValue[])[],
+    from: number,
+    to: number,
+    budgetMs: number,
+    hits: Hit[],
+  ): number {
+    this.#first = this.#looked = from;
+    this.#end = performance.now() + budgetMs;
+    let found: (SqlValue | bigint)[] | undefined;
+    try {
+      found = statement.get(from, to, this.#mask) as unknown as typeof found;
+    } catch (error) {
+      if (error === CALL_IS_OVER) return this.#looked;
+      throw error;
+    }
+    if (found === undefined) return to + 1;
+    const row = Number(found[0]);
+    hits.push({ rule, row, evidence: evidenceOf(rowQuery(rule).outputs, rows[row]!, found.slice(1)) });
+    return row + 1;
+  }
+}
+
+/** One object, made once: where it is thrown, no stack is taken. */
+const CALL_IS_OVER: Error = new RangeError("The call has taken its time");
+
+function columnsRead(rules: readonly ValidatedRule[]): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const rule of rules) for (const name of rowQuery(rule).columns) names.add(name);
+  return names;
 }
 
 /** From two row numbers to the first match between them: its number, then the values of the computed outputs. */
-function statementSql(rule: ValidatedRule): string {
-  const { alias, where, outputs } = rowQuery(rule);
+function statementSql(rule: ValidatedRule, tick: string): string {
+  const { alias, where, outputs } = rowQuery(rule), row = `"${alias}".batch_row`;
   const computed = outputs.flatMap(({ sql }) => sql === null ? [] : [`, (${sql})`]).join("");
-  return `SELECT "${alias}".batch_row${computed} FROM process_events AS "${alias}"
-     WHERE "${alias}".batch_row BETWEEN ?1 AND ?2 AND (${where}
-     ) ORDER BY "${alias}".batch_row LIMIT 1`;
-}
-
-/** Matches between two rows, both included. */
-function slice(
-  rule: ValidatedRule,
-  statement: StatementSync,
-  rows: readonly (readonly SqlValue[])[],
-  from: number,
-  to: number,
-  hits: Hit[],
-): void {
-  for (let at = from; at <= to;) {
-    const found = statement.get(at, to) as unknown as (SqlValue | bigint)[] | undefined;
-    if (found === undefined) return;
-    const row = Number(found[0]);
-    hits.push({ rule, row, evidence: evidenceOf(rowQuery(rule).outputs, rows[row]!, found.slice(1)) });
-    at = row + 1;
-  }
+  return `SELECT ${row}${computed} FROM process_events AS "${alias}"
+     WHERE ${row} BETWEEN ?1 AND ?2 AND (${row} & ?3 OR ${tick}(${row})) AND (${where}
+     ) ORDER BY ${row} LIMIT 1`;
 }

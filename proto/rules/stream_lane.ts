@@ -11,19 +11,25 @@
  * @module
  */
 import type { SqlValue } from "../event_row.ts";
+import { allSteps } from "../steps.ts";
 import type { Fault, Hit } from "./evaluation.ts";
 import { evidenceOf } from "./evidence.ts";
 import { columnAt, columnsOf, type Form } from "./predicate.ts";
 import type { Predicate } from "./predicate_calls.ts";
-import { programOf } from "./program.ts";
+import { preparePrograms, programOf } from "./program.ts";
 import { RowView } from "./row_view.ts";
 import { newRuleCost, type RuleCost, SAMPLED_ROWS } from "./rule_cost.ts";
 import { rowQuery, type ValidatedRule } from "./rule.ts";
 import { SqlLane } from "./sql_lane.ts";
+import type { Term } from "./required_terms.ts";
 import { StreamIndex } from "./stream_index.ts";
 import { UNDECIDED } from "./undecided.ts";
 
 const ROWS_PER_LOOK = 32;
+/** The same of texts: a row may have as much of them as thousands of others. */
+const CHARACTERS_PER_LOOK = 131_072;
+/** Rules between two steps of building a lane. */
+export const RULES_A_STEP = 64;
 /** Time for so many rows from which on each rule's own is taken, until they go faster: looking costs more than judging. */
 const SLOW_MS = 4;
 
@@ -43,6 +49,31 @@ interface Misses {
   timedOut: boolean;
 }
 
+/** What a lane is made of, and takes long to make. */
+interface Parts {
+  readonly programs: readonly Program[];
+  readonly index: StreamIndex;
+  readonly view: RowView;
+}
+
+function* partsOf(
+  rules: readonly ValidatedRule[],
+  costOf: (rule: ValidatedRule) => RuleCost,
+): Generator<void, Parts> {
+  yield* preparePrograms(rules.map(formOf));
+  const programs: Program[] = [], terms: (readonly Term[] | null)[] = [], places = new Set<number>();
+  for (const rule of rules) {
+    const form = formOf(rule), program = programOf(form);
+    const plain = rowQuery(rule).outputs.every(({ column }) => column !== null);
+    programs.push({ rule, predicate: program.predicate, plain, cost: costOf(rule) });
+    terms.push(program.terms);
+    columnsOf(form, places);
+    if (programs.length % RULES_A_STEP === 0) yield;
+  }
+  const index = yield* StreamIndex.building(terms);
+  return { programs, index, view: new RowView([...places].filter((place) => columnAt(place).type === "TEXT")) };
+}
+
 export class StreamLane implements Disposable {
   readonly #programs: readonly Program[];
   readonly #index: StreamIndex;
@@ -50,24 +81,38 @@ export class StreamLane implements Disposable {
   readonly #sql: SqlLane;
   /** Milliseconds that each rule took of this batch, once the clock runs. */
   readonly #spent: Float64Array;
+  /** 1 for a rule that is not asked. */
+  readonly #paused: Uint8Array;
   /** When the clock was last looked at. */
   #last = 0;
   /** Rows since the last of which each rule's time was taken for its cost. */
   #unsampled = 0;
 
-  constructor(rules: readonly ValidatedRule[], costOf: (rule: ValidatedRule) => RuleCost = newRuleCost) {
-    this.#programs = rules.map((rule) => ({
-      rule,
-      predicate: programOf(formOf(rule)).predicate,
-      plain: rowQuery(rule).outputs.every(({ column }) => column !== null),
-      cost: costOf(rule),
-    }));
-    this.#index = new StreamIndex(rules.map((rule) => programOf(formOf(rule)).terms));
-    const places = new Set<number>();
-    for (const rule of rules) columnsOf(formOf(rule), places);
-    this.#view = new RowView([...places].filter((place) => columnAt(place).type === "TEXT"));
+  /** Makes a lane at once; {@linkcode StreamLane.building} does so in steps. */
+  constructor(
+    rules: readonly ValidatedRule[],
+    costOf: (rule: ValidatedRule) => RuleCost = newRuleCost,
+    { programs, index, view }: Parts = allSteps(partsOf(rules, costOf)),
+  ) {
+    this.#programs = programs;
+    this.#index = index;
+    this.#view = view;
     this.#sql = new SqlLane(rules);
     this.#spent = new Float64Array(rules.length);
+    this.#paused = new Uint8Array(rules.length);
+  }
+
+  /** Makes a lane in steps of {@linkcode RULES_A_STEP} rules, or of what is as much work. */
+  static *building(
+    rules: readonly ValidatedRule[],
+    costOf: (rule: ValidatedRule) => RuleCost = newRuleCost,
+  ): Generator<void, StreamLane> {
+    return new StreamLane(rules, costOf, yield* partsOf(rules, costOf));
+  }
+
+  /** From now on judges by all rules but these. */
+  pause(rules: ReadonlySet<ValidatedRule>): void {
+    this.#programs.forEach(({ rule }, number) => this.#paused[number] = Number(rules.has(rule)));
   }
 
   /** Bytes of the automata that find texts. */
@@ -95,7 +140,10 @@ export class StreamLane implements Disposable {
     for (const _ of this.steps(rows, deadlineMs, hits, faults));
   }
 
-  /** The same, with room for other work after {@linkcode ROWS_PER_LOOK} rows, or after each where rows go slowly. */
+  /**
+   * The same, with room for other work after {@linkcode ROWS_PER_LOOK} rows or {@linkcode CHARACTERS_PER_LOOK} characters
+   * of them, or after each row where they go slowly.
+   */
   *steps(
     rows: readonly (readonly SqlValue[])[],
     deadlineMs: number,
@@ -104,35 +152,41 @@ export class StreamLane implements Disposable {
   ): Generator<void> {
     if (this.#programs.length === 0) return;
     const misses = new Map<number, Misses>(), view = this.#view, { always } = this.#index;
-    let timed = false, slow = false, look = performance.now();
+    let timed = false, slow = false, look = performance.now(), looked = 0, characters = 0;
     for (let row = 0; row < rows.length; row++) {
-      if (row > 0 && (timed || row % ROWS_PER_LOOK === 0)) {
+      const isDue = row - looked === ROWS_PER_LOOK || characters >= CHARACTERS_PER_LOOK;
+      if (row > 0 && (timed || isDue)) {
         // Time in which others work is no rule's.
         const before = performance.now();
         yield;
         look += performance.now() - before;
       }
-      if (row % ROWS_PER_LOOK === 0 && row > 0) {
+      if (isDue) {
         const now = performance.now();
         timed = now - look > SLOW_MS;
         look = now;
+        looked = row;
+        characters = 0;
         if (timed && !slow) this.#spent.fill(0);
         slow ||= timed;
       }
       view.load(rows[row]!);
+      characters += view.characters;
       const { ids, count } = this.#index.find(view.cells);
       const sampled = !timed && ++this.#unsampled >= SAMPLED_ROWS;
       if (sampled) this.#unsampled = 0;
       if (timed || sampled) this.#last = performance.now();
       for (let i = 0; i < count + always.length; i++) {
         const number = i < count ? ids[i]! : always[i - count]!;
-        if (slow && this.#spent[number]! > deadlineMs) continue;
+        if (this.#paused[number] === 1 || slow && this.#spent[number]! > deadlineMs) continue;
         this.#judge(number, rows, row, hits, misses);
         if (timed) this.#spend(number, deadlineMs, rows.length - row - 1, misses);
         else if (sampled) this.#sample(number);
       }
     }
-    for (const { cost } of this.#programs) cost.rows += rows.length;
+    for (let number = 0; number < this.#programs.length; number++) {
+      if (this.#paused[number] === 0) this.#programs[number]!.cost.rows += rows.length;
+    }
     for (const [number, { rows, reason, timedOut }] of misses) {
       faults.push({ rule: this.#programs[number]!.rule, reason, rows, timedOut });
     }

@@ -15,6 +15,7 @@ export const AHEAD = "events that were ahead of this host's clock were left out"
 export const WENT_BACK = "the clock went back, and the window began anew";
 export const UNJUDGED = "a condition could not be computed on an event, which was left out";
 export const FORGOT = "its memory was full and forgot a value (remember)";
+export const SLOW = "its conditions on one event took too long, and it did not see all (agent.rule_deadline_ms)";
 export const CAPPED = "the window had no room for its oldest rows (agent.window_rows)";
 
 /** What a rule found. */

@@ -21,12 +21,16 @@
  * @module
  */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
+import type { Table } from "../catalog.ts";
 import { columnPlaces, type SqlValue } from "../event_row.ts";
-import { authorizeReads, openDeadlineViews, READ_LIMITS } from "./authorizer.ts";
+import { allSteps } from "../steps.ts";
+import { authorizeReads, openingDeadlineViews, READ_LIMITS } from "./authorizer.ts";
 import { CorrelationTable } from "./correlation_table.ts";
+import type { PlanStep } from "./plan.ts";
 import { columnAt, columnsOf } from "./predicate.ts";
 import type { Predicate } from "./predicate_calls.ts";
 import { programOf } from "./program.ts";
+import type { Term } from "./required_terms.ts";
 import { RowView } from "./row_view.ts";
 import { newRuleCost, type RuleCost } from "./rule_cost.ts";
 import type { ValidatedRule } from "./rule.ts";
@@ -34,7 +38,7 @@ import { type SeenChanges, type SeenMemory, SeenTable } from "./seen_table.ts";
 import { StreamIndex } from "./stream_index.ts";
 import { UNDECIDED } from "./undecided.ts";
 import type { WatchTable } from "./watch_table.ts";
-import { AHEAD, CAPPED, FORGOT, LATE, UNJUDGED, WENT_BACK, type WindowEvaluation } from "./window_evaluation.ts";
+import { AHEAD, CAPPED, FORGOT, LATE, SLOW, UNJUDGED, WENT_BACK, type WindowEvaluation } from "./window_evaluation.ts";
 import { WindowTable } from "./window_table.ts";
 
 export const DEFAULT_WINDOW_ROWS = 200_000;
@@ -45,8 +49,12 @@ export const MAX_AHEAD_MS = 60_000;
 /** Evaluations of a rule within a batch, beside the one at its end, each because rows are about to leave. */
 const MAX_EXTRA = 16;
 const GRAIN = 20;
-/** Rows between two chances to do something else. */
-const ROWS_PER_STEP = 32;
+/** Rows between two chances to do something else, or so much time. */
+const ROWS_PER_STEP = 32, STEP_MS = 5;
+/** After a row that took so long, it is measured which rule takes how long for the rest of the batch. */
+const SLOW_ROW_MS = 1;
+/** Of what a rule may take, the part that it may take while it is taken out. */
+const PAUSED_SHARE = 10;
 /** Findings of one rule that are remembered as raised. */
 const MAX_RAISED = 10_000;
 
@@ -79,12 +87,90 @@ interface Watch {
   readonly marks: Map<string, number>;
   /** Why its last evaluation was not whole. */
   cut: string | null;
+  /** Milliseconds that its bases took of this batch, as far as that was measured. */
+  spent: number;
+  /** Most that they may. */
+  limit: number;
+}
+
+interface BasePredicate {
+  readonly watch: Watch;
+  readonly bit: number;
+  readonly matches: Predicate;
+}
+
+/** What a lane is made of, and takes long to make. */
+interface Parts {
+  readonly db: DatabaseSync;
+  readonly watches: readonly Watch[];
+  readonly predicates: readonly BasePredicate[];
+  readonly index: StreamIndex;
+  readonly view: RowView;
+}
+
+function* partsOf(
+  rules: readonly ValidatedRule[],
+  { costOf = newRuleCost, deadlineMs }: WindowLaneOptions,
+): Generator<void, Parts> {
+  const db = new DatabaseSync(":memory:", { limits: READ_LIMITS });
+  let isWhole = false;
+  try {
+    db.exec("PRAGMA temp_store = MEMORY");
+    const watches: Watch[] = [], predicates: BasePredicate[] = [], terms: (readonly Term[] | null)[] = [];
+    const places = new Set<number>(), tables: Table[] = [];
+    for (const rule of rules) {
+      const table = tableOf(db, rule, `window_${watches.length}`);
+      const watch: Watch = {
+        rule,
+        table,
+        windowMs: rule.windowMs!,
+        cost: costOf(rule),
+        due: false,
+        dueAt: 0,
+        trigger: 0,
+        extra: 0,
+        raised: new Map(),
+        marks: new Map(),
+        cut: null,
+        spent: 0,
+        limit: deadlineMs,
+      };
+      watches.push(watch);
+      if (table instanceof WindowTable) tables.push(...table.shapes);
+      table.bases.forEach((form, base) => {
+        const program = programOf(form);
+        predicates.push({ watch, bit: 1 << base, matches: program.predicate });
+        terms.push(program.terms);
+        columnsOf(form, places);
+      });
+      yield;
+    }
+    const index = yield* StreamIndex.building(terms);
+    const views = yield* openingDeadlineViews(db, tables, () => null, 1, false);
+    authorizeReads(db, {
+      tables: new Map(tables.map(({ name, columns }) => [name, new Set(columns.map((column) => column.name))])),
+      functions: "query",
+      views,
+    });
+    for (const { table } of watches) {
+      if (!(table instanceof WindowTable)) continue;
+      table.prepare(views);
+      yield;
+    }
+    db.setAuthorizer(null);
+    const view = new RowView([...places].filter((place) => columnAt(place).type === "TEXT"));
+    isWhole = true;
+    return { db, watches, predicates, index, view };
+  } finally {
+    // Who gives up between two steps, and a rule that SQLite does not take, leave no database open
+    if (!isWhole) db.close();
+  }
 }
 
 export class WindowLane implements Disposable {
   readonly #db: DatabaseSync;
   readonly #watches: readonly Watch[];
-  readonly #predicates: readonly { readonly watch: Watch; readonly bit: number; readonly matches: Predicate }[];
+  readonly #predicates: readonly BasePredicate[];
   readonly #index: StreamIndex;
   readonly #view: RowView;
   readonly #pages: StatementSync;
@@ -100,55 +186,37 @@ export class WindowLane implements Disposable {
   /** What was raised in the batch that is not kept yet: the watch, the key, and what was there before. */
   #undo: { watch: Watch; key: string; before: number | undefined }[] = [];
   #isOpen = false;
+  #isMeasured = false;
   /** Which batch has the transaction: one that was given up between two steps must not go on in another's. */
   #batch = 0;
 
-  /** @throws Error of SQLite when its own gate does not let a rule pass */
-  constructor(rules: readonly ValidatedRule[], options: WindowLaneOptions) {
-    const { costOf = newRuleCost, maxRows = DEFAULT_WINDOW_ROWS, maxBytes = DEFAULT_WINDOW_BYTES } = options;
+  /**
+   * Makes a lane at once; {@linkcode WindowLane.building} does so in steps.
+   *
+   * @throws Error of SQLite when its own gate does not let a rule pass
+   */
+  constructor(
+    rules: readonly ValidatedRule[],
+    options: WindowLaneOptions,
+    { db, watches, predicates, index, view }: Parts = allSteps(partsOf(rules, options)),
+  ) {
+    const { maxRows = DEFAULT_WINDOW_ROWS, maxBytes = DEFAULT_WINDOW_BYTES } = options;
     this.#maxRows = maxRows;
     this.#maxBytes = maxBytes;
     this.#deadlineMs = options.deadlineMs;
-    this.#db = new DatabaseSync(":memory:", { limits: READ_LIMITS });
-    try {
-      this.#db.exec("PRAGMA temp_store = MEMORY");
-      this.#watches = rules.map((rule, i) => ({
-        rule,
-        table: tableOf(this.#db, rule, `window_${i}`),
-        windowMs: rule.windowMs!,
-        cost: costOf(rule),
-        due: false,
-        dueAt: 0,
-        trigger: 0,
-        extra: 0,
-        raised: new Map(),
-        marks: new Map(),
-        cut: null,
-      }));
-      const queries = this.#watches.map(({ table }) => table).filter((table) => table instanceof WindowTable);
-      const tables = queries.flatMap(({ shapes }) => shapes), views = openDeadlineViews(this.#db, tables);
-      this.#pages = this.#db.prepare(
-        "SELECT (SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count) AS n",
-      );
-      authorizeReads(this.#db, {
-        tables: new Map(tables.map(({ name, columns }) => [name, new Set(columns.map((column) => column.name))])),
-        functions: "query",
-        views,
-      });
-      for (const table of queries) table.prepare(views);
-      this.#db.setAuthorizer(null);
-    } catch (error) {
-      this.#db.close();
-      throw error;
-    }
-    const bases = this.#watches.flatMap((watch) =>
-      watch.table.bases.map((form, base) => ({ watch, form, bit: 1 << base }))
+    this.#db = db;
+    this.#watches = watches;
+    this.#predicates = predicates;
+    this.#index = index;
+    this.#view = view;
+    this.#pages = db.prepare(
+      "SELECT (SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count) AS n",
     );
-    this.#predicates = bases.map(({ watch, form, bit }) => ({ watch, bit, matches: programOf(form).predicate }));
-    this.#index = new StreamIndex(bases.map(({ form }) => programOf(form).terms));
-    const places = new Set<number>();
-    for (const { form } of bases) columnsOf(form, places);
-    this.#view = new RowView([...places].filter((place) => columnAt(place).type === "TEXT"));
+  }
+
+  /** Makes a lane in steps of one rule. @throws Error of SQLite when its own gate does not let a rule pass */
+  static *building(rules: readonly ValidatedRule[], options: WindowLaneOptions): Generator<void, WindowLane> {
+    return new WindowLane(rules, options, yield* partsOf(rules, options));
   }
 
   /** Rows of all tables together; a row that several rules use counts for each. */
@@ -181,6 +249,12 @@ export class WindowLane implements Disposable {
     return columns;
   }
 
+  /** How SQLite goes about the query of a rule; empty when it is not here. */
+  planOf(rule: ValidatedRule): readonly PlanStep[] {
+    const table = this.#watches.find((each) => each.rule.id === rule.id)?.table;
+    return table instanceof WindowTable ? table.plan : [];
+  }
+
   /** Why the verdict of a rule is not whole now; empty when it is. */
   reasons(rule: ValidatedRule): readonly string[] {
     const watch = this.#watches.find((each) => each.rule.id === rule.id);
@@ -205,13 +279,20 @@ export class WindowLane implements Disposable {
     const base = this.#arrival, batch = this.#batch;
     this.#arrival += rows.length;
     if (this.#newest > now + MAX_AHEAD_MS) this.#beginAnew(now + MAX_AHEAD_MS);
-    for (const { table } of this.#watches) if (rows.length > 0) table.begin(Math.min(rows[0]![TIME] as number, now));
-    for (const watch of this.#watches) watch.extra = 0;
+    for (const watch of this.#watches) {
+      if (rows.length > 0) watch.table.begin(Math.min(rows[0]![TIME] as number, now));
+      watch.extra = watch.spent = 0;
+      // One that was taken out, perhaps for this, must not slow every batch down
+      watch.limit = paused.has(watch.rule.id) ? this.#deadlineMs / PAUSED_SHARE : this.#deadlineMs;
+    }
+    this.#isMeasured = false;
     const due = new Set<Watch>();
+    let stepped = performance.now(), looked = stepped;
     for (let row = 0; row < rows.length; row++) {
-      if (row % ROWS_PER_STEP === 0 && row > 0) {
+      if (row > 0 && (row % ROWS_PER_STEP === 0 || looked - stepped > STEP_MS)) {
         yield;
         if (batch !== this.#batch) return;
+        stepped = looked = performance.now();
       }
       const cells = rows[row]!, time = cells[TIME] as number;
       const isAhead = time > now + MAX_AHEAD_MS;
@@ -226,7 +307,10 @@ export class WindowLane implements Disposable {
         }
         this.#newest = time;
       }
-      const wanting = this.#wanting(cells);
+      const wanting = this.#wanting(cells), after = performance.now();
+      if (after - looked > SLOW_ROW_MS) this.#isMeasured = true;
+      looked = after;
+      if (this.#isMeasured) this.#leaveOutSlow(rows.length - 1 - row, out);
       for (const [watch, bases] of wanting) {
         if (isAhead) {
           out.ahead += 1;
@@ -361,6 +445,8 @@ export class WindowLane implements Disposable {
     const wanting = new Map<Watch, number>();
     for (let i = 0; i < count + always.length; i++) {
       const { watch, bit, matches } = this.#predicates[i < count ? ids[i]! : always[i - count]!]!;
+      if (watch.spent > watch.limit) continue;
+      const began = this.#isMeasured ? performance.now() : 0;
       let isMet: boolean;
       try {
         isMet = matches(view);
@@ -370,8 +456,27 @@ export class WindowLane implements Disposable {
         if (!isMet) watch.marks.set(UNJUDGED, this.#newest);
       }
       if (isMet) wanting.set(watch, (wanting.get(watch) ?? 0) | bit);
+      if (this.#isMeasured) watch.spent += performance.now() - began;
     }
     return wanting;
+  }
+
+  /** A rule whose bases have taken their time sees no more of the batch: so long nobody else was judged. */
+  #leaveOutSlow(left: number, out: WindowEvaluation): void {
+    for (const watch of this.#watches) {
+      const { rule, limit } = watch;
+      if (!(watch.spent > limit) || watch.spent === Infinity) continue;
+      watch.spent = Infinity;
+      if (left === 0) continue;
+      watch.marks.set(SLOW, this.#newest);
+      if (limit < this.#deadlineMs) continue;
+      out.faults.push({
+        rule,
+        rows: left,
+        reason: `its conditions on one event took ${limit} ms of a batch`,
+        timedOut: true,
+      });
+    }
   }
 
   #evaluate(

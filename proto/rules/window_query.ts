@@ -13,10 +13,10 @@
  *
  * @module
  */
-import { type JoinExpr, type Node, parse, type SelectStmt } from "sql-parser-cst";
+import type { JoinExpr, Node, SelectStmt } from "sql-parser-cst";
 import { columnPlaces } from "../event_row.ts";
 import { type Form, formSize, MAX_FORM_NODES } from "./predicate.ts";
-import type { GuardedQuery } from "./sql_guard.ts";
+import { type GuardedQuery, takeStatement } from "./sql_guard.ts";
 import { end, operatorName, start } from "./sql_nodes.ts";
 import { translateWhere } from "./sql_predicate.ts";
 import { refuse } from "./sql_refused.ts";
@@ -60,7 +60,7 @@ export interface WindowQuery {
 /** Reads a guarded query of purpose "window". @throws SqlRefusedError for what means nothing over a window */
 export function windowQuery(query: GuardedQuery): WindowQuery {
   const { sql } = query;
-  const statement = parse(sql, { dialect: "sqlite", includeRange: true }).statements.find((s) => s.type !== "empty")!;
+  const statement = takeStatement(query);
   if (statement.type !== "select_stmt") {
     return refuse("A compound SELECT is not allowed in a rule over a window; write a rule for each", start(statement));
   }

@@ -12,6 +12,7 @@ import { type Table, tableNamed } from "../catalog.ts";
 import { columnPlaces, type SqlValue } from "../event_row.ts";
 import { type DeadlineViews, QueryDeadlineError } from "./authorizer.ts";
 import { bounded } from "./evidence.ts";
+import { type PlanStep, planSteps, sortsRows } from "./plan.ts";
 import { columnAt, columnsOf, type Form } from "./predicate.ts";
 import type { ValidatedRule } from "./rule.ts";
 import { type Evaluated, type Found, MAX_FOUND, type WatchTable } from "./watch_table.ts";
@@ -49,6 +50,7 @@ export class WindowTable implements WatchTable {
   #sql = "";
   #explaining = "";
   #views!: DeadlineViews;
+  #sorts: boolean | null = null;
 
   /** Makes the tables; {@linkcode prepare} comes once all have their views. */
   constructor(db: DatabaseSync, readonly rule: ValidatedRule, readonly name: string) {
@@ -120,7 +122,7 @@ export class WindowTable implements WatchTable {
   /** Prepares the statement, while the authorizer stands. Throws what SQLite says against it. */
   prepare(views: DeadlineViews): void {
     this.#views = views;
-    const sql = windowSql(this.query, this.#tables.map(({ name }) => name), views.tick);
+    const sql = windowSql(this.query, this.#tables.map(({ name }) => views.gates.get(name)!), views.tick);
     const nothing = Array(this.query.width).fill("NULL").join(", ");
     // iterate() takes an error of SQLite for the end of the rows: the second part runs only after the whole first one.
     this.#sql = `SELECT * FROM (${sql}) UNION ALL SELECT ${nothing} WHERE ${views.mark}()`;
@@ -131,7 +133,13 @@ export class WindowTable implements WatchTable {
     this.#again();
   }
 
+  /** How SQLite goes about the rule's query, over tables with the indexes that they have. */
+  get plan(): PlanStep[] {
+    return planSteps(this.#db, this.#sql.slice("SELECT * FROM (".length, this.#sql.lastIndexOf(") UNION ALL")));
+  }
+
   #again(): void {
+    this.#sorts ??= sortsRows(this.plan);
     this.#statement = this.#db.prepare(this.#sql);
     this.#statement.setReturnArrays(true);
     this.#statement.setReadBigInts(true);
@@ -199,7 +207,7 @@ export class WindowTable implements WatchTable {
   evaluate(deadlineMs: number): Evaluated {
     const found: Found[] = [], views = this.#views, began = performance.now();
     let fault: Evaluated["fault"] = null, all = true;
-    views.start(deadlineMs);
+    views.start(deadlineMs, undefined, this.#sorts ?? false);
     try {
       for (const row of this.#statement!.iterate() as Iterable<unknown> as Iterable<(SqlValue | bigint)[]>) {
         views.look();
@@ -215,7 +223,7 @@ export class WindowTable implements WatchTable {
       // A statement in which a function threw fails at its next use, without a reason.
       this.#again();
       const timedOut = error instanceof QueryDeadlineError;
-      fault = { reason: timedOut ? `stopped after ${deadlineMs} ms` : words(error), timedOut };
+      fault = { reason: timedOut ? stopped(deadlineMs, this.#sorts === true) : words(error), timedOut };
     }
     return { found, suppressed: 0, fault, ms: performance.now() - began };
   }
@@ -242,6 +250,12 @@ export class WindowTable implements WatchTable {
 
 function timeAt({ first }: BaseTable, place: number): number | null {
   return first.get(place)?.["time"] as number | undefined ?? null;
+}
+
+function stopped(deadlineMs: number, sorts: boolean): string {
+  return sorts
+    ? `stopped while it read, since what it reads is to be sorted within ${deadlineMs} ms`
+    : `stopped after ${deadlineMs} ms`;
 }
 
 function words(error: unknown): string {

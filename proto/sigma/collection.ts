@@ -11,6 +11,7 @@
 import { columnPlaces } from "../event_row.ts";
 import { columnAt, columnsOf, type Form, formSize, MAX_FORM_NODES } from "../rules/predicate.ts";
 import { formRule, RuleError, ruleHash, type TestRow } from "../rules/rule.ts";
+import { allSteps } from "../steps.ts";
 import { columnOfField, compileDetection, type Missing } from "./compile.ts";
 import { compileCorrelation } from "./correlate.ts";
 import type { SigmaCorrelation, SigmaDocument, SigmaFile, SigmaFilter, SigmaRule } from "./document.ts";
@@ -25,8 +26,8 @@ import { madeRule } from "./made_rule.ts";
 /** Longest query that a rule may become, in bytes: a little less than SQLite takes of it (`READ_LIMITS`). */
 const MAX_QUERY_BYTES = 120_000;
 const MAX_SHOWN = 24;
-/** New rules between two steps: some milliseconds. */
-const RULES_A_STEP = 10;
+/** Documents that are only put together between two steps: a millisecond or two. */
+const RULES_A_STEP = 256;
 const EVENT_TYPE = columnPlaces("process_events").get("event_type")!;
 
 /** A rule as correlations need it. */
@@ -56,14 +57,10 @@ export class SigmaCompiler {
   >();
 
   compile(files: readonly SigmaFile[], mappings: readonly MappingFile[] = []): SigmaOutcome {
-    const steps = this.steps(files, mappings);
-    for (;;) {
-      const { done, value } = steps.next();
-      if (done) return value;
-    }
+    return allSteps(this.steps(files, mappings));
   }
 
-  /** The same, with room for other work after {@linkcode RULES_A_STEP} rules that are new. */
+  /** The same, with room for other work after each document that is compiled, and {@linkcode RULES_A_STEP} that are known. */
   *steps(files: readonly SigmaFile[], mappings: readonly MappingFile[]): Generator<void, SigmaOutcome> {
     this.#join(mappings);
     const documents = files.flatMap((file) => file.documents);
@@ -72,23 +69,31 @@ export class SigmaCompiler {
     const filters = documents.filter((each) => each.kind === "filter");
     const index = indexOf([...rules, ...correlations]);
 
-    const compiled = filters.map((filter) => compileFilter(filter, rules, index, this.#mapping));
-    const filtersOf = new Map<SigmaRule, CompiledFilter[]>();
-    for (const filter of compiled) {
-      for (const rule of filter.rules) filtersOf.set(rule, [...filtersOf.get(rule) ?? [], filter]);
+    yield;
+    const compiled: CompiledFilter[] = [], filtersOf = new Map<SigmaRule, CompiledFilter[]>();
+    for (const each of filters) {
+      const filter = compileFilter(each, rules, index, this.#mapping);
+      compiled.push(filter);
+      for (const rule of filter.rules) {
+        const others = filtersOf.get(rule);
+        if (others === undefined) filtersOf.set(rule, [filter]);
+        else others.push(filter);
+      }
+      yield;
     }
     const silent = silentRules(correlations, index), verdicts = new Map<SigmaDocument, SigmaVerdict>();
     const judged = new Map<SigmaRule, JudgedRule>();
-    let fresh = 0;
+    let done = 0;
     for (const rule of rules) {
       const before = this.#known.get(rule)?.judged, found = this.#judged(rule, filtersOf.get(rule) ?? []);
-      if (found !== before && ++fresh % RULES_A_STEP === 0) yield;
+      if (found !== before || ++done % RULES_A_STEP === 0) yield;
       judged.set(rule, found);
       verdicts.set(rule, found.verdict);
     }
     for (const { filter, verdict } of compiled) verdicts.set(filter, verdict);
     for (const correlation of correlations) {
       verdicts.set(correlation, compileCorrelation(correlation, { index, judged, mapping: this.#mapping }));
+      yield;
     }
     for (const [document, by] of silent) verdicts.set(document, silenced(verdicts.get(document)!, by));
     const ids = new Map<string, SigmaVerdict>();
@@ -96,6 +101,7 @@ export class SigmaCompiler {
       const verdict = verdicts.get(document)!, first = ids.get(verdict.id!);
       if (first === undefined) ids.set(verdict.id!, verdict);
       else verdicts.set(document, doubled(verdict, first));
+      if (++done % RULES_A_STEP === 0) yield;
     }
     return {
       verdicts: files.flatMap((file) =>

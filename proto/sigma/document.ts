@@ -9,6 +9,7 @@
  */
 import { parseYaml, YamlFaultError, type YamlNode } from "../rules/located_yaml.ts";
 import { MAX_RULE_LENGTH, type Position, RuleError, ruleHash } from "../rules/rule.ts";
+import { allSteps } from "../steps.ts";
 import { type CorrelationBody, parseCorrelation } from "./correlation.ts";
 import { type Detection, parseDetection } from "./detection.ts";
 import { type Head, readHead, textsOf } from "./head.ts";
@@ -73,10 +74,17 @@ export function isSigma(text: string): boolean {
 
 /** Reads a Sigma file. What is wrong with a document stands in `faults`; the others are there. */
 export function parseSigma(text: string, file: string): SigmaFile {
+  return allSteps(parsingSigma(text, file));
+}
+
+/** The same, in steps of one document. */
+export function* parsingSigma(text: string, file: string): Generator<void, SigmaFile> {
   const hash = ruleHash(text), documents: SigmaDocument[] = [], faults: RuleError[] = [];
   const bare = text.startsWith("\ufeff") ? text.slice(1) : text;
   let count = 0;
-  for (const piece of splitDocuments(bare)) {
+  const pieces = splitDocuments(bare);
+  yield;
+  for (const piece of pieces) {
     const place = placer(piece);
     const fault = (reason: string, offset: number, cause?: unknown): void => {
       faults.push(new RuleError(file, place(offset), reason, { cause }));
@@ -95,6 +103,7 @@ export function parseSigma(text: string, file: string): SigmaFile {
       if (!(error instanceof YamlFaultError)) throw error;
       fault(error.reason, error.offset, error);
     }
+    yield;
   }
   if (count === 0) faults.push(new RuleError(file, { line: 1, column: 1 }, "The file is empty; remove it"));
   return { kind: "sigma", file, hash, documents, faults };

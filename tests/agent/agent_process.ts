@@ -54,6 +54,8 @@ export interface AgentOptions {
   readonly bundle?: string;
   /** Ready when it listens unless it is expected to end first. */
   readonly expectEnd?: boolean;
+  /** Resolves as soon as it runs, ready or not. */
+  readonly atOnce?: boolean;
   /** More words of the command line. */
   readonly args?: readonly string[];
 }
@@ -106,6 +108,7 @@ export class AgentProcess implements AsyncDisposable {
 
   static async start(state: AgentState, options: AgentOptions = {}): Promise<AgentProcess> {
     const agent = new AgentProcess(state.layout, options);
+    if (options.atOnce) return agent;
     const ready = options.expectEnd ? () => agent.ended !== null : () => agent.stderr.includes("listening on");
     try {
       await until("the agent is ready", () => ready() || agent.ended !== null, 20_000);

@@ -6,7 +6,10 @@ import { Journal } from "../../agent/journal.ts";
 import { noteRules } from "../../agent/self_notes.ts";
 import { decodeStatement } from "../../proto/ledger/statement.ts";
 import { RuleReloader } from "../../agent/rule_reloader.ts";
-import { allSteps, RulesLoader } from "../../agent/rules_loader.ts";
+import { RuleRecord } from "../../agent/rule_record.ts";
+import { NO_RULES, RulesLoader } from "../../agent/rules_loader.ts";
+import { parseRule, validateRule } from "../../proto/rules/rule.ts";
+import { allSteps } from "../../proto/steps.ts";
 import { Store } from "../../agent/store/store.ts";
 import { Turn } from "../../agent/turn.ts";
 import { ruleFile } from "../../bench/support/real_shaped_rules.ts";
@@ -217,6 +220,99 @@ Deno.test("noteRules() tells the ledger of every change of what is judged, overr
   override("state: disabled");
   assert.deepEqual([noted().at(-1)!.disabled, noted().length], [1, 5]);
   assert.equal(new Set(noted().map(({ digest }) => digest)).size, 5);
+  store.close();
+});
+
+Deno.test("RuleReloader loads rules for the first time in slices, says how far it is, and then finds nothing changed", async () => {
+  using dir = new TempDir();
+  const directory = `${dir.path}/rules`, lines: string[] = [], told: string[] = [];
+  Deno.mkdirSync(directory);
+  for (let i = 0; i < 300; i++) {
+    Deno.writeTextFileSync(`${directory}/r-${i}.yml`, ruleText(`rule-${i}`, `name = 'n${i}'`));
+  }
+  const journal = new Journal((line) => lines.push(line)), counters = newCounters();
+  const detection = new Detection(NO_RULES, { deadlineMs: 1_000, journal, counters });
+  const reloader = new RuleReloader({
+    directories: [directory],
+    loader: new RulesLoader([directory]),
+    detection,
+    turn: new Turn(),
+    store: () => null,
+    journal,
+    progress: (text) => told.push(text),
+    tellMs: 0,
+    quietMs: 1,
+    pollMs: 20,
+  });
+  let pauses = 0;
+  const timer = setInterval(() => pauses++, 0);
+  // Asked for meanwhile, it is loaded again when the first time is over
+  const [loaded] = await Promise.all([reloader.first(), reloader.reload()]);
+  clearInterval(timer);
+  assert.equal(loaded.active.length, 300);
+  assert.deepEqual([detection.active, reloader.reloads], [300, 1]);
+  assert.ok(pauses > 3, `${pauses}`);
+  assert.match(told.join("\n"), /^\d+ of 300 rule files are read$/m);
+  assert.match(lines.join("\n"), /loading rules: \d+ of 300 rule files are read, after \d+ s/);
+  reloader.begin();
+  const change = reloader.reload();
+  Deno.writeTextFileSync(`${directory}/new.yml`, ruleText("rule-new", "name = 'new'"));
+  await change;
+  await until("the new one judges", () => detection.active === 301);
+  await reloader.stop();
+  detection.close();
+});
+
+Deno.test("RuleReloader gives up a first load when it is told to stop", async () => {
+  using dir = new TempDir();
+  for (let i = 0; i < 300; i++) {
+    Deno.writeTextFileSync(`${dir.path}/r-${i}.yml`, ruleText(`rule-${i}`, `name = 'n${i}'`));
+  }
+  const journal = new Journal(() => {}),
+    detection = new Detection(NO_RULES, { deadlineMs: 1_000, journal, counters: newCounters() });
+  const loader = new RulesLoader([dir.path]), turn = new Turn();
+  const reloader = new RuleReloader({ directories: [dir.path], loader, detection, turn, store: () => null, journal });
+  const first = reloader.first();
+  await reloader.stop();
+  await assert.rejects(first, /the agent stops/);
+  assert.equal(detection.active, 0);
+  detection.close();
+});
+
+Deno.test("RuleRecord writes what the rules are, one list after the other, and leaves a store that is closed meanwhile", async () => {
+  using dir = new TempDir();
+  const path = `${dir.path}/events.db`, store = new Store(path), journal = new Journal(() => {});
+  const rule = (id: string) => validateRule(parseRule(ruleText(id, "name = 'a'"), `${id}.yml`));
+  const ids = Array.from({ length: 600 }, (_, i) => `rule-${String(i).padStart(3, "0")}`);
+  const options = { deadlineMs: 1_000, journal, counters: newCounters() };
+  let detection = new Detection({ ...NO_RULES, active: ids.map(rule) }, options), open: Store | null = store;
+  const faults: unknown[] = [];
+  const record = new RuleRecord({
+    detection: () => detection,
+    store: () => open,
+    failed: (_, error) => faults.push(error),
+  });
+  const stored = () => rows(path, "SELECT rule_id FROM detection_rules ORDER BY rule_id").map((row) => row["rule_id"]);
+  await record.write(store);
+  assert.deepEqual(stored(), ids);
+  detection.close();
+  detection = new Detection({ ...NO_RULES, active: ids.slice(300).map(rule) }, options);
+  record.ask();
+  record.ask();
+  await record.write(store);
+  assert.deepEqual(stored(), ids.slice(300));
+  assert.equal(store.notesFor("col").length, 2, "the ledger is told of each change once");
+  detection.close();
+  detection = new Detection({ ...NO_RULES, active: ids.map(rule) }, options);
+  const writing = record.write(store);
+  await Promise.resolve(); // it has begun, and no step of it is made once the store is not in use
+  open = null;
+  await writing;
+  assert.deepEqual(faults, []);
+  open = store;
+  await record.write(store);
+  assert.deepEqual(stored(), ids);
+  detection.close();
   store.close();
 });
 

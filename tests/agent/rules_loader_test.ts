@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { loadRuleFiles, MAX_RULE_FILE_BYTES } from "../../agent/rules_loader.ts";
+import { loadRuleFiles, MAX_RULE_FILE_BYTES, RulesLoader } from "../../agent/rules_loader.ts";
 import { TempDir } from "./support.ts";
 
 function ruleText(id: string, sql = "SELECT pid FROM process_events WHERE name = 'x'", more = ""): string {
@@ -160,4 +160,35 @@ Deno.test("loadRuleFiles() takes no half of a file that is written in place mean
       /^[ab]$|written to while it was read|mapping|missing|not 0|expected|unexpected|character|empty|sequence/i,
     );
   }
+});
+
+Deno.test("RulesLoader.load() reads at most one file in a step, and of known ones looks at few", () => {
+  using dir = new TempDir();
+  const count = 200, loader = new RulesLoader([dir.path]);
+  for (let i = 0; i < count; i++) Deno.writeTextFileSync(`${dir.path}/r-${i}.yml`, ruleText(`rule-${i}`));
+  /** How many steps there were, and the most files that one of them was done with. */
+  const load = (): { steps: number; most: number; active: number } => {
+    const work = loader.load();
+    let steps = 0, most = 0, before = 0;
+    for (;;) {
+      const { done, value } = work.next(), now = loader.progress.done;
+      steps += 1;
+      most = Math.max(most, now - before);
+      before = now;
+      if (done) return { steps, most, active: value.active.length };
+    }
+  };
+  assert.equal(loader.seen, null);
+  const fresh = load();
+  assert.deepEqual([fresh.most, fresh.active, loader.progress], [1, count, { done: count, of: count }]);
+  assert.ok(fresh.steps > 3 * count, `${fresh.steps} steps`);
+  assert.equal(loader.seen, loader.fingerprint());
+  const known = load();
+  assert.ok(known.most <= 64 && known.steps > 2 * count / 64, `${known.steps} steps, ${known.most} files in one`);
+  Deno.writeTextFileSync(
+    `${dir.path}/r-7.yml`,
+    ruleText("rule-7", "SELECT pid FROM process_events WHERE name = 'changed'"),
+  );
+  assert.notEqual(loader.seen, loader.fingerprint());
+  assert.equal(load().active, count);
 });

@@ -1,6 +1,7 @@
 // Sigma files in a rules directory: loaded, loaded again, with filters and mappings that reach from file to file.
 import assert from "node:assert/strict";
-import { allSteps, type LoadedRules, RulesLoader } from "../../agent/rules_loader.ts";
+import { type LoadedRules, RulesLoader } from "../../agent/rules_loader.ts";
+import { allSteps } from "../../proto/steps.ts";
 import { PARTIAL } from "../../proto/rules/rule.ts";
 import { TempDir } from "./support.ts";
 
@@ -17,7 +18,8 @@ const filter = (selection: string): string =>
 
 class World implements Disposable {
   readonly #dir = new TempDir();
-  readonly loader = new RulesLoader([this.#dir.path]);
+  readonly directories: readonly string[] = [this.#dir.path];
+  readonly loader = new RulesLoader(this.directories);
 
   write(files: Readonly<Record<string, string | null>>): LoadedRules {
     for (const [name, text] of Object.entries(files)) {
@@ -145,6 +147,37 @@ Deno.test("a mapping that is not right leaves the one before in place", () => {
   const { active, remarks, others } = world.write({ "sigma-mapping.yml": "fields:\n    Odd: nope\n" });
   assert.deepEqual([active.length, remarks.size], [1, 0]);
   assert.match(others[0]!.reason!, /no column "nope".*what it held before still counts/);
+});
+
+/** Steps that the work took, and the longest. */
+function stepped<T>(work: Generator<void, T>): { value: T; steps: number } {
+  for (let steps = 1;; steps++) {
+    const { done, value } = work.next();
+    if (done) return { value, steps };
+  }
+}
+
+Deno.test("a file of many documents is loaded in steps of one, and loaded again in few", () => {
+  using world = new World();
+  const id = (i: number): string => `20000000-0000-4000-8000-${String(i).padStart(12, "0")}`;
+  const text = (from: number, count: number): string =>
+    Array.from({ length: count }, (_, i) => rule(1, `Image: x${i}`).replace(ID(1), id(from + i))).join("---\n");
+  const files = 3, documents = 1_000;
+  assert.deepEqual(
+    ids(
+      world.write(
+        Object.fromEntries(Array.from({ length: files }, (_, i) => [`many-${i}.yml`, text(i * documents, documents)])),
+      ),
+    ).length,
+    files * documents,
+  );
+  const again = stepped(world.loader.load());
+  assert.ok(again.steps < documents, `${again.steps} steps for what did not change`);
+  const fresh = new RulesLoader(world.directories), first = stepped(fresh.load());
+  assert.equal(first.value.active.length, files * documents);
+  // Each is read, compiled, and shown to SQLite
+  assert.ok(first.steps > 3 * files * documents, `${first.steps} steps`);
+  assert.ok(first.value.active.every(({ tests }) => tests.match.length === 0));
 });
 
 Deno.test("correlations are rules over a window; their rules raise no alerts of their own", () => {

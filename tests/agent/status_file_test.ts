@@ -39,6 +39,23 @@ Deno.test("StatusFile says who the agent is and how it does, in a file that is n
   assert.deepEqual([...Deno.readDirSync(dir.path)].map((entry) => entry.name), ["status.pb"]);
 });
 
+Deno.test("StatusFile says what it knew when the rest of the agent is closed", () => {
+  using dir = new TempDir();
+  const path = `${dir.path}/status.pb`, lines: string[] = [];
+  let isClosed = false;
+  const file = new StatusFile(path, new Journal((line) => lines.push(line)), () => {
+    if (isClosed) throw new Error("statement has been finalized");
+    return part;
+  });
+  file.say("stopping");
+  file.keep();
+  isClosed = true;
+  file.end();
+  const { state, counters, storeBytes } = decodeAgentStatus(Deno.readFileSync(path));
+  assert.deepEqual([state, counters, storeBytes], ["stopped", part.counters, part.storeBytes]);
+  assert.deepEqual(lines, []);
+});
+
 Deno.test("StatusFile that cannot write says so once and goes on", () => {
   using dir = new TempDir();
   const lines: string[] = [];

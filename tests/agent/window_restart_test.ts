@@ -5,7 +5,7 @@ import { newCounters } from "../../agent/counters.ts";
 import { Detection } from "../../agent/detection.ts";
 import { Ingest, type StreamMessage } from "../../agent/ingest.ts";
 import { Journal } from "../../agent/journal.ts";
-import { allSteps } from "../../agent/rules_loader.ts";
+import { allSteps } from "../../proto/steps.ts";
 import { Store, type Stream } from "../../agent/store/store.ts";
 import { eventRow, type SqlValue } from "../../proto/event_row.ts";
 import type { ProcessEvent } from "../../proto/process_event.ts";

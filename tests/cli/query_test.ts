@@ -42,8 +42,23 @@ Deno.test("query that runs away is stopped at its timeout, with nothing on stdou
   for (const format of ["table", "json", "jsonl", "csv"]) {
     const { out, err, code } = await cli(state, ["query", sql, "--timeout", "100ms", "-f", format]);
     assert.deepEqual([out, code], ["", 1]);
-    assert.match(err, /^Stopped after 100 ms: the question reads too much/);
+    assert.match(err, /^This is slow: for each row before it, all 20,000 rows of [ab] are gone over; compare a column/);
+    assert.match(err, /\nStopped after 100 ms: the question reads too much/);
   }
+});
+
+Deno.test("query refuses what cannot end in its time, before it runs", async () => {
+  using state = world(20_000);
+  const sql = "SELECT count(*) FROM process_events a JOIN process_events b ON 1 JOIN process_events c ON 1";
+  const { out, err, code } = await cli(state, ["query", sql]);
+  assert.deepEqual([out, code], ["", 1]);
+  assert.match(
+    err,
+    /^The query is refused: It would go over [0-9,]+ combinations of rows of a, b, c: 10 days at the least/,
+  );
+  // --since leaves few enough
+  const since = await cli(state, ["query", sql, "--since", "1h"]);
+  assert.deepEqual([since.code, since.out.trim().split(/\s+/).at(-1)], [0, "0"], since.err);
 });
 
 Deno.test("query tells of a value that SQLite cannot compute, and prints no shortened answer", async () => {

@@ -211,7 +211,14 @@ Deno.test("rules explain says lane, condition, literals and cost; of a rule for 
   SELECT ppid, count(*) AS n FROM process_events WHERE path_basename(executable_path) = 'sh' GROUP BY ppid HAVING count(*) > 2
 `;
   const window = JSON.parse((await cli(state, ["rules", "explain", "-", "-f", "json"], { stdin: over })).out);
-  assert.deepEqual([window.lane, window.cost, window.predicate], ["window: 5m", null, null]);
+  assert.deepEqual([window.lane, window.predicate, window.slow], ["window: 5m", null, []]);
+  assert.deepEqual([window.cost.events, window.cost.matches, window.cost.held], [50, 1, 50]);
+  const product = `id: pairs\n${HEAD}window: 5m\nsql: |
+  SELECT a.pid AS p, b.pid AS q FROM process_events a JOIN process_events b ON b.name LIKE 'sh%' AND b.pid + a.pid > 9
+  WHERE a.name LIKE 'ls%'
+`;
+  const slow = JSON.parse((await cli(state, ["rules", "explain", "-", "-f", "json"], { stdin: product })).out);
+  assert.match(slow.slow.join(), /^SCAN process_events \(condition \d\): once for each row before it/);
   assert.match(window.plan.join(), /SCAN process_events/);
   const table = await cli(state, ["rules", "explain", "-"], { stdin: DRAFT });
   assert.match(table.out, /it matches an event of which[^]*name starts with "odd"[^]*literals by which/);

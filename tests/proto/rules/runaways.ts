@@ -87,7 +87,40 @@ export const RUNAWAYS: Readonly<Record<string, string>> = {
   "JSON of many values": `SELECT count(*) ${P} WHERE json_valid(environment) AND (${
     many(60, (i) => `environment ->> 'V39${i}' = 'b'`)
   })`,
+  "a sort of many rows": `SELECT a.name || b.name AS x ${TWO} AND b.pid < 64 ORDER BY x DESC`,
+  "many groups of many rows": `SELECT a.name || b.name AS x, count(*) ${TWO} AND b.pid < 64 GROUP BY x`,
+  "a window over many rows": `SELECT count(*) OVER (ORDER BY a.name || b.name) AS n ${TWO} AND b.pid < 64`,
+  "values that differ": `SELECT count(DISTINCT a.name || b.name) ${TWO} AND b.pid < 64`,
   "calls without end": `SELECT count(*) ${P} WHERE ${many(100, () => "upper(lower(command_line)) = 'x'")}`,
+};
+
+/** The same for rules over a window: each reference has a condition of its own, as it must. */
+export const WINDOW_RUNAWAYS: Readonly<Record<string, string>> = {
+  "a join that no index helps":
+    `SELECT a.pid AS p, b.pid AS q, c.pid AS r ${P} a JOIN process_events b ON b.time > 0 AND a.pid + b.pid = -1 JOIN process_events c ON c.time > 0 AND c.pid + b.pid = -1 WHERE a.time > 0`,
+  "groups of a product":
+    `SELECT a.ppid, count(*) AS n ${P} a JOIN process_events b ON b.time > 0 WHERE a.time > 0 GROUP BY a.ppid HAVING count(*) > 1000000000`,
+  "many groups of many rows":
+    `SELECT a.name || b.name AS x, count(*) AS n ${P} a JOIN process_events b ON b.pid < 64 WHERE a.time > 0 GROUP BY x HAVING count(*) > 1000000000`,
+  "a correlated subquery":
+    `SELECT a.pid AS p ${P} a WHERE a.time > 0 AND (SELECT count(*) ${P} b WHERE b.time > 0 AND b.name || a.name = 'zz') > 0`,
+  "NOT EXISTS":
+    `SELECT a.pid AS p ${P} a JOIN process_events c ON c.time > 0 WHERE a.time > 0 AND EXISTS (SELECT 1 ${P} b WHERE b.time > 0 AND instr(b.name, a.name || c.name || 'q') > 0)`,
+  "texts of groups":
+    `SELECT ppid, group_concat(command_line) AS g ${P} WHERE time > 0 GROUP BY ppid HAVING length(group_concat(environment)) > 1000000000`,
+  "JSON of many values": `SELECT ppid, count(*) AS n ${P} WHERE time > 0 AND json_valid(environment) AND (${
+    many(60, (i) => `environment ->> 'V39${i}' = 'b'`)
+  }) GROUP BY ppid HAVING count(*) > 1`,
+  "a pattern that matches itself, in what every event must meet":
+    `SELECT ppid, count(*) AS n ${P} WHERE command_line LIKE '%${"a".repeat(90)}b%' GROUP BY ppid HAVING count(*) > 1`,
+  "patterns of wildcards, in what every event must meet": `SELECT ppid, count(*) AS n ${P} WHERE environment LIKE '%${
+    "a_".repeat(45)
+  }b%' GROUP BY ppid HAVING count(*) > 1`,
+  "a regular expression, in what every event must meet":
+    `SELECT ppid, count(*) AS n ${P} WHERE command_line REGEXP '(a|b)*a(a|b){9}c' GROUP BY ppid HAVING count(*) > 1`,
+  "calls, in what every event must meet": `SELECT ppid, count(*) AS n ${P} WHERE (${
+    many(40, (i) => `replace(upper(command_line), 'A', 'b${i}') = 'x'`)
+  }) GROUP BY ppid HAVING count(*) > 1`,
 };
 
 /** Queries of the same kinds that nothing could stop: the guard refuses them. */

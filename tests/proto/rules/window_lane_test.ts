@@ -243,16 +243,17 @@ JOIN process_events AS b ON b.pid <> a.pid AND b.event_type = 'stop'
 JOIN process_events AS c ON c.pid <> b.pid AND c.event_type = 'stop'
 WHERE a.event_type = 'stop' GROUP BY a.ppid`,
   );
-  using lane = new WindowLane([slow, BURST], { deadlineMs: 20 });
+  using lane = new WindowLane([slow, BURST], { deadlineMs: 200 });
   const out = take(lane, Array.from({ length: 2_000 }, (_, i) => failure(i + 1, i, i % 3)));
   const [fault] = out.faults;
-  assert.deepEqual([fault!.rule, fault!.reason, fault!.timedOut], [slow, "stopped after 20 ms", true]);
-  assert.match(lane.reasons(slow)[0]!, /its last evaluation was not whole: stopped after 20 ms/);
+  const reason = "stopped while it read, since what it reads is to be sorted within 200 ms";
+  assert.deepEqual([fault!.rule, fault!.reason, fault!.timedOut], [slow, reason, true]);
+  assert.equal(lane.reasons(slow)[0], `its last evaluation was not whole: ${reason}`);
   assert(!out.evaluated.has(slow) && out.evaluated.has(BURST));
   assert.equal(out.findings.filter(({ rule }) => rule === BURST).length, 3);
   for (let id = 3_000; id < 3_003; id++) {
     const again = take(lane, [failure(id, id)]);
-    assert.deepEqual(again.faults.map(({ reason, timedOut }) => [reason, timedOut]), [["stopped after 20 ms", true]]);
+    assert.deepEqual(again.faults.map(({ reason, timedOut }) => [reason, timedOut]), [[reason, true]]);
   }
 });
 
