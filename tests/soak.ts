@@ -22,12 +22,15 @@ const GROWTH = 1.1, GROWTH_BYTES = 10e6, GROWTH_FILES = 5;
 /** Starts `argv[1]` processes a second for `argv[2]` seconds, and prints how many. */
 const SPAWNER = `
 #include <stdio.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 int main(int argc, char **argv) {
   if (argc == 2) return 0;
+  prctl(PR_SET_PDEATHSIG, SIGKILL); // nobody may be left with its storm
   double rate = atof(argv[1]), seconds = atof(argv[2]);
   struct timespec begun, now, pause = { 0, 2000000 };
   clock_gettime(CLOCK_MONOTONIC, &begun);
