@@ -146,12 +146,19 @@ function share(part: number, whole: number): string {
 /** The plan of what runs: of a rule over a window, over its own tables. */
 function planOf(rule: ValidatedRule, sql: string): readonly PlanStep[] {
   if (rule.windowMs === null) return catalogPlan(sql);
-  using lane = new WindowLane([rule], { deadlineMs: MEASURE_MS });
-  // A rule has a table of its own for each condition that an event must meet to be in it
-  return lane.planOf(rule).map(({ depth, detail }) => ({
-    depth,
-    detail: detail.replaceAll(/main\.window_\d+_(\d+)/g, (_, base) => `process_events (condition ${Number(base) + 1})`),
-  }));
+  const lane = new WindowLane([rule], { deadlineMs: MEASURE_MS });
+  try {
+    // A rule has a table of its own for each condition that an event must meet to be in it
+    return lane.planOf(rule).map(({ depth, detail }) => ({
+      depth,
+      detail: detail.replaceAll(
+        /main\.window_\d+_(\d+)/g,
+        (_, base) => `process_events (condition ${Number(base) + 1})`,
+      ),
+    }));
+  } finally {
+    lane[Symbol.dispose]();
+  }
 }
 
 /** Steps of a plan that go over a whole table once more for every row before them. */

@@ -130,14 +130,18 @@ function rulesOfAgent(call: Call, places: Places): Cell[][] {
     ]);
   }
   try {
-    using store = Store.open(places.layout.store);
-    const rows = store.rows(
-      `SELECT rule_id, title, severity, state, NULL AS hits, file, line, column_number, reason, NULL AS lane,
-         rule_hash, NULL AS degraded
-       FROM detection_rules`,
-    );
-    call.note("The agent does not run: these are the rules of its last start, without hits");
-    return rows;
+    const store = Store.open(places.layout.store);
+    try {
+      const rows = store.rows(
+        `SELECT rule_id, title, severity, state, NULL AS hits, file, line, column_number, reason, NULL AS lane,
+           rule_hash, NULL AS degraded
+         FROM detection_rules`,
+      );
+      call.note("The agent does not run: these are the rules of its last start, without hits");
+      return rows;
+    } finally {
+      store[Symbol.dispose]();
+    }
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     call.note("The agent does not run and its store cannot be read: these are the rules of the files");
