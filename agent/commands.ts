@@ -1,11 +1,14 @@
 /**
- * What the agent's program does beside being the agent: `backup` and `check`, on the store of an agent that runs or not.
+ * What the agent's program does beside being the agent: `backup` and `check`, on the store of an agent that runs or not;
+ * and `ask`, which is a program of its own too (`ask/main.ts`).
  *
- * They need no more than the agent's own grants, and write only into its directory. Words go to stderr, the answer to
- * stdout. Exit codes: 0 done, 1 failed, 4 the store is damaged.
+ * `backup` and `check` need no more than the agent's own grants, and write only into its directory. Words go to stderr,
+ * the answer to stdout. Exit codes: 0 done, 1 failed, 4 the store is damaged.
  *
  * @module
  */
+import { SYSTEM_FILES } from "../proto/config.ts";
+import type { StateLayout } from "../proto/state_layout.ts";
 import { backUp, backupDirectory, backupName } from "./store/backup.ts";
 import { checkStore } from "./store/check.ts";
 import { moveAway, StoreError } from "./store/store_error.ts";
@@ -23,6 +26,26 @@ export function splitTarget(args: readonly string[]): { to: string | undefined; 
   if (at === -1) return { to: undefined, rest };
   const [word] = rest.splice(at, 1);
   return { to: word === "--to" ? rest.splice(at, 1)[0] ?? "" : word!.slice("--to=".length), rest };
+}
+
+/** What `ask` is to do, where the command line says so: its own words, and where the state is. */
+export function splitAsk(args: readonly string[]): string[] | null {
+  let state: string[] = [];
+  for (let at = 0; at < args.length; at++) {
+    const [, name, attached] = /^--(state|config|set)(?:=(.*))?$/s.exec(args[at]!) ?? [];
+    if (name === undefined) return args[at] === "ask" ? [...state, ...args.slice(at + 1)] : null;
+    const value = attached ?? args[++at] ?? "";
+    if (name === "state") state = ["--state", value];
+  }
+  return null;
+}
+
+/** Gives up what the agent may and who asks needs not: all but the request spool, and rules elsewhere. */
+export function shedGrants({ agent, token, brokerSocket, rules }: StateLayout): void {
+  for (const name of ["net", "env", "sys", "run", "ffi"] as const) Deno.permissions.revokeSync({ name });
+  for (const path of [agent, token, brokerSocket, rules, ...SYSTEM_FILES]) {
+    for (const name of ["read", "write"] as const) Deno.permissions.revokeSync({ name, path });
+  }
 }
 
 /** Does it, and gives the exit code. @throws StoreError */

@@ -17,8 +17,12 @@
 import type { Alert, AlertHead } from "../proto/alert.ts";
 import { completenessOf } from "../proto/completeness.ts";
 import { columnPlaces, type SqlValue } from "../proto/event_row.ts";
-import { RuleEngine } from "../proto/rules/engine.ts";
+import type { Gap } from "../proto/process_event.ts";
+import { CollectedLane } from "../proto/rules/collected_lane.ts";
+import { RuleEngine, type RuleEngineOptions } from "../proto/rules/engine.ts";
 import type { Evaluation, Fault } from "../proto/rules/evaluation.ts";
+import type { AlertPolicy } from "../proto/rules/alert_policy.ts";
+import type { RuleResponse } from "../proto/rules/rule_responses.ts";
 import { formsOf } from "../proto/rules/correlation.ts";
 import type { SeenChanges } from "../proto/rules/seen_table.ts";
 import { preparePrograms } from "../proto/rules/program.ts";
@@ -37,8 +41,11 @@ import { type Pace, paced } from "./paced.ts";
 import { PreparedRules, windowsOf } from "./prepared_rules.ts";
 import { type LoadedRules, type Remark, ruleRow } from "./rules_loader.ts";
 import { Sight } from "./sight.ts";
+import type { CollectedRows } from "./store/collected_tables.ts";
+import { refillingTables, tableRows } from "./table_windows.ts";
 import type { RuleRow, Store, Stream } from "./store/store.ts";
 import { StoreError } from "./store/store_error.ts";
+import { Suppressions } from "./suppressions.ts";
 import { NOT_READ_BACK, refilling } from "./window_keeper.ts";
 
 /** Batches in a row in which a rule may run past its deadline. */
@@ -47,6 +54,8 @@ export const MAX_FAULTS = 3;
 const MAX_SHOWN_REASONS = 3;
 const FIRST_PAUSE_MS = 60_000;
 const LAST_PAUSE_MS = 3_600_000;
+/** How old may be what {@linkcode Detection.recentStatuses} says of what rules cost. */
+const RECENT_MS = 5_000;
 
 interface Standing {
   /** The version of the rule that it is of. */
@@ -75,6 +84,8 @@ export interface DetectionOptions {
   readonly counters: Counters;
   /** Called when a rule was taken out or put back. */
   readonly changed?: () => void;
+  /** What of what a rule reads no registered collector gives. */
+  readonly lacksOf?: (rule: ValidatedRule) => readonly string[];
   /** The newest checkpoint of a collector's ledger. */
   readonly head?: (collectorId: string) => AlertHead | null;
   /** A clock that does not jump, in milliseconds. */
@@ -95,9 +106,13 @@ export class Detection implements Judge {
   readonly #sight = new Sight();
   /** What the rules need that collectors collect on demand. */
   readonly demands: Demands = new Demands();
+  /** What exceptions and filters took. */
+  readonly suppressions: Suppressions;
   /** `null` without rules over windows: they cost nothing then. */
   #window: WindowLane | null;
   #engine: RuleEngine;
+  /** `null` without rules over tables of collectors. */
+  #collected: CollectedLane | null;
   /** What the batch gave that is judged and not stored yet. */
   #pending: WindowEvaluation | null = null;
   /** Ids of rules that are taken out for a while. */
@@ -106,15 +121,19 @@ export class Detection implements Judge {
   readonly #blamed = new Set<string>();
   /** When the next rule is put back. */
   #nextReturn = Infinity;
+  /** What was said of the rules last; `null` when more than counts has changed since. */
+  #recent: { readonly until: number; readonly statuses: readonly RuleStatus[] } | null = null;
 
   constructor(loaded: LoadedRules, options: DetectionOptions) {
     this.#loaded = loaded;
     this.#options = options;
+    this.suppressions = new Suppressions(loaded.exceptions, loaded.active);
     this.#clock = options.clock ?? (() => performance.now());
     this.#renewStanding();
     this.#window = allSteps(this.#laneOf(loaded));
-    const rules = loaded.active.filter((rule) => rule.windowMs === null);
-    this.#engine = new RuleEngine(rules, { deadlineMs: options.deadlineMs, costOf: this.#costOf });
+    this.#collected = this.#collectedOf(loaded);
+    const rules = loaded.active.filter((rule) => rule.windowMs === null && rule.collected === undefined);
+    this.#engine = new RuleEngine(rules, this.#engineOptions(loaded));
   }
 
   /**
@@ -122,8 +141,8 @@ export class Detection implements Judge {
    * does not come so far closes what was prepared.
    */
   *prepare(loaded: LoadedRules): Generator<void, PreparedRules> {
-    const rules = loaded.active.filter((rule) => rule.windowMs === null);
-    const options = { deadlineMs: this.#options.deadlineMs, costOf: this.#costOf };
+    const rules = loaded.active.filter((rule) => rule.windowMs === null && rule.collected === undefined);
+    const options = this.#engineOptions(loaded);
     yield* preparePrograms(
       loaded.active.flatMap(({ window, correlation }) =>
         window?.bases ?? (correlation === null ? [] : formsOf(correlation))
@@ -134,7 +153,8 @@ export class Detection implements Judge {
     try {
       const isSame = windowsOf(loaded) === windowsOf(this.#loaded);
       const window = isSame ? this.#window : yield* this.#laneOf(loaded);
-      return prepared = new PreparedRules(loaded, engine, window, isSame);
+      yield;
+      return prepared = new PreparedRules(loaded, engine, window, isSame, this.#collectedOf(loaded));
     } finally {
       if (prepared === null) engine.close();
     }
@@ -147,7 +167,8 @@ export class Detection implements Judge {
    *
    * @throws StoreError
    */
-  *refill({ window, isSameWindow }: PreparedRules, store: Store | null, now: number): Generator<void> {
+  *refill({ window, isSameWindow, collected }: PreparedRules, store: Store | null, now: number): Generator<void> {
+    if (store !== null && collected !== null) yield* refillingTables(collected, store, now);
     if (isSameWindow || window === null || store === null) return;
     yield* this.#filling(window, store, now);
     if (this.#window !== null) window.inherit(this.#window);
@@ -155,8 +176,10 @@ export class Detection implements Judge {
   }
 
   /** From now on, between two batches, these rules judge. One that was taken out stays out if it is the same version. */
-  swap({ loaded, engine, window, isSameWindow }: PreparedRules): void {
+  swap({ loaded, engine, window, isSameWindow, collected }: PreparedRules): void {
     this.#engine.close();
+    this.#collected?.[Symbol.dispose]();
+    this.#collected = collected;
     if (!isSameWindow) this.#window?.[Symbol.dispose]();
     this.#loaded = loaded;
     this.#renewStanding();
@@ -174,6 +197,12 @@ export class Detection implements Judge {
   /** The same, in steps with room for other work, but for no batch. @throws StoreError */
   *recovering(store: Store, now: number): Generator<void> {
     this.#pending = null;
+    if (this.#collected !== null) {
+      const fresh = this.#collectedOf(this.#loaded)!;
+      yield* refillingTables(fresh, store, now);
+      this.#collected[Symbol.dispose]();
+      this.#collected = fresh;
+    }
     if (this.#window !== null) yield* this.#filling(this.#window, store, now);
     this.#lookAt(store, this.#window, now);
   }
@@ -198,6 +227,7 @@ export class Detection implements Judge {
   #lookAt(store: Store, window: WindowLane | null, now: number): void {
     const newest = window?.newest ?? -Infinity;
     const { gaps, sources } = store.sightSince(Number.isFinite(newest) ? newest - window!.windowMs : now);
+    this.#recent = null;
     this.#sight.clear();
     for (const gap of gaps) this.#sight.noteGap(gap);
     for (const [collectorId, known] of sources) this.#sight.noteSources(collectorId, known);
@@ -208,16 +238,25 @@ export class Detection implements Judge {
     rows: readonly SqlValue[][],
     stream: Stream,
     now: number,
-    { gaps, sources }: Around = NOTHING_AROUND,
+    { gaps, sources, rows: collected = [] }: Around = NOTHING_AROUND,
   ): Promise<Alert[]> {
     this.#pending = null;
+    this.#collected?.rollback();
+    this.suppressions.begin();
+    if (gaps.length > 0 || sources !== null) this.#recent = null;
     for (const gap of gaps) this.#sight.noteGap(gap);
     if (sources !== null) this.#sight.noteSources(stream.collectorId, sources);
-    if (rows.length === 0) return [];
+    if (rows.length === 0 && collected.length === 0) return [];
     if (this.#clock() >= this.#nextReturn) this.#putBack();
     const pace = { began: performance.now() };
-    const { hits, faults } = await this.#judgeRows(rows, pace);
+    const ofTables = await this.#judgeTables(collected, stream, now, pace);
+    if (rows.length === 0) {
+      this.#noteFaults(ofTables.faults, collected.length, ofTables);
+      return this.#tableAlerts(ofTables, stream, now);
+    }
+    const { hits, faults, suppressed } = await this.#judgeRows(rows, pace);
     const found = await this.#judgeWindows(rows, now, pace);
+    this.suppressions.add([...suppressed, ...found.excepted]);
     const alerts = new Map<string, Alert>(), head = this.#options.head?.(stream.collectorId) ?? null;
     const raise = (alert: Alert): void => {
       if (!alerts.has(alert.alertId)) alerts.set(alert.alertId, alert);
@@ -231,7 +270,9 @@ export class Detection implements Judge {
       raise(alertOf(rule, cells, evidence, stream, now, head, completeness));
     }
     for (const alert of this.#alertsOf(found, stream, now)) raise(alert);
-    this.#noteFaults([...faults, ...found.faults], rows.length, found);
+    for (const alert of this.#tableAlerts(ofTables, stream, now)) raise(alert);
+    const evaluated = new Set([...found.evaluated, ...ofTables.evaluated]);
+    this.#noteFaults([...faults, ...found.faults, ...ofTables.faults], rows.length, { ...found, evaluated });
     return [...alerts.values()];
   }
 
@@ -246,9 +287,22 @@ export class Detection implements Judge {
    */
   async judgeAbsence(now: number, passed: number): Promise<Alert[]> {
     this.#pending = null;
+    this.suppressions.begin();
     const found = await this.#judgeWindows([], now, { began: performance.now() }, passed);
     this.#noteFaults(found.faults, 0, found);
     return [...this.#alertsOf(found, null, now)];
+  }
+
+  /** The alerts of what rules over collectors' tables found. */
+  #tableAlerts({ findings }: WindowEvaluation, stream: Stream, now: number): Alert[] {
+    return findings.flatMap(({ rule: { id, windowMs }, cells, key, time, evidence, reasons }) => {
+      const rule = this.#rules.get(id)!;
+      if (rule.status === "draft") return [];
+      const lacks = windowMs === null ? [] : this.#sight.lacks(time - windowMs, time);
+      const finding = windowMs === null ? null : `${key}:${time}`;
+      const head = this.#options.head?.(stream.collectorId) ?? null;
+      return alertOf(rule, cells, evidence, stream, now, head, completenessOf([...reasons, ...lacks]), finding, key);
+    });
   }
 
   *#alertsOf({ findings }: WindowEvaluation, stream: Stream | null, now: number): Generator<Alert> {
@@ -267,7 +321,7 @@ export class Detection implements Judge {
         epoch: "",
       };
       const head = this.#options.head?.(of.collectorId) ?? null;
-      yield alertOf(rule, cells, evidence, of, now, head, completeness, `${key}:${time}`);
+      yield alertOf(rule, cells, evidence, of, now, head, completeness, `${key}:${time}`, key);
     }
   }
 
@@ -278,6 +332,9 @@ export class Detection implements Judge {
 
   /** Keeps what the last batch did, and counts its alerts: a batch that was not stored is judged again. */
   stored(alerts: readonly Alert[]): void {
+    this.#collected?.commit();
+    this.suppressions.stored();
+    this.#options.counters.hits_excepted = this.suppressions.total;
     if (this.#pending !== null) {
       const { late, ahead, suppressed } = this.#pending, { counters } = this.#options;
       this.#window?.commit();
@@ -286,6 +343,7 @@ export class Detection implements Judge {
       counters.window_suppressed += suppressed;
       this.#pending = null;
     }
+    if (alerts.length > 0) this.#recent = null;
     for (const { ruleId } of alerts) {
       const standing = this.#standing.get(ruleId);
       if (standing !== undefined) standing.hits += 1;
@@ -305,16 +363,19 @@ export class Detection implements Judge {
 
   /** Every rule that was found, whether it runs or not. */
   rows(): RuleRow[] {
+    this.#engine.tally();
     const running = this.#loaded.active.map((rule) => {
       const { hits, paused } = this.#standing.get(rule.id)!, cost = this.#costOf(rule);
       const row = ruleRow(rule, paused === null ? rule.status : "rejected", paused, hits);
-      return { ...row, ...cost, degraded: this.#degraded(rule, paused), ...this.#remarkOf(rule, paused) };
+      const suppressed = this.suppressions.of(rule.id);
+      return { ...row, ...cost, suppressed, degraded: this.#degraded(rule, paused), ...this.#remarkOf(rule, paused) };
     });
     return [...running, ...this.#loaded.others];
   }
 
   /** The same, as the status shows it. */
   statuses(): RuleStatus[] {
+    this.#engine.tally();
     const running = this.#loaded.active.map((rule): RuleStatus => {
       const { id, title, severity, file, hash } = rule, { hits, paused } = this.#standing.get(id)!;
       const { evaluations, matches, cpuMs, rows } = this.#costOf(rule), remark = this.#remarkOf(rule, paused);
@@ -323,10 +384,22 @@ export class Detection implements Judge {
       const lane = laneOf(rule);
       return {
         ...{ id, title, severity, file, hash, state, line, column, reason, hits, lane },
-        ...{ evaluations, matches, cpuMs, rows, degraded },
+        ...{ evaluations, matches, cpuMs, rows, degraded, suppressed: this.suppressions.of(id) },
       };
     });
     return [...running, ...this.#loaded.others.map(({ description: _, tags: __, sql: ___, ...status }) => status)];
+  }
+
+  /**
+   * The same as it was {@linkcode RECENT_MS} ago at most, and not before the last alert, fault or change: to look at every
+   * rule once a second costs a quiet host more than to judge its events.
+   */
+  get recentStatuses(): readonly RuleStatus[] {
+    const now = this.#clock();
+    if (this.#recent === null || now >= this.#recent.until) {
+      this.#recent = { until: now + RECENT_MS, statuses: this.statuses() };
+    }
+    return this.#recent.statuses;
   }
 
   /** What there is to say of a rule that runs; of one that is taken out, that is what matters. */
@@ -339,6 +412,16 @@ export class Detection implements Judge {
     return [...this.#standing].filter(([, standing]) => standing.paused !== null).map(([id]) => id);
   }
 
+  /** What a rule says of its alerts. */
+  alertPolicy(ruleId: string): AlertPolicy | undefined {
+    return this.#rules.get(ruleId)?.alert;
+  }
+
+  /** What a rule asks to be done to the processes of its alerts. */
+  responsesOf(ruleId: string): readonly RuleResponse[] {
+    return this.#rules.get(ruleId)?.responses ?? [];
+  }
+
   /** How many rules run now. */
   get active(): number {
     return this.#loaded.active.filter(({ id, status }) =>
@@ -349,6 +432,7 @@ export class Detection implements Judge {
   close(): void {
     this.#engine.close();
     this.#window?.[Symbol.dispose]();
+    this.#collected?.[Symbol.dispose]();
   }
 
   readonly #costOf = ({ id }: ValidatedRule): RuleCost => {
@@ -357,11 +441,41 @@ export class Detection implements Judge {
     return cost;
   };
 
-  *#laneOf({ active }: LoadedRules): Generator<void, WindowLane | null> {
-    const { deadlineMs, windowRows } = this.#options, rules = active.filter((rule) => rule.windowMs !== null);
+  #engineOptions({ exceptions }: LoadedRules): RuleEngineOptions {
+    return { deadlineMs: this.#options.deadlineMs, costOf: this.#costOf, suppressorsOf: exceptions.of };
+  }
+
+  *#laneOf({ active, exceptions }: LoadedRules): Generator<void, WindowLane | null> {
+    const { deadlineMs, windowRows } = this.#options, rules = active.filter(isOverWindow);
     if (rules.length === 0) return null;
     const bound = windowRows === undefined ? {} : { maxRows: windowRows };
-    return yield* WindowLane.building(rules, { deadlineMs, ...bound, costOf: this.#costOf });
+    const { of: suppressorsOf } = exceptions;
+    return yield* WindowLane.building(rules, { deadlineMs, ...bound, costOf: this.#costOf, suppressorsOf });
+  }
+
+  #collectedOf({ active }: LoadedRules): CollectedLane | null {
+    const rules = active.filter((rule) => rule.collected !== undefined), { deadlineMs } = this.#options;
+    return rules.length === 0 ? null : new CollectedLane(rules, { deadlineMs, costOf: this.#costOf });
+  }
+
+  async #judgeTables(
+    batch: readonly CollectedRows[],
+    { collectorId }: Stream,
+    now: number,
+    pace: Pace,
+  ): Promise<WindowEvaluation> {
+    const found = newWindowEvaluation(), lane = this.#collected;
+    if (lane === null || batch.length === 0) return found;
+    try {
+      await paced(lane.judge(tableRows(batch, collectorId, lane), now, found, this.#out), pace);
+      return found;
+    } catch (error) {
+      this.#options.counters.rule_faults += 1;
+      this.#options.journal.notice(`no rule over a collector's table judged a batch: ${words(error)}`);
+      lane.rollback();
+      lane.mark(batch.map(({ table }) => table));
+      return newWindowEvaluation();
+    }
   }
 
   async #judgeRows(rows: readonly SqlValue[][], pace: Pace): Promise<Evaluation> {
@@ -370,7 +484,7 @@ export class Detection implements Judge {
     } catch (error) {
       this.#options.counters.rule_faults += 1;
       this.#options.journal.notice(`no rule judged a batch of ${rows.length} events: ${words(error)}`);
-      return { hits: [], faults: [] };
+      return { hits: [], faults: [], suppressed: [] };
     }
   }
 
@@ -394,15 +508,25 @@ export class Detection implements Judge {
     }
   }
 
+  /** Something may be missing that no collector told of. */
+  noteGap(gap: Gap): void {
+    this.#sight.noteGap(gap);
+  }
+
   /** Why "no match" of a rule may be wrong now. */
   #degraded(rule: ValidatedRule, paused: string | null): readonly string[] {
     if (paused !== null) return [paused];
+    const unsupplied = this.#options.lacksOf?.(rule) ?? [];
+    if (rule.collected !== undefined) {
+      return [...unsupplied, ...this.#collected?.reasons(rule) ?? []].slice(0, MAX_SHOWN_REASONS);
+    }
     if (rule.windowMs === null || this.#window === null) {
-      return completenessOf(this.#attributeLacks(rule, Infinity, null)).reasons.slice(0, MAX_SHOWN_REASONS);
+      const reasons = [...unsupplied, ...this.#attributeLacks(rule, Infinity, null)];
+      return completenessOf(reasons).reasons.slice(0, MAX_SHOWN_REASONS);
     }
     const { newest } = this.#window, from = newest - rule.windowMs;
     const lacks = this.#attributeLacks(rule, from, null);
-    const reasons = [...lacks, ...this.#window.reasons(rule), ...this.#sight.lacks(from, newest)];
+    const reasons = [...unsupplied, ...lacks, ...this.#window.reasons(rule), ...this.#sight.lacks(from, newest)];
     return completenessOf(reasons).reasons.slice(0, MAX_SHOWN_REASONS);
   }
 
@@ -415,6 +539,7 @@ export class Detection implements Judge {
   /** A standing for each rule: that of its id before, but what a version is blamed for is not the next one's. */
   #renewStanding(): void {
     this.demands.take(this.#loaded.active);
+    this.suppressions.take(this.#loaded.exceptions, this.#loaded.active);
     const before = new Map(this.#standing);
     this.#standing.clear();
     this.#rules.clear();
@@ -435,6 +560,7 @@ export class Detection implements Judge {
   }
 
   #told(): void {
+    this.#recent = null;
     const paused = [...this.#standing.values()].filter((standing) => standing.paused !== null);
     this.#nextReturn = Math.min(...paused.map((standing) => standing.until));
     try {
@@ -447,6 +573,8 @@ export class Detection implements Judge {
   }
 
   #noteFaults(faults: readonly Fault[], rows: number, { evaluated }: WindowEvaluation): void {
+    if (faults.length === 0 && this.#blamed.size === 0) return;
+    this.#recent = null;
     const { counters, journal } = this.#options;
     const late = new Set(faults.filter(({ timedOut }) => timedOut).map(({ rule }) => rule.id));
     // A rule over a window that was not due in this batch has proven nothing.
@@ -492,6 +620,10 @@ export class Detection implements Judge {
     }
     this.#pausedChanged();
   }
+}
+
+function isOverWindow({ windowMs, collected }: ValidatedRule): boolean {
+  return windowMs !== null && collected === undefined;
 }
 
 function words(error: unknown): string {

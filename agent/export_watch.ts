@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { every, type Repeated } from "./beat.ts";
 import type { Store } from "./store/store.ts";
 import { StoreError } from "./store/store_error.ts";
 
@@ -16,20 +17,20 @@ const MAX_NAME = 255;
 
 export class ExportWatch {
   #store: Store | null = null;
-  #timer: ReturnType<typeof setInterval> | undefined;
+  #looks: Repeated | null = null;
 
   constructor(private readonly directory: string) {}
 
   /** From here on looks. */
   attach(store: Store): void {
     this.#store = store;
-    clearInterval(this.#timer);
-    this.#timer = setInterval(() => this.look(), LOOK_MS);
+    this.#looks?.stop();
+    this.#looks = every(LOOK_MS, () => this.look());
     this.look();
   }
 
   detach(): void {
-    clearInterval(this.#timer);
+    this.#looks?.stop();
     this.#store = null;
   }
 

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import type { CollectedLane } from "../proto/rules/collected_lane.ts";
 import type { RuleEngine } from "../proto/rules/engine.ts";
 import type { WindowLane } from "../proto/rules/window_lane.ts";
 import type { LoadedRules } from "./rules_loader.ts";
@@ -17,17 +18,20 @@ export class PreparedRules {
     readonly window: WindowLane | null,
     /** Whether the windows are those of the rules that judge now: no rule over one came, changed or went. */
     readonly isSameWindow: boolean,
+    readonly collected: CollectedLane | null,
   ) {}
 
   /** Only for what did not take the place of anything. */
   close(): void {
     this.engine.close();
+    this.collected?.[Symbol.dispose]();
     if (!this.isSameWindow) this.window?.[Symbol.dispose]();
   }
 }
 
 /** Which windows there are: the same text means that each can be kept as it is. What a draft found is not known as raised. */
-export function windowsOf({ active }: LoadedRules): string {
-  return active.filter((rule) => rule.windowMs !== null).map(({ id, hash, status }) => `${id} ${hash} ${status}\n`)
-    .join("");
+export function windowsOf({ active, exceptions }: LoadedRules): string {
+  return active.filter((rule) => rule.windowMs !== null && rule.collected === undefined).map((rule) =>
+    `${rule.id} ${rule.hash} ${rule.status} ${exceptions.versionFor(rule)}\n`
+  ).join("");
 }

@@ -8,10 +8,11 @@
  * @module
  */
 import type { Alert } from "../proto/alert.ts";
+import { every, type Repeated } from "./beat.ts";
 import type { Counters } from "./counters.ts";
 import type { Detection } from "./detection.ts";
 import type { NewNote } from "./ledger_notes.ts";
-import type { Store } from "./store/store.ts";
+import type { AlertTaker, Store } from "./store/store.ts";
 import type { Turn } from "./turn.ts";
 
 const LOOK_MS = 1_000;
@@ -21,17 +22,21 @@ export const QUIET_MS = 5_000;
 export interface QuietWatchOptions {
   readonly detection: Pick<Detection, "due" | "judgeAbsence" | "stored">;
   readonly turn: Turn;
+  /** Decides what becomes of alerts; without one each is stored and owed. */
+  readonly manager?: AlertTaker;
   readonly counters: Counters;
   readonly store: () => Store | null;
+  /** Has stored what was judged and waits for it. @throws StoreError, and the store is not used any more */
+  readonly settle?: () => void;
   readonly isConnected: () => boolean;
   readonly notesOf: (alerts: readonly Alert[]) => readonly NewNote[];
-  readonly alerted: () => void;
+  readonly alerted: (alerts: readonly Alert[]) => void;
   readonly failed: (store: Store, error: unknown) => void;
 }
 
 export class QuietWatch {
   readonly #options: QuietWatchOptions;
-  #timer: ReturnType<typeof setInterval> | undefined;
+  #looks: Repeated | null = null;
   /** Since when it is quiet, on a clock that does not jump; `null` while it is not. */
   #since: number | null = null;
   /** What had come when it was looked last: events, and collectors that have something to send at first. */
@@ -42,11 +47,11 @@ export class QuietWatch {
   }
 
   begin(): void {
-    this.#timer = setInterval(() => void this.look(Date.now(), performance.now()), LOOK_MS);
+    this.#looks = every(LOOK_MS, () => void this.look(Date.now(), performance.now()));
   }
 
   stop(): void {
-    clearInterval(this.#timer);
+    this.#looks?.stop();
   }
 
   /** One look, by the host's clock and one that does not jump. Resolves when alerts, if any, are stored. */
@@ -61,20 +66,26 @@ export class QuietWatch {
     this.#since ??= monotonic;
     if (monotonic - this.#since < QUIET_MS || detection.due > now - QUIET_MS || store() === null) return;
     await turn.run(async () => {
+      try {
+        this.#options.settle?.();
+      } catch {
+        return; // whoever keeps the store has been told
+      }
       const opened = store();
       // What came while this waited for its turn says what time it is
       if (opened === null || came() !== before) return;
       const alerts = await detection.judgeAbsence(now, now - QUIET_MS);
+      let added: readonly Alert[] = [];
       try {
-        if (alerts.length > 0) opened.addAlerts(alerts, this.#options.notesOf, now);
+        if (alerts.length > 0) added = opened.addAlerts(alerts, this.#options.notesOf, now, this.#options.manager);
       } catch (error) {
         counters.store_faults += 1;
         this.#options.failed(opened, error);
         return;
       }
       detection.stored(alerts);
-      counters.alerts += alerts.length;
-      if (alerts.length > 0) this.#options.alerted();
+      counters.alerts += added.length;
+      if (added.length > 0) this.#options.alerted(added);
     });
   }
 }

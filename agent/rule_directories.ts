@@ -15,15 +15,23 @@ export type Listing =
   | { readonly directory: string; readonly paths: readonly string[] }
   | { readonly directory: string; readonly fault: string };
 
-/** Every `*.yml` and `*.yaml` below a directory, in the order of their names. */
+/** Of a rules directory, the part that holds no rules over events but what is analysed, and when. */
+export const ANALYSIS_DIRECTORY = "analysis";
+
+/** Every rule file of a rules directory: `*.yml` and `*.yaml` below it, but for {@linkcode ANALYSIS_DIRECTORY}. */
 export function listRules(directory: string): Listing {
+  return listFilesBelow(directory, ANALYSIS_DIRECTORY);
+}
+
+/** Every `*.yml` and `*.yaml` below a directory, in the order of their names, but for those in one directory of it. */
+export function listFilesBelow(directory: string, except: string | null = null): Listing {
   const found: string[] = [];
   const walk = (path: string, depth: number): void => {
     const entries = [...Deno.readDirSync(path)].sort((a, b) => a.name < b.name ? -1 : 1);
     for (const entry of entries) {
       const child = `${path}/${entry.name}`;
       // A symbolic link is neither: it could lead out of what the operator named.
-      if (entry.isDirectory && depth < MAX_DEPTH) walk(child, depth + 1);
+      if (entry.isDirectory && depth < MAX_DEPTH && !(depth === 0 && entry.name === except)) walk(child, depth + 1);
       else if (entry.isFile && /\.ya?ml$/.test(entry.name)) found.push(child);
     }
   };

@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { every, type Repeated } from "./beat.ts";
 import type { Detection } from "./detection.ts";
 import type { Journal } from "./journal.ts";
 import type { PreparedRules } from "./prepared_rules.ts";
@@ -35,6 +36,8 @@ export interface ReloaderOptions {
   readonly turn: Turn;
   /** What windows are filled from; `null` while there is none. */
   readonly store: () => Store | null;
+  /** Has stored what was judged and waits for it. @throws StoreError */
+  readonly settle?: () => void;
   readonly journal: Journal;
   /** How far a load is that takes long, for people. */
   readonly progress?: (text: string) => void;
@@ -47,7 +50,7 @@ export interface ReloaderOptions {
 export class RuleReloader {
   readonly #options: ReloaderOptions;
   readonly #watchers = new Map<string, { readonly inode: number | null; readonly watcher: Deno.FsWatcher }>();
-  #timer: ReturnType<typeof setInterval> | undefined;
+  #looks: Repeated | null = null;
   /** What the rules that judge now were made of; `null` while there are none. */
   #loaded: string | null;
   /** In which rules are loaded: who asks for them again while they are loaded for the first time waits. */
@@ -87,10 +90,10 @@ export class RuleReloader {
   /** From now on looks for changes. */
   begin(): void {
     this.#watch();
-    this.#timer = setInterval(() => {
+    this.#looks = every(this.#options.pollMs ?? POLL_MS, () => {
       this.#watch();
       this.#ask();
-    }, this.#options.pollMs ?? POLL_MS);
+    });
   }
 
   /** Loads all rules again, whether they changed or not. Resolves when the new ones judge. */
@@ -101,7 +104,7 @@ export class RuleReloader {
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    clearInterval(this.#timer);
+    this.#looks?.stop();
     for (const { watcher } of this.#watchers.values()) watcher.close();
     this.#watchers.clear();
     await this.#running;
@@ -175,8 +178,9 @@ export class RuleReloader {
 
   /** In a turn of its own: no batch sees half of it, and none is judged and not stored. */
   async #take(prepared: PreparedRules): Promise<void> {
-    const { detection, store } = this.#options;
+    const { detection, store, settle } = this.#options;
     try {
+      settle?.();
       await this.#sliced(detection.refill(prepared, store(), Date.now()));
     } catch (error) {
       prepared.close();

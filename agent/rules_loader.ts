@@ -10,6 +10,8 @@
  */
 import { createHash } from "node:crypto";
 import { durationText } from "../proto/rules/duration.ts";
+import { ExceptionSet, NO_EXCEPTIONS } from "../proto/rules/exception_set.ts";
+import { type Exception, type ExceptionFile, EXCEPTIONS_NAME, parsingExceptions } from "../proto/rules/exceptions.ts";
 import { type Override, OVERRIDES_NAME, parseOverrides } from "../proto/rules/overrides.ts";
 import { newRuleCost } from "../proto/rules/rule_cost.ts";
 import { laneOf, parseRule, RuleError, ruleHash, type ValidatedRule, validating } from "../proto/rules/rule.ts";
@@ -17,6 +19,7 @@ import { SecondGate } from "../proto/rules/second_gate.ts";
 import { isSigma, parsingSigma, type SigmaDocument, type SigmaFile } from "../proto/sigma/document.ts";
 import { MAPPING_NAME, type MappingFile, parseMapping } from "../proto/sigma/mapping.ts";
 import { allSteps } from "../proto/steps.ts";
+import { NO_TABLES, type TableSet } from "../proto/table_descriptor.ts";
 import { listRules, MAX_RULE_FILE_BYTES, readRule, stampOf, words } from "./rule_directories.ts";
 import { type SigmaLoaded, SigmaRules } from "./sigma_rules.ts";
 import type { RuleRow } from "./store/store.ts";
@@ -42,15 +45,23 @@ export interface LoadedRules {
   readonly remarks: ReadonlyMap<string, Remark>;
   /** Those that do not run, each with the reason: faulty ones, and ones that a file turns off. */
   readonly others: readonly RuleRow[];
+  /** What keeps hits of these rules from being alerts. */
+  readonly exceptions: ExceptionSet;
   /** What is wrong with the directories themselves, each with its mend. */
   readonly notices: readonly string[];
 }
 
 /** What is judged by before any are loaded. */
-export const NO_RULES: LoadedRules = { active: [], remarks: new Map(), others: [], notices: [] };
+export const NO_RULES: LoadedRules = {
+  active: [],
+  remarks: new Map(),
+  others: [],
+  exceptions: NO_EXCEPTIONS,
+  notices: [],
+};
 
 /** What a file may hold. */
-type Held = ValidatedRule | readonly Override[] | SigmaFile | MappingFile;
+type Held = ValidatedRule | readonly Override[] | ExceptionFile | SigmaFile | MappingFile;
 
 /** What a file held when it was read last. */
 interface Known {
@@ -74,6 +85,10 @@ export function loadRuleFiles(directories: readonly string[], windowMs = Infinit
 export class RulesLoader {
   readonly #directories: readonly string[];
   readonly #windowMs: number;
+  readonly #asked: () => readonly Override[];
+  readonly #tables: () => TableSet;
+  /** What the tables were when the files were read. */
+  #read: TableSet = NO_TABLES;
   readonly #sigma = new SigmaRules();
   #known = new Map<string, Known>();
   /** How far the load is that is under way, or was the last: files, of all that were found. */
@@ -81,8 +96,18 @@ export class RulesLoader {
   /** What the last load saw, as {@linkcode RulesLoader.fingerprinting} tells it; `null` before the first. */
   seen: string | null = null;
 
-  /** @param windowMs the longest window that a rule may have */
-  constructor(directories: readonly string[], windowMs = Infinity) {
+  /**
+   * `windowMs` is the longest window that a rule may have; what is `asked` for comes after the files' own overrides;
+   * `tables` are those that collectors brought.
+   */
+  constructor(
+    directories: readonly string[],
+    windowMs = Infinity,
+    asked: () => readonly Override[] = () => [],
+    tables: () => TableSet = () => NO_TABLES,
+  ) {
+    this.#tables = tables;
+    this.#asked = asked;
     this.#directories = [...new Set(directories)];
     this.#windowMs = windowMs;
   }
@@ -100,10 +125,14 @@ export class RulesLoader {
     const files = this.#list(notices, absent);
     this.progress = { done: 0, of: files.length };
     yield;
+    const tables = this.#tables(), isOther = tables !== this.#read;
+    this.#read = tables;
     using gate = new SecondGate();
     for (const { file, directory } of files) {
       const old = before.get(file);
-      const now = absent.has(directory) ? old! : yield* looking(file, directory, old, this.#windowMs, gate);
+      const now = absent.has(directory)
+        ? old!
+        : yield* looking(file, directory, isOther ? rereadable(old) : old, this.#windowMs, gate, tables);
       if (++this.progress.done % FILES_A_STEP === 0) yield;
       if (now !== null) known.set(file, now); // or it was removed since it was listed
     }
@@ -113,7 +142,9 @@ export class RulesLoader {
       held.filter((each) => each.kind === "mapping"),
       gate,
     );
-    const assembled = yield* assembling(known, absent, this.#windowMs, sigma);
+    const asked = this.#asked();
+    const assembled = yield* assembling(known, absent, this.#windowMs, sigma, asked);
+    notices.push(...withoutRule(asked, assembled));
     this.#known = known;
     this.seen = seen;
     return { ...assembled, notices };
@@ -163,6 +194,13 @@ export class RulesLoader {
   }
 }
 
+/** Of a file whose rule may be another since there are other tables of collectors, as if it had changed. */
+function rereadable(before: Known | undefined): Known | undefined {
+  if (before === undefined) return undefined;
+  const { good, fault } = before, isOfTable = good !== null && "id" in good && good.collected !== undefined;
+  return fault === null && !isOfTable ? before : { ...before, stamp: "" };
+}
+
 function safeStamp(path: string): string {
   try {
     return stampOf(path) ?? "gone";
@@ -181,6 +219,7 @@ function* looking(
   before: Known | undefined,
   windowMs: number,
   gate: SecondGate,
+  tables: TableSet,
 ): Generator<void, Known | null> {
   const good = before?.good ?? null;
   let stamp = "";
@@ -192,7 +231,7 @@ function* looking(
     const text = readRule(file);
     // What is written while it is read is looked at again
     if (stampOf(file) !== stamp) stamp = "";
-    const held = yield* reading(text, file, gate);
+    const held = yield* reading(text, file, gate, tables);
     yield;
     // The first version may have faults beside documents that hold; a later one must not take those out
     if ("kind" in held && held.kind === "sigma" && held.faults.length > 0 && isRight(good)) {
@@ -209,13 +248,14 @@ function* looking(
 }
 
 /** What a text holds, in steps. */
-function* reading(text: string, file: string, gate: SecondGate): Generator<void, Held> {
+function* reading(text: string, file: string, gate: SecondGate, tables: TableSet): Generator<void, Held> {
   if (OVERRIDES_NAME.test(file)) return parseOverrides(text, file);
   if (MAPPING_NAME.test(file)) return parseMapping(text, file, ruleHash(text));
   if (isSigma(text)) return withoutTests(yield* parsingSigma(text, file));
-  const parsed = parseRule(text, file);
+  if (EXCEPTIONS_NAME.test(file)) return yield* parsingExceptions(text, file);
+  const parsed = parseRule(text, file, tables);
   yield;
-  const rule = { ...yield* validating(parsed), tests: NOT_KEPT };
+  const rule = { ...yield* validating(parsed, tables), tests: NOT_KEPT };
   yield;
   gate.check(rule);
   return rule;
@@ -240,9 +280,10 @@ function* assembling(
   absent: ReadonlyMap<string, string>,
   windowMs: number,
   sigma: SigmaLoaded,
+  asked: readonly Override[],
 ): Generator<void, Omit<LoadedRules, "notices">> {
   const rules = new Map<string, ValidatedRule>(), remarks = new Map<string, Remark>(), others: RuleRow[] = [];
-  const overrides: Override[] = [];
+  const overrides: Override[] = [], excepted: Exception[] = [];
   let done = 0;
   for (const [file, { good, fault, directory }] of known) {
     if (++done % FILES_A_STEP === 0) yield;
@@ -259,6 +300,7 @@ function* assembling(
       const remark = remarkOn(fault, absent.get(directory), directory);
       if (remark !== null) remarks.set(good.id, remark);
     } else if ("kind" in good) {
+      if (good.kind === "exceptions") excepted.push(...good.exceptions);
       if (fault !== null) others.push(rejection(file, fault, "; what it held before still counts"));
     } else {
       overrides.push(...good);
@@ -269,6 +311,12 @@ function* assembling(
   for (const override of overrides) {
     if (++done % FILES_A_STEP === 0) yield;
     applyOverride(override, rules, remarks, others);
+  }
+  for (const override of asked) if (rules.has(override.id)) applyOverride(override, rules, remarks, others);
+  yield;
+  const exceptions = new ExceptionSet(excepted, rules.values());
+  for (const error of exceptions.faults) {
+    others.push({ ...rejection(error.file, error), id: `${error.file}:${error.line}:${error.column}` });
   }
   yield;
   const active: ValidatedRule[] = [];
@@ -291,7 +339,16 @@ function* assembling(
       remarks.delete(rule.id);
     }
   }
-  return { active, remarks, others };
+  return { active, remarks, others, exceptions };
+}
+
+/** What was asked for of rules that are not there, which an operator should know. */
+function withoutRule(asked: readonly Override[], { active, others }: Omit<LoadedRules, "notices">): string[] {
+  if (asked.length === 0) return [];
+  const ids = new Set([...active, ...others].map(({ id }) => id));
+  return asked.filter(({ id }) => !ids.has(id)).map(({ id, file }) =>
+    `There is no rule ${id}, which ${file} disables; 'ask rules enable ${id}' forgets that`
+  );
 }
 
 /** Rules of Sigma files, after our own: of two with one id the first counts. */
@@ -366,7 +423,7 @@ function applyOverride(
 }
 
 /** What a rule that does not run has cost. */
-const NEVER_RUN = { ...newRuleCost(), degraded: [] } as const;
+const NEVER_RUN = { ...newRuleCost(), suppressed: 0, degraded: [] } as const;
 
 /** A rule that could be read, as status and store show it; what it cost is not in it. */
 export function ruleRow(rule: ValidatedRule, state: string, reason: string | null, hits = 0): RuleRow {

@@ -19,6 +19,7 @@ const MAX_LISTED = 100;
 /** Says which rules there are, when that is not what was said last. @throws StoreError */
 export function noteRules(store: Store, rules: LoadedRules, paused: readonly string[]): void {
   const lines = rules.active.map(({ id, hash, status, severity }) => `${id} ${hash} ${status} ${severity}\n`).sort();
+  for (const { id, hash } of rules.exceptions.exceptions) lines.push(`exception ${id} ${hash}\n`);
   const digest = createHash("sha256").update(lines.join("")).digest("hex");
   const rejected = rules.others.filter(({ state }) => state === "rejected").length;
   const value = {
@@ -43,10 +44,28 @@ export function noteSettings(store: Store, values: ReadonlyMap<string, SettingVa
   store.setNumber(SAID_SETTINGS, mark);
 }
 
-/** Says that somebody asked for something by a signal, which does not tell who. */
-export function noteRequest(store: Store | null, what: string): void {
-  const time = Date.now();
-  noteIfTaken(store, { action: "request", value: { what, by: null, time } }, time);
+/** Longest text of a request's note. */
+const MAX_SAID = 1_000;
+
+/**
+ * Says that somebody asked for something, and what came of it; a signal does not tell who. Whether the store has taken
+ * it: what is not in the ledger must not be done.
+ */
+export function noteRequest(
+  store: Store | null,
+  what: string,
+  by: string | null = null,
+  outcome: string | null = null,
+): boolean {
+  const time = Date.now(),
+    cut = (text: string | null): string | null => text?.slice(0, MAX_SAID).toWellFormed() ?? null;
+  const value = { what: cut(what)!, by: cut(by), time, outcome: cut(outcome) };
+  return noteIfTaken(store, { action: "request", value }, time);
+}
+
+/** Says that something came so often that it was only counted. */
+export function noteSuppressed(store: Store | null, what: string, count: number, from: number, to: number): boolean {
+  return noteIfTaken(store, { action: "suppressed", value: { what, count, from, to } }, to);
 }
 
 /** Says that the agent ends. */
@@ -56,11 +75,13 @@ export function noteStop(store: Store | null, why: string): void {
 }
 
 /** A store that does not take it any more has worse to tell. */
-function noteIfTaken(store: Store | null, note: NewNote, time: number): void {
+function noteIfTaken(store: Store | null, note: NewNote, time: number): boolean {
+  if (store === null) return false;
   try {
-    store?.note(note, time);
+    return store.note(note, time);
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
+    return false;
   }
 }
 

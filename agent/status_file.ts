@@ -1,7 +1,8 @@
 /**
  * The agent's status: what it says of itself once a second.
  *
- * The file is replaced by rename, so a reader never sees half of one. On a full disk there is no room for the next one:
+ * The file is replaced by rename, so a reader never sees half of one; while nothing happens only its signs of life are
+ * brought up to date (`proto/status_image.ts`). On a full disk there is no room for the next one:
  * so a spare file of enough bytes lies beside it, which then becomes the status, and the room of the one that it replaces
  * becomes the spare. A status that cannot be written at all is noticed and tried again a second later; nothing else
  * depends on it, and readers call the last one stale.
@@ -12,7 +13,9 @@ import process from "node:process";
 import { RuleStatusBytes } from "../proto/rule_status_bytes.ts";
 import { type AgentStatus, STATUS_INTERVAL_MS, type TierStatus } from "../proto/status.ts";
 import { encodeAgentStatus } from "../proto/status_codec.ts";
+import { type SignsOfLife, StatusImage } from "../proto/status_image.ts";
 import { VERSION } from "../proto/version.ts";
+import { every, type Repeated } from "./beat.ts";
 import type { Journal } from "./journal.ts";
 import { share } from "./share.ts";
 
@@ -27,19 +30,48 @@ export class StatusFile {
   readonly #path: string;
   readonly #journal: Journal;
   readonly #look: () => AgentPart;
+  readonly #activity: () => readonly unknown[];
+  /** What {@linkcode #activity} gave last. */
+  #seen: readonly unknown[] = [];
   readonly #rules = new RuleStatusBytes();
+  readonly #image = new StatusImage<AgentStatus>({
+    encode: (status) => encodeAgentStatus(status, this.#rules),
+    still: (status, { store: { freeBytes }, registry }) => ({
+      ...status,
+      store: { ...status.store, freeBytes },
+      registry: status.registry.map((one, i) => ({ ...one, lastHeard: registry[i]?.lastHeard ?? one.lastHeard })),
+    }),
+  });
+  /** What lies there, as it was written last. */
+  #file: Deno.FsFile | null = null;
   #state = "starting";
   #kept: AgentPart | null = null;
   #userId: number | null = null;
-  #timer: ReturnType<typeof setInterval> | undefined;
+  #writes: Repeated | null = null;
   #fault = "";
   /** Length of the spare that lies there, 0 before it is made. */
   #spareBytes = 0;
 
-  constructor(path: string, journal: Journal, look: () => AgentPart) {
+  /** `activity` gives what changes when something happened: a look at all there is to say costs more. */
+  constructor(
+    path: string,
+    journal: Journal,
+    look: () => AgentPart,
+    activity: () => readonly unknown[] = () => [Symbol()],
+  ) {
     this.#path = path;
     this.#journal = journal;
     this.#look = look;
+    this.#activity = activity;
+  }
+
+  /** What the next status will say. */
+  look(): AgentStatus {
+    return this.#status();
+  }
+
+  get state(): string {
+    return this.#state;
   }
 
   /** The user that the agent runs as; `null` before the first write. */
@@ -49,7 +81,7 @@ export class StatusFile {
 
   /** From now on writes a status every second. */
   begin(): void {
-    this.#timer = setInterval(() => this.#write(), STATUS_INTERVAL_MS);
+    this.#writes = every(STATUS_INTERVAL_MS, () => this.#write(!this.#isActive()));
   }
 
   /** Writes a status of this state at once; from `stopping` on there is no way back. */
@@ -66,8 +98,9 @@ export class StatusFile {
 
   /** Writes the last one. */
   end(): void {
-    clearInterval(this.#timer);
+    this.#writes?.stop();
     this.say("stopped");
+    this.#close();
     try {
       Deno.removeSync(`${this.#path}.spare`);
     } catch {
@@ -75,26 +108,47 @@ export class StatusFile {
     }
   }
 
-  #write(): void {
-    const temporary = `${this.#path}.new`;
+  #isActive(): boolean {
+    const seen = this.#seen, now = this.#seen = this.#activity();
+    return seen.length !== now.length || now.some((value, i) => value !== seen[i]);
+  }
+
+  #write(isQuiet = false): void {
     try {
-      this.#userId ??= ownUser(temporary);
-      const bytes = encodeAgentStatus(this.#status(), this.#rules);
-      try {
-        Deno.writeFileSync(temporary, bytes, { mode: FILE_MODE });
-      } catch (error) {
-        if ((error as { code?: string }).code !== "ENOSPC" || this.#spareBytes < bytes.length) throw error;
-        this.#useSpare(temporary, bytes);
+      this.#userId ??= ownUser(`${this.#path}.new`);
+      const { at, bytes } = (isQuiet ? this.#image.live(signsOfLife()) : null) ?? this.#image.next(this.#status());
+      if (at === 0) this.#replace(bytes);
+      else {
+        this.#file!.seekSync(at, Deno.SeekMode.Start);
+        this.#file!.writeSync(bytes);
       }
-      share(temporary, FILE_MODE);
-      Deno.renameSync(temporary, this.#path);
-      this.#keepSpare(bytes.length);
       this.#fault = "";
     } catch (error) {
+      this.#image.forget();
       const fault = error instanceof Error ? error.message : String(error);
       if (fault !== this.#fault) this.#journal.notice(`the status ${this.#path} cannot be written: ${fault}`);
       this.#fault = fault; // once is enough for the log, not every second
     }
+  }
+
+  #replace(bytes: Uint8Array<ArrayBuffer>): void {
+    const temporary = `${this.#path}.new`;
+    this.#close();
+    try {
+      Deno.writeFileSync(temporary, bytes, { mode: FILE_MODE });
+    } catch (error) {
+      if ((error as { code?: string }).code !== "ENOSPC" || this.#spareBytes < bytes.length) throw error;
+      this.#useSpare(temporary, bytes);
+    }
+    share(temporary, FILE_MODE);
+    Deno.renameSync(temporary, this.#path);
+    this.#file = Deno.openSync(this.#path, { write: true });
+    this.#keepSpare(bytes.length);
+  }
+
+  #close(): void {
+    this.#file?.close();
+    this.#file = null;
   }
 
   /** Writes into the room that the spare has already. */
@@ -122,21 +176,27 @@ export class StatusFile {
   }
 
   #status(): AgentStatus {
-    const { user, system } = process.cpuUsage();
     return {
-      time: Date.now(),
-      uptimeMs: Math.round(performance.now()),
+      ...signsOfLife(),
       pid: Deno.pid,
       userId: this.#userId,
       version: VERSION,
       state: this.#state,
-      memoryBytes: Deno.memoryUsage().rss,
-      cpuMs: Math.round((user + system) / 1_000),
       notices: this.#journal.log.notices,
       noticeCount: this.#journal.log.count,
       ...this.#kept ?? this.#look(),
     };
   }
+}
+
+function signsOfLife(): SignsOfLife {
+  const { user, system } = process.cpuUsage();
+  return {
+    time: Date.now(),
+    uptimeMs: Math.round(performance.now()),
+    memoryBytes: Deno.memoryUsage().rss,
+    cpuMs: Math.round((user + system) / 1_000),
+  };
 }
 
 /** The agent may not ask who it is; what it makes tells. */

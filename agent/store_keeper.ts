@@ -9,6 +9,7 @@
  * @module
  */
 import { dirname } from "node:path";
+import { every, type Repeated } from "./beat.ts";
 import type { Journal } from "./journal.ts";
 import { freeBytes } from "./store/disk_room.ts";
 import { keepDamagedLog } from "./store/log_damage.ts";
@@ -63,6 +64,7 @@ export class StoreKeeper {
   #openedAt = 0;
   #probeMs: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #looks: Repeated | null = null;
   #needsRoom = false;
   /** The file that is open. */
   #openFile: string | null = null;
@@ -125,6 +127,7 @@ export class StoreKeeper {
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
+    this.#looks?.stop();
     const store = this.#store;
     this.#store = null;
     if (store !== null) this.#close(store);
@@ -182,13 +185,14 @@ export class StoreKeeper {
   /** SQLite would go on writing into a file that was moved away or removed, where nobody finds what it stores. */
   #watch(): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
+    this.#looks?.stop();
+    this.#looks = every(this.#firstProbeMs, () => {
       const { path } = this.#options, store = this.#store;
-      if (store === null || this.#stopped) return;
-      if (fileAt(path) === this.#openFile) return this.#watch();
+      if (store === null || this.#stopped) return this.#looks?.stop();
+      if (fileAt(path) === this.#openFile) return;
       const text = `The store ${path} was moved away or replaced while the agent used it; stop the agent before that`;
       this.failed(store, new StoreError(text, { kind: "misplaced" }));
-    }, this.#firstProbeMs);
+    });
   }
 
   #lose(error: StoreError): void {

@@ -9,10 +9,17 @@
 
 export class Turn {
   #last: Promise<unknown> = Promise.resolve();
+  #asked = 0;
+
+  /** Nothing is being done, and nothing waits. */
+  get isIdle(): boolean {
+    return this.#asked === 0;
+  }
 
   /** Does this when all that was asked for before has ended. */
   run<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#last.then(work);
+    this.#asked += 1;
+    const turn = this.#last.then(work).finally(() => this.#asked -= 1);
     this.#last = turn.catch(() => {});
     return turn;
   }

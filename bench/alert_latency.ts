@@ -24,7 +24,7 @@ const PROBE = `latency-probe-${Deno.pid}-`;
 const RULE = `id: latency-probe
 title: A probe of the benchmark
 description: It measures how long an alert takes
-severity: info
+severity: critical
 sql: |
   SELECT pid, command_line FROM process_events WHERE event_type = 'start' AND command_line LIKE '%${PROBE}%'
 `;

@@ -2,8 +2,8 @@
  * Synthetic events through the whole path after the kernel: encoding, write-ahead log, socket, decoding, rules, store,
  * acknowledgement, between two real processes.
  *
- * `deno task bench:pipeline [SECONDS [RATE [RULES]]]`; `3600 100` is the hour at rest that memory is measured in. Rules
- * are the shipped ones, filled up with ones of the shape of real rules. The agent runs under its tier's flags.
+ * `deno task bench:pipeline [SECONDS [RATE [RULES [sql|sigma]]]]`; `3600 100` is the hour at rest that memory is measured
+ * in. Rules are the shipped ones, filled up with ones of the shape of real rules, in SQL or Sigma's. The agent runs under its tier's flags.
  *
  * The baseline is the bare insertion of the same rows into the same table, with nothing around it, in this run.
  */
@@ -24,11 +24,13 @@ import { installedPaths, LIBC_PATHS, tierGrants } from "../deploy/privileges.ts"
 import { fillDenoDir } from "../deploy/place.ts";
 import { runBundle, tierEnvironment } from "../deploy/tier_command.ts";
 import { ruleFile } from "./support/real_shaped_rules.ts";
+import { sigmaFile } from "./support/real_shaped_sigma.ts";
 import { report } from "./support/report.ts";
 
 const SECONDS = Number(Deno.args[0] ?? 20);
 const RATE = Number(Deno.args[1] ?? 25_000);
 const RULES = Number(Deno.args[2] ?? 1_000);
+const FILE = Deno.args[3] === "sigma" ? sigmaFile : ruleFile;
 /** Events of one drain: a slow stream comes event by event, not in a burst once a second. */
 const BATCH = Math.max(1, Math.min(250, Math.round(RATE / 100)));
 const ROOT = new URL("../", import.meta.url).pathname;
@@ -73,7 +75,7 @@ for (const path of [layout.run, layout.agent, layout.rules]) await Deno.mkdir(pa
 const token = "ab".repeat(32);
 await Deno.writeTextFile(layout.token, token);
 const shipped = [...Deno.readDirSync(`${ROOT}rules`)].filter(({ name }) => name.endsWith(".yml")).length;
-for (let i = shipped; i < RULES; i++) Deno.writeTextFileSync(`${layout.rules}/${i}.yml`, ruleFile(1, i, "linux"));
+for (let i = shipped; i < RULES; i++) Deno.writeTextFileSync(`${layout.rules}/${i}.yml`, FILE(1, i, "linux"));
 // As the product runs it: sources as they are, and a program that Deno has not analysed before, would take 50 MB more.
 const program = `${state}/agent.js`, denoDir = `${state}/deno_dir`;
 await makeBundle(PROGRAMS.agent, program, Deno.execPath());

@@ -5,6 +5,7 @@
  */
 import { parseArgs } from "node:util";
 import { type Call, type Command, type Options, UsageError } from "./command.ts";
+import { type Format, FORMATS } from "./output.ts";
 import { parseMoment, parseSpan, type TimeRange } from "./units.ts";
 
 /** Options of every command. */
@@ -12,7 +13,7 @@ export const COMMON_OPTIONS: Options = {
   state: { type: "string", value: "DIR", text: "state directory of the daemons (default /var/lib/daemoneye)" },
   config: { type: "string", value: "FILE", text: "configuration file" },
   set: { type: "string", multiple: true, value: "KEY=VALUE", text: "one setting, stronger than the file" },
-  format: { type: "string", short: "f", value: "FORMAT", text: "table, json, jsonl or csv (default table)" },
+  format: { type: "string", short: "f", value: "FORMAT", text: "table, line, json, jsonl or csv (default table)" },
   plain: { type: "boolean", text: "ASCII only, no colour" },
   color: { type: "boolean", text: "colour also where the output is no terminal" },
   help: { type: "boolean", short: "h", text: "this help" },
@@ -180,6 +181,12 @@ export function choiceOption<T extends string>(call: Call, name: string, choices
     throw new UsageError(`--${name} must be one of ${choices.join(", ")}, but is ${text}${meant(text, choices)}`);
   }
   return found;
+}
+
+/** The format that was asked for; "table" for one of the command's own, which asks itself. @throws UsageError */
+export function formatOption(call: Call, command: Command): Format {
+  const asked = choiceOption(call, "format", [...FORMATS, ...command.formats ?? []]);
+  return FORMATS.find((format) => format === asked) ?? "table";
 }
 
 /** Refuses arguments beyond `most`. @throws UsageError */

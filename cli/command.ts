@@ -49,6 +49,8 @@ export interface Command {
   readonly about: string;
   readonly options: Options;
   readonly examples: readonly (readonly [command: string, does: string])[];
+  /** Formats beside those that every command has. */
+  readonly formats?: readonly string[];
   readonly load: () => Promise<(call: Call) => Exit | Promise<Exit>>;
 }
 
@@ -64,6 +66,8 @@ export interface Call {
   /** How far long work is: one line on a terminal, overwritten by the next; nothing elsewhere. `null` removes it. */
   readonly progress: (text: string | null) => void;
   readonly now: () => number;
+  /** Whether a person sits at both ends: standard input and output are terminals. */
+  readonly isInteractive: boolean;
   /** Everything on standard input, at most `limit` bytes. */
   readonly readStdin: (limit: number) => Uint8Array;
 }

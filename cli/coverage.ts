@@ -13,6 +13,9 @@ import type { Store } from "./store_reader.ts";
 import type { TierStatus } from "../proto/status.ts";
 import { counted, localTime, span, type TimeRange } from "./units.ts";
 
+/** What is asked of a store here; a report may ask something else that has its tables. */
+type Rows = Pick<Store, "rows">;
+
 export interface GapSummary {
   readonly gaps: number;
   readonly from: number;
@@ -35,7 +38,7 @@ export const touching = {
 const SUMS = "coalesce(sum(count), 0), coalesce(sum(count IS NULL), 0)";
 
 /** The gaps that touch a time; `null` when there are none. */
-export function gapsWithin(store: Store, range: TimeRange): GapSummary | null {
+export function gapsWithin(store: Rows, range: TimeRange): GapSummary | null {
   const [row] = store.rows(
     `SELECT count(*), min(from_time), max(to_time), ${SUMS} FROM gaps WHERE ${touching.sql}`,
     ...touching.parameters(range),
@@ -54,7 +57,7 @@ export interface GapReason {
 }
 
 /** The gaps that touch a time by source and reason, the most frequent first. Reasons are a peer's: only some come. */
-export function gapReasons(store: Store, range: TimeRange, limit: number): GapReason[] {
+export function gapReasons(store: Rows, range: TimeRange, limit: number): GapReason[] {
   const rows = store.rows(
     `SELECT source, reason, count(*) AS n, ${SUMS} FROM gaps WHERE ${touching.sql}
      GROUP BY source, reason ORDER BY n DESC, source, reason LIMIT ?`,
@@ -116,7 +119,7 @@ export interface RemovedSummary {
 }
 
 /** What retention took of the events of a time; `null` for nothing. Days are summed up, so it may be more than that. */
-export function removedWithin(store: Store, { from, until }: TimeRange): RemovedSummary | null {
+export function removedWithin(store: Rows, { from, until }: TimeRange): RemovedSummary | null {
   const [row] = store.rows(
     `SELECT count(*), sum(count), min(from_time), max(to_time), max(reason = 'size') FROM retention
      WHERE table_name = 'process_events' AND coalesce(to_time, time) >= ? AND coalesce(from_time, 0) <= ?`,

@@ -5,10 +5,9 @@
  */
 import { printable } from "../proto/printable.ts";
 import { VERSION } from "../proto/version.ts";
-import { choiceOption, findCommand, parseOptions } from "./arguments.ts";
+import { findCommand, formatOption, parseOptions } from "./arguments.ts";
 import { type Call, type Command, CommandError, EXIT, type Exit, UsageError } from "./command.ts";
 import { commandHelp, commandUsage, PROGRAM, programHelp } from "./help.ts";
-import { FORMATS } from "./output.ts";
 import { BOX_MARKS, PLAIN_MARKS, type Screen } from "./screen.ts";
 import { OutputClosedError, type Sink, TextWriter } from "./writer.ts";
 
@@ -23,6 +22,8 @@ export interface Surroundings {
   /** Whether a terminal may be sent colours. */
   readonly color: boolean;
   readonly now: () => number;
+  /** Whether standard input and output are terminals. */
+  readonly isInteractive?: boolean;
   readonly readStdin: (limit: number) => Uint8Array;
 }
 
@@ -66,9 +67,10 @@ export async function runCommandLine(
         note,
         progress,
         now: around.now,
+        isInteractive: around.isInteractive ?? false,
         readStdin: around.readStdin,
       };
-      const format = choiceOption(call, "format", FORMATS) ?? "table";
+      const format = formatOption(call, command);
       const run = await command.load();
       const exit = await run({ ...call, format });
       progress(null);

@@ -8,9 +8,10 @@ import { atMostArguments, integerOption } from "./arguments.ts";
 import { type Call, EXIT, type Exit } from "./command.ts";
 import { conditions, timeConditions } from "./conditions.ts";
 import { tellCoverage } from "./coverage.ts";
-import { type Cell, type CellByName, openOutput, type ShownColumn } from "./output.ts";
+import { type Cell, type CellByName, type ShownColumn } from "./output.ts";
 import { commandOf, containerColumn, howEnded, timeCell, userOf, WIDE_COLUMNS } from "./process_cells.ts";
 import type { Style } from "./screen.ts";
+import { openRows } from "./row_output.ts";
 import { findPlaces } from "./settings.ts";
 import { readStatuses } from "./status_reader.ts";
 import { Store } from "./store_reader.ts";
@@ -36,13 +37,7 @@ export function events(call: Call): Exit {
   const cut = rows.length > limit;
   if (cut) rows.pop();
   rows.reverse();
-  const output = openOutput(
-    call.format,
-    NAMES,
-    shown(call.values["wide"] === true),
-    call.screen,
-    (text) => call.out.write(text),
-  );
+  const output = openRows(call, NAMES, shown(call.values["wide"] === true));
   for (const row of rows) output.add(row);
   output.end();
   if (rows.length === 0) call.note("No event matches");

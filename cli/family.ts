@@ -34,6 +34,8 @@ export interface Node {
   depth: number;
   relation: "ancestor" | "self" | "descendant";
   readonly children: Node[];
+  /** Alerts of the process; filled in by {@linkcode countAlerts}. */
+  alerts: number;
 }
 
 /** The process of a pid, a process id or an exec_id. @throws CommandError when the store knows none. */
@@ -132,7 +134,7 @@ export function descendantsOf(
 
 // A child names the execution that its parent was running: the process id, or that with "-" and a tick. "." is the
 // character after "-", so the range holds exactly those.
-const CHILD_OF = "parent_exec_id >= ? AND parent_exec_id < ?";
+export const CHILD_OF = "parent_exec_id >= ? AND parent_exec_id < ?";
 
 function childRows(store: Store, id: string, all: boolean, limit: number): Cell[][] {
   const alive = all ? "" : "AND end_time IS NULL";
@@ -144,7 +146,18 @@ function countEnded(store: Store, id: string): number {
   return Number(store.rows(sql, id, `${id}.`)[0]![0]);
 }
 
+/** Fills in how many alerts each process has. */
+export function countAlerts(store: Store, nodes: readonly Node[]): void {
+  const byId = new Map(nodes.map((node) => [node.id, node]));
+  const starts = nodes.map((node) => Number(node.of("start_time") ?? Number.MIN_SAFE_INTEGER));
+  const first = starts.reduce((least, start) => Math.min(least, start), Number.MAX_SAFE_INTEGER);
+  for (const [exec] of store.each("SELECT exec_id FROM alerts WHERE time >= ? AND exec_id IS NOT NULL", first)) {
+    const node = byId.get(processOfExec(String(exec)));
+    if (node !== undefined) node.alerts += 1;
+  }
+}
+
 function nodeOf(row: readonly Cell[]): Node {
   const of: CellByName = (name) => row[PLACES.get(name) ?? -1] ?? null;
-  return { id: String(of("process_id")), row, of, depth: 0, relation: "self", children: [] };
+  return { id: String(of("process_id")), row, of, depth: 0, relation: "self", children: [], alerts: 0 };
 }

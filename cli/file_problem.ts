@@ -27,3 +27,13 @@ export function readProblem(error: unknown): string {
   if (error instanceof Deno.errors.FilesystemLoop) return "its path is a loop of symbolic links; remove them";
   return error instanceof Error ? error.message : String(error);
 }
+
+/** The same of a directory that is to be listed. */
+export function directoryProblem(path: string): string | null {
+  try {
+    for (const _ of Deno.readDirSync(path)) break;
+    return null;
+  } catch (error) {
+    return readProblem(error);
+  }
+}

@@ -6,13 +6,25 @@
 import { isDelay, readDelays } from "../proto/delay_meter.ts";
 import type { AttributeStanding } from "../proto/demand.ts";
 import type { StateLayout } from "../proto/state_layout.ts";
-import type { CollectorStatus, LedgerStatus, LogStatus, StoreStatus, TierStatus } from "../proto/status.ts";
-import { atMostArguments } from "./arguments.ts";
-import { type Call, CommandError, EXIT, type Exit } from "./command.ts";
+import type {
+  AgentStatus,
+  BusClientStatus,
+  CollectorStatus,
+  LedgerStatus,
+  LogStatus,
+  StoreStatus,
+  TierStatus,
+} from "../proto/status.ts";
+import { atMostArguments, spanOption } from "./arguments.ts";
+import { type Call, CommandError, EXIT, type Exit, UsageError } from "./command.ts";
 import { gapReasons, gapsWithin, lossWords, removedWithin, removedWords } from "./coverage.ts";
 import { assess, isKept, type Report, type StoreReading } from "./health_report.ts";
+import { writeCheck } from "./health_check.ts";
+import { prometheusText } from "./health_prometheus.ts";
+import { watchHealth } from "./health_watch.ts";
 import { openOutput } from "./output.ts";
 import { record, type RecordLine } from "./record.ts";
+import { suppressorNotes } from "./rule_exceptions.ts";
 import { safeJson } from "./safe_json.ts";
 import type { Style } from "./screen.ts";
 import { findPlaces } from "./settings.ts";
@@ -26,13 +38,37 @@ const MAX_GAP_REASONS = 20;
 /** Enough for an index; a store under heavy load should not keep `health` waiting. */
 const STORE_DEADLINE_MS = 5_000;
 
-export function health(call: Call): Exit {
+/** Time between two screens of --watch. */
+const WATCH_INTERVAL_MS = 2_000;
+
+export async function health(call: Call): Promise<Exit> {
   atMostArguments(call, 0, "health");
+  const asked = ["check", "prometheus", "watch"].filter((name) => call.values[name] === true);
+  if (asked.length > 1) throw new UsageError(`--${asked[0]} and --${asked[1]} exclude each other`);
+  if (asked.length > 0 && call.values["format"] !== undefined) {
+    throw new UsageError(`--${asked[0]} has a format of its own; leave --format out`);
+  }
+  const intervalMs = spanOption(call, "interval", WATCH_INTERVAL_MS);
+  if (asked[0] !== "watch") {
+    if (call.values["interval"] !== undefined) throw new UsageError("--interval needs --watch");
+    return healthOnce(call);
+  }
+  if (!call.isInteractive) throw new CommandError("health --watch needs a terminal; health says the same once");
+  await watchHealth(call, (call) => void healthOnce(call), intervalMs);
+  return EXIT.complete;
+}
+
+function healthOnce(call: Call): Exit {
   const { layout } = findPlaces(call);
   // In this order: what the store says is then never older than what the daemons say of it
   const statuses = readStatuses(layout, call.now());
   const store = readStore(layout, call.now());
   const report = assess(statuses, store, call.now());
+  if (call.values["check"] === true) return writeCheck(call, statuses, store, report);
+  if (call.values["prometheus"] === true) {
+    call.out.write(prometheusText(statuses, store, report));
+    return EXIT.complete;
+  }
   if (call.format === "table") show(call, layout, statuses, store, report);
   else if (call.format === "json") call.out.write(safeJson(machineReport(statuses, store, report), 2) + "\n");
   else {
@@ -45,7 +81,8 @@ export function health(call: Call): Exit {
   return report.verdict === "unknown" ? EXIT.failed : EXIT.degraded;
 }
 
-function readStore(layout: StateLayout, now: number): StoreReading {
+/** What `health` asks the store. */
+export function readStore(layout: StateLayout, now: number): StoreReading {
   try {
     using store = Store.open(layout.store, { deadlineMs: STORE_DEADLINE_MS });
     const one = (sql: string, ...parameters: number[]): number | null => {
@@ -181,6 +218,8 @@ function showAgent(call: Call, { agent }: Statuses, layout: StateLayout, store: 
       ]);
     }
     if (status.collectors.length === 0) lines.push(["collector", "none connected", "warning"]);
+    for (const client of status.busClients) lines.push(busLine(client));
+    lines.push(...registryLines(status));
     lines.push(...delayLines(status.counters, AGENT_DELAYS));
     lines.push(["counters", counters(status.counters)], checkLine(status.store));
   }
@@ -196,6 +235,46 @@ function showAgent(call: Call, { agent }: Statuses, layout: StateLayout, store: 
     lines.push(["alerts", `${count(store.alertsLastDay)} in the last day`]);
   }
   record(call, "agent", undefined, lines);
+}
+
+/** One that hears or says something on the agent's bus, and what it was too slow for or may not. */
+function busLine({ name, connected, patterns, queued, delivered, lost, refused }: BusClientStatus): RecordLine {
+  const parts = [
+    `${name}${connected ? "" : ", not connected"}, ${counted(patterns, "subscription")}`,
+    `${count(delivered)} delivered, ${count(queued)} wait`,
+    ...lost === 0 ? [] : [`${count(lost)} lost, as it is too slow or was away`],
+    ...refused === 0 ? [] : [`${count(refused)} refused`],
+  ];
+  return ["bus", parts.join("; "), lost + refused > 0 ? "warning" : undefined];
+}
+
+/** The agent's phase, what collectors registered, and what the supervisor runs. */
+function registryLines({ lifecycle, registry, supervised, time }: AgentStatus): RecordLine[] {
+  const lines: RecordLine[] = [];
+  if (lifecycle.state !== "") {
+    const why = lifecycle.reason === "" ? "" : `: ${lifecycle.reason}`;
+    lines.push(["phase", `${lifecycle.state}${why}`, lifecycle.state === "steadyState" ? undefined : "warning"]);
+  }
+  for (const { collectorId, lifecycle: { state }, registration, lastHeard, refused, refusal } of registry) {
+    const what = registration === null
+      ? ""
+      : `, ${registration.collectorType} of ${registration.domains.join(", ")}, heartbeat ${
+        span(registration.heartbeatMs)
+      }`;
+    const heard = lastHeard === 0 ? "never heard" : `heard ${span(Math.max(0, time - lastHeard))} before`;
+    lines.push([
+      "registered",
+      `${collectorId}, ${state}${what}, ${heard}`,
+      state === "running" ? undefined : "warning",
+    ]);
+    if (refused > 0) lines.push(["", `${counted(refused, "time")} refused, the last: ${refusal}`, "warning"]);
+  }
+  for (const { name, state, pid, restarts, budget } of supervised) {
+    const process = pid === 0 ? "" : `, pid ${pid}`;
+    const text = `${name}, ${state}${process}, ${counted(restarts, "restart")}, ${count(budget)} left`;
+    lines.push(["supervised", text, state === "running" ? undefined : "warning"]);
+  }
+  return lines;
 }
 
 function checkLine({ checkedTime, check }: StoreStatus): RecordLine {
@@ -317,6 +396,9 @@ function showRules(call: Call, { agent }: Statuses): void {
   for (const rule of rules.filter((rule) => rule.state === "disabled").slice(0, MAX_LISTED)) {
     lines.push(["disabled", `${rule.id}: ${rule.reason ?? "no reason given"}`]);
   }
+  suppressorNotes(agent.status.suppressors, agent.status.time).forEach((text, at) => {
+    lines.push([at === 0 ? "exceptions" : "", text, at === 0 ? undefined : "warning"]);
+  });
   call.out.write("\n");
   record(call, "rules", undefined, lines);
 }

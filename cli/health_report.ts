@@ -16,6 +16,7 @@ import {
   type TierStatus,
 } from "../proto/status.ts";
 import { ENVIRONMENT } from "../proto/demand.ts";
+import { namesOf, stateOf } from "./rule_exceptions.ts";
 import type { GapReason, GapSummary, RemovedSummary } from "./coverage.ts";
 import { gapWords } from "./coverage.ts";
 import type { Statuses, StatusReading } from "./status_reader.ts";
@@ -71,6 +72,16 @@ const SHORTFALLS: Readonly<Record<string, string>> = {
   ledger_notes_refused: "times that the agent could not keep what is to be entered into the audit ledger",
   rule_faults: "times that a rule could not judge a batch",
   alerts_undelivered: "alerts are owed to a sink",
+  sinks_failing: "of the sinks fail again and again, or take nothing any more (sinks says which)",
+  alerts_dead: "alerts are dead letters: a sink will never take them (alerts dead says why)",
+  alerts_dropped: "alerts were given up, since too many were owed to a sink (sinks)",
+  bus_behind:
+    "subscribers of the bus do not acknowledge alerts, which go on without them (the agent's notices name them)",
+  analysis_dropped: "analyses were asked for by triggers and found no room (docs/analysis.md)",
+  analysis_limited: "analyses were asked for by triggers more often than they may (docs/analysis.md)",
+  analysis_faults: "times that a trigger or a rule over results could not judge",
+  analysis_files_rejected: "files in analysis/ of a rules directory are not right; the agent's notices say why",
+  analyses_unstored: "times that the store did not take what an analysis found",
 };
 
 export function assess(statuses: Statuses, store: StoreReading, now: number): Report {
@@ -177,10 +188,39 @@ function agentFindings(status: AgentStatus): Finding[] {
   const kept = status.rules.filter(isKept).length;
   if (kept > 0) add(`${counted(kept, "rule")} active in an earlier version, because the file is not right, below`);
   if (!status.rules.some((rule) => rule.state === "active")) add("no rule is active: nothing is judged");
-  findings.push(...agentStoreFindings(status));
+  const expired = status.suppressors.filter((each) => stateOf(each, status.time) === "expired");
+  if (expired.length > 0) {
+    const what = counted(expired.length, "exception has expired", "exceptions have expired");
+    add(`${what}, so what was excepted raises alerts again; renew or remove: ${namesOf(expired)}`);
+  }
+  findings.push(...agentStoreFindings(status), ...collectorsFindings(status));
+  if (status.counters["analyzers_connected"] === 0) {
+    findings.push({ level: "degraded", subject: "agent", text: "analyses are on and no analyzer is connected" });
+  }
   for (const [name, words] of Object.entries(SHORTFALLS)) {
     const value = status.counters[name] ?? 0;
     if (value > 0) findings.push({ level: "degraded", subject: "agent", text: `${count(value)} ${words}` });
+  }
+  return findings;
+}
+
+/** What is wrong with the collectors as the agent, and the supervisor, see them. */
+function collectorsFindings({ lifecycle, registry, supervised }: AgentStatus): Finding[] {
+  const findings: Finding[] = [];
+  const add = (text: string): void => void findings.push({ level: "degraded", subject: "collectors", text });
+  if (lifecycle.state === "startupFailed") add(`the agent's start failed: ${lifecycle.reason}`);
+  for (const { collectorId, lifecycle: { state, reason, since } } of registry) {
+    const why = reason === "" ? "" : `: ${reason}`, when = localTime(since, "s");
+    if (state === "failed") add(`collector ${collectorId} has failed at ${when}${why}; events may be missing`);
+    else if (state === "degraded") add(`collector ${collectorId} has missed a heartbeat at ${when}${why}`);
+    else if (state === "expected") add(`collector ${collectorId} has not connected since the agent's start`);
+    else if (state === "joined") add(`collector ${collectorId} has not said what it sees`);
+  }
+  for (const { name, state, lastEnd, nextStart } of supervised) {
+    const next = nextStart === 0 ? "it is not started again" : `it starts again at ${localTime(nextStart, "s")}`;
+    if (state === "waiting") add(`${name} has ended (${lastEnd}); ${next}`);
+    else if (state === "exhausted") add(`${name} has ended too often (${lastEnd}), its restarts are used up; ${next}`);
+    else if (state === "stopped") add(`${name} was stopped on request`);
   }
   return findings;
 }

@@ -23,6 +23,7 @@ if (import.meta.main) {
       columns: terminal ? Deno.consoleSize().columns : null,
       color: !Deno.noColor,
       now: Date.now,
+      isInteractive: terminal && Deno.stdin.isTerminal(),
       readStdin,
     }),
   );

@@ -1,7 +1,8 @@
 /**
  * An answer of rows in the format that was asked for.
  *
- * `table` is for eyes: aligned, harmless, cut to the terminal. `json`, `jsonl` and `csv` are for programs: the values as
+ * `table` is for eyes: aligned, harmless, cut to the terminal. `line` is too, with every column on a line of its own, of
+ * which nothing is cut. `json`, `jsonl` and `csv` are for programs: the values as
  * they are stored, times as Unix milliseconds, names of columns as in the catalog. A CSV cell that begins with `=`, `+`,
  * `-` or `@` is left exact: it is data, and a spreadsheet that runs it is the wrong reader. CSV has no escapes, so on a
  * terminal, and only there, what could harm it is written as in a table.
@@ -9,11 +10,12 @@
  * @module
  */
 import { printable } from "../proto/printable.ts";
+import { displayWidth, pad } from "./display_width.ts";
 import type { Screen, Style } from "./screen.ts";
 import { rowsToJson } from "./safe_json.ts";
 import { Table, type TableCell } from "./table.ts";
 
-export const FORMATS = ["table", "json", "jsonl", "csv"] as const;
+export const FORMATS = ["table", "line", "json", "jsonl", "csv"] as const;
 export type Format = (typeof FORMATS)[number];
 
 /** What a cell of an answer holds. */
@@ -53,6 +55,8 @@ export function openOutput(
   switch (format) {
     case "table":
       return tableOutput(names, shown, screen, write);
+    case "line":
+      return lineOutput(names, write);
     case "json": {
       const rowJson = rowsToJson(names);
       let rows = 0;
@@ -66,9 +70,11 @@ export function openOutput(
       return { add: (row) => write(rowJson(row) + "\n"), end: () => {} };
     }
     case "csv": {
+      const shown = screen.columns === null ? csvCell : (cell: Cell): string => printable(csvCell(cell));
       const line = (cells: readonly Cell[]): string => {
-        const made = cells.map(csvCell);
-        return (screen.columns === null ? made : made.map(printable)).join(",") + "\r\n";
+        let made = "";
+        for (let i = 0; i < cells.length; i++) made += i === 0 ? shown(cells[i]!) : `,${shown(cells[i]!)}`;
+        return made + "\r\n";
       };
       write(line(names));
       return { add: (row) => write(line(row)), end: () => {} };
@@ -79,6 +85,7 @@ export function openOutput(
 /** A cell of RFC 4180: quoted where it must be. NULL is nothing, and an empty text is `""`, so that the two differ. */
 export function csvCell(cell: Cell): string {
   if (cell === null) return "";
+  if (typeof cell === "number") return String(cell);
   const text = cell instanceof Uint8Array ? cell.toHex() : String(cell);
   return text === "" || /[",\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
@@ -90,6 +97,21 @@ export function plainCell(cell: Cell): TableCell {
   return { text: cell instanceof Uint8Array ? `x'${cell.toHex()}'` : String(cell), number };
 }
 const NULL: Style = "null";
+
+/** As `sqlite3 -line` and `osqueryi --line` write rows. */
+function lineOutput(names: readonly string[], write: (text: string) => void): RowOutput {
+  const heads = names.map(printable), width = Math.max(0, ...heads.map(displayWidth));
+  let rows = 0;
+  return {
+    add: (row) => {
+      const lines = row.map((cell, i) =>
+        `${pad(heads[i]!, width, "right")} = ${cell === null ? "NULL" : printable(plainCell(cell).text)}\n`
+      );
+      write((rows++ === 0 ? "" : "\n") + lines.join(""));
+    },
+    end: () => {},
+  };
+}
 
 function tableOutput(
   names: readonly string[],

@@ -8,7 +8,7 @@ import { atMostArguments, choiceOption, integerOption } from "./arguments.ts";
 import { type Call, EXIT, type Exit } from "./command.ts";
 import { conditions } from "./conditions.ts";
 import { tellCoverage } from "./coverage.ts";
-import { type Cell, openOutput, type ShownColumn } from "./output.ts";
+import { type Cell, type ShownColumn } from "./output.ts";
 import {
   commandOf,
   containerColumn,
@@ -19,6 +19,7 @@ import {
   userOf,
   WIDE_COLUMNS,
 } from "./process_cells.ts";
+import { openRows } from "./row_output.ts";
 import { findPlaces } from "./settings.ts";
 import { readStatuses } from "./status_reader.ts";
 import { Store } from "./store_reader.ts";
@@ -54,13 +55,7 @@ export function processes(call: Call): Exit {
   const { layout } = findPlaces(call);
 
   using store = Store.open(layout.store);
-  const output = openOutput(
-    call.format,
-    NAMES,
-    shown(all, call.values["wide"] === true),
-    call.screen,
-    (text) => call.out.write(text),
-  );
+  const output = openRows(call, NAMES, shown(all, call.values["wide"] === true));
   // Nobody should wait for a slow reader while the cursor is open
   call.out.hold();
   let count = 0, cut = false;

@@ -25,6 +25,8 @@ export class PartGoneError extends Error {
 export interface Counted {
   events: number;
   matches: number;
+  /** Events that meet the condition and are excepted; they are not among the matches. */
+  excepted: number;
   /** Events that the condition cannot be computed for, and why the last could not. */
   faults: number;
   fault: string | null;
@@ -36,10 +38,12 @@ export interface Counted {
 export interface RowCondition {
   readonly alias: string;
   readonly where: string;
+  /** The condition of the operator's exceptions, over the same name; `null` without one. */
+  readonly excepted: string | null;
   readonly form: Form | null;
 }
 
-const NOTHING = { events: 0, matches: 0, faults: 0, fault: null } as const;
+const NOTHING = { events: 0, matches: 0, excepted: 0, faults: 0, fault: null } as const;
 
 /** The partitions of a store that have events between two times, each with the time of its first. */
 export function partsWithin(store: Store, condition: RowCondition, from: number, until: number): Part[] {
@@ -136,8 +140,8 @@ export class Part {
     const events = this.events(from, to);
     if (events === 0) return { ...NOTHING, found: [] };
     try {
-      const matches = this.#matches(from, to);
-      return { ...NOTHING, events, matches, found: matches === 0 ? [] : [[from, to]] };
+      const { matches, excepted } = this.#matches(from, to);
+      return { ...NOTHING, events, matches, excepted, found: matches === 0 ? [] : [[from, to]] };
     } catch (error) {
       if (!(error instanceof RowFaultError)) throw error;
       // Nothing is known of which row it was: the condition alone tells
@@ -165,15 +169,23 @@ export class Part {
     return `FROM ${partitionTable(this.#number)} WHERE time BETWEEN ? AND ?`;
   }
 
-  #matches(from: number, to: number): number {
-    return Number(this.#ask(`SELECT count(*) FROM ${this.#chosen()}`, from, to)[0]);
+  #matches(from: number, to: number): Pick<Counted, "matches" | "excepted"> {
+    const { excepted } = this.#condition, taken = excepted === null ? "0" : `count(*) FILTER (WHERE ${excepted})`;
+    const [met, except] = this.#ask(`SELECT count(*), ${taken} FROM ${this.#met()}`, from, to);
+    return { matches: Number(met) - Number(except), excepted: Number(except) };
   }
 
   /** The rows between two times, ?1 and ?2, that meet the condition. */
-  #chosen(): string {
+  #met(): string {
     const { alias, where } = this.#condition;
     // The line end closes a comment that ends the condition
     return `${this.#rows()} AS "${alias}" WHERE (${where}\n)`;
+  }
+
+  /** Those of them that are not excepted. */
+  #chosen(): string {
+    const { excepted } = this.#condition;
+    return excepted === null ? this.#met() : `${this.#met()} AND (${excepted}) IS NOT TRUE`;
   }
 
   /** The rows between two times, ?1 and ?2, that pass the filter. */
@@ -209,6 +221,7 @@ export class Part {
       const half = this.count(start, end);
       whole.events += half.events;
       whole.matches += half.matches;
+      whole.excepted += half.excepted;
       whole.faults += half.faults;
       whole.fault = half.fault ?? whole.fault;
       whole.found.push(...half.found);
@@ -223,16 +236,28 @@ export class Part {
     const [ids] = this.#ask(`SELECT json_group_array(event_id) ${this.#events}`, time, time);
     for (const id of JSON.parse(String(ids)) as number[]) {
       found.events += 1;
-      try {
-        const sql = `SELECT count(*) FROM ${this.#chosen()} AND event_id = ?3`;
-        found.matches += Number(this.#ask(sql, time, time, id)[0]);
-      } catch (error) {
-        if (!(error instanceof RowFaultError)) throw error;
+      const met = this.#countOne(this.#met(), time, id);
+      if (met === null) {
         found.faults += 1;
         found.fault = first.message;
+        continue;
       }
+      // An exception that cannot be computed takes nothing
+      const kept = this.#condition.excepted === null ? met : this.#countOne(this.#chosen(), time, id) ?? met;
+      found.matches += kept;
+      found.excepted += met - kept;
     }
     return found;
+  }
+
+  /** Whether one event is among rows, 0 or 1; `null` when it cannot be computed. */
+  #countOne(rows: string, time: number, id: number): number | null {
+    try {
+      return Number(this.#ask(`SELECT count(*) FROM ${rows} AND event_id = ?3`, time, time, id)[0]);
+    } catch (error) {
+      if (!(error instanceof RowFaultError)) throw error;
+      return null;
+    }
   }
 
   /** The first row of a query. */

@@ -6,7 +6,9 @@
  *
  * @module
  */
+import { formSql } from "../proto/rules/predicate_sql.ts";
 import type { RowQuery } from "../proto/rules/sql_guard.ts";
+import type { Suppressor } from "../proto/rules/suppressor.ts";
 import type { Cell } from "./output.ts";
 import { type Part, PartGoneError, partsWithin } from "./replay_part.ts";
 import type { Store } from "./store_reader.ts";
@@ -28,6 +30,8 @@ export interface Replay {
   /** Events that were looked at, and of them those that match. */
   readonly events: number;
   readonly matches: number;
+  /** Events that match and that exceptions take; of a rule over a window, events that they keep out of it. */
+  readonly excepted: number;
   /** Events for which the condition cannot be computed, and the reason of the last. */
   readonly faults: number;
   readonly fault: string | null;
@@ -46,6 +50,8 @@ export interface ReplayOptions {
   readonly until: number;
   readonly examples: number;
   readonly deadlineMs: number;
+  /** What the operator has excepted. */
+  readonly exceptions: readonly Suppressor[];
   /** Called after each slice with the share, 0 to 1, that is done, and what there is so far. */
   readonly progress: (share: number, events: number, matches: number) => void;
 }
@@ -53,7 +59,9 @@ export interface ReplayOptions {
 /** Judges every stored event of a time by a condition over one row that passed both gates. @throws StoreError */
 export function replayRows(store: Store, query: RowQuery, options: ReplayOptions): Replay {
   const { from, until, deadlineMs, progress } = options, { alias, where, translation: { form } } = query;
-  const parts = partsWithin(store, { alias, where, form }, from, until), scan = new Scan(parts);
+  const items = options.exceptions.map((each) => each.form);
+  const excepted = items.length === 0 ? null : formSql(items.length === 1 ? items[0]! : { kind: "or", items }, alias);
+  const parts = partsWithin(store, { alias, where, excepted, form }, from, until), scan = new Scan(parts);
   const walk = slices(parts, deadlineMs, (start, end) => {
     const before = scan.events;
     scan.slice(start, end);
@@ -61,8 +69,9 @@ export function replayRows(store: Store, query: RowQuery, options: ReplayOptions
   });
   let step = walk.next();
   for (; !step.done; step = walk.next()) progress(step.value, scan.events, scan.matches);
-  const { events, matches, faults, fault } = scan, { first, last, stopped } = step.value;
-  return { events, matches, faults, fault, from: first, to: last, stopped, examples: scan.newest(options.examples) };
+  const { events, matches, excepted: taken, faults, fault } = scan, { first, last, stopped } = step.value;
+  const counts = { events, matches, excepted: taken, faults, fault };
+  return { ...counts, from: first, to: last, stopped, examples: scan.newest(options.examples) };
 }
 
 export interface Walked {
@@ -122,6 +131,7 @@ export function orGone<T>(ask: () => T): T | null {
 class Scan {
   events = 0;
   matches = 0;
+  excepted = 0;
   faults = 0;
   fault: string | null = null;
   readonly #parts: readonly Part[];
@@ -139,6 +149,7 @@ class Scan {
       if (found !== null) {
         this.events += found.events;
         this.matches += found.matches;
+        this.excepted += found.excepted;
         this.faults += found.faults;
         this.fault = found.fault ?? this.fault;
         for (const times of found.found) this.#keep(part, ...times);

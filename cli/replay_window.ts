@@ -52,7 +52,12 @@ export function replayWindow(store: Store, rule: ValidatedRule, options: WindowR
   using judge = new Judge(rule, options);
   const bases = window?.bases ?? formsOf(correlation!), alias = "process_events";
   const form: Form = bases.length === 1 ? bases[0]! : { kind: "or", items: bases };
-  const parts = partsWithin(store, { alias, where: formSql(form, alias), form }, from - judge.before, until);
+  const parts = partsWithin(
+    store,
+    { alias, where: formSql(form, alias), excepted: null, form },
+    from - judge.before,
+    until,
+  );
   const columns = [...judge.columns], begin = nextTime(parts, from, until);
   const walk = slices(parts, deadlineMs, (start, end) => {
     const rows: Cell[][] = [];
@@ -81,6 +86,7 @@ class Judge implements Disposable {
   events = 0;
   matches = 0;
   #suppressed = 0;
+  #excepted = 0;
   #faults = 0;
   #fault: string | null = null;
   readonly #rule: ValidatedRule;
@@ -94,13 +100,15 @@ class Judge implements Disposable {
   /** The newest findings, oldest first. */
   readonly #newest: Example[] = [];
 
-  constructor(rule: ValidatedRule, { from, examples, ruleDeadlineMs, windowRows }: WindowReplayOptions) {
+  constructor(rule: ValidatedRule, options: WindowReplayOptions) {
+    const { from, examples, exceptions, ruleDeadlineMs, windowRows } = options;
     this.#rule = rule;
     this.#from = from;
     this.#most = examples;
     this.#lane = new WindowLane([rule], {
       deadlineMs: ruleDeadlineMs,
       maxRows: windowRows,
+      suppressorsOf: () => exceptions,
       costOf: () => this.#cost,
     });
     this.columns = new Set(["event_id", "time", ...this.#lane.columns]);
@@ -144,6 +152,7 @@ class Judge implements Disposable {
     for (const _ of this.#lane.judge(rows, Infinity, out, new Set(), passed));
     this.#lane.commit();
     this.#suppressed += out.suppressed;
+    for (const { time } of out.excepted) if (time >= this.#from) this.#excepted += 1;
     for (const { reason } of out.faults) {
       this.#faults += 1;
       this.#fault = reason;
@@ -165,6 +174,7 @@ class Judge implements Disposable {
       events: this.events,
       matches: this.matches,
       suppressed: this.#suppressed,
+      excepted: this.#excepted,
       evaluations,
       faults: this.#faults,
       fault: this.#fault,

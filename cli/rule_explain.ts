@@ -9,19 +9,23 @@ import type { SqlValue } from "../proto/event_row.ts";
 import { RuleEngine } from "../proto/rules/engine.ts";
 import { correlationWords } from "../proto/rules/correlation_words.ts";
 import { formWords, termWords } from "../proto/rules/form_words.ts";
-import { requiredTerms } from "../proto/rules/required_terms.ts";
+import { furtherTerms, requiredTerms } from "../proto/rules/required_terms.ts";
 import { catalogPlan, planLines, type PlanStep } from "../proto/rules/plan.ts";
+import { responseWords } from "../proto/rules/rule_responses.ts";
 import { laneOf, rowQuery, type ValidatedRule } from "../proto/rules/rule.ts";
 import { StreamLane } from "../proto/rules/stream_lane.ts";
+import { lastDay, type Suppressor } from "../proto/rules/suppressor.ts";
 import { newWindowEvaluation } from "../proto/rules/window_evaluation.ts";
 import { WindowLane } from "../proto/rules/window_lane.ts";
 import { type Call, EXIT, type Exit } from "./command.ts";
 import { openOutput } from "./output.ts";
 import { record, type RecordLine } from "./record.ts";
+import { exceptionsFor } from "./rule_exceptions.ts";
 import { namedRule } from "./rule_named.ts";
 import { safeJson } from "./safe_json.ts";
 import { severityStyle } from "./screen.ts";
 import { findPlaces, type Places } from "./settings.ts";
+import { readStatuses } from "./status_reader.ts";
 import { Store, StoreError } from "./store_reader.ts";
 import { count, counted } from "./units.ts";
 
@@ -53,8 +57,11 @@ export function explain(call: Call): Exit {
   const slow = plan === null ? null : slowJoins(plan);
   const cost = measured(call, rule, places);
   const { id, title, severity, status, enabled, file, hash, sql, missing } = rule, lane = laneOf(rule);
+  const suppressors = suppressorsOf(call, rule, places);
   const state = enabled ? status : "disabled", needs = needsOf(rule);
+  const responses = (rule.responses ?? []).map(responseWords);
   const literals = form === null ? null : terms === null ? [] : termWords(terms);
+  const further = form === null ? null : furtherTerms(form), also = further === null ? null : termWords(further);
   if (call.format === "json" || call.format === "jsonl") {
     const answer = {
       rule_id: id,
@@ -65,11 +72,14 @@ export function explain(call: Call): Exit {
       lane,
       sql,
       needs,
+      responses,
       predicate,
       missing,
       literals,
+      further_literals: also,
       plan,
       slow,
+      exceptions: suppressors,
       cost,
     };
     call.out.write(`${safeJson(answer, call.format === "json" ? 2 : undefined)}\n`);
@@ -78,7 +88,20 @@ export function explain(call: Call): Exit {
   if (call.format === "csv") {
     const output = openOutput(call.format, ["part", "line"], [], call.screen, (text) => call.out.write(text));
     const measured = cost === null ? null : [costWords(cost)];
-    const parts = { lane: [lane], needs, predicate, missing, literals, plan, slow, cost: measured };
+    const exceptions = suppressors.map(suppressorWords);
+    const found = { literals, further_literals: also };
+    const parts = {
+      lane: [lane],
+      needs,
+      responses,
+      predicate,
+      missing,
+      ...found,
+      plan,
+      slow,
+      exceptions,
+      cost: measured,
+    };
     for (const [part, lines] of Object.entries(parts)) for (const line of lines ?? []) output.add([part, line]);
     output.end();
     return EXIT.complete;
@@ -92,6 +115,7 @@ export function explain(call: Call): Exit {
     ["lane", laneWords(lane)],
     ["needs", needs.length === 0 ? null : `${needs.join(", ")}, asked of the collector while the rule is judged`],
     ["cost", cost === null ? null : costWords(cost)],
+    ["asks for", responses.length === 0 ? null : `${responses.join(", ")}, as far as the response policy allows`],
   ]);
   section(call, correlation === null ? "it matches an event of which" : "it finds", predicate);
   section(call, "left out, since this host cannot tell it", missing.length === 0 ? null : missing);
@@ -100,9 +124,47 @@ export function explain(call: Call): Exit {
     "literals by which one pass over the event finds the rule",
     literals?.length === 0 ? ["none: it is asked about every event"] : literals,
   );
+  section(call, "and of these it must have one too", also);
   section(call, "plan of SQLite", plan);
   if (slow !== null && slow.length > 0) section(call, "what makes it slow where many events meet its conditions", slow);
+  const what = rule.windowMs === null ? "hits that are no alerts" : "events that take no part";
+  section(call, what, suppressors.length === 0 ? null : suppressors.map(suppressorWords));
   return EXIT.complete;
+}
+
+/** What keeps its hits from being alerts, and how often it did since the agent's start. */
+interface ExplainedException extends Pick<Suppressor, "kind" | "id" | "file" | "line" | "reason" | "author"> {
+  readonly where: string;
+  readonly expires: string | null;
+  readonly state: "active" | "expired";
+  /** `null` where the agent does not run, or lists other rules of it alone. */
+  readonly suppressed: number | null;
+}
+
+function suppressorsOf(call: Call, rule: ValidatedRule, { rulesDirs, layout }: Places): ExplainedException[] {
+  const { agent } = readStatuses(layout, call.now()), live = agent.kind === "read" && agent.live ? agent.status : null;
+  return exceptionsFor(call, rule, rulesDirs).of(rule).map((by) => {
+    const { kind, id, file, line, reason, author, expiresMs, form } = by;
+    const known = live?.suppressors.find((each) => each.kind === kind && each.id === id);
+    const suppressed = known?.byRule.find(({ ruleId }) => ruleId === rule.id)?.count;
+    return {
+      ...{ kind, id, file, line, reason, author },
+      where: "where" in by ? String(by.where) : formWords(form).map((text) => text.trim()).join(" "),
+      expires: expiresMs === null ? null : lastDay(expiresMs),
+      state: expiresMs !== null && expiresMs <= call.now() ? "expired" : "active",
+      suppressed: suppressed ?? (known?.suppressed === 0 ? 0 : null),
+    };
+  });
+}
+
+function suppressorWords({ kind, id, where, reason, author, expires, state, suppressed }: ExplainedException): string {
+  const until = expires === null
+    ? "without end"
+    : state === "expired"
+    ? `expired, held until ${expires}`
+    : `until ${expires}`;
+  const took = suppressed === null ? "" : `, took ${count(suppressed)}`, by = author === "" ? "" : ` by ${author}`;
+  return `${kind} ${id}${by}, ${until}${took}: ${where.replaceAll("\n", " ")} (${reason})`;
 }
 
 /** What the collector collects for it, or is asked to. */

@@ -3,9 +3,11 @@
  *
  * @module
  */
-import { OVERRIDES_NAME, parseOverrides } from "../proto/rules/overrides.ts";
+import { type Exception, EXCEPTIONS_NAME, parseExceptions } from "../proto/rules/exceptions.ts";
+import { type Override, OVERRIDES_NAME, parseOverrides } from "../proto/rules/overrides.ts";
 import { MAX_RULE_LENGTH, parseRule, RuleError, type ValidatedRule } from "../proto/rules/rule.ts";
 import { checkSecondGate } from "../proto/rules/second_gate.ts";
+import { NO_TABLES, type TableSet } from "../proto/table_descriptor.ts";
 import { loadRules, type RuleFile } from "../proto/rules/rule_set.ts";
 import { isSigma, parseSigma } from "../proto/sigma/document.ts";
 import { MAPPING_NAME } from "../proto/sigma/mapping.ts";
@@ -29,11 +31,17 @@ export interface CheckedRules {
   /** Those that can run, also ones that their file turns off. */
   readonly rules: readonly ValidatedRule[];
   readonly refused: readonly RefusedRule[];
+  readonly exceptions: readonly Exception[];
+  /** By the id of the rule. */
+  readonly overrides: ReadonlyMap<string, Override>;
+  /** Files that are Sigma's. */
+  readonly sigma: ReadonlySet<string>;
 }
 
 /**
  * Reads and checks rules of files, of directories, and of standard input (`-`).
  *
+ * @param tables those that collectors brought
  * @param isWanted which of them are wanted; a rule of Sigma needs its filters and mappings beside it
  * @throws CommandError when a path does not exist or may not be read
  */
@@ -41,8 +49,10 @@ export function checkRules(
   paths: readonly string[],
   readStdin: (limit: number) => Uint8Array,
   isWanted: (rule: ValidatedRule) => boolean = () => true,
+  tables: TableSet = NO_TABLES,
 ): CheckedRules {
   const refused: RefusedRule[] = [], files: RuleFile[] = [];
+  const exceptions: Exception[] = [], overrides = new Map<string, Override>(), sigma = new Set<string>();
   const names = [...new Set(paths.flatMap((path) => path === "-" ? [path] : listFiles(path)))];
   if (names.length > MAX_FILES) {
     throw new CommandError(`There are ${names.length} rule files; ${MAX_FILES} can be read`);
@@ -52,15 +62,19 @@ export function checkRules(
     try {
       const bytes = name === "-" ? readStdin(MAX_RULE_LENGTH) : readBounded(name);
       const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-      if (OVERRIDES_NAME.test(file)) parseOverrides(text, file);
-      else files.push({ file, text });
+      if (OVERRIDES_NAME.test(file)) { for (const each of parseOverrides(text, file)) overrides.set(each.id, each); }
+      else if (isExceptions(file, text)) exceptions.push(...parseExceptions(text, file).exceptions);
+      else {
+        if (isSigma(text)) sigma.add(file);
+        files.push({ file, text });
+      }
     } catch (error) {
       if (error instanceof CommandError) throw error;
       const { line, column } = error instanceof RuleError ? error : { line: null, column: null };
       refused.push({ file, line, column, reason: words(error) });
     }
   }
-  const { active, disabled, rejected } = loadRules(files);
+  const { active, disabled, rejected } = loadRules(files, tables);
   for (const { file, line, column, reason } of rejected) refused.push({ file, line, column, reason });
   const rules = [...active, ...disabled].filter((rule) => {
     if (!isWanted(rule)) return false;
@@ -69,7 +83,7 @@ export function checkRules(
     return reason === null;
   });
   refused.sort((a, b) => a.file < b.file ? -1 : a.file > b.file ? 1 : 0);
-  return { rules, refused };
+  return { rules, refused, exceptions, overrides, sigma };
 }
 
 /**
@@ -78,7 +92,11 @@ export function checkRules(
  *
  * @throws CommandError when a directory does not exist or may not be read
  */
-export function findRule(paths: readonly string[], id: string): { files: string[] | null; ids: string[] } {
+export function findRule(
+  paths: readonly string[],
+  id: string,
+  tables: TableSet = NO_TABLES,
+): { files: string[] | null; ids: string[] } {
   const ids: string[] = [], sigma: string[] = [];
   let isSigmas = false;
   for (const path of paths.flatMap(listFiles)) {
@@ -94,7 +112,7 @@ export function findRule(paths: readonly string[], id: string): { files: string[
         isSigmas ||= found.includes(id);
         ids.push(...found);
       } else {
-        const rule = parseRule(text, path);
+        const rule = parseRule(text, path, tables);
         if (rule.id === id) return { files: [path], ids };
         ids.push(rule.id);
       }
@@ -105,7 +123,12 @@ export function findRule(paths: readonly string[], id: string): { files: string[
   return { files: isSigmas ? sigma : null, ids };
 }
 
-function listFiles(path: string): string[] {
+/** What is piped in says by itself what it is. */
+function isExceptions(file: string, text: string): boolean {
+  return file === STDIN_NAME ? /^exceptions[ \t]*:/m.test(text) : EXCEPTIONS_NAME.test(file) && !isSigma(text);
+}
+
+export function listFiles(path: string): string[] {
   const problem = fileProblem(path);
   if (problem === null) return [path];
   if (!isDirectory(path)) {
@@ -118,7 +141,9 @@ function listFiles(path: string): string[] {
     const entries = [...Deno.readDirSync(directory)].sort((a, b) => a.name < b.name ? -1 : 1);
     for (const entry of entries) {
       const child = `${directory.replace(/\/+$/, "")}/${entry.name}`;
-      if (entry.isDirectory && depth < MAX_DEPTH) walk(child, depth + 1);
+      // What is in analysis/ is about analyses: docs/analysis.md
+      const isRules = depth > 0 || entry.name !== "analysis";
+      if (entry.isDirectory && depth < MAX_DEPTH && isRules) walk(child, depth + 1);
       else if (entry.isFile && /\.ya?ml$/.test(entry.name)) found.push(child);
     }
   };
@@ -136,6 +161,11 @@ function isDirectory(path: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** A file's text, the byte order mark included. */
+export function readText(file: string): string {
+  return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(readBounded(file));
 }
 
 function readBounded(file: string): Uint8Array {

@@ -18,6 +18,7 @@ import { type Cell, openOutput, type ShownColumn } from "./output.ts";
 import { timeCell, userOf } from "./process_cells.ts";
 import { evidenceAt, type Replay, type ReplayOptions, replayRows } from "./replay_scan.ts";
 import { replayWindow, type WindowReplay } from "./replay_window.ts";
+import { exceptionsFor } from "./rule_exceptions.ts";
 import { namedRule } from "./rule_named.ts";
 import { safeJson } from "./safe_json.ts";
 import { findPlaces } from "./settings.ts";
@@ -65,6 +66,7 @@ export function replay(call: Call): Exit {
     until: Math.floor(until),
     examples: limit,
     deadlineMs,
+    exceptions: exceptionsFor(call, rule, places.rulesDirs).exceptionsFor(rule),
     progress: (share, events, matches) =>
       call.progress(
         `${Math.floor(share * 100)} % of the time, ${counted(events, "event")}, ${
@@ -85,8 +87,8 @@ export function replay(call: Call): Exit {
   ];
   const examples = exampleRows(store, rule, found);
   if (call.format === "json") {
-    const { events, matches, faults, fault, from, to, stopped } = found;
-    const counts = { events, matches, faults, fault, from, to, stopped };
+    const { events, matches, excepted, faults, fault, from, to, stopped } = found;
+    const counts = { events, matches, excepted, faults, fault, from, to, stopped };
     const ofWindow = overWindow === null
       ? {}
       : { suppressed: overWindow.suppressed, evaluations: overWindow.evaluations, cpu_ms: overWindow.cpuMs };
@@ -109,7 +111,7 @@ export function replay(call: Call): Exit {
 
 function tell(
   call: Call,
-  { id }: ValidatedRule,
+  { id, windowMs }: ValidatedRule,
   found: Replay,
   elapsedMs: number,
   examples: number,
@@ -125,6 +127,12 @@ function tell(
   );
   if (suppressed > 0) {
     call.note(`${counted(suppressed, "time")} more it was the same finding, going on within its window`);
+  }
+  if (found.excepted > 0) {
+    const [one, many, would] = windowMs === null
+      ? ["match", "matches", "would be no alerts"]
+      : ["event", "events", "would take no part"];
+    call.note(`${counted(found.excepted, one, many)} more ${would}, by exceptions`);
   }
   if (examples < matches) call.note(`Shown are the newest ${count(examples)}; --limit shows more`);
 }

@@ -5,17 +5,22 @@
  */
 import { printable } from "../proto/printable.ts";
 import { SEVERITIES } from "../proto/process_event.ts";
+import { ExceptionSet } from "../proto/rules/exception_set.ts";
 import { laneOf, PARTIAL } from "../proto/rules/rule.ts";
 import { runRuleTests } from "../proto/rules/rule_tests.ts";
 import { atMostArguments, meant } from "./arguments.ts";
 import { type Call, EXIT, type Exit, UsageError } from "./command.ts";
 import { type Cell, openOutput, plainCell, type RowOutput, type ShownColumn } from "./output.ts";
 import { cost } from "./rule_cost.ts";
+import { coverage } from "./rule_coverage.ts";
+import { exceptions, suppressorNotes } from "./rule_exceptions.ts";
 import { explain } from "./rule_explain.ts";
 import { importRules } from "./rule_import.ts";
 import { placed } from "./rule_named.ts";
 import { replay } from "./rule_replay.ts";
 import { newRule } from "./rule_template.ts";
+import type { TableSet } from "../proto/table_descriptor.ts";
+import { storeTables } from "./collected.ts";
 import { checkRules, type RefusedRule } from "./rule_files.ts";
 import { severityStyle } from "./screen.ts";
 import { findPlaces, type Places } from "./settings.ts";
@@ -23,7 +28,10 @@ import { readStatuses } from "./status_reader.ts";
 import { Store, StoreError } from "./store_reader.ts";
 import { counted } from "./units.ts";
 
-const ACTIONS = { list, validate, test, replay, explain, cost, import: importRules, new: newRule } as const;
+const ACTIONS = {
+  ...{ list, validate, test, replay, explain, cost, exceptions, coverage },
+  ...{ import: importRules, new: newRule },
+} as const;
 
 export function rules(call: Call): Exit {
   const [action, ...rest] = call.arguments;
@@ -48,6 +56,7 @@ const LIST_NAMES = [
     "lane",
     "rule_hash",
     "degraded",
+    "suppressed",
   ],
 ];
 
@@ -66,6 +75,14 @@ const LIST_SHOWN: readonly ShownColumn[] = [
     show: (cell) => ({ text: String(cell), style: cell === "active" ? "good" : "warning" }),
   },
   { name: "hits", title: "HITS", keep: true },
+  // Only where something was kept from being an alert
+  {
+    name: "suppressed",
+    title: "EXCEPTED",
+    keep: true,
+    unlessEmpty: true,
+    show: (cell) => cell === null || Number(cell) === 0 ? { text: "", style: "null" } : plainCell(cell),
+  },
   { name: "rule_hash", title: "VERSION", keep: true, optional: 1, show: (cell) => String(cell ?? "").slice(0, 12) },
   {
     name: "title",
@@ -107,6 +124,12 @@ function list(call: Call): Exit {
   if (degraded > 0) {
     call.note(`${counted(degraded, "rule")} degraded: where nothing is found, something may have been missed`);
   }
+  const { agent } = readStatuses(findPlaces(call).layout, call.now());
+  if (agent.kind === "read" && agent.live) {
+    suppressorNotes(agent.status.suppressors, call.now()).forEach((note, at) =>
+      call.note(at === 0 ? `${note} (rules exceptions lists them)` : note)
+    );
+  }
   return EXIT.complete;
 }
 
@@ -127,6 +150,7 @@ function rulesOfAgent(call: Call, places: Places): Cell[][] {
       rule.lane,
       rule.hash,
       rule.degraded.length === 0 ? null : rule.degraded.join("; "),
+      rule.suppressed,
     ]);
   }
   try {
@@ -134,7 +158,7 @@ function rulesOfAgent(call: Call, places: Places): Cell[][] {
     try {
       const rows = store.rows(
         `SELECT rule_id, title, severity, state, NULL AS hits, file, line, column_number, reason, NULL AS lane,
-           rule_hash, NULL AS degraded
+           rule_hash, NULL AS degraded, NULL AS suppressed
          FROM detection_rules`,
       );
       call.note("The agent does not run: these are the rules of its last start, without hits");
@@ -146,24 +170,33 @@ function rulesOfAgent(call: Call, places: Places): Cell[][] {
     if (!(error instanceof StoreError)) throw error;
     call.note("The agent does not run and its store cannot be read: these are the rules of the files");
   }
-  const { rules, refused } = checkRules(places.rulesDirs, call.readStdin);
+  const { rules, refused } = checkRules(places.rulesDirs, call.readStdin, undefined, storeTables(places.layout.store));
   return [
     ...rules.map((rule): Cell[] => {
       const state = rule.enabled ? rule.status : "disabled";
       const missing = rule.missing.length === 0 ? null : PARTIAL + rule.missing.join("; "), { id, title, file } = rule;
-      return [id, title, rule.severity, state, null, file, null, null, missing, laneOf(rule), rule.hash, null];
+      return [id, title, rule.severity, state, null, file, null, null, missing, laneOf(rule), rule.hash, null, null];
     }),
     ...refused.map(({ file, line, column, reason }): Cell[] => {
-      return [file, "", "", "rejected", null, file, line, column, reason, null, null, null];
+      return [file, "", "", "rejected", null, file, line, column, reason, null, null, null, null];
     }),
   ];
 }
 
 function validate(call: Call): Exit {
-  const { rules, refused } = checkRules(pathsOf(call), call.readStdin);
+  const { rules, refused: own, exceptions } = checkRules(pathsOf(call), call.readStdin, undefined, tablesOf(call));
+  const refused = [...own];
+  // An exception may be for a rule that lies elsewhere, unless all are looked at
+  if (call.arguments.length === 0) refused.push(...new ExceptionSet(exceptions, rules).faults);
   writeRefused(call, refused);
-  call.note(`${counted(rules.length, "rule")} right, ${refused.length} refused`);
+  const more = exceptions.length === 0 ? "" : ` and ${counted(exceptions.length, "exception")}`;
+  call.note(`${counted(rules.length, "rule")}${more} right, ${refused.length} refused`);
   return refused.length === 0 ? EXIT.complete : EXIT.findings;
+}
+
+/** The tables that collectors brought to the store here. */
+function tablesOf(call: Call): TableSet {
+  return storeTables(findPlaces(call).layout.store);
 }
 
 function writeRefused(call: Call, refused: readonly RefusedRule[]): void {
@@ -177,7 +210,7 @@ function writeRefused(call: Call, refused: readonly RefusedRule[]): void {
 }
 
 function test(call: Call): Exit {
-  const { rules, refused } = checkRules(pathsOf(call), call.readStdin);
+  const { rules, refused } = checkRules(pathsOf(call), call.readStdin, undefined, tablesOf(call));
   const results = rules.map((rule) => ({ rule, results: runRuleTests(rule) }));
   const all = results.flatMap(({ rule, results }) => results.map((result) => ({ rule, ...result })));
   const failed = all.filter((result) => !result.passed);

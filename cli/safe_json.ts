@@ -8,11 +8,18 @@
  */
 import type { Cell } from "./output.ts";
 
+/** Text that stands in JSON as it is: most of what there is. */
+const PLAIN = /^[ !#-[\]-~]*$/;
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 
 /** The value as JSON text. `indent` as in `JSON.stringify`. */
 export function safeJson(value: unknown, indent?: number): string {
-  return JSON.stringify(value, null, indent).replace(UNSAFE, escapeUnits);
+  return harmless(JSON.stringify(value, null, indent));
+}
+
+/** The same of JSON texts, each on a line, that were made elsewhere. */
+export function harmless(text: string): string {
+  return text.replace(UNSAFE, escapeUnits);
 }
 
 /** Makes rows of these columns to objects, in the order of the columns, whatever they are named. */
@@ -29,7 +36,7 @@ export function rowsToJson(names: readonly string[]): (cells: readonly Cell[]) =
 function cellJson(cell: Cell): string {
   switch (typeof cell) {
     case "string":
-      return safeJson(cell);
+      return PLAIN.test(cell) ? `"${cell}"` : safeJson(cell);
     case "bigint":
       return String(cell);
     case "number":

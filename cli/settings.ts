@@ -4,11 +4,12 @@
  * @module
  */
 import { resolve } from "node:path";
-import { loadSettings } from "../proto/config.ts";
+import { loadSettings, type Settings } from "../proto/config.ts";
 import { ConfigError } from "../proto/setting_values.ts";
 import { type StateLayout, stateLayout } from "../proto/state_layout.ts";
 import { type Call, CommandError, UsageError } from "./command.ts";
 import { fileProblem } from "./file_problem.ts";
+import { heldState } from "./held_state.ts";
 
 export interface Places {
   readonly layout: StateLayout;
@@ -20,20 +21,26 @@ export interface Places {
 
 /** @throws UsageError for a bad flag, CommandError for a bad file. */
 export function findPlaces(call: Call): Places {
+  const settings = findSettings(call), { ruleDeadlineMs, windowRows } = settings.agent;
+  return { layout: stateLayout(settings.stateDir), rulesDirs: settings.rulesDirs, ruleDeadlineMs, windowRows };
+}
+
+/** Every setting, from flags and files. @throws UsageError for a bad flag, CommandError for a bad file. */
+export function findSettings(call: Call): Settings {
   const flag = (name: string): string | undefined => call.values[name] as string | undefined;
-  const state = flag("state"), config = flag("config");
+  const state = flag("state"), config = flag("config"), directory = state === undefined ? undefined : resolve(state);
+  // The settings of this host say nothing of a bundle
+  const isHeld = directory !== undefined && heldState(directory) !== null;
   try {
-    const settings = loadSettings({
+    return loadSettings({
       flags: {
-        state: state === undefined ? undefined : resolve(state),
+        state: directory,
         config: config === undefined ? undefined : resolve(config),
         set: call.values["set"] as string[] | undefined,
       },
       env: {},
-      readFile: (path) => readConfig(path, config !== undefined && path === resolve(config)),
+      readFile: (path) => isHeld ? null : readConfig(path, config !== undefined && path === resolve(config)),
     });
-    const { ruleDeadlineMs, windowRows } = settings.agent;
-    return { layout: stateLayout(settings.stateDir), rulesDirs: settings.rulesDirs, ruleDeadlineMs, windowRows };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     if (error.message.startsWith("flag ") || error.message.startsWith("--set")) {

@@ -10,6 +10,7 @@ import type { StateLayout } from "../proto/state_layout.ts";
 import { type AgentStatus, type CollectorStatus, STALE_AFTER_MS, type TierStatus } from "../proto/status.ts";
 import { decodeAgentStatus, decodeCollectorStatus, MAX_STATUS_BYTES } from "../proto/status_codec.ts";
 import { fileProblem, readProblem } from "./file_problem.ts";
+import { heldState } from "./held_state.ts";
 
 export type StatusReading<T extends TierStatus> =
   | {
@@ -19,8 +20,11 @@ export type StatusReading<T extends TierStatus> =
     /** It says that it runs, and said so a moment ago. */
     readonly live: boolean;
   }
-  | { readonly kind: "absent" }
-  | { readonly kind: "unreadable"; readonly reason: string };
+  | StatusWithout;
+
+/** Why there is no status. */
+export type StatusWithout = { readonly kind: "absent" } | { readonly kind: "unreadable"; readonly reason: string };
+const ABSENT: StatusWithout = { kind: "absent" };
 
 export interface Statuses {
   readonly agent: StatusReading<AgentStatus>;
@@ -28,6 +32,13 @@ export interface Statuses {
 }
 
 export function readStatuses(layout: StateLayout, now: number): Statuses {
+  const held = heldState(layout.state)?.statuses;
+  if (held !== undefined) {
+    return {
+      agent: held.agent === null ? ABSENT : decodedStatus(held.agent, decodeAgentStatus, now),
+      collector: held.collector === null ? ABSENT : decodedStatus(held.collector, decodeCollectorStatus, now),
+    };
+  }
   return {
     agent: readStatus(layout.agentStatus, decodeAgentStatus, now),
     collector: readStatus(layout.collectorStatus, decodeCollectorStatus, now),
@@ -40,18 +51,30 @@ export function readStatus<T extends TierStatus>(
   decode: (bytes: Uint8Array) => T,
   now: number,
 ): StatusReading<T> {
+  const content = statusBytes(path);
+  return content instanceof Uint8Array ? decodedStatus(content, decode, now) : content;
+}
+
+/** The bytes of a status file, or why there are none. Never throws. */
+export function statusBytes(path: string): Uint8Array<ArrayBuffer> | StatusWithout {
   const problem = fileProblem(path);
-  if (problem === "absent") return { kind: "absent" };
+  if (problem === "absent") return ABSENT;
   if (problem !== null) return { kind: "unreadable", reason: problem };
-  let content: Uint8Array;
   try {
     const size = Deno.statSync(path).size;
     if (size > MAX_STATUS_BYTES) return { kind: "unreadable", reason: `it is damaged: ${size} bytes long` };
-    content = Deno.readFileSync(path);
+    return Deno.readFileSync(path);
   } catch (error) {
     const reason = readProblem(error);
-    return reason === "absent" ? { kind: "absent" } : { kind: "unreadable", reason };
+    return reason === "absent" ? ABSENT : { kind: "unreadable", reason };
   }
+}
+
+function decodedStatus<T extends TierStatus>(
+  content: Uint8Array,
+  decode: (bytes: Uint8Array) => T,
+  now: number,
+): StatusReading<T> {
   try {
     const status = decode(content);
     const ageMs = now - status.time;
@@ -60,6 +83,9 @@ export function readStatus<T extends TierStatus>(
     return { kind: "read", status, ageMs, live: fresh && status.state !== "stopped" };
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    return { kind: "unreadable", reason: `it is damaged (${why}); its daemon replaces it once a second while it runs` };
+    return {
+      kind: "unreadable",
+      reason: `it is damaged (${why}); its daemon replaces it within five seconds while it runs`,
+    };
   }
 }

@@ -11,19 +11,26 @@
  */
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { CATALOG, SCHEMA_VERSION, type Table } from "../proto/catalog.ts";
+import { printable } from "../proto/printable.ts";
+import { tableOf, type TableSet } from "../proto/table_descriptor.ts";
 import {
+  catalogColumns,
   type DeadlineViews,
   openDeadlineViews,
   QueryDeadlineError,
+  QueryStoppedError,
   READ_LIMITS,
   runGuarded,
 } from "../proto/rules/authorizer.ts";
 import type { GuardedQuery } from "../proto/rules/sql_guard.ts";
+import { columnsSelect, type PartitionLayout } from "../proto/partition_layout.ts";
 import { MAX_PARTITIONS } from "../proto/store_layout.ts";
 import { CommandError } from "./command.ts";
 import type { Cell } from "./output.ts";
 import { span } from "./units.ts";
 import { fileProblem } from "./file_problem.ts";
+import { heldStore } from "./held_state.ts";
+import { DESCRIPTOR_COLUMNS, storedDescriptor } from "./stored_descriptor.ts";
 
 // What the runtime has and its declarations lack
 declare module "node:sqlite" {
@@ -36,7 +43,11 @@ declare module "node:sqlite" {
 /** Time that one command may spend in the store, unless it says otherwise. */
 export const DEFAULT_DEADLINE_MS = 30_000;
 /** Memory that SQLite may take: sorts and groups happen in memory, because this program writes no file. */
-const MAX_HEAP_BYTES = 1_073_741_824;
+export const MAX_HEAP_BYTES = 1_073_741_824;
+/** Arguments of a function: those of `json_object` for the widest table. */
+const ROW_ARGUMENTS = 2 * Math.max(...[...CATALOG.values()].map(({ columns }) => columns.length));
+/** Rows of an answer between two looks at the clock. */
+const ROWS_PER_LOOK = 32;
 /** Statements that are kept for another use. */
 const MAX_PREPARED = 16;
 
@@ -50,6 +61,16 @@ export class DeadlineError extends StoreError {
   override name = "DeadlineError";
 }
 
+/** A page that the answer needs cannot be read, or holds what it cannot. Others may be whole. */
+export class DamagedError extends StoreError {
+  override name = "DamagedError";
+}
+
+/** A person stopped the question. */
+export class StoppedError extends StoreError {
+  override name = "StoppedError";
+}
+
 /** A condition cannot be computed for some row that it was asked about, such as JSON that is none. */
 export class RowFaultError extends Error {
   override name = "RowFaultError";
@@ -59,6 +80,8 @@ export interface StoreOptions {
   readonly deadlineMs?: number;
   /** Only what happened since then is seen, where a table says when: Unix milliseconds. */
   readonly since?: number | null;
+  /** Whether what runs is to end; looked at as often as the clock. */
+  readonly isStopped?: () => boolean;
 }
 
 export interface Cursor {
@@ -70,12 +93,19 @@ export class Store implements Disposable {
   readonly #db: DatabaseSync;
   readonly #path: string;
   readonly #views: DeadlineViews;
+  /** The tables that collectors brought. */
+  readonly tables: TableSet;
+  /** Why tables of collectors cannot be asked, one sentence each. */
+  readonly leftOut: readonly string[];
   readonly #deadlineMs: number;
+  readonly #isHeld: boolean;
   /** Statements of {@linkcode first}, the one that was asked last at the end. */
   readonly #prepared = new Map<string, StatementSync>();
 
   /** @throws StoreError in words that end in the mend. */
   static open(path: string, options: StoreOptions = {}): Store {
+    const held = heldStore(path);
+    if (held !== null) return new Store(held, path, options, true);
     const problem = fileProblem(path);
     if (problem === "absent") {
       throw new StoreError(
@@ -89,7 +119,8 @@ export class Store implements Disposable {
         readOnly: true,
         allowExtension: false,
         // The view over the partitions is one compound SELECT; those of people are bounded by the guard.
-        limits: { ...READ_LIMITS, compoundSelect: MAX_PARTITIONS + 8 },
+        // So is what `export` has SQLite make of a row: its names and values are arguments of one function.
+        limits: { ...READ_LIMITS, compoundSelect: MAX_PARTITIONS + 8, functionArg: ROW_ARGUMENTS },
         readBigInts: true,
         returnArrays: true,
       });
@@ -100,30 +131,66 @@ export class Store implements Disposable {
     }
   }
 
-  private constructor(db: DatabaseSync, path: string, options: StoreOptions) {
+  /** @param isHeld whether others read the database after this one: it is given back as it was, and not closed */
+  private constructor(db: DatabaseSync, path: string, options: StoreOptions, isHeld = false) {
     this.#db = db;
+    this.#isHeld = isHeld;
     this.#path = path;
     this.#deadlineMs = options.deadlineMs ?? DEFAULT_DEADLINE_MS;
-    db.exec(
-      `PRAGMA trusted_schema = 0; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0;
-       PRAGMA hard_heap_limit = ${MAX_HEAP_BYTES};`,
-    );
+    db.exec("PRAGMA trusted_schema = 0; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0");
+    // The bound of what is held was set by who filled it
+    if (!isHeld) db.exec(`PRAGMA hard_heap_limit = ${MAX_HEAP_BYTES}`);
     const version = Number(cells(db.prepare("PRAGMA user_version").get())[0]);
     if (version !== SCHEMA_VERSION) throw new StoreError(versionProblem(version, path));
     requireTables(db, path);
     const partitions = Number(cells(db.prepare("SELECT count(*) FROM partitions WHERE state <> 'removing'").get())[0]);
-    this.#views = openDeadlineViews(db, CATALOG.values(), sinceCondition(options.since ?? null), partitions);
+    ({ tables: this.tables, leftOut: this.leftOut } = tablesOf(db));
+    const all = [...CATALOG.values(), ...this.tables.values()];
+    this.#views = openDeadlineViews(db, all, sinceCondition(options.since ?? null), partitions);
+    this.#views.readEventsFrom((columns) => this.#partitions(columns, options.since ?? null));
+    if (options.isStopped !== undefined) this.#views.stopWhen(options.isStopped);
     db.exec("PRAGMA query_only = 1");
   }
 
   /** Rows of a query of a person's, behind both gates and under the deadline, which counts from here. */
   hunt(query: GuardedQuery): Cursor {
+    // The list of partitions is of the same moment as they are, and the views that are made of it go afterwards
+    const isOuter = !this.#db.isTransaction;
+    const end = (): void => {
+      if (!isOuter || !this.#db.isOpen || !this.#db.isTransaction) return;
+      this.#db.setAuthorizer(null);
+      this.#db.exec("ROLLBACK");
+    };
+    if (isOuter) this.#begin();
     try {
-      const { names, rows } = runGuarded(this.#db, this.#views, query, this.#deadlineMs);
-      return { names, rows: this.#inWords(rows) };
+      const { names, rows } = runGuarded(
+        this.#db,
+        this.#views,
+        query,
+        this.#deadlineMs,
+        undefined,
+        catalogColumns(this.tables),
+      );
+      return { names, rows: this.#inWords(rows, end) };
     } catch (error) {
+      end();
       throw inWords(error, this.#path);
     }
+  }
+
+  #begin(): void {
+    this.#db.setAuthorizer(null);
+    this.#db.exec("BEGIN");
+  }
+
+  /** Of these columns, a SELECT for each partition that may hold what happened since a moment. */
+  #partitions(columns: readonly string[], since: number | null): string[] {
+    const parts = this.#db.prepare(
+      "SELECT partition, layout FROM main.partitions WHERE state <> 'removing' AND coalesce(to_time >= ?, 1) ORDER BY 1",
+    ).iterate(since);
+    return [...parts].map(cells).map(([number, layout]) =>
+      columnsSelect(Number(number), Number(layout) as PartitionLayout, columns)
+    );
   }
 
   /** Rows of a query of this program, one by one, under the deadline, which counts from the first. */
@@ -212,7 +279,7 @@ export class Store implements Disposable {
 
   /** Runs `read` so that all of its queries see one moment of the store. */
   atOneMoment<T>(read: () => T): T {
-    this.#db.exec("BEGIN");
+    this.#begin();
     try {
       return read();
     } finally {
@@ -221,18 +288,28 @@ export class Store implements Disposable {
   }
 
   close(): void {
-    if (this.#db.isOpen) this.#db.close();
+    if (!this.#isHeld) {
+      if (this.#db.isOpen) this.#db.close();
+      return;
+    }
+    this.#prepared.clear();
+    this.#db.setAuthorizer(null);
+    this.#db.exec("PRAGMA query_only = 0");
+    const own = this.#db.prepare("SELECT type, name FROM temp.sqlite_schema WHERE type IN ('view', 'table')").iterate();
+    for (const [type, name] of [...own].map(cells)) this.#db.exec(`DROP ${type} temp."${name}"`);
   }
 
   [Symbol.dispose](): void {
     this.close();
   }
 
-  *#inWords(rows: Iterable<Cell[]>): Generator<Cell[]> {
+  *#inWords(rows: Iterable<Cell[]>, end: () => void): Generator<Cell[]> {
     try {
       yield* rows;
     } catch (error) {
       throw inWords(error, this.#path);
+    } finally {
+      end();
     }
   }
 }
@@ -251,11 +328,14 @@ function* runMarked(
   const nothing = db.prepare(sql).columns().map(() => "NULL").join(", ");
   const marking = db.prepare(`SELECT * FROM (${sql}) UNION ALL SELECT ${nothing} WHERE ${views.mark}()`);
   let count = 0;
-  for (const row of marking.iterate(...parameters)) {
+  for (const each of marking.iterate(...parameters)) {
     // Rows that come out of a sort pass no view any more
-    views.look();
+    if (count % ROWS_PER_LOOK === 0) views.look();
     count += 1;
-    yield cells(row).map(narrow);
+    // The array is nobody else's
+    const row = cells(each);
+    for (let i = 0; i < row.length; i++) if (typeof row[i] === "bigint") row[i] = narrow(row[i]!);
+    yield row;
   }
   if (views.marked) return;
   db.prepare(`SELECT * FROM (${sql}) LIMIT 1 OFFSET ${count}`).get(...parameters);
@@ -282,7 +362,28 @@ const SINCE: Readonly<Record<string, (since: number) => string>> = {
 };
 
 function sinceCondition(since: number | null): (table: Table) => string | null {
-  return (table) => since === null ? null : SINCE[table.name]?.(Math.floor(since)) ?? null;
+  return (table) => {
+    if (since === null) return null;
+    const condition = SINCE[table.name] ?? (CATALOG.has(table.name) ? undefined : (from: number) => `time >= ${from}`);
+    return condition?.(Math.floor(since)) ?? null;
+  };
+}
+
+/**
+ * What `collected_tables` says there is, each checked before its names stand in any SQL, and why one is left out.
+ */
+function tablesOf(db: DatabaseSync): { tables: TableSet; leftOut: string[] } {
+  const tables = new Map<string, Table>(), leftOut: string[] = [];
+  const there = new Set([...db.prepare("SELECT name FROM main.sqlite_schema").iterate()].map((row) => cells(row)[0]));
+  const rows = db.prepare(`SELECT ${DESCRIPTOR_COLUMNS.join(", ")} FROM main.collected_tables`);
+  for (const row of [...rows.iterate()].map(cells)) {
+    const { name, descriptor, fault } = storedDescriptor(row);
+    if (fault === null && there.has(name)) tables.set(name, tableOf(descriptor));
+    else {leftOut.push(
+        `The table ${printable(name.slice(0, 64))} of a collector is left out: ${fault ?? "it is not there"}`,
+      );}
+  }
+  return { tables, leftOut };
 }
 
 /** A view over a table that is not there would be found out only when it is asked. */
@@ -331,6 +432,7 @@ function inWords(error: unknown, path: string): Error {
       { cause: error },
     );
   }
+  if (error instanceof QueryStoppedError) return new StoppedError("Stopped", { cause: error });
   const words = (text: string): StoreError => new StoreError(text, { cause: error });
   const message = error instanceof Error ? error.message : String(error);
   const code = error instanceof Error && "errcode" in error ? Number(error.errcode) : 0;
@@ -348,12 +450,16 @@ function inWords(error: unknown, path: string): Error {
     case CODE.noMemory:
       return words("The question needs more memory than it may have; narrow it, or group and sort less");
     case CODE.ioError:
-      return words(`The store ${path} cannot be read: the disk reported an error (SQLite ${code}). Check the disk`);
+      return new DamagedError(
+        `The store ${path} cannot be read: the disk reported an error (SQLite ${code}). Check the disk`,
+        { cause: error },
+      );
     case CODE.corrupt:
     case CODE.notADatabase:
-      return words(
+      return new DamagedError(
         `The store ${path} is damaged (SQLite ${code}). Stop the agent, keep the file aside for examination, ` +
           `and start the agent, which makes a new one`,
+        { cause: error },
       );
   }
   return words(`The store could not answer: ${message}`);

@@ -10,7 +10,8 @@ import type { Store } from "./store_reader.ts";
 /** Rows of a table of the catalog; of `process_events` those since a time, in Unix milliseconds. */
 export function rowsOf(store: Store, table: string, since: number | null = null): number {
   if (table === "process_events") return eventsSince(store, since === null ? null : Math.floor(since));
-  return numberIn(store, `SELECT count(*) FROM main."${tableNamed(table).name}"`);
+  const { name } = store.tables.get(table) ?? tableNamed(table);
+  return numberIn(store, `SELECT count(*) FROM main."${name}"`);
 }
 
 /** A closed partition knows how many it has; the others are counted by their index of time. */

@@ -6,7 +6,7 @@
  *
  * @module
  */
-const BLOCK = 512;
+export const BLOCK = 512;
 const MAX_PATH = 1_024;
 
 export interface TarFile {
@@ -57,6 +57,16 @@ export function writeTar(
     write("\0".repeat((BLOCK - size % BLOCK) % BLOCK));
   }
   write("\0".repeat(2 * BLOCK));
+}
+
+/** The 512 bytes before a regular file: the same for the same name and size. @throws RangeError as {@linkcode writeTar} */
+export function tarHeader(path: string, size: number): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(headerOf(path, size));
+}
+
+/** What `size` bytes take in an archive behind their header: they are filled up with zeros. */
+export function tarRoom(size: number): number {
+  return Math.ceil(size / BLOCK) * BLOCK;
 }
 
 /** A path with the characters that every archive holds, without parts that lead elsewhere. */

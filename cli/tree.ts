@@ -8,33 +8,39 @@ import { integerOption } from "./arguments.ts";
 import { type Call, EXIT, type Exit, UsageError } from "./command.ts";
 import { tellCoverage } from "./coverage.ts";
 import { displayWidth, fit } from "./display_width.ts";
-import { ancestorsOf, descendantsOf, findProcess, type Node, PROCESS_COLUMNS } from "./family.ts";
-import { type CellByName, openOutput } from "./output.ts";
+import { alertNamed } from "./alert_named.ts";
+import { ancestorsOf, countAlerts, descendantsOf, findProcess, type Node, PROCESS_COLUMNS } from "./family.ts";
+import type { Cell, CellByName } from "./output.ts";
 import { commandOf, containerOf, processStatus, userOf } from "./process_cells.ts";
 import { paint } from "./screen.ts";
+import { openRows } from "./row_output.ts";
 import { findPlaces } from "./settings.ts";
 import { readStatuses } from "./status_reader.ts";
 import { Store } from "./store_reader.ts";
-import { span } from "./units.ts";
+import { counted, localTime, span } from "./units.ts";
 
 export function tree(call: Call): Exit {
-  const [which] = call.arguments;
-  if (which === undefined || call.arguments.length > 1) throw new UsageError("tree takes one pid or exec_id");
+  const [argument] = call.arguments, alert = call.values["alert"] as string | undefined;
+  if ((argument === undefined) === (alert === undefined) || call.arguments.length > 1) {
+    throw new UsageError("tree takes one pid or exec_id, or --alert ID");
+  }
   const limit = integerOption(call, "limit", 1, 100_000, 1_000);
   const { layout } = findPlaces(call);
   using store = Store.open(layout.store);
   // Said after the tree, which they explain
   const notes: string[] = [];
   const { chain, descendants } = store.atOneMoment(() => {
-    const self = findProcess(store, which, notes);
+    const self = findProcess(store, argument ?? alertNamed(store, alert!).execId, notes);
     const ancestors = ancestorsOf(store, self, notes);
     const all = call.values["all"] === true;
-    return { chain: [...ancestors, self], descendants: descendantsOf(store, self, ancestors, { all, limit }, notes) };
+    const descendants = descendantsOf(store, self, ancestors, { all, limit }, notes);
+    countAlerts(store, [...ancestors, self, ...descendants]);
+    return { chain: [...ancestors, self], descendants };
   });
   const self = chain.at(-1)!;
   chain.forEach((node, depth) => node.depth = depth);
   setDepths(self);
-  if (call.format === "table") draw(call, chain);
+  if (call.format === "table" && call.values["columns"] === undefined) draw(call, chain);
   else write(call, chain, descendants);
   for (const note of notes) call.note(note);
   const start = self.of("start_time"), end = self.of("end_time");
@@ -50,16 +56,12 @@ function setDepths(node: Node): void {
   }
 }
 
+const TREE_COLUMNS = ["relation", "depth", ...PROCESS_COLUMNS, "alerts"];
+
 /** Rows for programs: the columns of `processes`, and where each stands. */
 function write(call: Call, chain: readonly Node[], descendants: readonly Node[]): void {
-  const output = openOutput(
-    call.format,
-    ["relation", "depth", ...PROCESS_COLUMNS],
-    [],
-    call.screen,
-    (text) => call.out.write(text),
-  );
-  for (const node of [...chain, ...descendants]) output.add([node.relation, node.depth, ...node.row]);
+  const output = openRows(call, TREE_COLUMNS, []);
+  for (const node of [...chain, ...descendants]) output.add([node.relation, node.depth, ...node.row, node.alerts]);
   output.end();
 }
 
@@ -99,14 +101,17 @@ function drawNode(call: Call, node: Node, parent: Node | null, lead: string, her
   const head = `${printable(String(of("name")))} ${of("pid")}`;
   const user = printable(userOf(of).text);
   const facts = [user, printable(moved(node, parent)), ended ? processStatus(of).text : "", lived(call, of)]
+    .concat(call.values["times"] === true ? times(of) : [])
     .filter((part) => part !== "").join(` ${screen.marks.dot} `);
   const command = printable(commandOf(of).text.slice(0, screen.columns === null ? undefined : screen.columns * 16));
   const mark = here ? ` ${screen.marks.here}` : "";
+  const alerts = node.alerts === 0 ? "" : ` ${screen.marks.bad} ${counted(node.alerts, "alert")}`;
   // Cut as plain text first, then coloured piece by piece: a cut colour would colour the rest of the screen
   const pieces = [
     { text: lead, style: "faint" },
     { text: head, style: here ? "heading" : ended ? "faint" : "good" },
     { text: mark, style: "warning" },
+    { text: alerts, style: "bad" },
     { text: `  ${facts}  `, style: "faint" },
     { text: command, style: undefined },
   ] as const;
@@ -126,6 +131,13 @@ function moved({ of }: Node, parent: Node | null): string {
   if (id === before) return "";
   if (id !== null) return containerOf(of).text;
   return of("cgroup_path") === null ? "" : "host";
+}
+
+/** When it began, and when it ended. */
+function times(of: CellByName): string {
+  const start = of("start_time"), end = of("end_time");
+  const at = (cell: Cell): string => cell === null ? "?" : localTime(Number(cell), "s");
+  return end === null ? `from ${at(start)}` : `${at(start)} to ${at(end)}`;
 }
 
 /** How long it lived, or lives. */

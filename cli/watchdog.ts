@@ -36,27 +36,70 @@ const WATCH = `onmessage = ({ data: { shared, ticks, tickMs, words } }) => {
   }, tickMs);
 };`;
 
-export class Watchdog implements Disposable {
-  readonly #worker: Worker;
+/** Runs a query step by step, and ends the process when a step does not come back. */
+export interface StepWatch {
+  watch<T>(step: () => T): T;
+  each<T>(rows: Iterable<T>): Generator<T>;
+}
+
+/** How long a step may take that looks at a deadline itself. */
+export function stepLimitMs(deadlineMs: number, graceMs = GRACE_MS): number {
+  return deadlineMs * (1 + SORTING) + graceMs;
+}
+
+/** What `rows` gives, every step of it run by `watch`; what is done with a row is not. */
+export function* eachWatched<T>(rows: Iterable<T>, watch: StepWatch["watch"]): Generator<T> {
+  const iterator = rows[Symbol.iterator]();
+  try {
+    for (let next = watch(() => iterator.next()); !next.done; next = watch(() => iterator.next())) yield next.value;
+  } finally {
+    iterator.return?.();
+  }
+}
+
+/** Why the process ends. */
+export function killedWords(deadlineMs: number, limitMs: number): string {
+  return `Killed: the query was to end after ${span(deadlineMs)}, did not come back for ${span(limitMs)}, and SQLite ` +
+    "does not let it be stopped. What was printed is not the whole answer. Narrow it (--since, an exec_id, a LIMIT " +
+    "beside ORDER BY, fewer joins and patterns)";
+}
+
+/** Steps of which none can take long. */
+export const UNWATCHED: StepWatch = {
+  watch: (step) => step(),
+  *each(rows) {
+    yield* rows;
+  },
+};
+
+/** Its worker is made for the first step: that alone takes some 15 ms. */
+export class Watchdog implements Disposable, StepWatch {
+  readonly #deadlineMs: number;
+  readonly #graceMs: number;
   readonly #steps = new Int32Array(new SharedArrayBuffer(4));
+  #worker: Worker | null = null;
 
   /** @param deadlineMs what every step looks at itself */
   constructor(deadlineMs: number, graceMs = GRACE_MS) {
-    const limit = deadlineMs * (1 + SORTING) + graceMs;
-    this.#worker = new Worker(`data:text/javascript,${encodeURIComponent(WATCH)}`, { type: "module" });
-    this.#worker.postMessage({
+    this.#deadlineMs = deadlineMs;
+    this.#graceMs = graceMs;
+  }
+
+  #start(): Worker {
+    const limit = stepLimitMs(this.#deadlineMs, this.#graceMs);
+    const worker = new Worker(`data:text/javascript,${encodeURIComponent(WATCH)}`, { type: "module" });
+    worker.postMessage({
       shared: this.#steps.buffer,
       ticks: Math.ceil(limit / TICK_MS),
       tickMs: TICK_MS,
-      words:
-        `Killed: the query was to end after ${span(deadlineMs)}, did not come back for ${span(limit)}, and SQLite ` +
-        "does not let it be stopped. What was printed is not the whole answer. Narrow it (--since, an exec_id, a LIMIT " +
-        "beside ORDER BY, fewer joins and patterns)",
+      words: killedWords(this.#deadlineMs, limit),
     });
+    return worker;
   }
 
   /** Runs one step. */
   watch<T>(step: () => T): T {
+    this.#worker ??= this.#start();
     Atomics.add(this.#steps, STEPS, 1);
     try {
       return step();
@@ -65,19 +108,11 @@ export class Watchdog implements Disposable {
     }
   }
 
-  /** What `rows` gives, every step of it watched; what is done with a row is not. */
-  *each<T>(rows: Iterable<T>): Generator<T> {
-    const iterator = rows[Symbol.iterator]();
-    try {
-      for (let next = this.watch(() => iterator.next()); !next.done; next = this.watch(() => iterator.next())) {
-        yield next.value;
-      }
-    } finally {
-      iterator.return?.();
-    }
+  each<T>(rows: Iterable<T>): Generator<T> {
+    return eachWatched(rows, (step) => this.watch(step));
   }
 
   [Symbol.dispose](): void {
-    this.#worker.terminate();
+    this.#worker?.terminate();
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Buffered text to a file descriptor, written synchronously.
+ * Buffered text, and bytes between it, to a file descriptor, written synchronously.
  *
  * A reader that went away (`| head`) is no failure: {@linkcode OutputClosedError} unwinds the command, cursors and all,
  * and the program ends quietly. Anything else that hinders writing (a full disk) is an error with words.
@@ -50,6 +50,14 @@ export class TextWriter {
     this.#text += text;
     if (this.#text.length < PIECE) return;
     this.#encode();
+    if (this.#heldBytes >= this.#limit) this.#drain();
+  }
+
+  /** Bytes that are no text, behind the text so far. They are the writer's from now on. */
+  writeBytes(bytes: Uint8Array): void {
+    this.#encode();
+    this.#pieces.push(bytes);
+    this.#heldBytes += bytes.length;
     if (this.#heldBytes >= this.#limit) this.#drain();
   }
 

@@ -79,6 +79,13 @@ function take({ kind, time, payload }: LogRecord, acknowledged: number, to: Writ
         const encoded = encodeMessage({ ...message, firstSequence: next, events });
         return void to.append({ kind, itemClass, count: events.length, time, lastTime, payload: encoded });
       }
+      case "rows": {
+        const rows = message.rows.slice(Math.max(0, acknowledged + 1 - message.firstSequence));
+        if (rows.length === 0) return;
+        const lastTime = rows.at(-1)!.time;
+        const encoded = encodeMessage({ ...message, firstSequence: next, rows });
+        return void to.append({ kind, itemClass, count: rows.length, time, lastTime, payload: encoded });
+      }
       case "gap":
         if (message.sequence > acknowledged) put(message.gap, to);
         return;

@@ -73,6 +73,18 @@ export class HashBook {
     this.#managers = options.managers ?? new PackageManagers();
   }
 
+  /** What a path brought when it was last executed. */
+  hashOf(path: string): KnownHash | null {
+    return this.#paths.get(path) ?? null;
+  }
+
+  /** A number for a question that is not the book's own. */
+  takeId(): number {
+    const id = this.#nextId;
+    this.#nextId = id === 0xffff_ffff ? 1 : id + 1;
+    return id;
+  }
+
   /** Takes over what an earlier run remembered. */
   restore(records: readonly HashRecord[]): void {
     for (const record of records) if (record.kind === "path") this.#paths.set(record.path, record.known);
@@ -176,8 +188,7 @@ export class HashBook {
       waiting.bytes += bytes;
       return;
     }
-    const id = this.#nextId;
-    this.#nextId = id === 0xffff_ffff ? 1 : id + 1;
+    const id = this.takeId();
     this.#waiting.set(id, { version, changeTime: request.changeTime, place, starts: [event], bytes });
     if (place !== null) this.#ids.set(place, id);
     this.#options.ask({ id, ...request });

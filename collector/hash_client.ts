@@ -3,11 +3,10 @@
  *
  * Nothing waits for it. A question that finds no room is dropped and counted; one that was under way when the connection
  * broke is asked once more, so that a file that ends the hasher does not do so for ever. A hasher that answers nothing for
- * too long is left, and one that is not there is tried again.
+ * too long is left.
  *
  * @module
  */
-import { FrameReader } from "../proto/frame.ts";
 import {
   decodeHashMessage,
   encodeHashMessage,
@@ -16,16 +15,14 @@ import {
   type HashRequest,
   MAX_HASH_MESSAGE_BYTES,
 } from "./hasher/protocol.ts";
-import { closeQuietly, FrameSender } from "./hasher/frame_sender.ts";
+import { FrameSender } from "./hasher/frame_sender.ts";
+import { HelperLink } from "./helper_link.ts";
 
 /**
  * Questions that wait, as many as there may be executions that wait: the hasher leaves the processor to others first, and
  * on a busy host falls behind. And those that were sent and not answered.
  */
 const MAX_QUEUED = 16_384, MAX_SENT = 32;
-const FIRST_RETRY_MS = 100, LAST_RETRY_MS = 5_000;
-/** All start at once: a hasher that is not there yet is worth a word only after this time. */
-const START_MS = 3_000;
 
 export interface HashClientOptions {
   readonly socket: string;
@@ -49,19 +46,27 @@ export class HashClient {
   #queue: Question[] = [];
   #next = 0;
   readonly #sent = new Map<number, Question>();
-  #connection: Deno.Conn | null = null;
+  readonly #link: HelperLink;
   #sender: FrameSender | null = null;
   #greeting: HashGreeting | null = null;
-  #fault = "it has not been reached yet";
   #answeredAt = 0;
-  readonly #began = performance.now();
-  #stopping = false;
-  #wake: () => void = () => {};
-  connections = 0;
+  #isConnected = false;
   drops = 0;
 
   constructor(options: HashClientOptions) {
     this.#options = options;
+    const { socket, checkPeer, notice } = options;
+    this.#link = new HelperLink({
+      name: "hasher",
+      socket,
+      maxMessageBytes: MAX_HASH_MESSAGE_BYTES,
+      checkPeer,
+      connected: () => this.#connected(),
+      take: (payload, connection) => this.#take(connection, payload),
+      taken: () => this.#pump(),
+      ended: () => this.#ended(),
+      notice,
+    });
   }
 
   /** What the hasher that is connected said of itself; `null` without one. */
@@ -69,19 +74,19 @@ export class HashClient {
     return this.#greeting;
   }
 
-  /** Whether it may still be that the hasher has not come up. */
-  get isStarting(): boolean {
-    return this.connections === 0 && performance.now() - this.#began < START_MS;
+  /** Whether it may still be that the hasher has not come up, or that it went as it was told to. */
+  get mayBeAway(): boolean {
+    return this.#link.mayBeAway;
   }
 
-  /** Whether it was told to stop: that none is connected is then as it should be. */
-  get isStopped(): boolean {
-    return this.#stopping;
+  /** Connections on which the hasher greeted. */
+  get connections(): number {
+    return this.#link.greetings;
   }
 
   /** Why none is connected. */
   get fault(): string {
-    return this.#fault;
+    return this.#link.fault;
   }
 
   /** Asks as soon as it can. */
@@ -92,82 +97,40 @@ export class HashClient {
   }
 
   /** Connects, and connects again, until {@linkcode stop}. */
-  async run(): Promise<void> {
-    let delay = FIRST_RETRY_MS, said = "";
-    while (!this.#stopping) {
-      const connected = this.connections;
-      try {
-        await this.#serveOnce();
-        this.#fault = "it closed the connection";
-      } catch (error) {
-        this.#fault = error instanceof Error ? error.message : String(error);
-      }
-      if (this.#stopping) return;
-      if (this.connections > connected) delay = FIRST_RETRY_MS;
-      if (!this.isStarting && this.#fault !== said) {
-        this.#options.notice(`connection to the hasher: ${this.#fault}`);
-        said = this.#fault;
-      }
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, delay * (0.75 + Math.random() / 2));
-        this.#wake = () => (clearTimeout(timer), resolve());
-      });
-      delay = Math.min(delay * 2, LAST_RETRY_MS);
-    }
+  run(): Promise<void> {
+    return this.#link.run();
+  }
+
+  /** Gives up a hasher that answers nothing. To be called about once a second. */
+  look(): void {
+    const { patienceMs } = this.#options, silence = performance.now() - this.#answeredAt;
+    if (!this.#isConnected || silence < patienceMs) return;
+    if (this.#sent.size === 0 && this.#greeting !== null) return;
+    this.#link.abandon(`it answered nothing for ${patienceMs / 1_000} s`);
   }
 
   stop(): void {
-    this.#stopping = true;
-    closeQuietly(this.#connection);
-    this.#wake();
+    this.#link.stop();
   }
 
-  async #serveOnce(): Promise<void> {
-    const connection = await Deno.connect({ transport: "unix", path: this.#options.socket });
-    let watch: ReturnType<typeof setInterval> | undefined;
-    let isSilent = false;
-    try {
-      this.#options.checkPeer();
-      this.#connection = connection;
-      if (this.#stopping) return;
-      this.#answeredAt = performance.now();
-      watch = setInterval(() => {
-        const silence = performance.now() - this.#answeredAt;
-        if ((this.#sent.size === 0 && this.#greeting !== null) || silence < this.#options.patienceMs) return;
-        isSilent = true;
-        closeQuietly(connection);
-      }, 1_000);
-      await this.#listen(connection);
-    } catch (error) {
-      if (isSilent) throw new Error(`it answered nothing for ${this.#options.patienceMs / 1_000} s`, { cause: error });
-      throw error;
-    } finally {
-      clearInterval(watch);
-      this.#connection = this.#sender = this.#greeting = null;
-      closeQuietly(connection);
-      this.#askAgain();
-    }
+  #connected(): void {
+    this.#answeredAt = performance.now();
+    this.#isConnected = true;
   }
 
-  async #listen(connection: Deno.Conn): Promise<void> {
-    const reader = new FrameReader(MAX_HASH_MESSAGE_BYTES);
-    for (;;) {
-      const count = await connection.read(reader.space());
-      if (count === null) return reader.finish();
-      reader.filled(count);
-      for (let payload = reader.next(); payload !== null; payload = reader.next()) this.#take(connection, payload);
-      this.#pump();
-    }
+  #ended(): void {
+    this.#isConnected = false;
+    this.#sender = this.#greeting = null;
+    this.#askAgain();
   }
 
   #take(connection: Deno.Conn, payload: Uint8Array): void {
     const message = decodeHashMessage(payload);
     switch (message.kind) {
       case "greeting":
-        if (this.#greeting !== null) throw new TypeError("The hasher greeted twice");
+        this.#link.greeted();
         this.#greeting = message.greeting;
         this.#sender = new FrameSender(connection);
-        this.connections++;
         return;
       case "answer": {
         const { id } = message.answer;

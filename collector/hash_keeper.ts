@@ -8,16 +8,12 @@ import type { HashBook } from "./hash_book.ts";
 import { HashMemoryFile, type HashRecord, readHashMemory } from "./hash_memory.ts";
 import type { PackageManagers } from "./package_managers.ts";
 
-/** How often what is new is written. */
-const KEEP_MS = 1_000;
-
 export class HashKeeper {
   readonly #path: string;
   readonly #file: HashMemoryFile;
   readonly #book: Pick<HashBook, "restore" | "remembered" | "takeNews">;
   readonly #managers: PackageManagers;
   readonly #notice: (text: string) => void;
-  #timer: ReturnType<typeof setInterval> | undefined;
   #runsKept = 0;
   #fault = "";
 
@@ -48,10 +44,9 @@ export class HashKeeper {
 
   begin(): void {
     if (this.#fault !== "") this.#notice(this.#fault);
-    this.#timer = setInterval(() => this.keep(), KEEP_MS);
   }
 
-  /** Writes what is new. A file that cannot be written is noticed once; the next change tries again. */
+  /** Writes what is new: about once a second. A file that cannot be written is noticed once; the next change tries again. */
   keep(): void {
     const news = this.#book.takeNews(), runs = this.#managers.endedCount - this.#runsKept;
     if (news.length === 0 && runs === 0) return;
@@ -71,7 +66,6 @@ export class HashKeeper {
   }
 
   end(): void {
-    clearInterval(this.#timer);
     this.#managers.endAll(Date.now());
     this.keep();
     this.#file.close();

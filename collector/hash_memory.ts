@@ -10,7 +10,8 @@
  *
  * @module
  */
-import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { BinaryReader } from "@bufbuild/protobuf/wire";
+import { FieldWriter } from "../proto/field_writer.ts";
 import { encodeFrame, FrameReader } from "../proto/frame.ts";
 import { WireError } from "../proto/wire_error.ts";
 import { readDouble, readText, writeDouble, writeText } from "../proto/wire_fields.ts";
@@ -124,14 +125,14 @@ export class HashMemoryFile {
   }
 }
 
-const MAX_RECORD_BYTES = 8_192, MAX_NAME_LENGTH = 64;
+const RECORD_BYTES = 512, MAX_RECORD_BYTES = 8_192, MAX_NAME_LENGTH = 64;
 const PATH_RECORD = 1, MANAGER_RECORD = 2;
 const VARINT = 0, FIXED64 = 1, TEXT = 2;
 const PATH = 1 << 3 | TEXT, HASH = 2 << 3 | TEXT, FUZZY_HASH = 3 << 3 | TEXT;
 const NAME = 1 << 3 | TEXT, PID = 2 << 3 | VARINT, FROM = 3 << 3 | FIXED64, TO = 4 << 3 | FIXED64;
 
 export function encodeHashRecord(record: HashRecord): Uint8Array<ArrayBuffer> {
-  const w = new BinaryWriter();
+  const w = new FieldWriter(RECORD_BYTES);
   if (record.kind === "path") {
     const { path, known: { hash, fuzzyHash } } = record;
     w.uint32(PATH_RECORD);

@@ -9,6 +9,7 @@ import { HashBook } from "./hash_book.ts";
 import { HashClient } from "./hash_client.ts";
 import { HashKeeper } from "./hash_keeper.ts";
 import { peersOf } from "./kernel/peer.ts";
+import type { HashAnswer } from "./hasher/protocol.ts";
 import { PackageManagers } from "./package_managers.ts";
 import { peerCheck } from "./peer_check.ts";
 
@@ -25,10 +26,14 @@ export interface Hashing {
   readonly managers: PackageManagers;
   status(): SourceStatus;
   counters(): Record<string, number>;
+  /** Hashes what a path names now, for a task; `null` where it is off. Rejects when the signal is aborted. */
+  readonly ask: ((path: string, signal: AbortSignal) => Promise<HashAnswer>) | null;
   /** The hasher's process, `null` while it is not connected. */
   pid(): number | null;
   /** From now on executables are hashed, or are not; they are, until it is said. */
   want(isWanted: boolean): void;
+  /** To be called about once a second. */
+  tick(): void;
   /** Runs until {@linkcode stop}. */
   run(): Promise<void>;
   stop(): void;
@@ -48,6 +53,19 @@ export function openHashing({ collector }: Settings, { socket, memoryFile, chang
   if (!collector.hashing) return { ...OFF, managers };
   const isRight = peerCheck(socket, collector.hasherUser);
   let pid: number | null = null;
+  /** Questions of tasks. */
+  const asks = new Map<number, (answer: HashAnswer) => void>();
+  const ask = (path: string, signal: AbortSignal): Promise<HashAnswer> => {
+    const id = book.takeId(), { promise, resolve, reject } = Promise.withResolvers<HashAnswer>();
+    const abort = (): void => reject(new Error("Nobody waits for the hash any more"));
+    signal.addEventListener("abort", abort);
+    asks.set(id, resolve);
+    client.ask({ id, path, device: null, inode: null, changeTime: null, isForeign: false });
+    return promise.finally(() => {
+      asks.delete(id);
+      signal.removeEventListener("abort", abort);
+    });
+  };
   const book = new HashBook({ ask: (request) => client.ask(request), managers });
   const keeper = new HashKeeper(memoryFile, book, managers, notice);
   keeper.restore();
@@ -59,19 +77,30 @@ export function openHashing({ collector }: Settings, { socket, memoryFile, chang
     },
     patienceMs: collector.hashTimeoutMs + GRACE_MS,
     answered: (answer) => {
+      const asked = asks.get(answer.id);
+      if (asked !== undefined) return asked(answer);
       book.answered(answer);
       changed();
     },
-    dropped: (id) => book.dropped(id),
+    dropped: (id) => {
+      const asked = asks.get(id);
+      if (asked === undefined) book.dropped(id);
+      else asked({ id, state: "busy", hash: null, fuzzyHash: null, changeTime: null, isSettled: false });
+    },
     notice,
   });
   return {
     book,
     managers,
+    ask,
     want: (isWanted) => book.isWanted = isWanted,
     status: () => book.isWanted ? statusOf(client) : IDLE,
     pid: () => client.greeting === null ? null : pid,
     counters: () => ({ ...book.counters(), hasher_connections: client.connections }),
+    tick: () => {
+      keeper.keep();
+      client.look();
+    },
     run: () => {
       keeper.begin();
       return client.run();
@@ -86,7 +115,7 @@ export function openHashing({ collector }: Settings, { socket, memoryFile, chang
 function statusOf(client: HashClient): SourceStatus {
   const greeting = client.greeting;
   if (greeting === null) {
-    const misses = client.isStarting || client.isStopped
+    const misses = client.mayBeAway
       ? []
       : [`executables are not hashed: the hasher cannot be reached (${client.fault})`];
     return { name: NAME, state: "active", detail: "the hasher is not connected", misses, unknownColumns: [] };
@@ -106,6 +135,7 @@ const IDLE: SourceStatus = {
 
 const OFF: Omit<Hashing, "managers"> = {
   book: null,
+  ask: null,
   status: () => ({
     name: NAME,
     state: "unavailable",
@@ -116,6 +146,7 @@ const OFF: Omit<Hashing, "managers"> = {
   want: () => {},
   counters: () => ({}),
   pid: () => null,
+  tick: () => {},
   run: () => Promise.resolve(),
   stop: () => {},
 };

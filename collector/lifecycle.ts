@@ -221,6 +221,15 @@ export class Lifecycle {
     };
   }
 
+  /** Every living process that was reported, with its name. */
+  *processes(): Iterable<TrackedProcess> {
+    for (const process of this.#book.table.processes()) {
+      if (process.reported === "no") continue;
+      this.#book.name(process);
+      yield process;
+    }
+  }
+
   /** Every living process that was reported, as the file of the last known table keeps it. */
   known(): ProcessState[] {
     const states: ProcessState[] = [];

@@ -5,14 +5,20 @@
  * @module
  */
 import { loadSettings, parseDaemonFlags, settingsEnvironment } from "../proto/config.ts";
-import { giveBackMemory } from "../proto/memory.ts";
 import { describeSettings } from "../proto/setting_definitions.ts";
+import { MEMORY_LOOK_MS, MemoryKeeper } from "../proto/memory.ts";
 import { stateLayout } from "../proto/state_layout.ts";
 import { VERSION } from "../proto/version.ts";
+import { runAnalyzer } from "./analyzer/main.ts";
+import { collectorHealth } from "./calls/health.ts";
+import { LiveSettings } from "./calls/live_settings.ts";
+import { collectorService } from "./calls/service.ts";
+import { Tasks } from "./calls/tasks.ts";
 import { Completeness } from "./completeness.ts";
 import { confine } from "./confinement.ts";
 import { readFileIfThere, readToken } from "./files.ts";
 import { WantedVariables } from "./kernel/environment.ts";
+import { giveBackHeap } from "./kernel/heap.ts";
 import { endInheritance, told } from "./kernel/inheritance.ts";
 import { bootTimeNs } from "./kernel/libc.ts";
 import { readHostName } from "./host_name.ts";
@@ -27,6 +33,7 @@ import { describeLastEnd } from "./last_end.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { Observation } from "./observation.ts";
 import { settingsChange } from "./ledger/settings_change.ts";
+import { settingsStatement } from "../proto/ledger/settings_statement.ts";
 import { openSigning } from "./ledger/signing.ts";
 import { LedgerKeeper } from "./ledger_keeper.ts";
 import { LogKeeper } from "./log_keeper.ts";
@@ -35,9 +42,11 @@ import { peerCheck } from "./peer_check.ts";
 import { limitsFor } from "./process_table.ts";
 import { Publisher } from "./publisher.ts";
 import { recover } from "./recovery.ts";
-import { answerRequest } from "./requests.ts";
+import { answerRequest, registrationOf } from "./requests.ts";
 import { openRefusals, Refusals } from "./refusals.ts";
 import { describeRedaction, openRedaction } from "./redaction_mode.ts";
+import { runResponder } from "./responder/main.ts";
+import { openResponses, type Responses } from "./responses.ts";
 import { retain, wantsPtrace } from "./retained.ts";
 import { takeInheritance } from "./reexec.ts";
 import { selftest } from "./selftest.ts";
@@ -53,12 +62,19 @@ import { openWitness } from "./witness.ts";
 const STOP_DEADLINE_MS = 2_000;
 /** What the start left over is given back when the first events are through. */
 const SETTLED_MS = 5_000;
+/** With fewer waiting than this, no burst goes on. */
+const QUIET_EVENTS = 500;
+
+/** Longest time between two process tables that the agent may ask for. */
+const MAX_SNAPSHOT_MS = 300_000;
 
 const USAGE = `daemoneye-collector ${VERSION}: sees every process and reports it to the agent
 
   selftest           says, by trying, what this process can do once it is confined; exits with 1 if that is too much
   hasher             hashes executables for the collector, with one capability and fewer system calls
   hasher-selftest    the selftest of that
+  responder          does to processes what the response policy allows, with the capabilities that this takes
+  analyzer           looks into files and processes that the agent names, with two capabilities
   --state DIR        state directory
   --config FILE      configuration file (YAML, JSON or TOML)
   --set KEY=VALUE    one setting; may be given again
@@ -69,7 +85,7 @@ ${describeSettings()}`;
 
 async function main(): Promise<void> {
   const { args, ...origin } = takeInheritance(Deno.args);
-  const flags = parseDaemonFlags(args, ["selftest", "hasher", "hasher-selftest"]);
+  const flags = parseDaemonFlags(args, ["selftest", "hasher", "hasher-selftest", "responder", "analyzer"]);
   if (flags.help || flags.version) return console.log(flags.help ? USAGE : VERSION);
 
   // 1. Settle everything that can be wrong.
@@ -77,6 +93,8 @@ async function main(): Promise<void> {
   const settings = told("the settings", () => loadSettings({ flags, env, readFile: readFileIfThere }));
   const layout = stateLayout(settings.stateDir);
   if (flags.command === "hasher") return await runHasher(settings, layout);
+  if (flags.command === "responder") return await runResponder(settings, layout, origin);
+  if (flags.command === "analyzer") return await runAnalyzer(settings);
   if (flags.command === "hasher-selftest") {
     const findings = await hasherSelftest(confineHasher(settings.collector.syscallFilter), console.log);
     Deno.exit(findings === 0 ? 0 : 1);
@@ -186,12 +204,18 @@ async function main(): Promise<void> {
     notice: (text) => notice(text),
   });
   demands.restore();
+  const responses: Responses = openResponses(settings, layout.responderSocket, ledger, (text) => notice(text));
   const refusals = new Refusals({
     opened: openedRefusals,
     hasherPid: () => hashing.pid(),
     hasherUser: settings.collector.hasherUser === "" ? confinement.userId : resolveUser(settings.collector.hasherUser),
   });
   refusals.begin(performance.now());
+  const thresholds = {
+    memoryPercent: settings.collector.memoryChangePercent,
+    cpuPercent: settings.collector.cpuChangePercent,
+  };
+  let { snapshotIntervalMs } = settings.collector;
   const lifecycle = new Lifecycle({
     bootId,
     source,
@@ -202,9 +226,33 @@ async function main(): Promise<void> {
     watchingSince,
     limits: limitsFor(settings.collector.maxTrackedProcesses),
     skipsKernelThreads: settings.collector.skipsKernelThreads,
-    thresholds: {
-      memoryPercent: settings.collector.memoryChangePercent,
-      cpuPercent: settings.collector.cpuChangePercent,
+    thresholds,
+  });
+  const tasks = new Tasks({
+    processes: () => lifecycle.processes(),
+    hashOf: (path) => hashing.book?.hashOf(path) ?? null,
+    hashNow: hashing.ask,
+  });
+  const live = new LiveSettings({
+    settings: {
+      "collector.snapshot_interval_ms": {
+        max: Math.max(MAX_SNAPSHOT_MS, snapshotIntervalMs),
+        get: () => snapshotIntervalMs,
+        set: (value) => snapshotIntervalMs = value,
+      },
+      "collector.memory_change_percent": {
+        get: () => thresholds.memoryPercent,
+        set: (value) => thresholds.memoryPercent = value,
+      },
+      "collector.cpu_change_percent": {
+        get: () => thresholds.cpuPercent,
+        set: (value) => thresholds.cpuPercent = value,
+      },
+    },
+    changed: (changes) => {
+      const values = new Map([...settings.values, ...Object.entries(changes)]);
+      ledger.say("configurationChanged", settingsStatement(values, Object.keys(changes).sort()));
+      observation.notice(`the agent changed ${Object.entries(changes).map(([name, value]) => `${name} to ${value}`)}`);
     },
   });
   const completeness = new Completeness({
@@ -213,13 +261,24 @@ async function main(): Promise<void> {
     intervalMs: settings.collector.reconcileIntervalMs,
     readForkCount,
   });
-  const publisher = new Publisher(outbox, {
+  const publisher: Publisher = new Publisher(outbox, {
     connect: () => Deno.connect({ transport: "unix", path: settings.brokerSocket }),
     token,
     collectorId: settings.collector.id,
     bootId,
     source: source.description.name,
+    registration: registrationOf(source.description.name, source.description.unknownColumns),
     checkPeer: peerCheck(settings.brokerSocket, settings.collector.agentUser),
+    carryOut: collectorService({
+      collectorId: settings.collector.id,
+      tasks,
+      settings: live,
+      health: () => collectorHealth(observation.status()),
+      pause: (isPaused) => publisher.isPaused = isPaused,
+      shutdown: settings.collector.obeysShutdown ? (isForced, reason) => shutdown(isForced, reason) : null,
+      respond: (request) => responses.respond(request),
+      notice: (text) => notice(text),
+    }),
     answer: (body) => answerRequest(body, source.description.name, (demand) => demands.receive(demand)),
     ledger: {
       head: () => ledger.head,
@@ -236,11 +295,22 @@ async function main(): Promise<void> {
     confinement: confinement.proof,
     redaction: describeRedaction(redaction),
     completeness,
+    watch: (events) => {
+      if (tasks.isWatching) tasks.saw(events);
+    },
     // Elsewhere the table is read from /proc itself.
     tables: source.description.name === "ebpf" && seesAllPids() ? new TableCheck({ source }) : null,
     attributes: () => demands.standings(),
-    sources: () => [...sourceStatuses(opened), hashing.status(), refusals.status()],
-    moreCounters: () => ({ ...hashing.counters(), ...refusals.counters() }),
+    sources: () => {
+      const responder = responses.status();
+      return [...sourceStatuses(opened), hashing.status(), refusals.status(), ...responder === null ? [] : [responder]];
+    },
+    moreCounters: () => ({
+      ...hashing.counters(),
+      ...refusals.counters(),
+      ...callCounters(publisher, live),
+      ...responses.counters(),
+    }),
     lookAtRefusals: () => refusals.look(performance.now()),
     ledger: {
       tick: () => {
@@ -248,12 +318,15 @@ async function main(): Promise<void> {
         ledger.hasher(hashing.pid());
         demands.tick();
         ledger.tick();
+        hashing.tick();
       },
       status: () => ledger.status,
     },
     statusFile: layout.collectorStatus,
     knownFile: new KnownFile(layout.knownTable),
-    snapshotIntervalMs: settings.collector.snapshotIntervalMs,
+    get snapshotIntervalMs() {
+      return snapshotIntervalMs;
+    },
     logBytes: settings.collector.walMaxBytes,
   });
   notice = (text) => observation.notice(text);
@@ -278,6 +351,12 @@ async function main(): Promise<void> {
   console.error(`collector: ${confinement.proof}; ready after ${seconds.toFixed(2)} s`);
 
   let stopping = "";
+  const shutdown = (isForced: boolean, reason: string): void => {
+    if (stopping === "") stopping = `a call of the agent: ${reason}`;
+    if (isForced) stopDeadlineMs = 0;
+    observation.stop();
+  };
+  let stopDeadlineMs = STOP_DEADLINE_MS;
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     Deno.addSignalListener(signal, () => {
       if (stopping !== "") Deno.exit(1); // told twice: leave at once
@@ -285,16 +364,24 @@ async function main(): Promise<void> {
       observation.stop();
     });
   }
-  setTimeout(giveBackMemory, SETTLED_MS);
+  const memory = new MemoryKeeper({
+    resident: () => Deno.memoryUsage().rss,
+    giveBack: giveBackHeap,
+    isQuiet: () => outbox.waiting < QUIET_EVENTS,
+  });
+  setTimeout(() => memory.settle(), SETTLED_MS);
+  setInterval(() => memory.look(), MEMORY_LOOK_MS);
   // Not earlier: watching does not wait for it, and what there is to enter until then waits in memory.
   await ledger.open();
   void ledger.settle();
   const publishing = publisher.run();
   void hashing.run();
+  void responses.run();
   await observation.run();
   hashing.stop();
+  responses.stop();
   demands.close();
-  await publisher.stop(STOP_DEADLINE_MS, "the collector stops");
+  await publisher.stop(stopDeadlineMs, "the collector stops");
   await publishing;
   outbox.flush();
   ledger.close(stopping === "" ? "its sources ended" : `it was told to stop, by ${stopping}`);
@@ -304,6 +391,21 @@ async function main(): Promise<void> {
   source.close();
   // A system call of the source may still wait on a thread of the pool; it would hold a natural end.
   Deno.exit(0);
+}
+
+/** What became of the agent's calls, by name. */
+function callCounters({ answered, isPaused }: Publisher, live: LiveSettings): Record<string, number> {
+  const { calls, failed, timedOut, cancelled, busy, late } = answered;
+  return {
+    rpc_answered: calls,
+    rpc_failed: failed,
+    rpc_timed_out: timedOut,
+    rpc_cancelled: cancelled,
+    rpc_busy: busy,
+    rpc_late: late,
+    settings_version: live.version,
+    publishing_paused: isPaused ? 1 : 0,
+  };
 }
 
 try {

@@ -19,6 +19,7 @@ import {
   type SourceStatus,
   STATUS_INTERVAL_MS,
 } from "../proto/status.ts";
+import type { SignsOfLife } from "../proto/status_image.ts";
 import { VERSION } from "../proto/version.ts";
 import { bootTimeNs } from "./kernel/libc.ts";
 import { readForkCount } from "./kernel/procfs.ts";
@@ -32,7 +33,7 @@ import type { Outbox } from "./outbox.ts";
 import { Pressure } from "./pressure.ts";
 import type { Publisher } from "./publisher.ts";
 import type { ProcessSource, SourceRecord, TableEntry } from "./sources/source.ts";
-import { writeStatus } from "./status_file.ts";
+import { StatusFile } from "./status_file.ts";
 import type { TableCheck } from "./table_check.ts";
 
 /** Longest sleep in the kernel: a status is due once a second. */
@@ -40,6 +41,8 @@ const MAX_WAIT_MS = STATUS_INTERVAL_MS;
 /** The least time between two snapshots that losses ask for: under constant loss a snapshot each loop helps nobody. */
 const LOSS_SNAPSHOT_MS = 1_000;
 
+/** Records that come after a wait of this length come to a thread that has nothing else to do. */
+const CALM_MS = 100;
 /** How long hashes gather before they are sent on. */
 const POKE_MS = 50;
 
@@ -49,6 +52,8 @@ export interface ObservationOptions {
   readonly userId: number;
   readonly confinement: string;
   readonly redaction: string;
+  /** Told of events as they are offered, where somebody watches. */
+  readonly watch: (events: readonly ProcessEvent[]) => void;
   /** What was opened, what was not, and what cannot be seen: asked again all the time, as a source may learn it late. */
   readonly sources: () => SourceStatus[];
   readonly completeness: Completeness;
@@ -75,6 +80,9 @@ export class Observation {
   #stopping = false;
   #events = 0;
   #gaps = 0;
+  #records = 0;
+  /** What {@linkcode #isActive} saw last. */
+  #seen = "";
   #faults = 0;
   #hidden = 0;
   #nextSnapshot = 0;
@@ -86,6 +94,7 @@ export class Observation {
   #knownFault = "";
   #poked: ReturnType<typeof setTimeout> | null = null;
   readonly #pressure = new Pressure();
+  readonly #statusFile: StatusFile;
   readonly #pace = new DrainPace();
   readonly #flusher: Flusher;
   readonly #delays = new CollectorDelays();
@@ -93,6 +102,8 @@ export class Observation {
   #drainedAt = 0;
   #drainedAtNs = 0;
   #epoch = "";
+  /** Never changes. */
+  readonly #nothing = new Int32Array(new SharedArrayBuffer(4));
   readonly #began = performance.now();
 
   constructor(
@@ -102,6 +113,7 @@ export class Observation {
     private readonly publisher: Publisher,
     private readonly options: ObservationOptions,
   ) {
+    this.#statusFile = new StatusFile(options.statusFile);
     this.#flusher = new Flusher({
       flush: () => outbox.flush(),
       flushBeside: () => outbox.flushBeside(),
@@ -140,8 +152,9 @@ export class Observation {
   async run(): Promise<void> {
     let pause = LEAST_PAUSE_MS;
     while (!this.#stopping) {
+      const began = performance.now();
       await this.source.wait(MAX_WAIT_MS);
-      await this.#gather(pause);
+      if (this.source.pending !== false) await this.#gatherAfter(performance.now() - began, pause);
       // Before the drain: what the last one brought has had the pause to get onto the disk.
       if (Date.now() >= this.#nextStatus) this.#writeStatus("running");
       pause = this.#pace.next(this.#drain());
@@ -153,6 +166,11 @@ export class Observation {
 
   stop(): void {
     this.#stopping = true;
+  }
+
+  /** What the status says now. */
+  status(): CollectorStatus {
+    return this.#status(this.#stopping ? "stopping" : "running");
   }
 
   /** Says that there are events that came of no record. */
@@ -170,6 +188,7 @@ export class Observation {
     this.#replaceKnown();
     this.options.knownFile.close();
     this.#writeStatus("stopped");
+    this.#statusFile.close();
   }
 
   readonly #receive = (record: SourceRecord): void => {
@@ -184,6 +203,12 @@ export class Observation {
     }
   };
 
+  /** The same after so long a wait: a timer costs a quiet host more than the rest of what a record does here. */
+  #gatherAfter(waitedMs: number, ms: number): Promise<void> | void {
+    if (waitedMs < CALM_MS || this.source.gather !== undefined) return this.#gather(ms);
+    Atomics.wait(this.#nothing, 0, 0, ms);
+  }
+
   /** Lets records gather for a while, so that a storm costs few wake-ups. */
   #gather(ms: number): Promise<void> {
     return this.source.gather?.(ms) ?? new Promise((resolve) => setTimeout(resolve, ms));
@@ -197,6 +222,7 @@ export class Observation {
 
   #drain(isLast = false): number {
     const count = this.#read();
+    this.#records += count;
     this.#compare();
     const { events, gaps, known } = this.lifecycle.flush(Date.now(), isLast);
     this.#keepKnown(() => this.options.knownFile.append(known, Math.floor(bootTimeNs() / 1e6)));
@@ -265,6 +291,7 @@ export class Observation {
     for (const gap of gaps) this.outbox.addGap(gap);
     if (events.length > 0) {
       this.outbox.addEvents(events);
+      this.options.watch(events);
       this.#delays.offered(this.outbox.lastSequence, this.#drainedAt, events);
     }
     this.#events += events.length;
@@ -345,26 +372,40 @@ export class Observation {
     this.outbox.tend();
     this.options.ledger.tick();
     try {
-      writeStatus(this.options.statusFile, this.#status(state));
+      if (this.#isActive(state) || !this.#statusFile.live(this.#signs())) this.#statusFile.write(this.#status(state));
     } catch (error) {
       this.notice(`the status file cannot be written: ${error instanceof Error ? error.message : error}`);
     }
   }
 
+  /** Whether something may have happened since the last status: what this does not see may be told late. */
+  #isActive(state: string): boolean {
+    const { lastSequence, acknowledged, epoch } = this.outbox;
+    const now = [state, lastSequence, acknowledged, epoch, this.#records, this.#gaps, this.notices.count];
+    const seen = this.#seen, activity = this.#seen = `${now} ${this.publisher.connections} ${this.publisher.connected}`;
+    return activity !== seen;
+  }
+
+  #signs(): SignsOfLife {
+    const cpu = process.cpuUsage();
+    return {
+      time: Date.now(),
+      uptimeMs: performance.now() - this.#began,
+      memoryBytes: Deno.memoryUsage().rss,
+      cpuMs: (cpu.user + cpu.system) / 1000,
+    };
+  }
+
   #status(state: string): CollectorStatus {
     const { received, lost, overruns, damaged } = this.source.counters();
-    const cpu = process.cpuUsage();
-    const time = Date.now();
+    const signs = this.#signs(), { time } = signs;
     return {
       bootId: this.options.bootId,
-      time,
-      uptimeMs: performance.now() - this.#began,
+      ...signs,
       pid: Deno.pid,
       userId: this.options.userId,
       version: VERSION,
       state,
-      memoryBytes: Deno.memoryUsage().rss,
-      cpuMs: (cpu.user + cpu.system) / 1000,
       notices: this.notices.notices,
       noticeCount: this.notices.count,
       collectorId: this.options.collectorId,

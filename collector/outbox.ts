@@ -15,6 +15,8 @@ import { eventBatches, snapshotParts, textsToCut } from "../proto/batches.ts";
 import { crc32c } from "../proto/crc32c.ts";
 import { encodeFrame, frameOf } from "../proto/frame.ts";
 import type { Gap, ProcessEvent, ProcessState } from "../proto/process_event.ts";
+import { rowBatches } from "../proto/row_codec.ts";
+import type { TableRow } from "../proto/table_descriptor.ts";
 import type { SourceStatus } from "../proto/status.ts";
 import { encodeMessage } from "../proto/wire.ts";
 import { kindOf } from "./carry.ts";
@@ -134,6 +136,19 @@ export class Outbox {
       if (this.#log.admits(itemClass, payload.length)) this.#append(itemClass, batch.length, times, payload);
       else for (const each of CLASSES_OF_EVENTS) this.#refuse(batch, each);
     }
+  }
+
+  /** Adds rows of a collector's own table in their order. Returns how many were taken; the others become part of a gap. */
+  addRows(table: string, rows: readonly TableRow[]): number {
+    let taken = 0;
+    for (const batch of rowBatches(rows)) {
+      const payload = encodeMessage({ kind: "rows", firstSequence: this.#log.nextSequence, table, rows: batch });
+      const time = batch[0]!.time, lastTime = batch.at(-1)!.time;
+      if (this.#log.admits(ROWS, payload.length) && this.#append(ROWS, batch.length, { time, lastTime }, payload)) {
+        taken += batch.length;
+      } else this.#log.refuse(ROWS, batch.length, Math.min(time, lastTime), Math.max(time, lastTime));
+    }
+    return taken;
   }
 
   addGap(gap: Gap): void {
@@ -323,6 +338,9 @@ const NOTHING = { refused: 0, missing: 0, damaged: 0, faults: 0, hastened: 0 };
 
 /** Kinds of events are classes of items, from what is given up first. */
 const CLASSES_OF_EVENTS = ITEM_CLASSES.filter((each) => each !== "snapshot" && each !== "note");
+
+/** Rows of tables are as valued as the start of a program: nothing else brings them back. */
+const ROWS: ItemClass = "start";
 
 /** A record is worth as much as the most valued of its items. */
 function mostValued(events: readonly ProcessEvent[]): ItemClass {

@@ -106,11 +106,17 @@ function mappedFiles(): string[] {
 /**
  * Gives everything up and executes this program again, with the same arguments and environment. Does not return. Without
  * an identity to take it stays who it is, which is for an ordinary user, who has no bounding set to drop. Capabilities that
- * are kept come through by the ambient set, to every thread of the new execution, which is then under no Landlock.
+ * are kept come through by the ambient set, to every thread of the new execution, which is then under no Landlock unless
+ * `fence` says so: it hides other users' processes also from who could look at them.
  *
  * @throws {PrivilegeError | SystemCallError | InheritanceError} and the collector must end then: it is half confined.
  */
-export function executeAgain(identity: Identity | null, own: readonly LandlockRule[], kept = 0n): never {
+export function executeAgain(
+  identity: Identity | null,
+  own: readonly LandlockRule[],
+  kept = 0n,
+  fence: Fence = kept === 0n ? "all" : "none",
+): never {
   // 1. All that must be read as root: who we are, the rules' paths, what is handed over.
   const executable = linkOf("/proc/self/exe");
   if (!executable.startsWith("/") || executable.endsWith(" (deleted)")) {
@@ -118,7 +124,7 @@ export function executeAgain(identity: Identity | null, own: readonly LandlockRu
   }
   const environment = vectorOf("/proc/self/environ");
   const denoDir = environment.find((entry) => entry.startsWith("DENO_DIR="))?.slice("DENO_DIR=".length);
-  const ruleset = kept === 0n ? makeRuleset(landlockRules(denoDir, own)) : null;
+  const ruleset = fence === "none" ? null : makeRuleset(landlockRules(denoDir, own), fence === "all but signals");
   const args = [...vectorOf("/proc/self/cmdline"), `--inherited=${handOver()}`];
   // 2. The bounding set, while there is the capability that it takes: none can come back by an execve.
   //    What is kept must be inheritable before: nothing can be added to that set that the bounding set lacks.
@@ -142,6 +148,9 @@ export function executeAgain(identity: Identity | null, own: readonly LandlockRu
   libc.execve(cString(executable), vector(args), vector(environment));
   throw new SystemCallError(`execve of ${executable}`, errno());
 }
+
+/** How far Landlock goes. */
+export type Fence = "all" | "all but signals" | "none";
 
 /** Whether opening something that nothing allows is refused: of Landlock the kernel tells in no file. */
 export function refusesStrangers(): boolean {

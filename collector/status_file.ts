@@ -1,8 +1,9 @@
 /**
  * The collector's status: what it says of itself once a second, and what it said before it was last ended.
  *
- * The file is replaced by rename, so a reader never sees half of one. A status that cannot be written is noticed and
- * tried again a second later; nothing else depends on it. What an earlier run left is read as untrusted bytes: damaged
+ * The file is replaced by rename, so a reader never sees half of one; while nothing happens only its signs of life are
+ * brought up to date (`proto/status_image.ts`). A status that cannot be written is noticed and tried again a second
+ * later; nothing else depends on it. What an earlier run left is read as untrusted bytes: damaged
  * means that the gap before this start has an unknown begin.
  *
  * @module
@@ -10,15 +11,59 @@
 import type { Gap } from "../proto/process_event.ts";
 import type { CollectorStatus } from "../proto/status.ts";
 import { decodeCollectorStatus, encodeCollectorStatus } from "../proto/status_codec.ts";
+import { type SignsOfLife, type StatusChange, StatusImage } from "../proto/status_image.ts";
 
 /** A status is some kilobytes; anything larger is not one. */
 const MAX_STATUS_BYTES = 1_048_576;
 
-/** Replaces the file at `path`. @throws Deno.errors when the directory is not there or not ours. */
-export function writeStatus(path: string, status: CollectorStatus): void {
-  const temporary = `${path}.new`;
-  Deno.writeFileSync(temporary, encodeCollectorStatus(status), { mode: 0o640 });
-  Deno.renameSync(temporary, path);
+export class StatusFile {
+  readonly #path: string;
+  readonly #image = new StatusImage<CollectorStatus>({
+    encode: encodeCollectorStatus,
+    still: (status, { durableTime, forksSinceBoot }) => ({ ...status, durableTime, forksSinceBoot }),
+  });
+  /** What lies there, as it was written last. */
+  #file: Deno.FsFile | null = null;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** Has the file say this. @throws Deno.errors when the directory is not there or not ours. */
+  write(status: CollectorStatus): void {
+    this.#put(this.#image.next(status));
+  }
+
+  /** Has it say that all is as it was; `false` when it is time to say everything. @throws as {@linkcode write} */
+  live(signs: SignsOfLife): boolean {
+    const change = this.#image.live(signs);
+    if (change !== null) this.#put(change);
+    return change !== null;
+  }
+
+  #put({ at, bytes }: StatusChange): void {
+    try {
+      if (at === 0) return this.#replace(bytes);
+      this.#file!.seekSync(at, Deno.SeekMode.Start);
+      this.#file!.writeSync(bytes);
+    } catch (error) {
+      this.#image.forget();
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#file?.close();
+    this.#file = null;
+  }
+
+  #replace(bytes: Uint8Array): void {
+    const temporary = `${this.#path}.new`;
+    this.close();
+    Deno.writeFileSync(temporary, bytes, { mode: 0o640 });
+    Deno.renameSync(temporary, this.#path);
+    this.#file = Deno.openSync(this.#path, { write: true });
+  }
 }
 
 /** What the last run said, `null` on the first run or when it cannot be understood. */

@@ -7,20 +7,22 @@
  */
 import { dirname, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { allNeeds } from "../proto/sink_needs.ts";
 import { INSTALLED_STATE, stateLayout } from "../proto/state_layout.ts";
-import { CHECKOUT, makeBundles, PROGRAMS } from "./bundle.ts";
+import { CHECKOUT, makeBundles, makeParts, PROGRAMS } from "./bundle.ts";
 import { executableDifferences, launcherDifferences } from "./executable_permissions.ts";
 import { findLibc, isExplained } from "./launch.ts";
 import { launcherText } from "./launcher.ts";
 import { fillDenoDir } from "./place.ts";
 import { grantFlags, installedPaths, MEMORY_FLAG, type Tier, tierGrants, type TierPaths, TIERS } from "./privileges.ts";
-import { fromCaller } from "./settings.ts";
+import { fromCaller, placedSettings } from "./settings.ts";
 
 const USAGE = `deno task build [options]
 
   --state DIR        state directory that the programs may use (default ${INSTALLED_STATE})
   --rules DIR,...    directories of rules (default: rules in the state directory)
-  --sinks HOST:PORT,...  hosts that the agent may send alerts to
+  --config FILE      configuration whose agent.sinks the agent is granted: hosts, files, sockets
+  --sinks HOST:PORT,...  further hosts that the agent may send alerts to
   --out DIR          where to put them (default dist)
   --launcher         text files that run on an installed Deno, instead of executables
   --deno PATH        the Deno that launchers run (default: this one)
@@ -39,6 +41,7 @@ async function main(): Promise<number> {
     options: {
       state: { type: "string", default: INSTALLED_STATE },
       rules: { type: "string" },
+      config: { type: "string" },
       sinks: { type: "string" },
       out: { type: "string", default: "dist" },
       launcher: { type: "boolean", default: false },
@@ -54,9 +57,13 @@ async function main(): Promise<number> {
   const state = fromCaller(values.state), installed = state === INSTALLED_STATE;
   const rules = list(values.rules).map(fromCaller);
   const layout = stateLayout(state);
+  const sinks = values.config === undefined
+    ? []
+    : placedSettings(state, layout.rules, { config: values.config, set: [] }).settings.agent.sinks;
   const paths: TierPaths = {
     ...installedPaths(findLibc(), list(values.sinks)),
     layout,
+    sinks: allNeeds(sinks, layout.agent),
     rulesDirs: rules.length > 0 ? rules : [layout.rules],
   };
   const args = [
@@ -80,14 +87,20 @@ async function main(): Promise<number> {
   }
 }
 
+/** Other roles of the collector's program. */
+const ROLES: ReadonlySet<Tier> = new Set(["hasher", "responder", "analyzer"]);
+
 type Bundles = Readonly<Record<Tier, string>>;
 
 async function bundleTiers(directory: string): Promise<Bundles> {
   // The name is what a stack trace shows.
   const output = (tier: Tier): string => `${directory}/daemoneye-${tier}.js`;
-  const entry = (tier: Tier): string => PROGRAMS[tier === "hasher" ? "collector" : tier];
-  await makeBundles(TIERS.map((tier) => ({ entry: entry(tier), output: output(tier) })), Deno.execPath());
-  return Object.fromEntries(TIERS.map((tier) => [tier, output(tier)])) as Bundles;
+  const entry = (tier: Tier): string =>
+    PROGRAMS[ROLES.has(tier) ? "collector" : tier as Exclude<Tier, "hasher" | "responder" | "analyzer">];
+  const whole = TIERS.filter((tier) => tier !== "cli");
+  await makeBundles(whole.map((tier) => ({ entry: entry(tier), output: output(tier) })), Deno.execPath());
+  const cli = await makeParts(`${directory}/cli`, Deno.execPath());
+  return { ...Object.fromEntries(whole.map((tier) => [tier, output(tier)])), cli } as Bundles;
 }
 
 /** @throws {BuildError} when there is no base binary, and with the words of `deno compile`. */
@@ -121,25 +134,27 @@ async function buildExecutables(bundles: Bundles, { paths, args, out }: BuildOpt
   return differences;
 }
 
-/** The hasher is the collector's program in another role, and with other grants. */
+/** Hasher, responder and analyzer are roles of the collector's program; `ask` knows of no settings. */
 function argumentsOf(tier: Tier, args: readonly string[]): readonly string[] {
-  return tier === "hasher" ? ["hasher", ...args] : args;
+  if (tier === "ask") return args[0] === "--state" ? args.slice(0, 2) : [];
+  return ROLES.has(tier) ? [tier, ...args] : args;
 }
 
 async function buildLaunchers(bundles: Bundles, { paths, args, out }: BuildOptions, deno: string): Promise<string[]> {
-  const differences: string[] = [], denoDir = `${out}/deno_dir`;
+  const differences: string[] = [], denoDir = `${out}/deno_dir`, parts = placeParts(dirname(bundles.cli), out);
   for (const tier of TIERS) {
-    const grants = tierGrants(tier, paths), output = `${out}/daemoneye-${tier}`;
-    const text = launcherText(Deno.readTextFileSync(bundles[tier]), {
+    const grants = tierGrants(tier, paths), output = `${out}/daemoneye-${tier}`, isCli = tier === "cli";
+    const text = launcherText(isCli ? "" : Deno.readTextFileSync(bundles[tier]), {
       tier,
       grants,
       deno,
       denoDir,
+      ...(isCli ? { program: parts } : {}),
       args: argumentsOf(tier, args),
     });
     Deno.writeTextFileSync(output, text);
     Deno.chmodSync(output, 0o755);
-    differences.push(...await launcherDifferences(output, grants));
+    differences.push(...await launcherDifferences(output, grants, isCli ? parts : null));
     console.log(`${output}  ${megabytes(output)}, runs ${deno}`);
   }
   if (!othersReach(deno)) {
@@ -147,8 +162,26 @@ async function buildLaunchers(bundles: Bundles, { paths, args, out }: BuildOptio
       `other users cannot execute ${deno}, so these launchers are for this user; name another Deno with --deno`,
     );
   }
-  await fillDenoDir({ deno, denoDir }, TIERS.map((tier) => `${out}/daemoneye-${tier}`), ["--ext=js"]);
+  const programs = TIERS.map((tier) => tier === "cli" ? parts : `${out}/daemoneye-${tier}`);
+  await fillDenoDir({ deno, denoDir }, programs, ["--ext=js"]);
   return differences;
+}
+
+/** Puts the parts of the command line beside its launcher, in the place of older ones; the path of the program. */
+function placeParts(made: string, out: string): string {
+  const directory = `${out}/daemoneye-cli.parts`;
+  try {
+    Deno.removeSync(directory, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  Deno.mkdirSync(directory);
+  Deno.chmodSync(directory, 0o755);
+  for (const { name } of Deno.readDirSync(made)) {
+    Deno.copyFileSync(`${made}/${name}`, `${directory}/${name}`);
+    Deno.chmodSync(`${directory}/${name}`, 0o644);
+  }
+  return `${directory}/main.js`;
 }
 
 /** Whether every user may pass the way to a program and execute it. */

@@ -1,5 +1,6 @@
 /**
- * The programs of the tiers as single files, made by `deno bundle` from the checkout.
+ * The programs of the tiers as single files, made by `deno bundle` from the checkout; the command line, which is started
+ * for every question, also in parts, of which each start reads what it needs.
  *
  * Made anew only when a source file changed. A bundle appears under its name complete or not at all.
  *
@@ -15,6 +16,7 @@ export const CHECKOUT = fileURLToPath(new URL("..", import.meta.url)).replace(/\
 export const PROGRAMS = {
   collector: "collector/main.ts",
   agent: "agent/main.ts",
+  ask: "agent/ask/main.ts",
   cli: "cli/main.ts",
   viewer: "deploy/viewer.ts",
 } as const;
@@ -82,9 +84,27 @@ export async function makeBundles(
  *
  * @throws {BundleError} with the words of `deno bundle`.
  */
-export async function makeBundle(entry: string, output: string, deno: string): Promise<void> {
+export function makeBundle(entry: string, output: string, deno: string): Promise<void> {
+  return bundled(entry, [`--output=${output}`], deno);
+}
+
+/**
+ * Bundles the command line into `directory` as `main.js` and a part for each piece of code that only some commands load.
+ * Any user may read them.
+ *
+ * @returns the path of the program
+ * @throws {BundleError} with the words of `deno bundle`.
+ */
+export async function makeParts(directory: string, deno: string): Promise<string> {
+  await bundled(PROGRAMS.cli, ["--code-splitting", `--outdir=${directory}`], deno);
+  Deno.chmodSync(directory, 0o755);
+  for (const { name } of Deno.readDirSync(directory)) Deno.chmodSync(`${directory}/${name}`, 0o644);
+  return `${directory}/main.js`;
+}
+
+async function bundled(entry: string, output: readonly string[], deno: string): Promise<void> {
   const { success, stderr } = await new Deno.Command(deno, {
-    args: ["bundle", "--quiet", "--platform=deno", "--minify", "--keep-names", `--output=${output}`, entry],
+    args: ["bundle", "--quiet", "--platform=deno", "--minify", "--keep-names", ...output, entry],
     cwd: CHECKOUT,
     env: { NO_COLOR: "1", RUST_BACKTRACE: "0" },
     stdin: "null",

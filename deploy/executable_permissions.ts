@@ -89,8 +89,15 @@ function compare(
   return differences;
 }
 
-/** Where a launcher differs from its grants; empty when it does not. @throws {InspectionError} */
-export async function launcherDifferences(path: string, grants: TierGrants): Promise<string[]> {
+/**
+ * Where a launcher differs from its grants, or starts another program than `program`, itself by default; empty when it
+ * does not. @throws {InspectionError}
+ */
+export async function launcherDifferences(
+  path: string,
+  grants: TierGrants,
+  program: string | null = null,
+): Promise<string[]> {
   const command = launcherCommand(await Deno.readTextFile(path));
   if (command === null) throw new InspectionError(`${path} is not a launcher of ours`);
   const { flags } = command;
@@ -99,5 +106,6 @@ export async function launcherDifferences(path: string, grants: TierGrants): Pro
   const surplus = flags.filter((flag) => !expected.includes(flag)).map((flag) =>
     `${path}: ${flag} is not a grant of the tier`
   );
-  return [...missing, ...surplus];
+  const other = command.program === program ? [] : [`${path}: it starts ${command.program ?? "itself"}`];
+  return [...missing, ...surplus, ...other];
 }

@@ -1,6 +1,7 @@
 /**
- * Generates `proto/gen/` from the `.proto` files, `docs/sql.md` from the tables of the SQL guard and `docs/sigma.md` from
- * those of the Sigma front end, or with `--check` proves that they are current.
+ * Generates `proto/gen/` from the `.proto` files, `docs/sql.md` from the tables of the SQL guard, `docs/sigma.md` from
+ * those of the Sigma front end, `docs/states.md` from those of the state machines, `deploy/systemd/` from those of the
+ * privileges and `docs/api.txt` from `mod.ts`, or with `--check` proves that they are current, and that `mod.ts` is documented.
  *
  * buf and protoc-gen-es run in the versions of `generator/deno.json`, which stands apart because all that the project's
  * own imports is fetched before anything runs, and buf is large. Once they are in the cache, no network is used. A check
@@ -9,8 +10,11 @@
  *
  * @module
  */
+import { apiDocs, apiFaults } from "./api_docs.ts";
 import { sigmaDocs } from "./sigma_docs.ts";
 import { sqlDocs } from "./sql_docs.ts";
+import { stateDocs } from "./state_docs.ts";
+import { systemdFiles } from "./units.ts";
 
 const ROOT = `${import.meta.dirname}/..`;
 const PROTO = `${ROOT}/proto`;
@@ -19,7 +23,11 @@ const COMMITTED = `${PROTO}/gen`;
 const DOCS: Readonly<Record<string, () => string>> = {
   "docs/sql.md": sqlDocs,
   "docs/sigma.md": sigmaDocs,
+  "docs/states.md": stateDocs,
 };
+const SYSTEMD = `${ROOT}/deploy/systemd`;
+/** The report on what is public: no Markdown, so nothing formats it. */
+const API = "docs/api.txt";
 const GENERATOR = `${import.meta.dirname}/generator/deno.json`;
 
 /** Runs buf over `proto/` into `out`. */
@@ -62,6 +70,16 @@ function check(): void {
       throw new Error(`${path} is not current; run: deno task gen`);
     }
   }
+  for (const [name, text] of Object.entries(systemdFiles())) {
+    if (Deno.readTextFileSync(`${SYSTEMD}/${name}`) !== text) {
+      throw new Error(`deploy/systemd/${name} is not current; run: deno task gen`);
+    }
+  }
+  if (Deno.readTextFileSync(`${ROOT}/${API}`) !== apiDocs()) {
+    throw new Error(`${API} is not current: mod.ts exports something else; run: deno task gen`);
+  }
+  const faults = apiFaults();
+  if (faults !== "") throw new Error(`${faults}\n\nWhat is public is not documented: deno doc --lint mod.ts`);
   const temporary = Deno.makeTempDirSync();
   try {
     generate(temporary);
@@ -88,6 +106,11 @@ function formatted(markdown: string): string {
 
 function replace(): void {
   for (const [path, make] of Object.entries(DOCS)) Deno.writeTextFileSync(`${ROOT}/${path}`, formatted(make()));
+  for (const [name, text] of Object.entries(systemdFiles())) {
+    Deno.writeTextFileSync(`${SYSTEMD}/${name}`, text);
+    if (text.startsWith("#!")) Deno.chmodSync(`${SYSTEMD}/${name}`, 0o755);
+  }
+  Deno.writeTextFileSync(`${ROOT}/${API}`, apiDocs());
   Deno.mkdirSync(COMMITTED, { recursive: true });
   for (const name of filesOf(COMMITTED).keys()) Deno.removeSync(`${COMMITTED}/${name}`);
   generate(COMMITTED);

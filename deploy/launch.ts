@@ -8,10 +8,20 @@
  */
 import { basename, dirname, resolve } from "node:path";
 import { type Settings } from "../proto/config.ts";
+import { ownToken } from "../proto/handshake.ts";
 import { ConfigError } from "../proto/setting_values.ts";
+import {
+  capabilitiesOf,
+  MAX_POLICY_BYTES,
+  parsePolicy,
+  PolicyError,
+  type ResponseCapability,
+} from "../proto/response/policy.ts";
+import { allNeeds } from "../proto/sink_needs.ts";
 import { stateLayout } from "../proto/state_layout.ts";
 import { bundle, BundleError, CHECKOUT } from "./bundle.ts";
 import { agentMayRead, cannotBecome, fillDenoDir, ordinaryPlace, type Place, rootPlace } from "./place.ts";
+import { type OtherCollector, otherCollectorsFile, readOtherCollectors } from "./other_collectors.ts";
 import { ordinaryPrincipals, PrincipalError, principalsOf } from "./principals.ts";
 import {
   GrantError,
@@ -22,10 +32,12 @@ import {
   TIER_UMASK,
   tierGrants,
   type TierPaths,
+  YARA_PATH,
 } from "./privileges.ts";
 import { fromCaller, placedSettings } from "./settings.ts";
 import { prepareState, StateError, TierLock } from "./state_directory.ts";
 import {
+  ANALYZER_CAPABILITIES,
   asLimitedRoot,
   asSelf,
   asUser,
@@ -35,9 +47,16 @@ import {
   HASHER_CAPABILITY_BIT,
   inMountedView,
   REEXEC_CAPABILITIES,
+  RESPONDER_CAPABILITY_BITS,
   runBundle,
   tierEnvironment,
+  withoutToken,
 } from "./tier_command.ts";
+
+/** The name of the analyzer among collectors, and its restarts within ten minutes. */
+const ANALYZER = "analyzer", ANALYZER_RESTARTS = 20;
+/** `CAP_SYS_PTRACE` of `linux/capability.h`. */
+const PTRACE_BIT = 19n;
 
 /** What a person may say on the command line of a task that starts tiers. */
 export interface LaunchFlags {
@@ -57,8 +76,14 @@ export interface Launch {
   /** The whole environment of every process that is started. */
   readonly env: Readonly<Record<string, string>>;
   /** The command that starts a tier, or the viewer with arguments of its own. */
-  command(program: "collector" | "hasher" | "agent"): string[];
+  command(program: "collector" | "hasher" | "responder" | "agent"): string[];
+  /** Whether root has written a policy for responses. */
+  readonly responds: boolean;
   viewerCommand(args: readonly string[]): string[];
+  /** Collectors that somebody else wrote, with the command that starts each. @throws {StateError} */
+  others(): (OtherCollector & { readonly start: readonly string[] })[];
+  /** The token that is to be known by a collector of this name alone. */
+  tokenOf(collectorId: string): string;
 }
 
 /** Whether an error's message is all that a person needs. */
@@ -105,8 +130,11 @@ export async function prepareLaunch(flags: LaunchFlags, tiers: readonly ("collec
     rulesDirs: placed.rulesDirs,
     configFiles: placed.configFiles,
     alertHosts: [],
+    sinks: allNeeds(settings.agent.sinks, stateLayout(place.state).agent),
     libc: findLibc(),
     ps: settings.collector.source === "ps" ? findPs() : null,
+    yaraRules: settings.yaraRules,
+    yara: isProgram(YARA_PATH) ? YARA_PATH : null,
   };
   const tierFlags = ["--state", place.state, ...(config === null ? [] : ["--config", config])];
   const own = flags.set.flatMap((assignment) => ["--set", assignment]);
@@ -114,9 +142,13 @@ export async function prepareLaunch(flags: LaunchFlags, tiers: readonly ("collec
     ? ["--set", `collector.user=${principals.collector}`, "--set", `collector.group=${principals.busGroup}`]
     : [];
   const peers = ["agent", "hasher"] as const;
+  const peerUsers = peers.flatMap((p) => ["--set", `collector.${p}_user=${principals[p]}`]);
+  const policy = asRoot ? lookAtPolicy(stateLayout(state).responsePolicy) : null;
+  const responder = policy === null ? [] : ["--set", `collector.responder_user=${principals.responder}`];
   const args = {
-    collector: [...identity, ...peers.flatMap((p) => ["--set", `collector.${p}_user=${principals[p]}`]), ...own],
+    collector: [...identity, ...peerUsers, ...responder, ...own],
     hasher: [...identity, ...own, "hasher"],
+    responder: [...identity, ...peerUsers, ...own, "responder"],
     agent: [...placed.rulesSetting, ...own],
   };
   const run = (program: "collector" | "agent" | "viewer", tier: Tier, more: readonly string[]): string[] =>
@@ -126,15 +158,53 @@ export async function prepareLaunch(flags: LaunchFlags, tiers: readonly ("collec
 
   return {
     state,
+    others() {
+      const { run, token } = stateLayout(place.state);
+      const taken = [settings.collector.id, "agent", "hasher", "responder", "viewer", ANALYZER];
+      const analyzer = settings.analysis ? [analyzerCollector()] : [];
+      return [
+        ...analyzer,
+        ...readOtherCollectors(otherCollectorsFile(state), principals, taken).map(startOfOther),
+      ];
+
+      function startOfOther(other: OtherCollector): OtherCollector & { readonly start: readonly string[] } {
+        const { user, command } = other;
+        const start = user === null
+          ? asSelf(command)
+          : seen(withoutToken(run, token, asUser(user, principals.busGroup, command)));
+        return { ...other, start };
+      }
+
+      /** A collector like those of others to the supervisor and the agent, and the collector's program in another role. */
+      function analyzerCollector(): OtherCollector & { readonly start: readonly string[] } {
+        const agentUser = asRoot ? ["--set", `collector.agent_user=${principals.agent}`] : [];
+        const command = runBundle(place.deno, programs.collector, tierGrants("analyzer", paths), [
+          ...[...tierFlags, ...agentUser, ...own, ANALYZER],
+        ]);
+        const as = {
+          id: ANALYZER,
+          command,
+          user: asRoot ? principals.analyzer : null,
+          env: {},
+          restarts: ANALYZER_RESTARTS,
+        };
+        if (!asRoot) return { ...as, start: asSelf(command) };
+        const started = withoutToken(run, token, asAnalyzer(principals, command));
+        // What is mounted later has executables too.
+        return { ...as, start: place.view === null ? started : inMountedView(place.view, started, "slave") };
+      }
+    },
+    tokenOf: (collectorId) => ownToken(Deno.readTextFileSync(stateLayout(state).token).trim(), collectorId),
     asRoot,
+    responds: policy !== null,
     place,
     principals,
     settings,
     locks,
     env: tierEnvironment(Deno.env.toObject(), place.denoDir),
     command(program) {
-      // The hasher is the collector's program in another role.
-      const bundle = program === "hasher" ? "collector" : program;
+      // Hasher and responder are the collector's program in other roles.
+      const bundle = program === "hasher" || program === "responder" ? "collector" : program;
       const command = run(bundle, program, [...tierFlags, ...args[program]]);
       if (!asRoot) return asSelf(command);
       switch (program) {
@@ -149,6 +219,8 @@ export async function prepareLaunch(flags: LaunchFlags, tiers: readonly ("collec
           // What is mounted later has executables too.
           return place.view === null ? hasher : inMountedView(place.view, hasher, "slave");
         }
+        case "responder":
+          return seen(asResponder(principals, policy ?? [], command));
       }
     },
     viewerCommand(more) {
@@ -161,8 +233,47 @@ export async function prepareLaunch(flags: LaunchFlags, tiers: readonly ("collec
 /** With the capability where this root has it, which one of a container may lack: then as a user who may only look. */
 function asHasher({ hasher, hasherGroup, busGroup }: Principals, command: readonly string[]): string[] {
   return holdsCapability(HASHER_CAPABILITY_BIT)
-    ? asUserWith(HASHER_CAPABILITY, hasher, hasherGroup, command)
+    ? asUserWith([HASHER_CAPABILITY], hasher, hasherGroup, command)
     : asUser(hasher, hasherGroup, command, [busGroup]); // the run directory is the bus's to pass
+}
+
+/** With what its policy takes, as far as this root has it; the helper says what is missing. */
+function asResponder(
+  { responder, responderGroup }: Principals,
+  wanted: readonly ResponseCapability[],
+  command: readonly string[],
+): string[] {
+  const had = wanted.filter((name) => holdsCapability(RESPONDER_CAPABILITY_BITS[name]));
+  return asUserWith(had, responder, responderGroup, command);
+}
+
+/**
+ * The capabilities that a policy takes; `null` without one. Of a policy that is not right none: the helper is started
+ * all the same, refuses everything and says why.
+ */
+function lookAtPolicy(path: string): readonly ResponseCapability[] | null {
+  let text: string;
+  try {
+    const { size, isFile, uid } = Deno.lstatSync(path);
+    // The helper looks closer.
+    if (!isFile || uid !== 0 || size > MAX_POLICY_BYTES) return [];
+    text = Deno.readTextFileSync(path);
+  } catch (error) {
+    return error instanceof Deno.errors.NotFound ? null : [];
+  }
+  try {
+    return capabilitiesOf(parsePolicy(text));
+  } catch (error) {
+    if (error instanceof PolicyError) return [];
+    throw error;
+  }
+}
+
+/** With the capabilities where this root has them; otherwise as a user who sees what that user sees, which it says. */
+function asAnalyzer({ analyzer, busGroup }: Principals, command: readonly string[]): string[] {
+  return holdsCapability(HASHER_CAPABILITY_BIT) && holdsCapability(PTRACE_BIT)
+    ? asUserWith(ANALYZER_CAPABILITIES, analyzer, busGroup, command)
+    : asUser(analyzer, busGroup, command);
 }
 
 function holdsCapability(bit: bigint): boolean {
@@ -189,6 +300,14 @@ async function requireReadable(files: readonly string[], place: Place, who: Prin
       `The configuration ${here} cannot be read by user ${who.agent}, as which the agent runs; ` +
         `make it readable (it holds no secrets), or move it to /etc/daemoneye or into the state directory`,
     );
+  }
+}
+
+function isProgram(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
   }
 }
 

@@ -9,10 +9,14 @@
  * @module
  */
 import { createHash } from "node:crypto";
+import { DatabaseSync } from "node:sqlite";
 import { CHECKOUT } from "./bundle.ts";
 import { BUNDLE_FLAGS, NO_IMPORT, type Principals } from "./privileges.ts";
 import { StateError } from "./state_directory.ts";
 import { asUser, inMountedView, type MountedView } from "./tier_command.ts";
+
+/** What Deno finds out about programs, one database for each kind. */
+const ANALYSIS = /^\w+_analysis_cache_v\d+$/;
 
 /** Parent of the places of checkouts that root runs. */
 export const PLACES = "/var/lib/daemoneye-checkout";
@@ -141,6 +145,7 @@ export async function fillDenoDir(
       stderr: "null",
     }).output()
   ));
+  for (const { name } of [...Deno.readDirSync(fresh)]) if (ANALYSIS.test(name)) keepReadable(`${fresh}/${name}`);
   Deno.writeTextFileSync(`${fresh}/filled`, wanted);
   // An ordinary user's tiers are that user, who could open it again, and who wants to remove it with the state.
   if (Deno.uid() === 0) closeForWriting(fresh);
@@ -149,8 +154,28 @@ export async function fillDenoDir(
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
-  Deno.renameSync(fresh, denoDir);
+  try {
+    Deno.renameSync(fresh, denoDir);
+  } catch (error) {
+    // Another start of the same checkout was here in between, with the same.
+    if (!exists(stamp)) throw error;
+    removeIfThere(fresh);
+  }
   removeIfThere(old);
+}
+
+/**
+ * Has a database of Deno's be one that a user can open who may not write it, which Deno does by writing nothing where
+ * nothing is to be written: its statistics are up to date, and log and index lie beside it, as the last to close it for
+ * writing would not leave them. Deno says nothing of one that it cannot open, and begins an empty one in memory.
+ */
+function keepReadable(path: string): void {
+  const writer = new DatabaseSync(path);
+  writer.exec("ANALYZE; PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)");
+  const reader = new DatabaseSync(path, { readOnly: true });
+  reader.prepare("SELECT count(*) FROM sqlite_schema").get();
+  writer.close();
+  reader.close();
 }
 
 /** What starts that were killed in the middle have left beside a directory. */
@@ -263,13 +288,21 @@ function copyDeno(original: string, path: string): string {
   return path;
 }
 
-/** The shipped rules, exactly as in the checkout: a rule that is gone there goes here too. */
-function copyRules(from: string, to: string): void {
+/**
+ * The shipped rules, exactly as in the checkout: a rule that is gone there goes here too. Others may start from the same
+ * checkout at the same time, and agents look for changes here: what is as it must be is not touched.
+ */
+export function copyRules(from: string, to: string): void {
   makeRootDirectory(to);
   const shipped = new Set<string>();
-  for (const { name, isFile } of Deno.readDirSync(from)) {
-    if (!isFile) continue;
+  for (const { name, isFile, isDirectory } of Deno.readDirSync(from)) {
+    if (!isFile && !(isDirectory && name === "analysis")) continue;
     shipped.add(name);
+    if (isDirectory) {
+      copyRules(`${from}/${name}`, `${to}/${name}`);
+      continue;
+    }
+    if (isCopy(`${from}/${name}`, `${to}/${name}`)) continue;
     const fresh = `${to}/.${name}.${Deno.pid}.new`;
     Deno.copyFileSync(`${from}/${name}`, fresh);
     Deno.chmodSync(fresh, 0o644);
@@ -277,6 +310,19 @@ function copyRules(from: string, to: string): void {
     Deno.renameSync(fresh, `${to}/${name}`);
   }
   for (const { name } of Deno.readDirSync(to)) {
-    if (!shipped.has(name)) removeIfThere(`${to}/${name}`);
+    const pid = /\.(\d+)\.new$/.exec(name)?.[1], isUnderWay = pid !== undefined && exists(`/proc/${pid}`);
+    if (!shipped.has(name) && !isUnderWay) removeIfThere(`${to}/${name}`);
+  }
+}
+
+function isCopy(original: string, path: string): boolean {
+  try {
+    const { isFile, mode, uid } = Deno.lstatSync(path);
+    if (!isFile || uid !== Deno.uid() || ((mode ?? 0) & 0o7777) !== 0o644) return false;
+    const from = Deno.readFileSync(original), there = Deno.readFileSync(path);
+    return from.length === there.length && from.every((byte, at) => byte === there[at]);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
   }
 }

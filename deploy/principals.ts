@@ -16,6 +16,8 @@ export const FIXED_IDS = {
   reader: 64173,
   admin: 64174,
   hasher: 64175,
+  responder: 64176,
+  analyzer: 64177,
 } as const;
 
 /** A user or group cannot be had. The text says why and what to do. */
@@ -37,10 +39,13 @@ export function principalsOf(passwd: string, group: string): Principals {
     supervisor: 0,
     collector: users.idOf("daemoneye-collector", FIXED_IDS.collector),
     hasher: users.idOf("daemoneye-hasher", FIXED_IDS.hasher),
+    responder: users.idOf("daemoneye-responder", FIXED_IDS.responder),
+    analyzer: users.idOf("daemoneye-analyzer", FIXED_IDS.analyzer),
     agent: users.idOf("daemoneye-agent", FIXED_IDS.agent),
     viewer: users.idOf("daemoneye-viewer", FIXED_IDS.reader),
     busGroup: groups.idOf("daemoneye-bus", FIXED_IDS.bus),
     hasherGroup: groups.idOf("daemoneye-hasher", FIXED_IDS.hasher),
+    responderGroup: groups.idOf("daemoneye-responder", FIXED_IDS.responder),
     readerGroup,
     adminGroup: groups.idOf("daemoneye-admin", FIXED_IDS.admin),
   };
@@ -52,10 +57,13 @@ export function ordinaryPrincipals(user: number, group: number): Principals {
     supervisor: user,
     collector: user,
     hasher: user,
+    responder: user,
+    analyzer: user,
     agent: user,
     viewer: user,
     busGroup: group,
     hasherGroup: group,
+    responderGroup: group,
     readerGroup: group,
     adminGroup: group,
   };

@@ -8,10 +8,14 @@
  */
 import { resolve } from "node:path";
 import { SYSTEM_FILES } from "../proto/config.ts";
+import { DATAGRAM_BINDS, sendsDatagrams, type SinkNeeds } from "../proto/sink_needs.ts";
 import { INSTALLED_STATE, type StateLayout, stateLayout } from "../proto/state_layout.ts";
 
-/** The hasher is a role of the collector's program, with rights of its own. */
-export const TIERS = ["collector", "hasher", "agent", "cli"] as const;
+/**
+ * Hasher, responder and analyzer are roles of the collector's program, and `ask` one of the agent's, each with rights of
+ * its own.
+ */
+export const TIERS = ["collector", "hasher", "responder", "analyzer", "agent", "ask", "cli"] as const;
 export type Tier = typeof TIERS[number];
 
 /** A path or host cannot stand in a grant. */
@@ -31,10 +35,16 @@ export interface TierPaths {
   readonly configFiles: readonly string[];
   /** `host:port` of each alert sink. */
   readonly alertHosts: readonly string[];
+  /** What the configured sinks need beside that. */
+  readonly sinks?: SinkNeeds;
   /** The C library of this machine. The grant is matched as text, so it must be spelled as in {@linkcode LIBC_PATHS}. */
   readonly libc: string;
   /** The `ps` that the collector runs, one of {@linkcode PS_PATHS}; set only where its source is `ps`. */
   readonly ps?: string | null;
+  /** The directory of YARA rules; `yara` in the first place of the state's rules where nothing is said. */
+  readonly yaraRules?: string;
+  /** The `yara` that the analyzer runs: {@linkcode YARA_PATH} where it is installed. */
+  readonly yara?: string | null;
 }
 
 /** The paths of an installed system, whose collector runs nothing. */
@@ -68,6 +78,9 @@ export const LIBC_PATHS: Readonly<Record<"x86_64" | "aarch64", readonly string[]
 /** Where `ps` is (`collector/sources/ps_command.ts`; a test holds the two equal). */
 export const PS_PATHS: readonly string[] = ["/usr/bin/ps", "/bin/ps"];
 
+/** Where `yara` is, and dpkg's lists (`collector/analyzer/`; a test holds them equal). */
+export const YARA_PATH = "/usr/bin/yara", DPKG_INFO = "/var/lib/dpkg/info";
+
 /**
  * Deno grants the import of seven public hosts to every program, also under `import: false`. Naming one host of our own
  * replaces that list; this one cannot exist (RFC 6761, section 6.4).
@@ -87,6 +100,7 @@ export function tierGrants(tier: Tier, paths: TierPaths): TierGrants {
   const socket = checkedPath(paths.brokerSocket ?? layout.brokerSocket);
   const alertFile = checkedPath(paths.alertFile ?? layout.alertFile);
   const alertFiles = alertFile.startsWith(`${layout.agent}/`) ? [] : [alertFile];
+  const sinks = checkedNeeds(paths.sinks ?? { net: [], read: [], write: [] });
   const rules = paths.rulesDirs.map(checkedPath);
   const configuration = paths.configFiles.map(checkedPath);
   const import_ = [NO_IMPORT];
@@ -102,10 +116,11 @@ export function tierGrants(tier: Tier, paths: TierPaths): TierGrants {
           layout.nextLedgerKey,
           socket,
           layout.hasherSocket,
+          layout.responderSocket,
           ...configuration,
         ]),
-        write: unique([layout.collector, socket, layout.hasherSocket]),
-        net: [`unix:${socket}`, `unix:${layout.hasherSocket}`],
+        write: unique([layout.collector, socket, layout.hasherSocket, layout.responderSocket]),
+        net: [`unix:${socket}`, `unix:${layout.hasherSocket}`, `unix:${layout.responderSocket}`],
         env: [SETTINGS_VARIABLES],
         sys: [],
         run: typeof paths.ps === "string" ? [checkedPs(paths.ps)] : [],
@@ -124,6 +139,35 @@ export function tierGrants(tier: Tier, paths: TierPaths): TierGrants {
         ffi: [checkedPath(paths.libc)],
         import: import_,
       };
+    case "responder":
+      return {
+        // Its policy and what it looks at it opens through the C library.
+        read: unique([checkedPath(layout.responderSocket), layout.responses, ...configuration]),
+        write: [layout.responderSocket, layout.responses],
+        net: [`unix:${layout.responderSocket}`],
+        env: [SETTINGS_VARIABLES],
+        sys: [],
+        run: [],
+        ffi: [checkedPath(paths.libc)],
+        import: import_,
+      };
+    case "analyzer":
+      return {
+        // What it analyses it opens through the C library. Its token comes by standard input.
+        read: unique([
+          socket,
+          checkedPath(paths.yaraRules ?? `${layout.rules}/yara`),
+          DPKG_INFO,
+          ...configuration,
+        ]),
+        write: [socket],
+        net: [`unix:${socket}`],
+        env: [SETTINGS_VARIABLES],
+        sys: [],
+        run: typeof paths.yara === "string" ? [checkedYara(paths.yara)] : [],
+        ffi: [checkedPath(paths.libc)],
+        import: import_,
+      };
     case "agent":
       return {
         read: unique([
@@ -131,14 +175,29 @@ export function tierGrants(tier: Tier, paths: TierPaths): TierGrants {
           ...alertFiles,
           checkedPath(layout.token),
           socket,
+          // What operators ask for, and where they are answered.
+          layout.requests,
           ...rules,
           ...configuration,
+          ...sinks.read,
         ]),
-        write: unique([layout.agent, ...alertFiles, socket]),
-        net: [`unix:${socket}`, ...paths.alertHosts.map(checkedHost)],
+        write: unique([layout.agent, ...alertFiles, socket, layout.requests, ...sinks.write]),
+        net: unique([`unix:${socket}`, ...paths.alertHosts.map(checkedHost), ...sinks.net]),
         env: [SETTINGS_VARIABLES],
         // The room on the disk of the store.
         sys: ["hostname", "statfs"],
+        run: [],
+        ffi: [],
+        import: import_,
+      };
+    case "ask":
+      return {
+        // Its request and the reply to it. Where the spool is it is told by a flag.
+        read: [checkedPath(layout.requests)],
+        write: [layout.requests],
+        net: [],
+        env: [],
+        sys: [],
         run: [],
         ffi: [],
         import: import_,
@@ -215,14 +274,18 @@ export function grantFlags(grants: TierGrants): string[] {
   for (const kind of GRANT_KINDS) {
     if (grants[kind].length > 0) flags.push(`--allow-${kind}=${grants[kind].join(",")}`);
   }
+  // No right: what the agent is granted to send to stays what it is.
+  if (grants.net.some(sendsDatagrams)) flags.push("--unstable-net");
   return flags;
 }
 
 /**
- * Half the memory at the same throughput; smaller still costs throughput (agent, 25,000 events a second). `gc` lets a
- * tier give back what its start has left over: `proto/memory.ts`.
+ * Half the memory at the same throughput; smaller still costs throughput (agent, 25,000 events a second). So does a heap
+ * that may grow by 60 percent of what is in use before it is collected, where V8 would let it be several times that: 150 MB
+ * instead of 270 at that rate; with 20 percent each event costs two fifths more. `gc` lets a tier give back what its start
+ * has left over: `proto/memory.ts`.
  */
-export const MEMORY_FLAG = "--v8-flags=--max-semi-space-size=4,--expose-gc";
+export const MEMORY_FLAG = "--v8-flags=--max-semi-space-size=4,--heap-growing-percent=60,--expose-gc";
 
 /**
  * Flags of `deno run` for a bundle: nothing is looked for around it. The code cache would be executable content that a
@@ -240,8 +303,10 @@ export const BUNDLE_FLAGS: readonly string[] = [
 /** Variables that every tier gets from whoever starts it, beside `DENO_DIR`. */
 export const RUNTIME_VARIABLES: Readonly<Record<string, string>> = {
   DENO_NO_UPDATE_CHECK: "1",
-  // Memory that is freed goes back to the system: glibc keeps an arena for each thread otherwise.
+  // Memory that is freed goes back to the system: glibc keeps an arena for each thread otherwise, and pieces of less than
+  // 128 KiB between those that are in use.
   MALLOC_ARENA_MAX: "1",
+  MALLOC_MMAP_THRESHOLD_: "32768",
   MALLOC_TRIM_THRESHOLD_: "131072",
 };
 
@@ -250,12 +315,16 @@ export interface Principals {
   readonly supervisor: number;
   readonly collector: number;
   readonly hasher: number;
+  readonly responder: number;
+  readonly analyzer: number;
   readonly agent: number;
   /** A user for readers that the supervisor starts; it owns nothing. */
   readonly viewer: number;
   readonly busGroup: number;
   /** The hasher's alone. */
   readonly hasherGroup: number;
+  /** The response helper's alone. */
+  readonly responderGroup: number;
   readonly readerGroup: number;
   readonly adminGroup: number;
 }
@@ -278,11 +347,18 @@ export const TIER_UMASK = 0o027;
 export function ownership(layout: StateLayout, who: Principals): OwnedDirectory[] {
   return [
     { path: layout.state, owner: who.supervisor, group: who.readerGroup, mode: 0o755 },
-    // Sticky: the agent may make its socket here, but not replace the token or the requests directory.
-    { path: layout.run, owner: who.supervisor, group: who.busGroup, mode: 0o1770 },
-    { path: layout.requests, owner: who.supervisor, group: who.adminGroup, mode: 0o1730 },
+    // Sticky: the agent may make its socket here, but not replace the token. Others pass, to the requests alone: nothing
+    // else in it is open to them.
+    { path: layout.run, owner: who.supervisor, group: who.busGroup, mode: 0o1771 },
+    // The agent lists and empties it; operators put files into it and see none but their own. Setgid: the group of a file
+    // there shows that a member of it made the file.
+    { path: layout.requests, owner: who.agent, group: who.adminGroup, mode: 0o3730 },
     // The collector passes as its owner, the hasher as its group, and makes its socket there; nobody else.
     { path: layout.hasher, owner: who.collector, group: who.hasherGroup, mode: 0o730 },
+    // The same for the response helper.
+    { path: layout.responder, owner: who.collector, group: who.responderGroup, mode: 0o730 },
+    // Setgid: what the helper puts there is read by those who may ask for it, and by no tier.
+    { path: layout.responses, owner: who.responder, group: who.adminGroup, mode: 0o2750 },
     // Setgid: what a daemon creates belongs to the readers, not to the bus.
     { path: layout.collector, owner: who.collector, group: who.readerGroup, mode: 0o2750 },
     { path: layout.agent, owner: who.agent, group: who.readerGroup, mode: 0o2750 },
@@ -316,6 +392,11 @@ function checkedPs(path: string): string {
   return path;
 }
 
+function checkedYara(path: string): string {
+  if (path !== YARA_PATH) throw new GrantError(`The analyzer may run ${YARA_PATH}, but not ${JSON.stringify(path)}`);
+  return path;
+}
+
 // A port is required: without one the grant would cover every port of the host.
 const HOST_AND_PORT = /^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]):(\d{1,5})$/;
 
@@ -325,6 +406,17 @@ function checkedHost(host: string): string {
     throw new GrantError(`An alert host must be HOST:PORT, but is ${JSON.stringify(host)}`);
   }
   return host;
+}
+
+function checkedNeeds({ net, read, write }: SinkNeeds): SinkNeeds {
+  return {
+    net: net.map((address) => {
+      if (DATAGRAM_BINDS.includes(address)) return address;
+      return address.startsWith("unix:") ? `unix:${checkedPath(address.slice("unix:".length))}` : checkedHost(address);
+    }),
+    read: read.map(checkedPath),
+    write: write.map(checkedPath),
+  };
 }
 
 function unique(values: readonly string[]): string[] {

@@ -96,7 +96,8 @@ is left matches less: an alternative of an \`or\`, a value of a list, and under 
 
 The version of a rule is the SHA-256 of its file, as for all rules. Of one that filters or a mapping change, it is that of
 the hashes of all these files, each in hexadecimal and on a line of its own (no line end after the last): the rule's, then
-the filters', then the mappings'.
+the filters', then the mappings'. Of a correlation it is that of the hash of its file and the versions of the rules that it
+is made of, each once: its own, then theirs in the order in which it names them.
 `;
 
 const ORDER = `

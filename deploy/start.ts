@@ -1,18 +1,22 @@
 /**
  * `deno task start`: runs collector and agent in the foreground until it is told to stop.
  *
- * Both are started with the users, grants and environment of `docs/privileges.md`, started again when they die, and
- * stopped collector first, so that the agent gets the last events. Nothing is left behind: not after Ctrl-C, and not
+ * Both, and the collectors of `collectors.json`, are started with the users, grants and environment of
+ * `docs/privileges.md`, started again when they die or stand still, and stopped collector first, so that the agent gets the last events. Nothing is left behind: not after Ctrl-C, and not
  * after a SIGKILL of this program (see `guard.ts`).
  *
  * @module
  */
 import { parseArgs, type ParseArgsConfig } from "node:util";
+import { stateLayout } from "../proto/state_layout.ts";
 import { VERSION } from "../proto/version.ts";
 import { Console } from "./console.ts";
 import { Guard } from "./guard.ts";
 import { isExplained, type Launch, type LaunchFlags, prepareLaunch } from "./launch.ts";
-import { Supervised } from "./supervised.ts";
+import { leftOverFile, replaceLeftOver, writeDown } from "./left_over.ts";
+import { StatusWatch } from "./status_watch.ts";
+import type { Supervised, SupervisedOptions } from "./supervised.ts";
+import { Supervisor } from "./supervisor.ts";
 
 const USAGE = `deno task start [--state DIR] [--config FILE] [--set KEY=VALUE]... [--events]
 
@@ -32,11 +36,6 @@ const SECOND_SIGNAL_MS = 1_000;
 const AGENT_COMMANDS: readonly string[] = ["backup", "check"];
 
 type RunningTier = "collector" | "agent";
-/** What is run for each of them. The hasher is there before the collector asks. */
-const PROCESSES: Readonly<Record<RunningTier, readonly ("collector" | "hasher" | "agent")[]>> = {
-  collector: ["hasher", "collector"],
-  agent: ["agent"],
-};
 
 async function main(): Promise<number> {
   const flags = parseFlags();
@@ -54,41 +53,80 @@ async function main(): Promise<number> {
 
   if (flags.selftest) return await runSelftests(launch);
 
-  const guard = new Guard();
-  const started = new Map<string, Supervised>();
-  const begin = (name: string, command: readonly string[], onStdout: (line: string) => void): void => {
-    const supervised = new Supervised({
-      name,
-      command,
-      env: launch.env,
-      guard,
-      onStdout,
-      onStderr: (line) => screen.say(line.startsWith(`${name}: `) ? line : `${name}: ${line}`),
-      onEnd: (sentence) => screen.say(sentence),
-    });
-    started.set(name, supervised);
-    supervised.start();
-  };
+  const say = (line: string): void => screen.say(line);
+  for (const tier of tiers) await replaceLeftOver(leftOverFile(launch.state, tier), say);
+  const { state } = launch, layout = stateLayout(state), sensorId = launch.settings.collector.id;
+  const collects = tiers.includes("collector"), others = collects ? launch.others() : [];
+  const guard = new Guard(), watches: StatusWatch[] = [];
+  const supervisor = new Supervisor({
+    collectors: [...collects ? [sensorId] : [], ...others.map(({ id }) => id)],
+    say,
+    changed: () => {
+      for (const tier of tiers) {
+        writeDown(leftOverFile(state, tier), tier === "agent" ? supervisor.processes.slice(0, 1) : ofCollector());
+      }
+    },
+  });
+  const common = (
+    name: string,
+  ): Pick<SupervisedOptions, "name" | "env" | "guard" | "onStdout" | "onStderr" | "onEnd"> => ({
+    name,
+    env: launch.env,
+    guard,
+    onStdout: (line) => screen.data(line),
+    onStderr: (line) => screen.say(line.startsWith(`${name}: `) ? line : `${name}: ${line}`),
+    onEnd: say,
+  });
+  const watch = (process: Supervised, path: string): void => void watches.push(new StatusWatch({ process, path, say }));
   stop.onForce = () => {
-    for (const tier of started.values()) tier.kill();
+    for (const process of supervisor.processes) process.kill();
     Deno.exit(1);
   };
   stop.listen();
-  for (const name of tiers.flatMap((tier) => PROCESSES[tier])) {
-    if (name === "hasher" && !launch.settings.collector.hashing) continue;
-    begin(name, launch.command(name), (line) => screen.data(line));
+  let agent: Supervised | null = null, viewer: Supervised | null = null;
+  let hasher: Supervised | null = null, responder: Supervised | null = null;
+  const ofCollector = (): Supervised[] => [
+    ...[hasher, responder].filter((helper) => helper !== null),
+    ...supervisor.collectors,
+  ];
+  if (tiers.includes("agent")) {
+    agent = supervisor.begin("agent", { ...common("agent"), command: launch.command("agent") });
+    watch(agent, layout.agentStatus);
+  }
+  if (collects) {
+    // The hasher is there before the collector asks.
+    if (launch.settings.collector.hashing) {
+      hasher = supervisor.begin("other", { ...common("hasher"), command: launch.command("hasher") });
+    }
+    if (launch.responds) {
+      responder = supervisor.begin("other", { ...common("responder"), command: launch.command("responder") });
+    }
+    const command = launch.command("collector");
+    watch(supervisor.begin("sensor", { ...common("collector"), id: sensorId, command }), layout.collectorStatus);
+  }
+  for (const { id, start: command, restarts, env } of others) {
+    const variables = { DAEMONEYE_BROKER_SOCKET: launch.settings.brokerSocket, DAEMONEYE_COLLECTOR_ID: id };
+    supervisor.begin("collector", {
+      ...common(id),
+      command,
+      restarts,
+      env: { ...launch.env, ...env, ...variables },
+      input: () => `${launch.tokenOf(id)}\n`,
+    });
   }
   if (flags.only === null) {
     const events = flags.events ? ["--events"] : [];
-    begin("viewer", launch.viewerCommand(["--since", String(began), ...events]), (line) => showView(screen, line));
+    const command = launch.viewerCommand(["--since", String(began), ...events]);
+    viewer = supervisor.begin("other", { ...common("viewer"), command, onStdout: (line) => showView(screen, line) });
   }
 
   await stop.asked;
   screen.status("");
   screen.say("stopping");
-  await Promise.all([started.get("viewer")?.stop(), started.get("collector")?.stop()]);
-  await started.get("hasher")?.stop();
-  await started.get("agent")?.stop();
+  for (const each of watches) each.stop();
+  await Promise.all([viewer?.stop(), ...supervisor.collectors.map((collector) => collector.stop())]);
+  await Promise.all([hasher?.stop(), responder?.stop()]);
+  await agent?.stop();
   await guard.close();
   for (const lock of launch.locks) lock.release();
   screen.say("stopped");

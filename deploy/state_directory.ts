@@ -8,6 +8,7 @@
  * @module
  */
 import { randomBytes } from "node:crypto";
+import { closeSync, constants, fchmodSync, fchownSync, fstatSync, openSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import type { StateLayout } from "../proto/state_layout.ts";
 import { KEY_MODE, keyGroup, ownership, type Principals, type Tier, TOKEN_MODE } from "./privileges.ts";
@@ -22,21 +23,25 @@ export function prepareState(layout: StateLayout, who: Principals): void {
   checkState(layout.state, who.supervisor);
   for (const { path, owner, group, mode } of ownership(layout, who)) {
     makeDirectory(path);
-    const found = Deno.lstatSync(path);
-    if (found.isSymlink || !found.isDirectory) {
-      throw new StateError(`${path} is not a directory; remove it and start again`);
+    // In the run directory a tier may rename what it owns, and put a link in its place at any time: what is looked at is
+    // what is given away.
+    const directory = openDirectory(path);
+    try {
+      const found = fstatSync(directory);
+      // A tier's own directory may still be the supervisor's after a crash between mkdir and chown. What belongs to
+      // anybody else is not taken over: the files in it stay theirs.
+      if (found.uid !== owner && found.uid !== who.supervisor) {
+        throw new StateError(
+          `${path} belongs to user ${found.uid}, but its tier runs as user ${owner}; ` +
+            `'chown -R ${owner}:${group} ${path}' if you trust what is in it, else remove it`,
+        );
+      }
+      if (found.uid !== owner || found.gid !== group) own(directory, path, owner, group);
+      // After chown, which clears the setgid bit.
+      fchmodSync(directory, mode);
+    } finally {
+      closeSync(directory);
     }
-    // A tier's own directory may still be the supervisor's after a crash between mkdir and chown. What belongs to
-    // anybody else is not taken over: its owner could swap it for a link meanwhile, and the files in it stay theirs.
-    if (found.uid !== owner && found.uid !== who.supervisor) {
-      throw new StateError(
-        `${path} belongs to user ${found.uid}, but its tier runs as user ${owner}; ` +
-          `'chown -R ${owner}:${group} ${path}' if you trust what is in it, else remove it`,
-      );
-    }
-    if (found.uid !== owner || found.gid !== group) own(path, owner, group);
-    // After chown, which clears the setgid bit.
-    Deno.chmodSync(path, mode);
   }
   // The secret that the daemons prove to each other.
   ensureSecret(layout.token, { owner: who.supervisor, group: who.busGroup, mode: TOKEN_MODE });
@@ -136,9 +141,27 @@ function makeDirectory(path: string): void {
   }
 }
 
-function own(path: string, owner: number, group: number): void {
+/** The directory itself, links not followed; to be closed. */
+function openDirectory(path: string): number {
   try {
-    Deno.chownSync(path, owner, group);
+    return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  } catch (cause) {
+    const { code } = cause as { code?: string };
+    if (code === "ENOTDIR" || code === "ELOOP") {
+      throw new StateError(`${path} is not a directory; remove it and start again`, { cause });
+    }
+    throw new StateError(
+      `${path} cannot be opened: ${
+        cause instanceof Error ? cause.message : cause
+      }; in a container, allow it DAC_OVERRIDE`,
+      { cause },
+    );
+  }
+}
+
+function own(directory: number, path: string, owner: number, group: number): void {
+  try {
+    fchownSync(directory, owner, group);
   } catch (error) {
     throw new StateError(
       `${path} cannot be given to user ${owner} and group ${group}: ${

@@ -34,6 +34,10 @@ export const COLLECTOR_CAPABILITIES: readonly string[] = [
 export const HASHER_CAPABILITY = "dac_read_search";
 /** Its number in `linux/capability.h`. */
 export const HASHER_CAPABILITY_BIT = 2n;
+/** Numbers of what the response helper may have, as far as its policy takes it (`proto/response/policy.ts`). */
+export const RESPONDER_CAPABILITY_BITS = { kill: 5n, dac_read_search: 2n, sys_ptrace: 19n } as const;
+/** All that the analyzer may: read every file, and be told of every process' memory map. */
+export const ANALYZER_CAPABILITIES: readonly string[] = ["dac_read_search", "sys_ptrace"];
 /** What a collector needs beside them that executes itself again: to empty its bounding set. */
 export const REEXEC_CAPABILITIES: readonly string[] = [...COLLECTOR_CAPABILITIES, "setpcap"];
 
@@ -62,25 +66,26 @@ export function asUser(
 }
 
 /**
- * `command` as another user in one group, with one capability in every thread from its first instruction, and no other to
- * be had.
+ * `command` as another user in one group, with these capabilities in every thread from its first instruction, and no
+ * others to be had.
  */
 export function asUserWith(
-  capability: string,
+  capabilities: readonly string[],
   user: number,
   group: number,
   command: readonly string[],
 ): string[] {
+  const sets = ["-all", ...capabilities.map((name) => `+${name}`)].join(",");
   return [
     SETPRIV,
     `--reuid=${user}`,
     `--regid=${group}`,
     "--clear-groups",
     "--no-new-privs",
-    `--inh-caps=-all,+${capability}`,
+    `--inh-caps=${sets}`,
     // Ambient: a program that is not root's keeps no other capability over its start.
-    `--ambient-caps=-all,+${capability}`,
-    `--bounding-set=-all,+${capability}`,
+    `--ambient-caps=${sets}`,
+    `--bounding-set=${sets}`,
     "--pdeathsig=TERM",
     "--",
     ...command,
@@ -129,6 +134,17 @@ export function inMountedView(
     view.seen,
     ...command,
   ];
+}
+
+/**
+ * `command`, which root starts, with the broker's directory read-only and an empty file in the place of the token: what
+ * runs there can connect, and has no token but what it was given.
+ */
+export function withoutToken(run: string, token: string, command: readonly string[]): string[] {
+  const mounts =
+    'mount --bind -o ro,nosuid,nodev,noexec "$1" "$1" && mount --bind /dev/null "$2" && shift 2 && exec "$@"';
+  const unshare = ["/usr/bin/unshare", "--mount", "--propagation=private", "--", "/bin/sh", "-c", mounts, "sh"];
+  return [...unshare, run, token, ...command];
 }
 
 /** `deno run` of a bundle under its grants. */

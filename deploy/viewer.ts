@@ -35,6 +35,10 @@ class Viewer {
   #status = "";
   #lastEvent: number | null = null;
   #rate = { time: 0, events: 0, perSecond: 0 };
+  readonly #agent = new StatusReader(decodeAgentStatus);
+  readonly #collector = new StatusReader(decodeCollectorStatus);
+  /** What the store's log was when the store was read last. */
+  #logMark = "";
 
   constructor(layout: StateLayout, every: boolean, since: number) {
     this.#layout = layout;
@@ -44,8 +48,8 @@ class Viewer {
 
   async run(): Promise<void> {
     for (;;) {
-      const agent = readLive(this.#layout.agentStatus, decodeAgentStatus);
-      const collector = readLive(this.#layout.collectorStatus, decodeCollectorStatus);
+      const agent = this.#agent.read(this.#layout.agentStatus);
+      const collector = this.#collector.read(this.#layout.collectorStatus);
       if (agent !== null) this.#readStore();
       const status = this.#summary(agent, collector);
       if (status !== this.#status) say("status", this.#status = status);
@@ -60,6 +64,10 @@ class Viewer {
 
   #readStore(): void {
     if (this.#introduced && !this.#wantsEvents()) return;
+    // Each commit writes to it, and to open a store where nothing happens costs more than all else here.
+    const mark = markOf(`${this.#layout.store}-wal`);
+    if (this.#introduced && mark !== null && mark === this.#logMark) return;
+    this.#logMark = mark ?? "";
     let store: DatabaseSync | undefined;
     try {
       store = new DatabaseSync(this.#layout.store, { readOnly: true });
@@ -128,15 +136,42 @@ class Viewer {
   }
 }
 
-/** The status of a daemon that said so a moment ago, else `null`. */
-function readLive<T extends TierStatus>(path: string, decode: (bytes: Uint8Array) => T): T | null {
+/** Reads the status of a daemon again and again. */
+class StatusReader<T extends TierStatus> {
+  readonly #decode: (bytes: Uint8Array) => T;
+  #mark: string | null = null;
+  #status: T | null = null;
+
+  constructor(decode: (bytes: Uint8Array) => T) {
+    this.#decode = decode;
+  }
+
+  /** What it said a moment ago, else `null`. */
+  read(path: string): T | null {
+    try {
+      const mark = markOf(path);
+      if (mark === null || mark !== this.#mark) {
+        this.#status = null;
+        this.#mark = mark;
+        const { isFile, size } = Deno.statSync(path);
+        if (isFile && size <= MAX_STATUS_BYTES) this.#status = this.#decode(Deno.readFileSync(path));
+      }
+    } catch {
+      // not written yet, or damaged: the CLI's health tells more
+    }
+    const status = this.#status;
+    if (status === null || status.state === "stopped") return null;
+    return Math.abs(Date.now() - status.time) <= STALE_AFTER_MS ? status : null;
+  }
+}
+
+/** Changes with the file, or with what is written to it; `null` where there is none. */
+function markOf(path: string): string | null {
   try {
-    const { isFile, size } = Deno.statSync(path);
-    if (!isFile || size > MAX_STATUS_BYTES) return null;
-    const status = decode(Deno.readFileSync(path));
-    return Math.abs(Date.now() - status.time) <= STALE_AFTER_MS && status.state !== "stopped" ? status : null;
+    const { ino, size, mtime } = Deno.statSync(path);
+    return `${ino} ${size} ${mtime?.getTime()}`;
   } catch {
-    return null; // not written yet, or damaged: the CLI's health tells more
+    return null;
   }
 }
 

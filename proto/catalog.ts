@@ -7,19 +7,31 @@
  * @module
  */
 
-export const SCHEMA_VERSION = 4;
+import { ANALYSIS_TABLES } from "./analysis/tables.ts";
 
+/** Version of the tables of this catalog; it rises with every column that is added. */
+export const SCHEMA_VERSION = 6;
+
+/** Types of columns, as SQLite's STRICT tables have them; a REAL may hold no whole number of its own. */
 export type ColumnType = "INTEGER" | "REAL" | "TEXT";
 
+/** A column of a table. */
 export interface Column {
+  /** Lower-case letters, digits and `_`. */
   readonly name: string;
+  /** What its values are; NULL is always possible. */
   readonly type: ColumnType;
+  /** One line, with the unit of its values. */
   readonly description: string;
 }
 
+/** A table that rules and hunts see. */
 export interface Table {
+  /** Lower-case letters, digits and `_`. */
   readonly name: string;
+  /** One line: what a row is. */
   readonly description: string;
+  /** In their order; a later schema version adds some at the end. */
   readonly columns: readonly Column[];
   /** Columns of the primary key. */
   readonly key: readonly string[];
@@ -163,7 +175,7 @@ const alerts: Table = {
   name: "alerts",
   description: "What rules found",
   key: ["alert_id"],
-  indexes: [["time"], ["rule_id"], ["event_id"]],
+  indexes: [["time"], ["rule_id"], ["event_id"], ["group_id"]],
   columns: [
     column("alert_id", "TEXT", "rule and event; the same for every delivery"),
     column("time", "INTEGER", "when the event happened"),
@@ -192,6 +204,93 @@ const alerts: Table = {
     column("ledger_size", "INTEGER", "entries under that checkpoint"),
     column("ledger_root", "TEXT", "root of that checkpoint, base64"),
     column("rule_hash", "TEXT", "SHA-256 of the file of the rule as it was when it found this"),
+    column("kind", "TEXT", "alert, or summary: how often one came again, was held back or kept silent"),
+    column("status", "TEXT", "open, acknowledged or closed; alert_history says by whom"),
+    column("status_time", "INTEGER", "when it became so; NULL while it is as it was raised"),
+    column("muted_by", "TEXT", "silence or inhibition (alert_mutes) that kept it from the sinks"),
+    column("dedup_key", "TEXT", "what tells its hits from those of other alerts of the rule: the process, by default"),
+    column("group_id", "TEXT", "the first alert of the same family of processes"),
+    column("hits_before", "INTEGER", "how often the rule found something before, repeated hits counted"),
+    column("last_hit_time", "INTEGER", "when it found something last before"),
+    column("causes", "TEXT", "JSON array of the numbers of the events that caused it"),
+    column("parent_exec_id", "TEXT", "the execution that the parent process was running"),
+    column("start_time", "INTEGER", "when the process began"),
+    column("effective_user_id", "INTEGER", "effective user id"),
+    column("login_user_id", "INTEGER", "user who logged in, through every change of user since"),
+    column("cwd", "TEXT", "working directory"),
+    column("container_id", "TEXT", "container"),
+    column("stdin_kind", "TEXT", "what standard input was"),
+    column("stdout_kind", "TEXT", "what standard output was"),
+    column(
+      "ancestry",
+      "TEXT",
+      "JSON array of the process' ancestors as they were known then, the parent first, each an array of execution, " +
+        "name, executable and user",
+    ),
+    column("repeat_count", "INTEGER", "of a summary: how many hits it stands for"),
+    column("first_time", "INTEGER", "of a summary: time of the first of them"),
+    column("last_time", "INTEGER", "of a summary: time of the last of them"),
+    column("reason", "TEXT", "of a summary: why they are no alerts of their own"),
+  ],
+};
+
+const alertHistory: Table = {
+  name: "alert_history",
+  description: "What operators did with alerts, and what their rules asked to be done to the processes",
+  key: ["entry_id"],
+  indexes: [["alert_id"]],
+  columns: [
+    column("entry_id", "INTEGER", "number of the entry"),
+    column("alert_id", "TEXT", "the alert"),
+    column("time", "INTEGER", "when"),
+    column(
+      "action",
+      "TEXT",
+      "acknowledged, closed or reopened; response asked, not asked, done, dry run, refused or failed",
+    ),
+    column("actor", "TEXT", "who; of a response the rule that asked for it"),
+    column("text", "TEXT", "what they said to it; of a response what was asked for and what came of it"),
+  ],
+};
+
+const alertMutes: Table = {
+  name: "alert_mutes",
+  description: "Silences and inhibitions: which alerts do not reach the sinks, why, and how long",
+  key: ["mute_id"],
+  indexes: [],
+  columns: [
+    column("mute_id", "TEXT", "names it"),
+    column("kind", "TEXT", "silence; or inhibition: while another alert is fresh"),
+    column("terms", "TEXT", "JSON object: the alerts that it holds for"),
+    column("reason", "TEXT", "why"),
+    column("created_time", "INTEGER", "when it was made"),
+    column("created_by", "TEXT", "who made it"),
+    column("left_ms", "INTEGER", "how long it still held at noted_time, by a clock that does not jump"),
+    column("noted_time", "INTEGER", "when that was noted"),
+    column("ended_time", "INTEGER", "when it ended; NULL while it holds"),
+    column("ended_by", "TEXT", "who ended it before its time"),
+    column("muted", "INTEGER", "how many alerts it kept from the sinks"),
+  ],
+};
+
+const alertSinks: Table = {
+  name: "alert_sinks",
+  description: "Where alerts go, and how it goes there",
+  key: ["sink"],
+  indexes: [],
+  columns: [
+    column("sink", "TEXT", "name of the sink"),
+    column("state", "TEXT", "ready; retrying; open: nothing is tried for a while; disabled: until the next start"),
+    column("failures", "INTEGER", "failed attempts in a row"),
+    column("left_ms", "INTEGER", "time until the next attempt, at noted_time"),
+    column("noted_time", "INTEGER", "when that was noted"),
+    column("last_error", "TEXT", "why the last attempt failed"),
+    column("last_error_time", "INTEGER", "when"),
+    column("delivered", "INTEGER", "alerts that it has"),
+    column("last_delivered_time", "INTEGER", "when it got the last"),
+    column("failed", "INTEGER", "attempts that failed, ever"),
+    column("refused", "INTEGER", "alerts that it will never take: dead letters, ever"),
+    column("dropped", "INTEGER", "alerts that were owed to it and given up for want of room, ever"),
   ],
 };
 
@@ -283,6 +382,22 @@ const detectionRules: Table = {
   ],
 };
 
+const collectedTables: Table = {
+  name: "collected_tables",
+  description: "Tables that collectors brought; each can be asked like those here",
+  key: ["table_name"],
+  indexes: [],
+  columns: [
+    column("table_name", "TEXT", "name of the table"),
+    column("version", "INTEGER", "version of its columns"),
+    column("description", "TEXT", "what a row of it is"),
+    column("columns", "TEXT", "JSON array of its own columns, each an object of name, type and description"),
+    column("collector_id", "TEXT", "collector that registered this version first"),
+    column("first_seen", "INTEGER", "when the first version was registered"),
+    column("rows_refused", "INTEGER", "rows that were no rows of it, and were refused; gaps says when and why"),
+  ],
+};
+
 const scanMetadata: Table = {
   name: "scan_metadata",
   description: "Snapshots of the process table that were received whole",
@@ -310,7 +425,23 @@ const systemInfo: Table = {
 
 /** Every table, by name. */
 export const CATALOG: ReadonlyMap<string, Table> = new Map(
-  [processEvents, processes, alerts, gaps, retention, collectors, sources, detectionRules, scanMetadata, systemInfo]
+  [
+    processEvents,
+    processes,
+    alerts,
+    alertHistory,
+    alertMutes,
+    alertSinks,
+    gaps,
+    retention,
+    collectors,
+    sources,
+    detectionRules,
+    collectedTables,
+    scanMetadata,
+    systemInfo,
+    ...ANALYSIS_TABLES,
+  ]
     .map(
       (table) => [table.name, table],
     ),
@@ -319,7 +450,7 @@ export const CATALOG: ReadonlyMap<string, Table> = new Map(
 /** What the numbers of a column count, or what its text is, for the docs; empty for a plain text. */
 export function unitOf({ name, type }: Column): string {
   if (type === "TEXT") {
-    if (/^(argv|environment|modified_fields|tags|evidence)$/.test(name)) return "JSON";
+    if (/^(argv|environment|modified_fields|tags|evidence|causes|ancestry|terms)$/.test(name)) return "JSON";
     return /_hash$/.test(name) && name !== "fuzzy_hash" ? "hexadecimal" : "";
   }
   if (/(^|_)time$|_seen$/.test(name)) return "ms since 1970";

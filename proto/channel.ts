@@ -4,7 +4,8 @@
  * The peer is not trusted. It cannot make memory grow: one buffer takes what it sends, a sender waits for it, requests
  * that wait for an answer are counted on both sides. It cannot hold a channel in silence: a frame that is not whole in
  * time, a peer that says nothing at all, and one that takes nothing end the channel. After any error the channel is
- * closed, since nobody knows where the next frame begins; other channels are not touched.
+ * closed, since nobody knows where the next frame begins; other channels are not touched. A peer that has gone takes
+ * nothing more, which is no such error: what it sent before, its goodbye above all, is read to the end.
  *
  * @module
  */
@@ -14,8 +15,11 @@ import { WireError } from "./wire_error.ts";
 
 /** What a channel needs of a connection; `Deno.Conn` has it. `close` makes a pending `read` and `write` end. */
 export interface Connection {
+  /** Fills some of `into`; gives how many bytes, or `null` at the end. */
   read(into: Uint8Array<ArrayBuffer>): Promise<number | null>;
+  /** Writes some of `bytes`; gives how many. */
   write(bytes: Uint8Array<ArrayBuffer>): Promise<number>;
+  /** Ends it; what reads or writes then fails. */
   close(): void;
 }
 
@@ -42,7 +46,9 @@ const DEFAULTS = {
 
 /** The peer did not do in time what `waitedFor` names. */
 export class ChannelTimeoutError extends Error {
+  /** Its name, by which errors are told apart in text. */
   override name = "ChannelTimeoutError";
+  /** `waitedFor`: what did not come in time. */
   constructor(readonly waitedFor: "frame" | "idle" | "send" | "reply") {
     super(`The peer ${LATE[waitedFor]} for too long`);
   }
@@ -71,17 +77,30 @@ export class ChannelFullError extends Error {
   override name = "ChannelFullError";
 }
 
+/** Of one request. */
+export interface RequestOptions {
+  /** In place of the channel's own. */
+  readonly timeoutMs?: number;
+  /** Aborted when the asker no longer waits: it rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
 interface Waiting {
   readonly resolve: (body: ReplyBody) => void;
   readonly reject: (error: Error) => void;
   readonly timer: ReturnType<typeof setTimeout>;
 }
 
+/** Messages over a connection, in frames, with questions and answers. */
 export class Channel {
   readonly #connection: Connection;
   readonly #options: Required<ChannelOptions>;
   readonly #reader = new FrameReader();
   #closed = false;
+  /** Why nothing more can be sent, though what the peer sent may still be read. */
+  #gone: ChannelClosedError | null = null;
+  readonly #reading = new Deadline(() => this.close());
+  readonly #writing = new Deadline(() => this.close());
   /** Time spent waiting for the rest of the frame that is in the buffer. */
   #frameWaitMs = 0;
   /** Ends when everything before it is sent. Never rejects. */
@@ -89,16 +108,22 @@ export class Channel {
   #unsentBytes = 0;
   #lastRequest = 0;
   readonly #waiting = new Map<number, Waiting>();
+  /** Requests that nobody waits for any more: they count until the peer has answered, as it has work with them. */
+  readonly #givenUp = new Set<number>();
+  /** Answers to those. */
+  lateReplies = 0;
   /** Requests of the peer that have no reply yet. */
   readonly #unanswered = new Set<number>();
 
+  /** Takes the connection for itself; {@linkcode Channel.run} must be called for anything to come. */
   constructor(connection: Connection, options: ChannelOptions = {}) {
     this.#connection = connection;
     this.#options = { ...DEFAULTS, ...options };
   }
 
+  /** Whether nothing more can be sent; what came before may still be received. */
   get closed(): boolean {
-    return this.#closed;
+    return this.#closed || this.#gone !== null;
   }
 
   /** Longest payload that is received from here on: while the peer has not proven itself, a small one. */
@@ -155,17 +180,18 @@ export class Channel {
    * @throws ChannelFullError (the channel stays open), ChannelTimeoutError, ChannelClosedError
    */
   async sendFrame(frame: Uint8Array<ArrayBuffer>): Promise<void> {
-    if (this.#closed) throw new ChannelClosedError();
+    if (this.#closed || this.#gone !== null) throw this.#gone ?? new ChannelClosedError();
     if (this.#unsentBytes + frame.length > this.#options.maxUnsentBytes) {
       throw new ChannelFullError(`${this.#unsentBytes} bytes wait to be sent`);
     }
+    const isFree = this.#unsentBytes === 0;
     this.#unsentBytes += frame.length;
-    const sent = this.#lastSend.then(() => this.#writeAll(frame));
-    this.#lastSend = sent.catch(() => {});
+    const sent = isFree ? this.#writeAll(frame) : this.#lastSend.then(() => this.#writeAll(frame));
+    this.#lastSend = sent.then(nothing, nothing);
     try {
       await sent;
     } catch (error) {
-      this.close();
+      if (this.#gone === null) this.close();
       throw error;
     } finally {
       this.#unsentBytes -= frame.length;
@@ -174,20 +200,30 @@ export class Channel {
 
   /**
    * Asks, and resolves with the answer, which {@linkcode receive} must be running to get. An answer that comes too late
-   * is dropped.
+   * is dropped and counted; the peer of a call is told that nobody waits for it any more.
    *
    * @throws ChannelFullError, ChannelTimeoutError (the channel stays open), ChannelClosedError
    */
-  async request(body: RequestBody): Promise<ReplyBody> {
-    if (this.#waiting.size >= this.#options.maxRequests) {
-      throw new ChannelFullError(`${this.#waiting.size} requests wait for an answer`);
+  async request(body: RequestBody, { timeoutMs, signal }: RequestOptions = {}): Promise<ReplyBody> {
+    const unanswered = this.#waiting.size + this.#givenUp.size;
+    if (unanswered >= this.#options.maxRequests) {
+      throw new ChannelFullError(`${unanswered} requests wait for an answer`);
     }
+    signal?.throwIfAborted();
     const id = ++this.#lastRequest;
     const { promise, resolve, reject } = Promise.withResolvers<ReplyBody>();
-    const timer = setTimeout(() => {
-      this.#waiting.delete(id);
-      reject(new ChannelTimeoutError("reply"));
-    }, this.#options.requestTimeoutMs);
+    const giveUp = (error: Error): void => {
+      if (!this.#waiting.delete(id)) return;
+      this.#givenUp.add(id);
+      reject(error);
+      if (body.kind === "rpc" && !this.#closed) this.send({ kind: "rpcCancel", id }).catch(() => {});
+    };
+    const timer = setTimeout(
+      () => giveUp(new ChannelTimeoutError("reply")),
+      timeoutMs ?? this.#options.requestTimeoutMs,
+    );
+    const abort = (): void => giveUp(signal!.reason);
+    signal?.addEventListener("abort", abort, { once: true });
     this.#waiting.set(id, { resolve, reject, timer });
     try {
       // Whichever fails first is the error; a reply cannot come before the request has gone.
@@ -195,14 +231,22 @@ export class Channel {
       return await promise;
     } finally {
       clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
       this.#waiting.delete(id);
     }
+  }
+
+  /** Something could not be said: closes, but reads to its end what a peer that has gone sent before. */
+  failed(): void {
+    if (this.#gone === null) this.close();
   }
 
   /** Ends the channel: what waits for the peer rejects, and {@linkcode receive} gives `null`. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#reading.stop();
+    this.#writing.stop();
     try {
       this.#connection.close();
     } catch {
@@ -240,7 +284,7 @@ export class Channel {
     const began = performance.now();
     const limit = within ? Math.max(0, frameTimeoutMs - this.#frameWaitMs) : idleTimeoutMs;
     try {
-      return await this.#inTime(this.#connection.read(this.#reader.space()), limit, within ? "frame" : "idle");
+      return await this.#reading.within(limit, within ? "frame" : "idle", this.#connection.read(this.#reader.space()));
     } catch (error) {
       if (error instanceof ChannelTimeoutError) throw error;
       if (this.#closed) return null;
@@ -252,29 +296,17 @@ export class Channel {
 
   async #writeAll(frame: Uint8Array<ArrayBuffer>): Promise<void> {
     for (let rest = frame; rest.length > 0;) {
-      if (this.#closed) throw new ChannelClosedError();
+      if (this.#closed || this.#gone !== null) throw this.#gone ?? new ChannelClosedError();
       let count: number;
       try {
-        count = await this.#inTime(this.#connection.write(rest), this.#options.idleTimeoutMs, "send");
+        count = await this.#writing.within(this.#options.idleTimeoutMs, "send", this.#connection.write(rest));
       } catch (error) {
-        throw error instanceof ChannelTimeoutError ? error : new ChannelClosedError({ cause: error });
+        if (error instanceof ChannelTimeoutError || this.#closed) throw error;
+        this.#writing.stop();
+        throw this.#gone = new ChannelClosedError({ cause: error });
       }
       if (count <= 0) throw new ChannelClosedError();
       rest = rest.subarray(count);
-    }
-  }
-
-  /** What `pending` gives, or after `ms` the error; then the channel is closed, which ends `pending`. */
-  async #inTime<T>(pending: Promise<T>, ms: number, waitedFor: "frame" | "idle" | "send"): Promise<T> {
-    const { promise, reject } = Promise.withResolvers<never>();
-    const timer = setTimeout(() => {
-      reject(new ChannelTimeoutError(waitedFor));
-      this.close();
-    }, ms);
-    try {
-      return await Promise.race([pending, promise]);
-    } finally {
-      clearTimeout(timer);
     }
   }
 
@@ -284,7 +316,7 @@ export class Channel {
       if (message.id > this.#lastRequest) {
         throw new WireError(`The peer answers request ${message.id}, which was not sent`);
       }
-      // No longer waiting: the answer to a request that was given up.
+      if (this.#givenUp.delete(message.id)) this.lateReplies++;
       this.#waiting.get(message.id)?.resolve(message.body);
       return;
     }
@@ -298,5 +330,63 @@ export class Channel {
       throw new WireError(`The peer sends more than ${this.#options.maxRequests} requests without awaiting an answer`);
     }
     this.#unanswered.add(id);
+  }
+}
+
+function nothing(): void {}
+
+/**
+ * How long one wait after another may take, with a timer that is set seldom: a wait costs a look at the clock, and a timer
+ * that fires looks whether what is waited for then has had its time.
+ */
+class Deadline {
+  #due = Infinity;
+  /** Ends the wait of now. */
+  #end: (error: Error) => void = nothing;
+  #waitedFor: ChannelTimeoutError["waitedFor"] = "idle";
+  #firesAt = Infinity;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  /** `missed` is called when a wait took too long; it has ended then. */
+  constructor(private readonly missed: () => void) {}
+
+  /** What `pending` gives, or after `ms` an error; `pending` may never end. One wait at a time. */
+  within<T>(ms: number, waitedFor: ChannelTimeoutError["waitedFor"], pending: Promise<T>): Promise<T> {
+    const now = performance.now();
+    this.#due = now + ms;
+    this.#waitedFor = waitedFor;
+    if (this.#due < this.#firesAt) this.#set(now);
+    return new Promise((resolve, reject) => {
+      this.#end = reject;
+      pending.then((value) => {
+        this.#due = Infinity;
+        resolve(value);
+      }, (error) => {
+        this.#due = Infinity;
+        reject(error);
+      });
+    });
+  }
+
+  /** There are no more waits: that of now ends. */
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#firesAt = this.#due = Infinity;
+    this.#end(new ChannelClosedError());
+  }
+
+  #set(now: number): void {
+    clearTimeout(this.#timer);
+    this.#firesAt = this.#due;
+    this.#timer = setTimeout(() => this.#fired(), this.#due - now);
+  }
+
+  #fired(): void {
+    this.#firesAt = Infinity;
+    if (this.#due === Infinity) return;
+    const now = performance.now();
+    if (now < this.#due) return this.#set(now);
+    this.#end(new ChannelTimeoutError(this.#waitedFor));
+    this.missed();
   }
 }

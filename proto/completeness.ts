@@ -9,7 +9,9 @@
 /** Most reasons that one verdict names, and the longest of them in UTF-16 code units. */
 export const MAX_REASONS = 8, MAX_REASON_LENGTH = 200;
 
+/** Whether something is as complete as it could be, and why it is not. */
 export interface Completeness {
+  /** Whether nothing is known to be missing. */
   readonly complete: boolean;
   /** Why not, for people; empty exactly when it is complete. */
   readonly reasons: readonly string[];

@@ -1,8 +1,8 @@
 /**
  * Configuration: the layers that the value of a setting comes from.
  *
- * From strongest to weakest: flags, `DAEMONEYE_*` environment, user file, system file, defaults. A file is YAML, JSON or
- * TOML by its ending. Every value knows its layer, so that an error can say where a bad one stands. Nothing here reads
+ * From strongest to weakest: what operators asked a running agent for, flags, `DAEMONEYE_*` environment, user file,
+ * system file, defaults. A file is YAML, JSON or TOML by its ending. Every value knows its layer, so that an error can say where a bad one stands. Nothing here reads
  * a file or the environment: both are handed in. A file may hold settings for every tier; each tier uses its own.
  *
  * @module
@@ -14,6 +14,8 @@ import type { HashName } from "./ledger/hash.ts";
 import type { SourceName } from "./process_event.ts";
 import { DEFINITIONS } from "./setting_definitions.ts";
 import { checkedValue, ConfigError, type SettingValue } from "./setting_values.ts";
+import { parseSinks } from "./sink_entries.ts";
+import type { SinkSettings } from "./sink_settings.ts";
 import { INSTALLED_STATE, stateLayout } from "./state_layout.ts";
 
 /** Largest configuration file that is read. */
@@ -26,6 +28,10 @@ export interface Settings {
   readonly stateDir: string;
   readonly brokerSocket: string;
   readonly rulesDirs: readonly string[];
+  /** Whether files and processes are analysed. */
+  readonly analysis: boolean;
+  /** The directory of YARA rules. */
+  readonly yaraRules: string;
   readonly collector: {
     readonly id: string;
     readonly source: "auto" | SourceName;
@@ -52,11 +58,14 @@ export interface Settings {
     readonly fuzzyMaxBytes: number;
     readonly hashTimeoutMs: number;
     readonly hasherUser: string;
+    /** Empty where there is no response helper. */
+    readonly responderUser: string;
     readonly user: string;
     readonly group: string;
     readonly confinement: "in-process" | "re-exec";
     readonly syscallFilter: "errno" | "kill" | "off";
     readonly agentUser: string;
+    readonly obeysShutdown: boolean;
     readonly ledger: boolean;
     readonly ledgerHash: HashName;
     readonly ledgerCheckpointMs: number;
@@ -64,6 +73,8 @@ export interface Settings {
   readonly agent: {
     readonly alertFile: string;
     readonly stdout: "human" | "json" | "none";
+    /** All there are: those of `alertFile` and `stdout`, unless the list has its own under those names, and the list's. */
+    readonly sinks: readonly SinkSettings[];
     readonly ruleDeadlineMs: number;
     /** The longest window that a rule may have, and the rows of all windows together. */
     readonly windowMs: number;
@@ -71,6 +82,12 @@ export interface Settings {
     readonly retentionMs: number;
     readonly alertRetentionMs: number;
     readonly storeMaxBytes: number;
+    readonly alertWindowMs: number;
+    readonly alertRulePerMinute: number;
+    readonly alertPerMinute: number;
+    /** Bounds of what may be owed to one sink. */
+    readonly backlog: { readonly rows: number; readonly bytes: number };
+    readonly startupTimeoutMs: number;
     readonly maxConnections: number;
     readonly idleTimeoutMs: number;
   };
@@ -94,6 +111,15 @@ export interface SettingsInput {
   readonly env: Readonly<Record<string, string>>;
   /** Text of a file, `null` when it does not exist. Other failures throw. */
   readonly readFile: (path: string) => string | null;
+  /** What operators asked a running agent for. */
+  readonly asked?: readonly AskedValue[];
+}
+
+/** A value that was set while the agent ran, and by which request. */
+export interface AskedValue {
+  readonly key: string;
+  readonly value: SettingValue;
+  readonly origin: string;
 }
 
 /**
@@ -180,6 +206,7 @@ export function loadSettings(input: SettingsInput): Settings {
     if (user.derived) origins.set("state_dir", origin);
   }
   for (const [key, raw, origin] of strong) put(key, raw, origin);
+  for (const { key, value, origin } of input.asked ?? []) put(key, value, origin);
   return shape(values, origins);
 }
 
@@ -300,6 +327,25 @@ function ledger(value: string, origin: string): boolean {
   );
 }
 
+/** The two sinks that have settings of their own go first: a file takes alerts whatever becomes of a network. */
+function allSinks(values: ReadonlyMap<string, SettingValue>, path: string): SinkSettings[] {
+  const listed = parseSinks(
+    values.get("agent.sinks"),
+    (expected) => new ConfigError(`agent.sinks must be ${expected}`),
+  );
+  const isListed = (name: string): boolean => listed.some((sink) => sink.name === name);
+  const sinks: SinkSettings[] = [], common = { minSeverity: "info" } as const;
+  if (!isListed("file")) {
+    const rotation = { rotateBytes: 0, rotateKeep: 5, fsync: "always" } as const;
+    sinks.push({ type: "file", name: "file", format: "json", path, ...rotation, ...common });
+  }
+  const stdout = values.get("agent.stdout") as Settings["agent"]["stdout"];
+  if (!isListed("stdout") && stdout !== "none") {
+    sinks.push({ type: "stdout", name: "stdout", format: stdout, ...common });
+  }
+  return [...sinks, ...listed];
+}
+
 /** Longest path of a Unix socket, from `sun_path` in linux/un.h less its NUL. */
 const MAX_SOCKET_PATH_BYTES = 107;
 
@@ -319,6 +365,8 @@ function shape(values: ReadonlyMap<string, SettingValue>, origins: ReadonlyMap<s
     stateDir: layout.state,
     brokerSocket,
     rulesDirs: rulesDirs.length > 0 ? rulesDirs : [layout.rules],
+    analysis: text("analysis") === "on",
+    yaraRules: text("yara_rules") || `${layout.rules}/yara`,
     collector: {
       id: text("collector.id"),
       source: text("collector.source") as Settings["collector"]["source"],
@@ -344,11 +392,13 @@ function shape(values: ReadonlyMap<string, SettingValue>, origins: ReadonlyMap<s
       fuzzyMaxBytes: number("collector.fuzzy_max_bytes"),
       hashTimeoutMs: number("collector.hash_timeout_ms"),
       hasherUser: text("collector.hasher_user"),
+      responderUser: text("collector.responder_user"),
       user: text("collector.user"),
       group: text("collector.group"),
       confinement: text("collector.confinement") as Settings["collector"]["confinement"],
       syscallFilter: text("collector.syscall_filter") as Settings["collector"]["syscallFilter"],
       agentUser: text("collector.agent_user"),
+      obeysShutdown: text("collector.obeys_shutdown") === "yes",
       ledger: ledger(text("collector.ledger"), origins.get("collector.ledger")!),
       ledgerHash: text("collector.ledger_hash") as HashName,
       ledgerCheckpointMs: number("collector.ledger_checkpoint_ms"),
@@ -356,12 +406,18 @@ function shape(values: ReadonlyMap<string, SettingValue>, origins: ReadonlyMap<s
     agent: {
       alertFile: text("agent.alert_file") || layout.alertFile,
       stdout: text("agent.stdout") as Settings["agent"]["stdout"],
+      sinks: allSinks(values, text("agent.alert_file") || layout.alertFile),
       ruleDeadlineMs: number("agent.rule_deadline_ms"),
       windowMs: number("agent.window_minutes") * 60_000,
       windowRows: number("agent.window_rows"),
       retentionMs: number("agent.retention_hours") * 3_600_000,
       alertRetentionMs: number("agent.alert_retention_hours") * 3_600_000,
       storeMaxBytes: number("agent.store_max_bytes"),
+      alertWindowMs: number("agent.alert_window_seconds") * 1_000,
+      alertRulePerMinute: number("agent.alert_rule_per_minute"),
+      alertPerMinute: number("agent.alert_per_minute"),
+      backlog: { rows: number("agent.backlog_alerts"), bytes: number("agent.backlog_bytes") },
+      startupTimeoutMs: number("agent.startup_timeout_ms"),
       maxConnections: number("agent.max_connections"),
       idleTimeoutMs: number("agent.idle_timeout_ms"),
     },

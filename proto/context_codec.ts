@@ -4,7 +4,8 @@
  *
  * @module
  */
-import type { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import type { BinaryReader } from "@bufbuild/protobuf/wire";
+import type { FieldWriter } from "./field_writer.ts";
 import {
   BLANK_CONTEXT,
   EXECUTABLE_KINDS,
@@ -34,7 +35,7 @@ export function isKnown(context: ProcessContext): boolean {
 }
 
 /** Writes the fields of a context; whoever calls puts the tag and the length around them. */
-export function writeContext(w: BinaryWriter, c: ProcessContext): void {
+export function writeContext(w: FieldWriter, c: ProcessContext): void {
   if (c.cwd !== null) writeName(w, 10, c.cwd);
   if (c.effectiveUserName !== null) writeName(w, 18, c.effectiveUserName);
   if (c.groupName !== null) writeName(w, 26, c.groupName);

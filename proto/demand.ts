@@ -16,7 +16,9 @@ export const MAX_DEMANDED_VARIABLES = 48;
 /** Longest reason of a standing, in UTF-16 code units. */
 export const MAX_STANDING_REASON = 512;
 
+/** What rules ask a collector to collect beyond what it always does. */
 export interface Demand {
+  /** Whether executables are to be hashed. */
   readonly hashes: boolean;
   /** Names, sorted, each once, at most {@linkcode MAX_DEMANDED_VARIABLES}. */
   readonly variables: readonly string[];
@@ -38,12 +40,14 @@ export const ENVIRONMENT = "environment";
  * - `off`: turned off, and no rule asks.
  */
 export const STANDING_STATES = ["configured", "demanded", "on-demand", "refused", "unavailable", "off"] as const;
+/** One of {@linkcode STANDING_STATES}. */
 export type StandingState = (typeof STANDING_STATES)[number];
 
 /** What becomes of one attribute. */
 export interface AttributeStanding {
   /** {@linkcode HASHES}, {@linkcode ENVIRONMENT}, or the attribute of a variable. */
   readonly attribute: string;
+  /** What becomes of it. */
   readonly state: StandingState;
   /** For people; of what is refused, with the mend. Of {@linkcode ENVIRONMENT}, `configured`: its {@linkcode nameList}. */
   readonly reason: string;

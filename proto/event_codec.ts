@@ -7,7 +7,9 @@
  *
  * @module
  */
-import { BinaryReader, type BinaryWriter } from "@bufbuild/protobuf/wire";
+import type { BinaryReader } from "@bufbuild/protobuf/wire";
+import { FieldReader } from "./field_reader.ts";
+import type { FieldWriter } from "./field_writer.ts";
 import {
   blankProcessEvent,
   MAX_ARGV_BYTES,
@@ -46,7 +48,7 @@ export interface EventBatch {
   readonly events: readonly ProcessEvent[];
 }
 
-export function writeEventBatch(w: BinaryWriter, batch: EventBatch): void {
+export function writeEventBatch(w: FieldWriter, batch: EventBatch): void {
   checkSequences(batch.firstSequence, batch.events.length);
   if (batch.events.length > MAX_BATCH_EVENTS) throw tooMany("events", MAX_BATCH_EVENTS);
   writeU53(w, 9, batch.firstSequence);
@@ -59,7 +61,7 @@ export function writeEventBatch(w: BinaryWriter, batch: EventBatch): void {
 
 /** @throws WireError or what the reader throws on bytes that are no message. */
 export function readEventBatch(body: Uint8Array): EventBatch {
-  const r = new BinaryReader(body);
+  const r = new FieldReader(body);
   const events: ProcessEvent[] = [];
   let firstSequence = 0;
   while (r.pos < r.len) {
@@ -76,7 +78,7 @@ export function readEventBatch(body: Uint8Array): EventBatch {
 
 // In what follows a tag is the field's number times 8 plus its wire type: 0 varint, 1 eight bytes, 2 length and bytes.
 
-function writeEvent(w: BinaryWriter, e: ProcessEvent): void {
+function writeEvent(w: FieldWriter, e: ProcessEvent): void {
   w.uint32(8).uint32(PROCESS_EVENT_KINDS.indexOf(e.kind) + 1);
   writeU53(w, 17, e.time);
   writeText(w, 26, e.execId);

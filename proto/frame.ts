@@ -19,7 +19,9 @@ const READ_BYTES = 262_144;
 
 /** A stream that holds no frame where one must begin. `truncated`: it ended within a frame. */
 export class FrameError extends Error {
+  /** Its name, by which errors are told apart in text. */
   override name = "FrameError";
+  /** `reason`: what is wrong with it, for programs. */
   constructor(readonly reason: "length" | "checksum" | "truncated", message: string) {
     super(message);
   }
@@ -61,6 +63,7 @@ export class FrameReader {
   /** Longest payload that is taken from here on. */
   maxPayload: number;
 
+  /** `maxPayload`: the longest payload that is taken, in bytes. */
   constructor(maxPayload: number = MAX_FRAME_BYTES) {
     this.maxPayload = maxPayload;
   }

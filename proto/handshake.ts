@@ -6,6 +6,9 @@
  * fresh, so that an old one proves nothing. Until then only small frames are taken and the whole exchange has one time
  * limit. A side that does not get its proof throws {@linkcode HandshakeError} and has closed the channel.
  *
+ * Who knows the token may take any name. A collector that is to have no name but its own is given {@linkcode ownToken} in
+ * its place, by which the agent knows it as well, and of which no other name's can be made.
+ *
  * After the handshake the bytes are not authenticated: the socket's directory decides who can come between.
  *
  * @module
@@ -15,6 +18,7 @@ import type { Channel } from "./channel.ts";
 import { MAX_FRAME_BYTES } from "./frame.ts";
 import { PROOF_BYTES } from "./message_codecs.ts";
 import { printable } from "./printable.ts";
+import { type Registration, REGISTRATION_VERSION } from "./registration.ts";
 import { type Challenge, type Hello, PROTOCOL_VERSION, type Welcome, type WireMessage } from "./wire.ts";
 
 /** Longest payload before the peer has proven itself. */
@@ -28,10 +32,14 @@ const MAX_REASON_LENGTH = 200;
 
 /** No peer that knows the token came to be known. */
 export class HandshakeError extends Error {
+  /** Its name, by which errors are told apart in text. */
   override name = "HandshakeError";
+  /** `reason`: what did not hold, for programs. */
   constructor(
     readonly reason: "closed" | "timeout" | "unexpected" | "version" | "reflected" | "proof" | "refused",
     message: string,
+    /** The name that a collector without its token claimed; empty otherwise. */
+    readonly claimed: string = "",
   ) {
     super(message);
   }
@@ -43,8 +51,21 @@ export type Admission = { readonly lastSequence: number; readonly credit: number
 /** What a collector says of itself. */
 export type CollectorIdentity = Pick<Hello, "collectorId" | "epoch" | "bootId" | "softwareVersion" | "source">;
 
+/** Of either side of a handshake. */
 export interface HandshakeOptions {
+  /** Milliseconds for the whole exchange; {@linkcode HANDSHAKE_TIMEOUT_MS}. */
   readonly timeoutMs?: number;
+}
+
+/** Of the collector's side. */
+export interface JoinOptions extends HandshakeOptions {
+  /** Sent after the welcome, to an agent that takes registrations. */
+  readonly registration?: Registration;
+}
+
+/** The token of one collector, in hexadecimal: under it the agent lets nobody have another name. */
+export function ownToken(token: string | Uint8Array, collectorId: string): string {
+  return createHmac("sha256", token).update(`daemoneye collector token\0${collectorId}`).digest("hex");
 }
 
 /**
@@ -64,6 +85,7 @@ export function admitCollector(
       nonce: new Uint8Array(randomBytes(PROOF_BYTES)),
       versionMin: PROTOCOL_VERSION,
       versionMax: PROTOCOL_VERSION,
+      registrationVersion: REGISTRATION_VERSION,
     };
     await channel.send(challenge);
     const hello = await expect(channel, "hello");
@@ -73,17 +95,20 @@ export function admitCollector(
     if (timingSafeEqual(hello.nonce, challenge.nonce)) {
       return await refuse(channel, "reflected", "The collector sent the agent's own nonce back");
     }
-    if (!timingSafeEqual(hello.proof, collectorProof(token, challenge.nonce, hello))) {
+    const known = [token, ownToken(token, hello.collectorId)]
+      .find((each) => timingSafeEqual(hello.proof, collectorProof(each, challenge.nonce, hello)));
+    if (known === undefined) {
       // Unproven, but bounded and harmless in a log: the codec lets only names through.
       return await refuse(
         channel,
         "proof",
         `The collector that calls itself ${hello.collectorId} does not know the token`,
+        hello.collectorId,
       );
     }
     const admission = lookup(hello);
     if ("refuse" in admission) return await refuse(channel, "refused", admission.refuse);
-    const proof = agentProof(token, hello.nonce, challenge.nonce);
+    const proof = agentProof(known, hello.nonce, challenge.nonce);
     await channel.send({ kind: "welcome", proof, lastSequence: admission.lastSequence, credit: admission.credit });
     return hello;
   });
@@ -98,7 +123,7 @@ export function joinAgent(
   channel: Channel,
   token: string | Uint8Array,
   identity: CollectorIdentity,
-  options: HandshakeOptions = {},
+  options: JoinOptions = {},
 ): Promise<Welcome> {
   return inTime(channel, token, options, async () => {
     const challenge = await expect(channel, "challenge");
@@ -116,6 +141,9 @@ export function joinAgent(
     const welcome = await expect(channel, "welcome");
     if (!timingSafeEqual(welcome.proof, agentProof(token, nonce, challenge.nonce))) {
       throw new HandshakeError("proof", "The agent does not know the token");
+    }
+    if (options.registration !== undefined && (challenge.registrationVersion ?? 0) >= REGISTRATION_VERSION) {
+      await channel.send({ kind: "registration", ...options.registration });
     }
     return welcome;
   });
@@ -152,13 +180,18 @@ async function expect<K extends WireMessage["kind"]>(
 }
 
 /** Tells the peer why, then throws. */
-async function refuse(channel: Channel, reason: HandshakeError["reason"], text: string): Promise<never> {
+async function refuse(
+  channel: Channel,
+  reason: HandshakeError["reason"],
+  text: string,
+  claimed: string = "",
+): Promise<never> {
   try {
     await channel.send({ kind: "refused", reason: text });
   } catch {
     // the peer has gone; the reason is thrown all the same
   }
-  throw new HandshakeError(reason, text);
+  throw new HandshakeError(reason, text, claimed);
 }
 
 /** Runs one side with small frames and one time limit, and closes the channel when that fails. */

@@ -28,8 +28,17 @@ export function execId(tag: string, pid: number, startTicks: number, execTicks: 
   return execTicks === null ? processId(tag, pid, startTicks) : `${tag}-${pid}-${startTicks}-${execTicks}`;
 }
 
+/** The pid in the name of a process or an execution. */
+export function pidOfExec(id: string): number {
+  return Number(id.split("-")[1]);
+}
+
 /** The process that an execution belongs to. */
 export function processOfExec(id: string): string {
-  const parts = id.split("-");
-  return parts.length > 3 ? parts.slice(0, 3).join("-") : id;
+  let end = -1;
+  for (let part = 0; part < 3; part++) {
+    end = id.indexOf("-", end + 1);
+    if (end < 0) return id;
+  }
+  return id.slice(0, end);
 }

@@ -7,12 +7,17 @@
  * @module
  */
 import { create, toBinary } from "@bufbuild/protobuf";
-import type { BinaryWriter } from "@bufbuild/protobuf/wire";
+import { readDeliveries, readPublish, readTaken, writeDeliveries, writePublish, writeTaken } from "./bus/codec.ts";
+import type { FieldWriter } from "./field_writer.ts";
 import { fromU53, parse, toU53 } from "./cold_codec.ts";
 import { readEventBatch, writeEventBatch } from "./event_codec.ts";
 import { MAX_FRAME_BYTES } from "./frame.ts";
+import { ConsumedSchema } from "./gen/bus_pb.ts";
 import * as bus from "./gen/eventbus_pb.ts";
 import * as ipc from "./gen/ipc_pb.ts";
+import { checkHeartbeat } from "./registration.ts";
+import { readRegistration, writeRegistration } from "./registration_codec.ts";
+import { readRowBatch, writeRowBatch } from "./row_codec.ts";
 import { readSource, writableSource } from "./source_codec.ts";
 import { readSnapshot, writeSnapshot } from "./snapshot_codec.ts";
 import { decodeReply, decodeRequest, encodeReply, encodeRequest } from "./task_codec.ts";
@@ -42,7 +47,7 @@ export interface Codec<Message extends WireMessage> {
   readonly field: number;
   /** Longest body, in bytes. */
   readonly limit: number;
-  write(writer: BinaryWriter, message: Message): void;
+  write(writer: FieldWriter, message: Message): void;
   read(body: Uint8Array): Message;
 }
 
@@ -51,13 +56,14 @@ export const CODECS: { readonly [K in WireMessage["kind"]]: Codec<Extract<WireMe
     kind: "challenge",
     field: 1,
     limit: SHORT,
-    write: (writer, { nonce, versionMin, versionMax }) =>
-      writer.raw(
-        toBinary(ipc.ChallengeSchema, create(ipc.ChallengeSchema, { nonce: secret(nonce), versionMin, versionMax })),
-      ),
+    write: (writer, { nonce, versionMin, versionMax, registrationVersion = 0 }) => {
+      const challenge = { nonce: secret(nonce), versionMin, versionMax, registrationVersion };
+      writer.raw(toBinary(ipc.ChallengeSchema, create(ipc.ChallengeSchema, challenge)));
+    },
     read: (body) => {
-      const { nonce, versionMin, versionMax } = parse(ipc.ChallengeSchema, body);
-      return { kind: "challenge", nonce: secret(nonce), versionMin, versionMax };
+      const { nonce, versionMin, versionMax, registrationVersion } = parse(ipc.ChallengeSchema, body);
+      const takes = registrationVersion === 0 ? {} : { registrationVersion };
+      return { kind: "challenge", nonce: secret(nonce), versionMin, versionMax, ...takes };
     },
   },
   hello: {
@@ -267,6 +273,71 @@ export const CODECS: { readonly [K in WireMessage["kind"]]: Codec<Extract<WireMe
         toBinary(ipc.LedgerTakenSchema, create(ipc.LedgerTakenSchema, { id: fromU53(id, "A note's number") })),
       ),
     read: (body) => ({ kind: "ledgerTaken", id: toU53(parse(ipc.LedgerTakenSchema, body).id, "A note's number") }),
+  },
+  busPublish: { kind: "busPublish", field: 20, limit: MAX_FRAME_BYTES, write: writePublish, read: readPublish },
+  busTaken: { kind: "busTaken", field: 21, limit: MAX_FRAME_BYTES, write: writeTaken, read: readTaken },
+  busDeliveries: {
+    kind: "busDeliveries",
+    field: 22,
+    limit: MAX_FRAME_BYTES,
+    write: writeDeliveries,
+    read: readDeliveries,
+  },
+  busConsumed: {
+    kind: "busConsumed",
+    field: 23,
+    limit: SHORT,
+    write: (writer, { number, window }) => {
+      const message = create(ConsumedSchema, { number: fromU53(number, "A number"), window });
+      writer.raw(toBinary(ConsumedSchema, message));
+    },
+    read: (body) => {
+      const { number, window } = parse(ConsumedSchema, body);
+      return { kind: "busConsumed", number: toU53(number, "A number"), window };
+    },
+  },
+  rpcCancel: {
+    kind: "rpcCancel",
+    field: 24,
+    limit: SHORT,
+    write: (writer, { id }) => writer.raw(toBinary(ipc.RpcCancelSchema, create(ipc.RpcCancelSchema, { id }))),
+    read: (body) => ({ kind: "rpcCancel", id: parse(ipc.RpcCancelSchema, body).id }),
+  },
+  registration: {
+    kind: "registration",
+    field: 30,
+    limit: MEDIUM,
+    write: (writer, message) => writer.raw(toBinary(ipc.RegistrationSchema, writeRegistration(message))),
+    read: (body) => ({ kind: "registration", ...readRegistration(body) }),
+  },
+  registered: {
+    kind: "registered",
+    field: 31,
+    limit: SHORT,
+    write: (writer, { heartbeatMs }) => {
+      checkHeartbeat(heartbeatMs);
+      writer.raw(toBinary(ipc.RegisteredSchema, create(ipc.RegisteredSchema, { heartbeatMs })));
+    },
+    read: (body) => {
+      const { heartbeatMs } = parse(ipc.RegisteredSchema, body);
+      checkHeartbeat(heartbeatMs);
+      return { kind: "registered", heartbeatMs };
+    },
+  },
+  rows: {
+    kind: "rows",
+    field: 40,
+    limit: MAX_FRAME_BYTES,
+    write: writeRowBatch,
+    read: (body) => ({ kind: "rows", ...readRowBatch(body) }),
+  },
+  begin: {
+    kind: "begin",
+    field: 32,
+    limit: SHORT,
+    write: (writer, { time }) =>
+      writer.raw(toBinary(ipc.BeginSchema, create(ipc.BeginSchema, { time: fromU53(time, "A time") }))),
+    read: (body) => ({ kind: "begin", time: toU53(parse(ipc.BeginSchema, body).time, "A time") }),
   },
 };
 

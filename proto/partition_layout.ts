@@ -46,7 +46,7 @@ const TABLE = tableNamed("process_events");
 const HELD: ReadonlyMap<string, string> = new Map(
   DICTIONARIES.flatMap(({ name, columns }) => columns.map((column) => [column, name] as const)),
 );
-/** Made from what `arguments` and `quoted` hold: see {@linkcode argumentCells}. */
+/** Made from what `arguments` and `quoted` hold: see `setArguments` of the agent. */
 const DERIVED: readonly string[] = ["command_line", "argv"];
 
 /** Columns that an event's own row holds, as they are. */
@@ -85,6 +85,15 @@ export function partitionRows(number: number, layout: PartitionLayout, where: st
   return `(SELECT ${columns.join(", ")} FROM ${partitionTable(number)} e${joins} WHERE ${where})`;
 }
 
+/** A SELECT of some columns of one partition, by name, that reads only the dictionaries which hold them. */
+export function columnsSelect(number: number, layout: PartitionLayout, columns: readonly string[]): string {
+  if (layout === FLAT) return `SELECT ${columns.join(", ")} FROM ${partitionTable(number)}`;
+  const list = columns.map((name) => `${compactColumn(name)} AS "${name}"`).join(", ");
+  const held = new Set(columns.map((name) => HELD.get(name)));
+  const joins = dictionaryJoins(number, DICTIONARIES.filter(({ name }) => held.has(name)));
+  return `SELECT ${list} FROM ${partitionTable(number)} e${joins}`;
+}
+
 function flatSelect(number: number): string {
   return `SELECT ${TABLE.columns.map(({ name }) => name).join(", ")} FROM ${partitionTable(number)}`;
 }
@@ -100,8 +109,8 @@ function compactColumn(name: string): string {
   return `${HELD.get(name) ?? "e"}.${name}`;
 }
 
-function dictionaryJoins(number: number): string {
-  return DICTIONARIES.map((d) =>
+function dictionaryJoins(number: number, dictionaries = DICTIONARIES): string {
+  return dictionaries.map((d) =>
     ` LEFT JOIN ${dictionaryTable(number, d)} ${d.name} ON ${d.name}.number = e.${d.reference}`
   ).join("");
 }

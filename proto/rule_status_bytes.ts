@@ -15,8 +15,9 @@ import type { RuleStatus } from "./status.ts";
 const RULES = 0x12;
 const HITS = 0x49, EVALUATIONS = 0x59, MATCHES = 0x61, CPU_MS = 0x69, ROWS = 0x71;
 const COUNTS = [HITS, EVALUATIONS, MATCHES, CPU_MS, ROWS] as const;
-/** A tag and eight bytes each. */
-const COUNTS_BYTES = COUNTS.length * 9;
+/** A tag and eight bytes each; behind them `suppressed`, whose tag takes two bytes. */
+const SUPPRESSED = [0x89, 0x01] as const, SUPPRESSED_AT = COUNTS.length * 9;
+const COUNTS_BYTES = SUPPRESSED_AT + SUPPRESSED.length + 8;
 
 /** What a rule's bytes were made of, but for its counts. */
 interface Kept {
@@ -28,10 +29,18 @@ interface Kept {
 
 export class RuleStatusBytes {
   #kept: Kept[] = [];
+  /** What the bytes are of. */
+  #rules: readonly RuleStatus[] | null = null;
   #bytes: Uint8Array<ArrayBuffer> = new Uint8Array();
 
-  /** The field `rules` of an `AgentStatus`; valid until the next call. @throws WireError for a count that is none */
+  /**
+   * The field `rules` of an `AgentStatus`; valid until the next call. The list that was given last is not looked at again.
+   *
+   * @throws WireError for a count that is none
+   */
   of(rules: readonly RuleStatus[]): Uint8Array<ArrayBuffer> {
+    if (rules === this.#rules) return this.#bytes;
+    this.#rules = null;
     let length = 0, isSameLayout = rules.length === this.#kept.length;
     this.#kept.length = rules.length;
     for (let i = 0; i < rules.length; i++) {
@@ -50,6 +59,7 @@ export class RuleStatusBytes {
       this.#bytes.set(bytes, at);
       at += bytes.length;
     }
+    this.#rules = rules;
     return this.#bytes;
   }
 }
@@ -80,15 +90,17 @@ function keep(rule: RuleStatus): Kept {
   bytes.set(texts, head.length);
   const counts = bytes.length - COUNTS_BYTES;
   COUNTS.forEach((tag, i) => bytes[counts + i * 9] = tag);
+  bytes.set(SUPPRESSED, counts + SUPPRESSED_AT);
   return { rule, bytes, view: new DataView(bytes.buffer, counts) };
 }
 
-function putCounts({ view }: Kept, { hits, evaluations, matches, cpuMs, rows }: RuleStatus): void {
+function putCounts({ view }: Kept, { hits, evaluations, matches, cpuMs, rows, suppressed }: RuleStatus): void {
   putU53(view, 1, hits, "hits");
   putU53(view, 10, evaluations, "evaluations");
   putU53(view, 19, matches, "matches");
   view.setFloat64(28, cpuMs, true);
   putU53(view, 37, rows, "rows");
+  putU53(view, SUPPRESSED_AT + SUPPRESSED.length, suppressed, "suppressed");
 }
 
 function putU53(view: DataView, at: number, value: number, what: string): void {

@@ -4,6 +4,7 @@
  * @module
  */
 import { SOURCE_NAMES } from "./process_event.ts";
+import type { SinkEntry } from "./sink_settings.ts";
 import { INSTALLED_STATE } from "./state_layout.ts";
 
 type Definition =
@@ -12,7 +13,8 @@ type Definition =
   | { kind: "path"; default: string; text: string }
   | { kind: "paths"; default: readonly string[]; text: string }
   | { kind: "names"; default: readonly string[]; text: string }
-  | { kind: "name"; default: string; text: string };
+  | { kind: "name"; default: string; text: string }
+  | { kind: "sinks"; default: readonly SinkEntry[]; text: string };
 
 /** Variables that say how a program was loaded, from where somebody came, and who they were before. */
 export const CAPTURED_VARIABLES: readonly string[] = [
@@ -70,6 +72,17 @@ export const DEMANDABLE_VARIABLES: readonly string[] = [
 /** Every setting there is. `""` as default of a path or name means: derived, or not used. */
 export const DEFINITIONS: Readonly<Record<string, Definition>> = {
   "state_dir": { kind: "path", default: INSTALLED_STATE, text: "directory of everything that the daemons keep" },
+  "analysis": {
+    kind: "choice",
+    values: ["on", "off"],
+    default: "off",
+    text: "analyses of files and processes: by triggers, and by those who ask",
+  },
+  "yara_rules": {
+    kind: "path",
+    default: "",
+    text: "directory of YARA rules for analyses; yara in the state's rules by default",
+  },
   "broker_socket": {
     kind: "path",
     default: "",
@@ -232,6 +245,11 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
     default: "",
     text: "user that the hasher must run as; unchecked when empty",
   },
+  "collector.responder_user": {
+    kind: "name",
+    default: "",
+    text: "user that the response helper runs as; without one there are no responses (docs/response.md)",
+  },
   "collector.user": { kind: "name", default: "", text: "user (name or number) that the collector becomes" },
   "collector.group": { kind: "name", default: "", text: "group (name or number) that the collector becomes" },
   "collector.confinement": {
@@ -274,6 +292,12 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
     default: 10_000,
     text: "time between two signed checkpoints of the audit ledger, when entries were added",
   },
+  "collector.obeys_shutdown": {
+    kind: "choice",
+    values: ["yes", "no"],
+    default: "no",
+    text: "let the agent end the collector by a call; its supervisor starts it again, or does not",
+  },
   "collector.agent_user": { kind: "name", default: "", text: "user that the agent must run as; unchecked when empty" },
   "agent.alert_file": {
     kind: "path",
@@ -281,6 +305,11 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
     text: "file of alerts, a JSON object a line; alerts.jsonl by default",
   },
   "agent.stdout": { kind: "choice", values: ["human", "json", "none"], default: "human", text: "alerts on stdout" },
+  "agent.sinks": {
+    kind: "sinks",
+    default: [],
+    text: "further places that alerts go to, a list: docs/sinks.md; as a flag or variable a list in JSON",
+  },
   "agent.rule_deadline_ms": {
     kind: "integer",
     min: 10,
@@ -328,6 +357,54 @@ export const DEFINITIONS: Readonly<Record<string, Definition>> = {
     unit: "bytes",
     default: 4_294_967_296,
     text: "size of the store, its log included, from which on the oldest events are removed",
+  },
+  "agent.alert_window_seconds": {
+    kind: "integer",
+    min: 1,
+    max: 86_400,
+    unit: "seconds",
+    default: 300,
+    text: "time in which the same hit of a rule, by default one on the same process, is counted and no further alert",
+  },
+  "agent.alert_rule_per_minute": {
+    kind: "integer",
+    min: 1,
+    max: 1_000_000,
+    unit: "alerts a minute",
+    default: 60,
+    text: "alerts of one rule; further hits are counted and summed up, critical ones are alerts all the same",
+  },
+  "agent.alert_per_minute": {
+    kind: "integer",
+    min: 1,
+    max: 1_000_000,
+    unit: "alerts a minute",
+    default: 600,
+    text: "the same of all rules together",
+  },
+  "agent.backlog_alerts": {
+    kind: "integer",
+    min: 100,
+    max: 10_000_000,
+    unit: "alerts",
+    default: 200_000,
+    text: "alerts that may be owed to one sink; past them the least severe and oldest are given up, and counted",
+  },
+  "agent.backlog_bytes": {
+    kind: "integer",
+    min: 1_048_576,
+    max: 1_099_511_627_776,
+    unit: "bytes",
+    default: 536_870_912,
+    text: "the same in bytes",
+  },
+  "agent.startup_timeout_ms": {
+    kind: "integer",
+    min: 1_000,
+    max: 3_600_000,
+    unit: "ms",
+    default: 60_000,
+    text: "time for every expected collector to register; after it the start has failed, and the others are served",
   },
   "agent.max_connections": {
     kind: "integer",

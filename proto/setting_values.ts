@@ -4,13 +4,15 @@
  * @module
  */
 import { DEFINITIONS } from "./setting_definitions.ts";
+import { parseSinks } from "./sink_entries.ts";
+import type { SinkEntry } from "./sink_settings.ts";
 
 /** A setting is wrong, or a file of settings cannot be understood. The text says where it stands and what to do. */
 export class ConfigError extends Error {
   override name = "ConfigError";
 }
 
-export type SettingValue = number | string | readonly string[];
+export type SettingValue = number | string | readonly string[] | readonly SinkEntry[];
 
 /** The value of a setting, as its definition wants it. @throws ConfigError with where it came from and what is expected */
 export function checkedValue(key: string, raw: unknown, origin: string): SettingValue {
@@ -51,6 +53,11 @@ export function checkedValue(key: string, raw: unknown, origin: string): Setting
         throw wrong("a list of at most 256 names of variables, each of which may end with a star");
       }
       return list;
+    }
+    case "sinks": {
+      // The entry itself may hold what somebody took for a place of secrets: it is not repeated in the error.
+      parseSinks(raw, (expected) => new ConfigError(`${origin}: ${key} must be ${expected}; see docs/sinks.md`));
+      return typeof raw === "string" ? JSON.parse(raw === "" ? "[]" : raw) : raw as readonly SinkEntry[];
     }
     case "name": {
       const text = typeof raw === "number" ? String(raw) : raw;

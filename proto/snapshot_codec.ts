@@ -5,7 +5,8 @@
  *
  * @module
  */
-import { BinaryReader, type BinaryWriter } from "@bufbuild/protobuf/wire";
+import { BinaryReader } from "@bufbuild/protobuf/wire";
+import type { FieldWriter } from "./field_writer.ts";
 import { MAX_ARGV_BYTES, type ProcessState } from "./process_event.ts";
 import { executableKind, readContext, writeContext } from "./context_codec.ts";
 import { WireError } from "./wire_error.ts";
@@ -38,7 +39,7 @@ export interface SnapshotPart {
   readonly processes: readonly ProcessState[];
 }
 
-export function writeSnapshot(w: BinaryWriter, part: SnapshotPart): void {
+export function writeSnapshot(w: FieldWriter, part: SnapshotPart): void {
   checkSequences(part.sequence, 1);
   if (part.processes.length > MAX_PART_PROCESSES) throw tooMany("processes", MAX_PART_PROCESSES);
   writeU53(w, 9, part.sequence);
@@ -86,7 +87,7 @@ export function readSnapshot(body: Uint8Array): SnapshotPart {
 
 // A tag is the field's number times 8 plus its wire type: 0 varint, 1 eight bytes, 2 length and bytes.
 
-function writeState(w: BinaryWriter, p: ProcessState): void {
+function writeState(w: FieldWriter, p: ProcessState): void {
   writeText(w, 10, p.execId);
   if (p.parentExecId !== null) writeText(w, 18, p.parentExecId);
   w.uint32(24).uint32(p.pid);

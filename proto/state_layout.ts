@@ -16,6 +16,13 @@ export interface StateLayout {
   /** The directory that only collector and hasher get into. */
   readonly hasher: string;
   readonly hasherSocket: string;
+  /** The directory that only collector and response helper get into. */
+  readonly responder: string;
+  readonly responderSocket: string;
+  /** What root lets the response helper do; where there is no such file, there is no helper. */
+  readonly responsePolicy: string;
+  /** Traces and bundles of evidence, for those who may ask for them. */
+  readonly responses: string;
   readonly token: string;
   /** Secrets of the installation that outlive a boot, unlike the token. */
   readonly keys: string;
@@ -44,6 +51,9 @@ export interface StateLayout {
   readonly store: string;
   readonly agentStatus: string;
   readonly alertFile: string;
+  /** What operators asked the running agent for: its settings, and rules that are turned off. */
+  readonly askedSettings: string;
+  readonly askedRules: string;
   /** The operator's own rules; shipped rules come from the program. */
   readonly rules: string;
 }
@@ -57,6 +67,10 @@ export function stateLayout(state: string): StateLayout {
     brokerSocket: `${run}/broker.sock`,
     hasher: `${run}/hasher`,
     hasherSocket: `${run}/hasher/hasher.sock`,
+    responder: `${run}/responder`,
+    responderSocket: `${run}/responder/responder.sock`,
+    responsePolicy: state === INSTALLED_STATE ? "/etc/daemoneye/response.yaml" : `${state}/response.yaml`,
+    responses: `${state}/responses`,
     token: `${run}/collector.token`,
     keys: `${state}/keys`,
     redactionKey: `${state}/keys/redaction.key`,
@@ -76,6 +90,8 @@ export function stateLayout(state: string): StateLayout {
     store: `${state}/agent/events.db`,
     agentStatus: `${state}/agent/status.pb`,
     alertFile: `${state}/agent/alerts.jsonl`,
+    askedSettings: `${state}/agent/asked_settings.json`,
+    askedRules: `${state}/agent/asked_rules.json`,
     rules: `${state}/rules`,
   };
 }

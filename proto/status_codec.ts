@@ -11,7 +11,16 @@ import { readStandings, writeStandings } from "./demand_codec.ts";
 import { bodyOf, boundFields, fromU53, parse, toU53 } from "./cold_codec.ts";
 import type * as ipc from "./gen/ipc_pb.ts";
 import { RuleStatusBytes } from "./rule_status_bytes.ts";
+import { readSuppressor, writeSuppressor } from "./suppressor_codec.ts";
 import { readSource, writableSource } from "./source_codec.ts";
+import {
+  readLifecycle,
+  readStanding,
+  readSupervised,
+  writeLifecycle,
+  writeStanding,
+  writeSupervised,
+} from "./standing_codec.ts";
 import {
   AgentStatusSchema,
   CollectorStatusSchema,
@@ -21,6 +30,7 @@ import {
 } from "./gen/ipc_pb.ts";
 import type {
   AgentStatus,
+  BusClientStatus,
   CollectorStatus,
   ConnectionStatus,
   LedgerStatus,
@@ -94,7 +104,7 @@ export function encodeCollectorStatus(status: CollectorStatus): Uint8Array<Array
   });
 }
 
-/** @throws WireError */
+/** The collector's status in all of `bytes`. @throws WireError */
 export function decodeCollectorStatus(bytes: Uint8Array): CollectorStatus {
   return decode(CollectorStatusSchema, bytes, (message) => ({
     ...readTier(message.tier),
@@ -135,6 +145,7 @@ export function encodeAgentStatus(
       lastSequence: fromU53(connection.lastSequence, "lastSequence"),
       lastEventTime: fromU53(connection.lastEventTime, "lastEventTime"),
     })),
+    suppressors: status.suppressors.map(writeSuppressor),
     storeBytes: fromU53(status.storeBytes, "storeBytes"),
     lastCommitTime: fromU53(status.lastCommitTime, "lastCommitTime"),
     store: {
@@ -145,7 +156,11 @@ export function encodeAgentStatus(
       checkedTime: fromU53(status.store.checkedTime, "checkedTime"),
       check: status.store.check,
     },
+    busClients: status.busClients.map(writeBusClient),
     counters: { ...status.counters },
+    lifecycle: writeLifecycle(status.lifecycle),
+    registry: status.registry.map(writeStanding),
+    supervised: status.supervised.map(writeSupervised),
   });
   const ofRules = rules.of(status.rules), bytes = new Uint8Array(rest.length + ofRules.length);
   bytes.set(rest);
@@ -153,15 +168,20 @@ export function encodeAgentStatus(
   return bytes;
 }
 
-/** @throws WireError */
+/** The agent's status in all of `bytes`. @throws WireError */
 export function decodeAgentStatus(bytes: Uint8Array): AgentStatus {
   return decode(AgentStatusSchema, bytes, (message) => ({
     ...readTier(message.tier),
     rules: message.rules.map(readRule),
+    suppressors: message.suppressors.map(readSuppressor),
     collectors: message.collectors.map(readConnection),
     storeBytes: toU53(message.storeBytes, "storeBytes"),
     lastCommitTime: toU53(message.lastCommitTime, "lastCommitTime"),
     store: readStore(message.store),
+    busClients: message.busClients.map(readBusClient),
+    lifecycle: readLifecycle(message.lifecycle),
+    registry: message.registry.map(readStanding),
+    supervised: message.supervised.map(readSupervised),
     counters: readCounters(message.counters),
   }));
 }
@@ -298,6 +318,7 @@ function readRule(rule: ipc.RuleStatus): RuleStatus {
     matches: toU53(rule.matches, "matches"),
     cpuMs: finite(rule.cpuMs, "cpuMs"),
     rows: toU53(rule.rows, "rows"),
+    suppressed: toU53(rule.suppressed, "suppressed"),
     degraded: rule.degraded,
   };
 }
@@ -324,6 +345,28 @@ function readConnection(connection: ipc.ConnectionStatus): ConnectionStatus {
     connectedSince: toU53(connection.connectedSince, "connectedSince"),
     lastSequence: toU53(connection.lastSequence, "lastSequence"),
     lastEventTime: toU53(connection.lastEventTime, "lastEventTime"),
+  };
+}
+
+function writeBusClient({ queued, delivered, lost, refused, ...rest }: BusClientStatus) {
+  return {
+    ...rest,
+    queued: fromU53(queued, "queued"),
+    delivered: fromU53(delivered, "delivered"),
+    lost: fromU53(lost, "lost"),
+    refused: fromU53(refused, "refused"),
+  };
+}
+
+function readBusClient({ name, connected, patterns, ...counts }: ipc.BusClientStatus): BusClientStatus {
+  return {
+    name,
+    connected,
+    patterns,
+    queued: toU53(counts.queued, "queued"),
+    delivered: toU53(counts.delivered, "delivered"),
+    lost: toU53(counts.lost, "lost"),
+    refused: toU53(counts.refused, "refused"),
   };
 }
 

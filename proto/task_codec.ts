@@ -1,17 +1,22 @@
 /**
  * Requests and replies between their plain form and the generated messages of `ipc.proto`.
  *
- * Tasks that filter networks, files or performance are refused rather than answered without their filter, and so are
- * results that hold records of them: no collector of this version makes such records.
- *
  * @module
  */
 import { create, toBinary } from "@bufbuild/protobuf";
+import {
+  readRpcRequest,
+  readRpcResponse,
+  readSubscribe,
+  readUnsubscribe,
+  writeRpcRequest,
+  writeRpcResponse,
+  writeSubscribe,
+} from "./bus/rpc_codec.ts";
 import { bodyOf, boundFields, fromU53, member, parse, toU53 } from "./cold_codec.ts";
 import { readDemand, readStandings, writeDemand, writeStandings } from "./demand_codec.ts";
 import { MAX_STANDINGS } from "./demand.ts";
-import type * as common from "./gen/common_pb.ts";
-import { HashCheckSchema, HashResultSchema, ProcessFilterSchema, ProcessRecordSchema } from "./gen/common_pb.ts";
+import { SubscribedSchema, UnsubscribeSchema } from "./gen/bus_pb.ts";
 import type * as ipc from "./gen/ipc_pb.ts";
 import {
   AdvancedCapabilitiesSchema,
@@ -19,23 +24,18 @@ import {
   CapabilityResponseSchema,
   CollectionCapabilitiesSchema,
   DemandAnswerSchema,
-  DetectionResultSchema,
-  DetectionTaskSchema,
   ReplySchema,
   RequestSchema,
+  RpcResponseSchema,
 } from "./gen/ipc_pb.ts";
 import {
   type CapabilityRequest,
   type CapabilityResponse,
-  type DetectionResult,
-  type DetectionTask,
-  type HashResult,
   MAX_RESULT_PROCESSES,
   MONITORING_DOMAINS,
   type MonitoringDomain,
-  type ProcessRecord,
-  TASK_TYPES,
 } from "./task.ts";
+import { readResult, readTask, writeResult, writeTask } from "./result_codec.ts";
 import type { ReplyBody, RequestBody } from "./wire.ts";
 import { WireError } from "./wire_error.ts";
 
@@ -61,6 +61,12 @@ export function decodeRequest(bytes: Uint8Array): { id: number; body: RequestBod
       const demand = readDemand(body.value);
       return { id, body: demand === null ? { kind: "otherDemand" } : { kind: "demand", demand } };
     }
+    case "subscribe":
+      return { id, body: readSubscribe(body.value) };
+    case "unsubscribe":
+      return { id, body: readUnsubscribe(body.value) };
+    case "rpc":
+      return { id, body: { kind: "rpc", call: readRpcRequest(body.value) } };
     default:
       throw new WireError("A request asks nothing");
   }
@@ -76,6 +82,12 @@ export function decodeReply(bytes: Uint8Array): { id: number; body: ReplyBody } 
   if (result !== null) boundFields(result, MAX_RESULT_PROCESSES + OTHER_RESULT_FIELDS);
   const demand = bodyOf(bytes, ReplySchema.field.demand.number);
   if (demand !== null) boundFields(demand, MAX_STANDINGS);
+  const rpc = bodyOf(bytes, ReplySchema.field.rpc.number);
+  if (rpc !== null) {
+    boundFields(rpc, OTHER_RESULT_FIELDS);
+    const ofTask = bodyOf(rpc, RpcResponseSchema.field.result.number);
+    if (ofTask !== null) boundFields(ofTask, MAX_RESULT_PROCESSES + OTHER_RESULT_FIELDS);
+  }
   const { id, body } = parse(ReplySchema, bytes);
   checkId(id);
   switch (body.case) {
@@ -87,6 +99,10 @@ export function decodeReply(bytes: Uint8Array): { id: number; body: ReplyBody } 
       return { id, body: { kind: "error", reason: body.value } };
     case "demand":
       return { id, body: { kind: "demand", attributes: readStandings(body.value.attributes) } };
+    case "subscribed":
+      return { id, body: { kind: "subscribed", stream: toU53(body.value.stream, "A stream") } };
+    case "rpc":
+      return { id, body: { kind: "rpc", response: readRpcResponse(body.value) } };
     default:
       throw new WireError("A reply says nothing");
   }
@@ -111,6 +127,12 @@ function requestBody(body: RequestBody): ipc.Request["body"] {
       return { case: "task", value: writeTask(body) };
     case "demand":
       return { case: "demand", value: writeDemand(body.demand) };
+    case "subscribe":
+      return { case: "subscribe", value: writeSubscribe(body) };
+    case "unsubscribe":
+      return { case: "unsubscribe", value: create(UnsubscribeSchema, { pattern: body.pattern }) };
+    case "rpc":
+      return { case: "rpc", value: writeRpcRequest(body.call) };
     case "otherDemand":
       throw new WireError("A demand of another version cannot be sent");
   }
@@ -126,6 +148,10 @@ function replyBody(body: ReplyBody): ipc.Reply["body"] {
       return { case: "error", value: body.reason };
     case "demand":
       return { case: "demand", value: create(DemandAnswerSchema, { attributes: writeStandings(body.attributes) }) };
+    case "subscribed":
+      return { case: "subscribed", value: create(SubscribedSchema, { stream: fromU53(body.stream, "A stream") }) };
+    case "rpc":
+      return { case: "rpc", value: writeRpcResponse(body.response) };
   }
 }
 
@@ -148,6 +174,7 @@ function writeCapabilityResponse(response: CapabilityResponse): ipc.CapabilityRe
     errorMessage: response.errorMessage ?? undefined,
     serverVersion: response.serverVersion ?? undefined,
     demandVersion: response.demandVersion,
+    rpcVersion: response.rpcVersion,
   });
 }
 
@@ -162,137 +189,17 @@ function readCapabilityResponse(message: ipc.CapabilityResponse): CapabilityResp
     errorMessage: message.errorMessage ?? null,
     serverVersion: message.serverVersion ?? null,
     demandVersion: message.demandVersion,
+    rpcVersion: message.rpcVersion,
   };
 }
 
-function writeTask(task: DetectionTask): ipc.DetectionTask {
-  const filter = task.processFilter, check = task.hashCheck;
-  return create(DetectionTaskSchema, {
-    taskId: task.taskId,
-    taskType: TASK_TYPES.indexOf(task.taskType),
-    processFilter: filter === null ? undefined : create(ProcessFilterSchema, {
-      processNames: [...filter.processNames],
-      pids: [...filter.pids],
-      executablePattern: filter.executablePattern ?? undefined,
-    }),
-    hashCheck: check === null ? undefined : create(HashCheckSchema, check),
-    metadata: task.metadata ?? undefined,
-  });
-}
-
-function readTask(message: ipc.DetectionTask): DetectionTask {
-  if (message.networkFilter ?? message.filesystemFilter ?? message.performanceFilter) {
-    throw new WireError("A task filters networks, files or performance, which protocol version 1 does not");
-  }
-  const filter = message.processFilter, check = message.hashCheck;
-  return {
-    taskId: message.taskId,
-    taskType: member(TASK_TYPES, message.taskType, "task type"),
-    processFilter: filter === undefined ? null : {
-      processNames: filter.processNames,
-      pids: filter.pids,
-      executablePattern: filter.executablePattern ?? null,
-    },
-    hashCheck: check === undefined ? null : {
-      expectedHash: check.expectedHash,
-      hashAlgorithm: check.hashAlgorithm,
-      executablePath: check.executablePath,
-    },
-    metadata: message.metadata ?? null,
-  };
-}
-
-function writeResult(result: DetectionResult): ipc.DetectionResult {
-  if (result.processes.length > MAX_RESULT_PROCESSES) {
-    throw new WireError(`A result holds at most ${MAX_RESULT_PROCESSES} processes, got ${result.processes.length}`);
-  }
-  const hash = result.hashResult;
-  return create(DetectionResultSchema, {
-    taskId: result.taskId,
-    success: result.success,
-    errorMessage: result.errorMessage ?? undefined,
-    processes: result.processes.map(writeRecord),
-    hashResult: hash === null
-      ? undefined
-      : create(HashResultSchema, { ...hash, errorMessage: hash.errorMessage ?? undefined }),
-  });
-}
-
-function readResult(message: ipc.DetectionResult): DetectionResult {
-  if (message.networkEvents.length + message.filesystemEvents.length + message.performanceEvents.length > 0) {
-    throw new WireError("A result holds network, file or performance records, which protocol version 1 does not");
-  }
-  return {
-    taskId: message.taskId,
-    success: message.success,
-    errorMessage: message.errorMessage ?? null,
-    processes: message.processes.map(readRecord),
-    hashResult: message.hashResult === undefined ? null : readHashResult(message.hashResult),
-  };
-}
-
-function readHashResult(message: common.HashResult): HashResult {
-  return {
-    hashValue: message.hashValue,
-    algorithm: message.algorithm,
-    filePath: message.filePath,
-    success: message.success,
-    errorMessage: message.errorMessage ?? null,
-  };
-}
-
-function writeRecord(record: ProcessRecord): common.ProcessRecord {
-  const { startTime, memoryUsage } = record;
-  return create(ProcessRecordSchema, {
-    pid: record.pid,
-    ppid: record.ppid ?? undefined,
-    name: record.name,
-    executablePath: record.executablePath ?? undefined,
-    commandLine: [...record.commandLine],
-    startTime: startTime === null ? undefined : fromU53(startTime, "A start time"),
-    cpuUsage: record.cpuUsage ?? undefined,
-    memoryUsage: memoryUsage === null ? undefined : fromU53(memoryUsage, "A memory usage"),
-    executableHash: record.executableHash ?? undefined,
-    hashAlgorithm: record.hashAlgorithm ?? undefined,
-    userId: record.userId ?? undefined,
-    accessible: record.accessible,
-    fileExists: record.fileExists,
-    collectionTime: fromU53(record.collectionTime, "A collection time"),
-    ssdeepHash: record.fuzzyHash ?? undefined,
-    onDiskMismatch: record.onDiskMismatch,
-    ssdeepDegraded: record.fuzzyHashDegraded,
-  });
-}
-
-function readRecord(message: common.ProcessRecord): ProcessRecord {
-  const { startTime, cpuUsage, memoryUsage } = message;
-  if (cpuUsage !== undefined && !Number.isFinite(cpuUsage)) throw new WireError("A CPU usage is not a finite number");
-  return {
-    pid: message.pid,
-    ppid: message.ppid ?? null,
-    name: message.name,
-    executablePath: message.executablePath ?? null,
-    commandLine: message.commandLine,
-    startTime: startTime === undefined ? null : toU53(startTime, "A start time"),
-    cpuUsage: cpuUsage ?? null,
-    memoryUsage: memoryUsage === undefined ? null : toU53(memoryUsage, "A memory usage"),
-    executableHash: message.executableHash ?? null,
-    hashAlgorithm: message.hashAlgorithm ?? null,
-    userId: message.userId ?? null,
-    accessible: message.accessible,
-    fileExists: message.fileExists,
-    collectionTime: toU53(message.collectionTime, "A collection time"),
-    fuzzyHash: message.ssdeepHash ?? null,
-    onDiskMismatch: message.onDiskMismatch,
-    fuzzyHashDegraded: message.ssdeepDegraded,
-  };
-}
-
-function domainNumbers(list: readonly MonitoringDomain[]): number[] {
+/** Wire numbers of domains. */
+export function domainNumbers(list: readonly MonitoringDomain[]): number[] {
   return list.map((domain) => MONITORING_DOMAINS.indexOf(domain));
 }
 
-function domains(numbers: readonly number[]): MonitoringDomain[] {
+/** Domains by their wire numbers, at most so many as a message may list. @throws WireError */
+export function domains(numbers: readonly number[]): MonitoringDomain[] {
   if (numbers.length > MAX_DOMAINS) throw new WireError(`A message lists ${numbers.length} monitoring domains`);
   return numbers.map((number) => member(MONITORING_DOMAINS, number, "monitoring domain"));
 }

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import type { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import type { BinaryReader } from "@bufbuild/protobuf/wire";
+import type { FieldWriter } from "./field_writer.ts";
 import { MAX_ARGV_BYTES } from "./process_event.ts";
 import { WireError } from "./wire_error.ts";
 
@@ -23,7 +24,7 @@ const TWO_32 = 4_294_967_296;
 const MAX_HIGH_HALF = 0x1fffff;
 
 /** Text; a lone surrogate becomes U+FFFD, since a protobuf string is UTF-8. */
-export function writeText(writer: BinaryWriter, tag: number, text: string): void {
+export function writeText(writer: FieldWriter, tag: number, text: string): void {
   if (text.length > MAX_TEXT_LENGTH) throw tooLong(tag, text.length);
   writer.uint32(tag).string(text);
 }
@@ -31,15 +32,15 @@ export function writeText(writer: BinaryWriter, tag: number, text: string): void
 // Whoever starts a process chooses most of its texts. Where the collector's own bounds should fail, one that is too long
 // is cut and marked: an event that cannot be sent would take the stream with it.
 
-export function writeName(writer: BinaryWriter, tag: number, text: string): void {
+export function writeName(writer: FieldWriter, tag: number, text: string): void {
   writer.uint32(tag).string(cut(text, MAX_NAME_LENGTH));
 }
 
-export function writeLine(writer: BinaryWriter, tag: number, text: string): void {
+export function writeLine(writer: FieldWriter, tag: number, text: string): void {
   writer.uint32(tag).string(cut(text, MAX_TEXT_LENGTH));
 }
 
-export function writeEnvironment(writer: BinaryWriter, tag: number, json: string): void {
+export function writeEnvironment(writer: FieldWriter, tag: number, json: string): void {
   writer.uint32(tag).string(json.length > MAX_TEXT_LENGTH ? CUT_ENVIRONMENT : json);
 }
 
@@ -54,7 +55,7 @@ export function readText(reader: BinaryReader, tag: number): string {
 }
 
 /** A whole number from 0 to 2^53 - 1 as fixed64. */
-export function writeU53(writer: BinaryWriter, tag: number, value: number): void {
+export function writeU53(writer: FieldWriter, tag: number, value: number): void {
   if (!Number.isSafeInteger(value) || value < 0) {
     throw new WireError(`Field ${tag >>> 3} must be a whole number from 0 to 2^53 - 1, got ${value}`);
   }
@@ -65,7 +66,7 @@ export function writeU53(writer: BinaryWriter, tag: number, value: number): void
  * A number that the kernel gave a file or group. File systems number up to 2^64; what a double cannot hold exactly is
  * left out as unknown, since whoever mounts such a file system must not be able to stop the stream.
  */
-export function writeId(writer: BinaryWriter, tag: number, value: number | null): void {
+export function writeId(writer: FieldWriter, tag: number, value: number | null): void {
   if (value !== null && value <= Number.MAX_SAFE_INTEGER) writeU53(writer, tag, value);
 }
 
@@ -75,7 +76,7 @@ export function readU53(reader: BinaryReader, tag: number): number {
   return high * TWO_32 + low;
 }
 
-export function writeDouble(writer: BinaryWriter, tag: number, value: number): void {
+export function writeDouble(writer: FieldWriter, tag: number, value: number): void {
   writer.uint32(tag).double(finite(tag, value));
 }
 
@@ -92,7 +93,7 @@ export function readBytes(reader: BinaryReader, tag: number, limit: number): Uin
   return new Uint8Array(bytes);
 }
 
-export function writeArgv(writer: BinaryWriter, tag: number, argv: Uint8Array): void {
+export function writeArgv(writer: FieldWriter, tag: number, argv: Uint8Array): void {
   if (argv.length > MAX_ARGV_BYTES) {
     throw new WireError(`Arguments take ${argv.length} bytes; at most ${MAX_ARGV_BYTES} are allowed`);
   }

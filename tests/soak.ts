@@ -5,7 +5,7 @@
  * start` starts them, with shipped rules and ones of the shape of real rules up to `--rules`. Once a minute it prints the
  * resident memory and the open files of each tier, and the bytes of log, ledger and store. After a first fifth, in which
  * tables fill, neither memory nor files may grow by more than a tenth (or 10 MB, or 5 files), and the log may not hold more
- * than its acknowledged segments. What was started must be stored, or be in gaps. Exits with 1 when that does not hold.
+ * than its room. What was started must be stored, or be in gaps. Exits with 1 when that does not hold.
  *
  * `--minutes 60 --events 2000 --rules 1000`. Needs root, eBPF and gcc.
  *
@@ -17,6 +17,8 @@ import { compileC } from "./support/compile_c.ts";
 import { newStateDirectory, World } from "./support/world.ts";
 
 const SAMPLES = 60, WARM_SHARE = 0.2;
+/** The log's room: what is acknowledged stays in it for an hour, unless room is needed (`collector.wal_max_bytes`). */
+const FULL_LOG_BYTES = 268_435_456;
 const GROWTH = 1.1, GROWTH_BYTES = 10e6, GROWTH_FILES = 5;
 
 /** Starts `argv[1]` processes a second for `argv[2]` seconds, and prints how many. */
@@ -98,11 +100,16 @@ for (let i = 1; i <= SAMPLES; i++) {
   tell(samples.at(-1)!);
 }
 const started = Number(new TextDecoder().decode((await ended).stdout));
-await world.until("everything is stored", () => world.collectorStatus()!.queuedEvents === 0, 120_000);
-const stored = world.count(
-  "SELECT count(*) FROM process_events WHERE event_type = 'start' AND name = 'soak' OR event_type = 'start' AND command_line LIKE 'soak soak-%'",
-);
-const missed = world.count("SELECT coalesce(sum(count), 0) FROM gaps WHERE source IN ('ebpf', 'transport', 'wal')");
+let stored = 0, missed = 0;
+// A status that says that nothing waits may be of before the last events.
+for (const deadline = performance.now() + 120_000; performance.now() < deadline;) {
+  stored = world.count(
+    "SELECT count(*) FROM process_events WHERE event_type = 'start' AND command_line LIKE 'soak soak-%'",
+  );
+  missed = world.count("SELECT coalesce(sum(count), 0) FROM gaps WHERE source IN ('ebpf', 'transport', 'wal')");
+  if (stored + missed >= started && world.collectorStatus()!.queuedEvents === 0) break;
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+}
 const faults = judge(samples);
 const dead = Object.entries(tierPids(world)).filter(([tier, pid]) => pids[tier] !== pid).map(([tier]) => tier);
 for (const tier of dead) faults.push(`${tier} was started again`);
@@ -187,7 +194,7 @@ function judge(all: readonly Sample[]): string[] {
     const opened = most(first, ({ files }) => files[tier]!), later = most(last, ({ files }) => files[tier]!);
     if (later > opened + GROWTH_FILES) faults.push(`${tier} had ${opened} files open and has ${later}`);
   }
-  const log = most(first, (each) => each.log), later = most(last, (each) => each.log);
-  if (later > Math.max(log * GROWTH, log + GROWTH_BYTES)) faults.push(`the log grew from ${log} to ${later} bytes`);
+  const log = most(warm, (each) => each.log);
+  if (log > FULL_LOG_BYTES) faults.push(`the log took ${log} bytes`);
   return faults;
 }

@@ -9,6 +9,7 @@
  */
 import { dirname } from "node:path";
 import { Channel } from "../../proto/channel.ts";
+import { HandshakeError } from "../../proto/handshake.ts";
 import type { ConnectionStatus } from "../../proto/status.ts";
 import type { Counters } from "../counters.ts";
 import { share } from "../share.ts";
@@ -18,6 +19,8 @@ import { type Intake, type Refusal, Session, type SessionOptions } from "./sessi
 const SOCKET_MODE = 0o660;
 /** For one frame to come whole: a mebibyte at the slowest. */
 const FRAME_TIMEOUT_MS = 10_000;
+/** How long a collector may take to close when the agent stops: those of today close when they are told. */
+const LEAVE_MS = 500;
 /** After a failed accept (no file descriptors left), so that it does not spin. */
 const ACCEPT_RETRY_MS = 100;
 
@@ -70,6 +73,19 @@ export class Broker {
     return [...this.#sessions.keys()].map((session) => session.status()).filter((status) => status !== null);
   }
 
+  /** The connection of a collector that has proven itself, `null` when there is none. */
+  target(collectorId: string): Session | null {
+    for (const session of this.#sessions.keys()) {
+      if (session.stream?.collectorId === collectorId && session.endReason === null) return session;
+    }
+    return null;
+  }
+
+  /** Whether what collectors send is taken. */
+  get isServing(): boolean {
+    return !("refuse" in this.#intake);
+  }
+
   /** From here on collectors are served from this store. */
   take(intake: Intake): void {
     this.#intake = intake;
@@ -88,7 +104,7 @@ export class Broker {
 
   /** Accepts connections until {@linkcode stop}, and returns when all have ended. */
   async serve(): Promise<void> {
-    const { journal, counters, maxConnections } = this.#options;
+    const { journal, counters } = this.#options;
     while (this.#stopped === null) {
       let connection: Deno.UnixConn;
       try {
@@ -99,6 +115,8 @@ export class Broker {
         await new Promise((resolve) => setTimeout(resolve, ACCEPT_RETRY_MS));
         continue;
       }
+      // It may have changed since the last one
+      const { maxConnections } = this.#options;
       if (this.#sessions.size >= maxConnections) {
         counters.connections_refused += 1;
         journal.notice(`a connection was refused: ${maxConnections} are open; raise agent.max_connections if need be`);
@@ -110,12 +128,15 @@ export class Broker {
     await this.#stopped;
   }
 
-  /** Accepts nothing more, tells every collector, and gives what is under way `deadlineMs` to finish. */
+  /**
+   * Accepts nothing more, tells every collector, takes what they sent before they close, and gives all of this
+   * `deadlineMs`.
+   */
   stop(deadlineMs: number): void {
     if (this.#stopped !== null) return;
     this.#stopped = this.#finish(deadlineMs);
     this.#listener.close();
-    for (const session of this.#sessions.keys()) session.end("the agent stops");
+    for (const session of this.#sessions.keys()) session.leave("the agent stops", LEAVE_MS);
   }
 
   async #finish(deadlineMs: number): Promise<void> {
@@ -159,9 +180,12 @@ export class Broker {
   }
 
   #noteFailure(session: Session, error: unknown): void {
-    const { counters, journal } = this.#options;
+    const { counters, journal, registry } = this.#options;
     if (session.stream === null) {
       counters.connections_refused += 1;
+      if (registry !== undefined && error instanceof HandshakeError && error.claimed !== "") {
+        return void registry.refused(error.claimed, "identity", error.message);
+      }
       // Why the store takes nothing is told once, not with every try of every collector.
       if (!session.postponed) journal.notice(`a connection was refused: ${words(error)}`);
     } else {

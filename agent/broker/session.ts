@@ -10,12 +10,22 @@
  *
  * @module
  */
-import { type Channel, ChannelClosedError } from "../../proto/channel.ts";
+import { type Answering, responseTo } from "../../proto/bus/answering.ts";
+import { AGENT, failure, type RpcRequest, type RpcResponse } from "../../proto/bus/rpc.ts";
+import { type Channel, ChannelClosedError, type RequestOptions } from "../../proto/channel.ts";
 import { type Admission, admitCollector } from "../../proto/handshake.ts";
 import { type Demand, DEMAND_VERSION } from "../../proto/demand.ts";
+import type { TableDescriptor } from "../../proto/table_descriptor.ts";
 import type { ConnectionStatus } from "../../proto/status.ts";
 import { VERSION } from "../../proto/version.ts";
-import type { Hello, LedgerHead, WireMessage } from "../../proto/wire.ts";
+import type { Hello, LedgerHead, ReplyBody, Request, WireMessage } from "../../proto/wire.ts";
+import { every, type Repeated } from "../beat.ts";
+import type { RemoteClient } from "../bus/remote_client.ts";
+import type { RemoteClients } from "../bus/remote_clients.ts";
+import type { Link } from "../collectors/entry.ts";
+import type { Registry } from "../collectors/registry.ts";
+import type { Calls, CallTarget } from "../rpc/calls.ts";
+import type { RpcCounters } from "../rpc/counters.ts";
 import type { Demands } from "../demands.ts";
 import type { Ingest, Progress, StreamMessage } from "../ingest.ts";
 import type { Journal } from "../journal.ts";
@@ -50,6 +60,15 @@ export interface SessionOptions {
   readonly admitted: (stream: Stream) => void;
   /** What rules need that the collector collects on demand; without it nothing is asked for. */
   readonly demands?: Demands;
+  /** Where collectors are clients of the bus; without it they are refused there. */
+  readonly clients?: RemoteClients;
+  /** Calls in both directions; without it none is answered. */
+  readonly calls?: Calls;
+  readonly rpcCounters?: RpcCounters;
+  /** Who collects; without it registrations are not looked at. */
+  readonly registry?: Registry;
+  /** There are other tables of collectors than before. */
+  readonly tablesChanged?: () => void;
   /** A collector told the newest checkpoint of its ledger. */
   readonly headed?: (collectorId: string, head: LedgerHead) => void;
 }
@@ -59,7 +78,7 @@ export class ProtocolError extends Error {
   override name = "ProtocolError";
 }
 
-export class Session {
+export class Session implements CallTarget {
   readonly #channel: Channel;
   readonly #options: SessionOptions;
   readonly #progress: Progress = { lastEventTime: 0 };
@@ -77,6 +96,18 @@ export class Session {
   #demanded: Demand | null = null;
   #demandFault = "";
   #endReason: string | null = null;
+  /** Set while the collector may still say what it has to say. */
+  #leaving: ReturnType<typeof setTimeout> | null = null;
+  #client: RemoteClient | null = null;
+  #answering: Answering | null = null;
+  #rpcVersion: number | null = null;
+  /** Late replies of this connection that are in the agent's counts. */
+  #lateCounted = 0;
+  /** What the registry knows of this connection. */
+  #link: Link | null = null;
+  #saidGoodbye = false;
+  /** While what came is judged and stored. */
+  #isBusy = false;
 
   constructor(channel: Channel, options: SessionOptions) {
     this.#channel = channel;
@@ -91,6 +122,22 @@ export class Session {
   /** Why this side ended it, `null` while it has not. */
   get endReason(): string | null {
     return this.#endReason;
+  }
+
+  get collectorId(): string {
+    return this.#stream?.collectorId ?? "";
+  }
+
+  get rpcVersion(): number | null {
+    return this.#rpcVersion;
+  }
+
+  /** Calls the collector. @throws as {@linkcode Channel.request} does, and WireError for what cannot be sent */
+  async call(request: RpcRequest, options: RequestOptions): Promise<RpcResponse> {
+    const reply = await this.#channel.request({ kind: "rpc", call: request }, options);
+    if (reply.kind === "rpc") return reply.response;
+    const why = reply.kind === "error" ? reply.reason : `it answers by ${reply.kind}`;
+    return responseTo(request, failure("communication", "NO_ANSWER", `Collector ${this.collectorId}: ${why}`), 0);
   }
 
   /** Refused for the store's sake: the collector did nothing wrong, and comes again. */
@@ -112,38 +159,75 @@ export class Session {
 
   /** Serves the connection to its end. @throws whatever ended it, but for an end that one side asked for. */
   async run(): Promise<void> {
-    let heartbeat: ReturnType<typeof setInterval> | undefined;
+    let heartbeat: Repeated | undefined;
     try {
       await admitCollector(this.#channel, this.#options.token, (hello) => this.#admit(hello));
-      heartbeat = setInterval(() => {
-        this.#channel.send({ kind: "heartbeat", time: Date.now() }).catch(() => this.#channel.close());
+      this.#answering = this.#options.calls?.answering(this.collectorId) ?? null;
+      this.#client = this.#options.clients?.connected(this.#stream!.collectorId, this.#stream!.epoch, this.#channel) ??
+        null;
+      heartbeat = every(HEARTBEAT_MS, () => {
+        this.#channel.send({ kind: "heartbeat", time: Date.now() }).catch(() => this.#channel.failed());
         this.#sendNotes();
         // What was not answered in time is asked again.
         if (this.#takesDemand === null) this.#askCapabilities();
         else this.demand();
-      }, HEARTBEAT_MS);
+      });
       this.#sendNotes();
       this.#options.demands?.joined(this.#stream!.collectorId);
       this.#askCapabilities();
       for (;;) {
         const messages = await this.#channel.receive();
+        this.#countLateReplies();
+        // Heard also when this side ends the connection just now: it is no failure of the collector's.
+        if (messages?.at(-1)?.kind === "goodbye") this.#saidGoodbye = true;
         if (messages === null || this.#endReason !== null) return;
+        // Who says goodbye and nothing else is not told to begin anew for it.
+        if (messages[0]?.kind !== "goodbye") {
+          this.#options.registry?.heard(this.#stream!.collectorId, this.#link!);
+        }
+        this.#isBusy = true;
         if (!await this.#handle(messages)) return;
+        this.#isBusy = false;
       }
     } catch (error) {
-      if (this.#endReason === null) throw error;
+      if (this.#endReason === null && this.#leaving === null) throw error;
     } finally {
-      clearInterval(heartbeat);
+      heartbeat?.stop();
+      this.#left();
       this.#channel.close();
+      this.#answering?.cancelAll();
+      if (this.#client !== null) {
+        this.#options.clients!.disconnected(this.#stream!.collectorId, this.#stream!.epoch, this.#channel);
+      }
+      if (this.#link !== null) {
+        this.#options.registry?.left(this.#stream!.collectorId, this.#link, this.#saidGoodbye);
+      }
     }
   }
 
-  /** Ends the connection; nothing more of it is stored after this returns. */
+  /**
+   * Ends the connection; nothing more of it is taken after this returns. What waits to be stored still may be: it comes
+   * again, and is known by its number.
+   */
   end(reason: string): void {
     if (this.#endReason !== null) return;
     this.#endReason = reason;
     if (this.#channel.closed) return;
     this.#channel.send({ kind: "goodbye", reason }).catch(() => {}).finally(() => this.#channel.close());
+  }
+
+  /**
+   * Says goodbye, and takes what comes until the collector closes, for at most `ms`. The agent stops, and so may the
+   * collector: what it sent last, its goodbye above all, is under way just then.
+   */
+  leave(reason: string, ms: number): void {
+    if (this.#stream === null) return this.end(reason);
+    if (this.#endReason !== null || this.#leaving !== null) return;
+    this.#leaving = setTimeout(() => {
+      this.#endReason ??= reason;
+      this.#channel.close();
+    }, ms);
+    this.#channel.send({ kind: "goodbye", reason }).catch(() => this.#channel.failed());
   }
 
   /**
@@ -179,6 +263,10 @@ export class Session {
   #admit(hello: Hello): Admission {
     const { collectorId, epoch, bootId, softwareVersion: version, source } = hello;
     if (!BOOT_ID.test(bootId)) return { refuse: `The boot id ${bootId} is not one` };
+    // In messages and calls that is the agent itself.
+    if (collectorId === AGENT) return { refuse: `A collector cannot be called ${AGENT}; set collector.id` };
+    const conflict = this.#options.registry?.conflict(hello) ?? null;
+    if (conflict !== null) return { refuse: conflict };
     this.#options.supersede(collectorId, this);
     const intake = this.#options.intake();
     if ("refuse" in intake) {
@@ -186,11 +274,18 @@ export class Session {
       return intake;
     }
     try {
+      // What an older connection sent and waits to be stored is not sent again.
+      intake.ingest.settle();
       const stream = intake.store.openStream({ collectorId, epoch, bootId, version, source }, Date.now());
       this.#options.admitted(stream);
       this.#stream = stream;
       this.#ingest = intake.ingest;
       this.#store = intake.store;
+      delete stream.hasNoLedger; // until it registers
+      delete stream.tables;
+      const tell: Link["tell"] = (message) => void this.#channel.send(message).catch(() => {});
+      this.#link = { epoch, tell, isBusy: () => this.#isBusy };
+      this.#options.registry?.joined(hello, this.#link);
       return { lastSequence: stream.lastSequence, credit: CREDIT };
     } catch (error) {
       this.#options.storeFailed(intake.store, error);
@@ -198,18 +293,42 @@ export class Session {
     }
   }
 
+  #countLateReplies(): void {
+    const { rpcCounters } = this.#options, { lateReplies } = this.#channel;
+    if (rpcCounters !== undefined) rpcCounters.rpc_late_replies += lateReplies - this.#lateCounted;
+    this.#lateCounted = lateReplies;
+  }
+
   /** Says no when the collector has said goodbye or this side ended the connection. */
   async #handle(messages: readonly WireMessage[]): Promise<boolean> {
+    const { registry } = this.#options, { collectorId } = this.#stream!;
     const data: StreamMessage[] = [];
     let goodbye = false;
     for (const message of messages) {
       switch (message.kind) {
+        case "registration": {
+          const define = (tables: readonly TableDescriptor[]): string | null => this.#define(tables);
+          const fault = registry?.register(collectorId, this.#link!, message, define) ?? null;
+          if (fault !== null) return this.#refuse(fault);
+          if (!message.keepsLedger) this.#stream!.hasNoLedger = true;
+          break;
+        }
         case "events":
-        case "gap":
+        case "rows":
         case "snapshot":
-        case "sources":
+        case "gap":
+        case "sources": {
+          const fault = message.kind === "gap"
+            ? null
+            : message.kind === "rows"
+            ? registry?.rowsFault(collectorId, message.table) ?? null
+            : message.kind === "sources"
+            ? registry?.sourcesFault(collectorId, message.sources) ?? null
+            : registry?.eventsFault(collectorId) ?? null;
+          if (fault !== null) return this.#refuse(fault);
           data.push(message);
           break;
+        }
         case "heartbeat":
           break;
         case "goodbye":
@@ -222,31 +341,104 @@ export class Session {
           this.#notesTaken(message.id);
           break;
         case "request":
-          await this.#channel.send({
-            kind: "reply",
-            id: message.id,
-            body: { kind: "error", reason: "The agent answers no requests" },
-          });
+          await this.#reply(message);
+          break;
+        case "rpcCancel":
+          this.#answering?.cancel(message.id);
+          break;
+        case "busPublish":
+          this.#client?.publish(message);
+          break;
+        case "busConsumed":
+          if (this.#client !== null && !this.#client.consumed(message)) {
+            throw new ProtocolError("The collector acknowledges a message of the bus that it was not sent");
+          }
           break;
         default:
           throw new ProtocolError(`The collector sent ${message.kind}, which only an agent may send`);
       }
       if (goodbye) break;
     }
-    await this.#ingest!.take(this.#stream!, data, this.#progress, async () => {
-      // Superseded: the newer connection has its own acknowledgements.
-      if (this.#endReason !== null) return false;
-      await this.#acknowledge();
-      return this.#endReason === null;
-    }, () => this.#endReason === null);
-    this.#sendNotes();
-    if (goodbye) this.#endReason ??= "the collector said goodbye";
+    await this.#ingest!.take(this.#stream!, data, this.#progress, this.#committed, () => this.#endReason === null);
+    // Messages of the bus alone are no reason to ask the store.
+    if (data.length > 0 || goodbye) this.#sendNotes();
+    await this.#client?.settle();
+    if (goodbye) {
+      this.#saidGoodbye = true;
+      this.#ingest!.settle(); // while it can be told
+      this.#endReason ??= "the collector said goodbye";
+    }
     return this.#endReason === null;
+  }
+
+  /** Takes over the tables that the collector brings; returns why not, `null` when it did. */
+  #define(tables: readonly TableDescriptor[]): string | null {
+    const store = this.#store!, stream = this.#stream!, before = store.tables;
+    try {
+      const fault = store.defineTables(tables, stream.collectorId, Date.now());
+      if (fault !== null) return fault;
+    } catch (error) {
+      this.#options.storeFailed(store, error);
+      return "the store does not take them now; try again";
+    }
+    stream.tables = new Map(tables.map((each) => [each.name, each]));
+    if (store.tables !== before) this.#options.tablesChanged?.();
+    return null;
+  }
+
+  /** Ends the connection of a collector that contradicts itself; what came with that is not taken. */
+  #refuse(reason: string): false {
+    this.end(reason);
+    return false;
+  }
+
+  /** Something was stored: says so. One function, known by itself as the same. */
+  readonly #committed = async (): Promise<boolean> => {
+    // Superseded: the newer connection has its own acknowledgements.
+    if (this.#endReason !== null) return false;
+    await this.#acknowledge();
+    return this.#endReason === null;
+  };
+
+  async #reply({ id, body }: Request): Promise<void> {
+    const reply = (answer: ReplyBody): Promise<void> => this.#channel.send({ kind: "reply", id, body: answer });
+    const client = this.#client;
+    if (body.kind === "rpc" && this.#answering !== null) {
+      // Nothing waits for it here.
+      return void this.#answering.answer(id, body.call).then((response) => reply({ kind: "rpc", response }))
+        .catch(() => this.#channel.failed());
+    }
+    if (client === null) return await reply({ kind: "error", reason: "The agent answers no requests" });
+    switch (body.kind) {
+      case "subscribe": {
+        const refusal = client.subscribe(body);
+        return await reply(
+          refusal === null ? { kind: "subscribed", stream: client.stream } : { kind: "error", reason: refusal },
+        );
+      }
+      case "unsubscribe":
+        client.unsubscribe(body.pattern);
+        return await reply({ kind: "subscribed", stream: client.stream });
+      default:
+        return await reply({ kind: "error", reason: `The agent is not asked for ${body.kind}` });
+    }
+  }
+
+  /** What came while it was leaving is stored before anything else is closed. */
+  #left(): void {
+    if (this.#leaving === null) return;
+    clearTimeout(this.#leaving);
+    try {
+      this.#ingest!.settle();
+    } catch {
+      // The store's keeper says why; the collector has it still
+    }
   }
 
   /** Sends what is to be entered into the ledger, some notes at a time: the collector answers when they are in it. */
   #sendNotes(): void {
     const store = this.#store;
+    if (this.#stream?.hasNoLedger === true) return;
     if (store === null || this.#noteSent !== null || this.#endReason !== null || this.#channel.closed) return;
     try {
       const notes = store.notesFor(this.#stream!.collectorId);
@@ -289,6 +481,7 @@ export class Session {
     this.#channel.request({ kind: "capabilities", clientId: "agent", domains: ["process"], clientVersion: VERSION })
       .then((reply) => {
         this.#isAsking = false;
+        this.#rpcVersion = reply.kind === "capabilities" ? reply.rpcVersion : 0;
         this.#takesDemand = reply.kind === "capabilities" && reply.demandVersion >= DEMAND_VERSION;
         if (this.#takesDemand) this.demand();
         else this.#options.demands?.tookNone(collectorId);
@@ -296,6 +489,8 @@ export class Session {
           return journal.notice(`collector ${collectorId} does not say what it can do`);
         }
         const { domains, kernelLevel, realtime, systemWide } = reply;
+        const fault = this.#options.registry?.capabilitiesFault(collectorId, reply) ?? null;
+        if (fault !== null) return this.end(fault);
         const how = [
           kernelLevel ? "from the kernel" : "by polling",
           realtime ? "as it happens" : "with delay",

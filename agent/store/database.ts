@@ -22,7 +22,7 @@ import { canUpgrade, hasShape, upgrade } from "./upgrade.ts";
  * How long a write waits for a lock that another process holds (a person's sqlite3 shell). Nothing else happens in that
  * time, so it is less than the age at which readers call the agent's status stale.
  */
-const BUSY_TIMEOUT_MS = 1_000;
+export const BUSY_TIMEOUT_MS = 1_000;
 /** Up to this size the whole file is checked at open; a larger one only at its edges, for the time that it takes. */
 const CHECK_WHOLE_BYTES = 32 << 20;
 /** More makes no insertion cheaper: what is written stays in the log, and the rest in the cache of the kernel. */
@@ -155,7 +155,6 @@ function configure(db: DatabaseSync): void {
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;       -- an acknowledged event survives power loss: the collector forgets it
     PRAGMA wal_autocheckpoint = 0;   -- checkpoint.ts decides when, so that no commit stalls for it
-    PRAGMA journal_size_limit = ${32 << 20};
     PRAGMA cache_size = -${CACHE_KIB};
     PRAGMA temp_store = MEMORY;
     PRAGMA foreign_keys = OFF;

@@ -14,15 +14,22 @@ import { type Dictionary, dictionaryTable } from "../../proto/partition_layout.t
 const MAX_ROWS = 8_192;
 const MAX_LENGTH = 2 << 20;
 
+/** Rows that are compared with an event cell by cell, which needs no key. */
+const MAX_RECENT = 256;
+
+interface Recent {
+  readonly cells: readonly SqlValue[];
+  readonly number: number;
+}
+
 export class DictionaryWriter {
   readonly #places: readonly number[];
   readonly #insert: StatementSync;
   readonly #known = new Map<string, number>();
   #length = 0;
   #next: number;
-  /** Events of one process follow each other, and so do those of its siblings. */
-  #last: readonly SqlValue[] | null = null;
-  #lastNumber = 0;
+  /** By their first cell, rows that came of late: programs, parents and circumstances are few at a time. */
+  readonly #recent = new Map<SqlValue, Recent>();
   #added = 0;
 
   constructor(db: DatabaseSync, partition: number, dictionary: Dictionary) {
@@ -39,22 +46,22 @@ export class DictionaryWriter {
   /** The number of what an event says in this dictionary's columns; `null` where it says nothing. */
   numberOf(row: readonly SqlValue[]): number | null {
     this.#added = 0;
-    const places = this.#places, last = this.#last;
-    if (last !== null && this.#isSame(row, last)) return this.#lastNumber;
-    if (places.every((place) => row[place] === null)) return null;
+    const places = this.#places, first = row[places[0]!]!, recent = this.#recent.get(first);
+    if (recent !== undefined && this.#isSame(row, recent.cells)) return recent.number;
+    if (this.#saysNothing(row)) return null;
     const key = this.#key(row);
     let number = this.#known.get(key);
     if (number === undefined) {
       if (this.#known.size >= MAX_ROWS || this.#length + key.length > MAX_LENGTH) this.#clear();
       number = this.#next;
-      this.#insert.run(number, ...places.map((place) => row[place]!));
+      this.#insert.get(number, ...places.map((place) => row[place]!));
       this.#next += 1;
       this.#known.set(key, number);
       this.#length += key.length;
       this.#added = key.length;
     }
-    this.#last = places.map((place) => row[place]!);
-    this.#lastNumber = number;
+    if (this.#recent.size >= MAX_RECENT) this.#recent.clear();
+    this.#recent.set(first, { cells: places.map((place) => row[place]!), number });
     return number;
   }
 
@@ -66,7 +73,7 @@ export class DictionaryWriter {
   /** Forgets everything: the rows that were added last are not in the database after all. */
   forget(): void {
     this.#clear();
-    this.#last = null;
+    this.#recent.clear();
   }
 
   #clear(): void {
@@ -78,6 +85,11 @@ export class DictionaryWriter {
   #isSame(row: readonly SqlValue[], last: readonly SqlValue[]): boolean {
     const places = this.#places;
     for (let i = places.length - 1; i >= 0; i--) if (row[places[i]!] !== last[i]) return false;
+    return true;
+  }
+
+  #saysNothing(row: readonly SqlValue[]): boolean {
+    for (const place of this.#places) if (row[place] !== null) return false;
     return true;
   }
 

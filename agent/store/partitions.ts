@@ -19,7 +19,7 @@ import {
   partitionTable,
   partitionTables,
 } from "../../proto/partition_layout.ts";
-import { argumentCells, partitionStatements, viewStatements } from "./partition_schema.ts";
+import { ARGUMENT_COLUMNS, partitionStatements, setArguments, viewStatements } from "./partition_schema.ts";
 
 /** A partition as its row in the table `partitions` says; `null` where it was not counted. Times: Unix milliseconds. */
 export interface Partition {
@@ -96,6 +96,7 @@ export class Partitions {
   #kept: Growth = this.#growth;
   #insert!: StatementSync;
   #dictionaries: readonly DictionaryWriter[] = [];
+  /** Of the row that is being inserted. */
   readonly #cells: SqlValue[] = [];
 
   /** @throws Error of SQLite */
@@ -129,14 +130,15 @@ export class Partitions {
   /** Stores a row of `process_events`; within a transaction. */
   insert(row: readonly SqlValue[]): void {
     const cells = this.#cells, growth = this.#growth, time = row[TIME] as number;
-    cells.length = 0;
-    for (const place of OWN_PLACES) cells.push(row[place]!);
-    growth.bytes += ROW_BYTES + argumentCells(row, cells);
+    let at = 0;
+    for (const place of OWN_PLACES) cells[at++] = row[place]!;
+    growth.bytes += ROW_BYTES + setArguments(row, cells, at);
+    at += ARGUMENT_COLUMNS.length;
     for (const dictionary of this.#dictionaries) {
-      cells.push(dictionary.numberOf(row));
+      cells[at++] = dictionary.numberOf(row);
       growth.bytes += dictionary.added;
     }
-    this.#insert.run(...cells);
+    this.#insert.get(...cells); // run() would make an object of what changed
     growth.events += 1;
     if (time < growth.fromTime) growth.fromTime = time;
     if (time > growth.toTime) growth.toTime = time;
@@ -189,7 +191,7 @@ export class Partitions {
     ).get() as { n: number; low: number | null; high: number | null };
     this.#growth = { events: n, bytes: n * 2 * ROW_BYTES, fromTime: low ?? Infinity, toTime: high ?? -Infinity };
     this.committed();
-    const columns = [...OWN_COLUMNS, "arguments", "quoted", ...DICTIONARIES.map(({ reference }) => reference)];
+    const columns = [...OWN_COLUMNS, ...ARGUMENT_COLUMNS, ...DICTIONARIES.map(({ reference }) => reference)];
     this.#insert = this.#db.prepare(
       `INSERT INTO ${table} (${columns.join(", ")}) VALUES (?${", ?".repeat(columns.length - 1)})`,
     );

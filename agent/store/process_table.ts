@@ -70,6 +70,7 @@ const STATUS = PLACE.get("status")!;
 const KERNEL_THREAD = PLACE.get("kernel_thread")!;
 const COLLECTION_TIME = PLACE.get("collection_time")!;
 const EVENT_TIME = EVENT_PLACE.get("time")!;
+const EVENT_END_TIME = EVENT_PLACE.get("end_time")!;
 const EVENT_TYPE = EVENT_PLACE.get("event_type")!;
 const EVENT_MODIFIED = EVENT_PLACE.get("modified_fields")!;
 const EVENT_EXEC_ID = EVENT_PLACE.get("exec_id")!;
@@ -120,7 +121,7 @@ export class ProcessTable {
       else mergeInto(earlier, row);
     }
     for (const row of merged.values()) {
-      if (!ends.has(row) || !this.#endKnown(row)) this.#update.run(...row);
+      if (!ends.has(row) || !this.#endKnown(row)) this.#update.get(...row); // run() would make an object of what changed
     }
   }
 
@@ -166,7 +167,7 @@ function processRowOfEvent(event: readonly SqlValue[]): SqlValue[] {
   row[COLLECTION_TIME] = event[EVENT_TIME]!;
   row[STATUS] = type === "stop" ? "ended" : "running";
   row[KERNEL_THREAD] = type === "start" ? 0 : null;
-  row[END_TIME] = type === "stop" ? event[EVENT_PLACE.get("end_time")!] ?? event[EVENT_TIME]! : null;
+  row[END_TIME] = type === "stop" ? event[EVENT_END_TIME] ?? event[EVENT_TIME]! : null;
   return row;
 }
 

@@ -93,3 +93,15 @@ export function sourcesKnown(db: DatabaseSync): Map<string, SourceStatus[]> {
 function list(text: unknown): string[] {
   return text === null ? [] : JSON.parse(text as string);
 }
+
+/** Newest processes among which a user's name is looked for. */
+const LOOKED_AT = 2_000;
+
+/** The name of a user as the newest processes have it. */
+export function userNameOf(db: DatabaseSync, userId: number): string | null {
+  const row = db.prepare(
+    `SELECT user_name FROM (SELECT user_id, user_name FROM processes ORDER BY rowid DESC LIMIT ${LOOKED_AT})
+      WHERE user_id = ? AND user_name IS NOT NULL LIMIT 1`,
+  ).get(userId);
+  return (row?.["user_name"] as string | undefined) ?? null;
+}

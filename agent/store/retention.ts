@@ -9,6 +9,7 @@
  * @module
  */
 import type { DatabaseSync } from "node:sqlite";
+import type { CollectedTables } from "./collected_tables.ts";
 import { type Partition, type Partitions, Reclaimer } from "./partitions.ts";
 import { type RemovalReason, Removals } from "./removals.ts";
 import { RetentionClock } from "./retention_clock.ts";
@@ -59,16 +60,16 @@ export interface Removed {
 export class Retention {
   readonly #db: DatabaseSync;
   readonly #partitions: Partitions;
-  readonly #limits: StoreLimits;
+  #limits: StoreLimits;
   readonly #space: Space;
   readonly #reclaimer: Reclaimer;
   readonly #removals: Removals;
   readonly #side: SideTables;
   readonly #clock: RetentionClock;
-  readonly #spanMs: number;
+  #spanMs = 0;
   /** Open since, by the clock that does not jump, and so far as it can be known by the wall clock. */
   #openSince: number;
-  readonly #partitionBytes: number;
+  #partitionBytes = 0;
   /** What was in use when the store became too large. */
   #tooLargeSince: number | null = null;
   #clockKept = -Infinity;
@@ -77,21 +78,35 @@ export class Retention {
   /** Events that went since the start, by reason. */
   readonly removedEvents: Record<RemovalReason, number> = { age: 0, size: 0 };
 
-  constructor(db: DatabaseSync, partitions: Partitions, limits: StoreLimits, wall: number, monotonic: number) {
+  constructor(
+    db: DatabaseSync,
+    partitions: Partitions,
+    limits: StoreLimits,
+    wall: number,
+    monotonic: number,
+    collected: CollectedTables | null = null,
+  ) {
     this.#db = db;
     this.#partitions = partitions;
     this.#limits = limits;
     this.#space = new Space(db);
     this.#reclaimer = new Reclaimer(db);
     this.#removals = new Removals(db);
-    this.#side = new SideTables(db, limits.maxBytes, this.#removals);
-    this.#partitionBytes = limits.maxBytes / PARTITIONS;
-    this.#spanMs = Math.max(MIN_SPAN_MS, limits.retentionMs / PARTITIONS);
+    this.#side = new SideTables(db, limits.maxBytes, this.#removals, collected);
+    this.limit(limits);
     const kept = db.prepare("SELECT value FROM agent_state WHERE name = 'retention_clock'").get();
     this.#clock = new RetentionClock((kept?.["value"] as number | undefined) ?? wall, monotonic);
     // A partition that seems to be from the future was opened before a clock was set back: it begins anew.
     const age = wall - partitions.open.openedTime;
     this.#openSince = monotonic - Math.max(0, Math.min(age, this.#spanMs));
+  }
+
+  /** From here on keeps the store within these. */
+  limit(limits: StoreLimits): void {
+    this.#limits = limits;
+    this.#partitionBytes = limits.maxBytes / PARTITIONS;
+    this.#spanMs = Math.max(MIN_SPAN_MS, limits.retentionMs / PARTITIONS);
+    this.#side.limit(limits.maxBytes);
   }
 
   /** Bytes that the log may take before it has to be moved. */
@@ -133,7 +148,8 @@ export class Retention {
     }
     if (this.#reclaimer.pending) return this.#reclaim(wall);
     const oldest = this.#partitions.visible[0]!;
-    const before = { events: oldest, alerts: clock - this.#limits.alertRetentionMs, clock };
+    const { alertRetentionMs, retentionMs } = this.#limits;
+    const before = { events: oldest, alerts: clock - alertRetentionMs, rows: clock - retentionMs, clock };
     if (this.#isTooLarge()) {
       // What takes more than its share goes before events do, as long as that is faster than what arrives.
       const used = this.#space.usedBytes;

@@ -10,17 +10,45 @@ export const APPLICATION_ID = 0x44455945;
 
 /** Not in the catalog, so neither rules nor hunts can name them. */
 const PRIVATE = [
-  // One row for each alert and sink, written with the alert: what is owed survives a crash.
+  // One row for each alert and sink, written with the alert: what is owed survives a crash. `severity` is a rank, 4 for
+  // critical. Dead: the sink will never take it; dropped: it found no room.
   `CREATE TABLE alert_deliveries (
     delivery_id INTEGER PRIMARY KEY,
     alert_id TEXT NOT NULL,
     sink TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('pending', 'done')),
+    state TEXT NOT NULL CHECK (state IN ('pending', 'done', 'dead', 'dropped')),
+    severity INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    added_time INTEGER,
     attempts INTEGER NOT NULL DEFAULT 0,
     delivered_time INTEGER,
+    reason TEXT,
     UNIQUE (alert_id, sink)
   ) STRICT`,
-  `CREATE INDEX alert_deliveries_pending ON alert_deliveries (sink, delivery_id) WHERE state = 'pending'`,
+  `CREATE INDEX alert_deliveries_pending ON alert_deliveries (sink, severity DESC, delivery_id) WHERE state = 'pending'`,
+  `CREATE INDEX alert_deliveries_dead ON alert_deliveries (sink, delivery_id) WHERE state = 'dead'`,
+  // What keeps hits from being alerts: repeats of an alert, hits of a rule over its limit. alerts/manager.ts
+  `CREATE TABLE alert_windows (
+    window_key TEXT PRIMARY KEY NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('repeat', 'limit', 'inhibit')),
+    rule_id TEXT NOT NULL,
+    alert_id TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    first_time INTEGER NOT NULL,
+    last_time INTEGER NOT NULL,
+    left_ms INTEGER NOT NULL,
+    noted_time INTEGER NOT NULL,
+    muted_by TEXT,
+    sample TEXT
+  ) STRICT`,
+  // What is known of each rule's hits, and the rest of its limit; '' stands for all rules together.
+  `CREATE TABLE alert_rules (
+    rule_id TEXT PRIMARY KEY NOT NULL,
+    hits INTEGER NOT NULL,
+    last_time INTEGER,
+    tokens REAL NOT NULL,
+    noted_time INTEGER NOT NULL
+  ) STRICT`,
   // How far a snapshot that comes in parts has got, so that a restart between two parts does not make it look whole.
   `CREATE TABLE snapshot_progress (
     stream INTEGER PRIMARY KEY,

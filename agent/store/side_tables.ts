@@ -8,6 +8,7 @@
  * @module
  */
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
+import type { CollectedTables } from "./collected_tables.ts";
 import type { Partition } from "./partitions.ts";
 import { type RemovalReason, type Removals, Tally } from "./removals.ts";
 
@@ -28,6 +29,8 @@ export interface Before {
   readonly events: Partition;
   /** Alerts and gaps from before. */
   readonly alerts: number;
+  /** Rows of collectors' tables from before. */
+  readonly rows: number;
   /** The time by the clock of retention. */
   readonly clock: number;
 }
@@ -40,17 +43,27 @@ export class SideTables {
   readonly #db: DatabaseSync;
   readonly #removals: Removals;
   readonly #statements: ReturnType<typeof prepare>;
-  readonly #maxProcesses: number;
-  readonly #maxAlerts: number;
+  #maxProcesses = 0;
+  #maxAlerts = 0;
   /** How far each table was gone through; from its end it begins again, since what was kept may be old by then. */
   #cursors = { ...START };
   /** Why events went last: processes of their time go for the same reason. */
   #lastReason: RemovalReason = "age";
 
-  constructor(db: DatabaseSync, maxBytes: number, removals: Removals) {
+  constructor(
+    db: DatabaseSync,
+    maxBytes: number,
+    removals: Removals,
+    private readonly collected: CollectedTables | null = null,
+  ) {
     this.#db = db;
     this.#removals = removals;
     this.#statements = prepare(db);
+    this.limit(maxBytes);
+  }
+
+  /** From here on the store may take so much. */
+  limit(maxBytes: number): void {
     this.#maxProcesses = Math.max(MIN_ROWS, Math.floor(maxBytes * PROCESS_SHARE / PROCESS_BYTES));
     this.#maxAlerts = Math.max(MIN_ROWS, Math.floor(maxBytes * ALERT_SHARE / ALERT_BYTES));
   }
@@ -69,12 +82,14 @@ export class SideTables {
     const went = [
       this.#processes(before.events, now),
       this.#alerts(before.alerts, now),
+      Number(this.#statements.deleteMutes.run(before.alerts).changes),
       this.#gaps(this.#rows(this.#statements.oldGaps, before.alerts), "age", now),
       this.#deliveries(before.clock - DELIVERY_MS),
       this.#scans(before.events.openedTime, inUse),
       this.#streams(before.events.openedTime, inUse),
     ];
-    return went.some((count) => count > 0);
+    const rows = this.collected?.step(before.rows, this.#removals, now) ?? false;
+    return rows || went.some((count) => count > 0);
   }
 
   /** Removes the oldest rows of what takes room, for that alone. Whether there were any. */
@@ -83,7 +98,7 @@ export class SideTables {
     const ended = this.#rows(s.oldestEnded).map((row) => ({ ...row, reason: "size" as const }));
     const alerts = this.#rows(s.oldestAlerts, Number.MAX_SAFE_INTEGER);
     const went = this.#deleteProcesses(ended, now) + this.#deleteAlerts(alerts, "size", now);
-    if (went > 0) return true;
+    if (went > 0 || this.collected?.step(0, this.#removals, now, true) === true) return true;
     // Gaps say what is not known; they go last
     return this.#gaps(this.#rows(s.oldGaps, Number.MAX_SAFE_INTEGER), "size", now) > 0;
   }
@@ -128,6 +143,7 @@ export class SideTables {
     const tally = new Tally();
     for (const row of rows) {
       this.#statements.deleteDeliveries.run(row["alert_id"]!);
+      this.#statements.deleteHistory.run(row["alert_id"]!);
       if (this.#statements.deleteAlert.run(row["id"]!).changes !== 0) tally.note(reason, row["time"] as number);
     }
     for (const removal of tally.of("alerts")) this.#removals.add(removal, now);
@@ -146,7 +162,9 @@ export class SideTables {
 
   #deliveries(before: number): number {
     const s = this.#statements, seen = this.#rows(s.deliveries, this.#cursors.deliveries);
-    const going = seen.filter((row) => row["state"] === "done" && (row["time"] as number) < before);
+    const going = seen.filter((row) =>
+      (row["state"] === "done" || row["state"] === "dropped") && (row["time"] as number) < before
+    );
     for (const row of going) s.deleteDelivery.run(row["id"]!);
     this.#cursors.deliveries = cursorAfter(seen, STEP_ROWS);
     return going.length;
@@ -166,7 +184,9 @@ export class SideTables {
   #streams(before: number, inUse: ReadonlySet<number>): number {
     const s = this.#statements, seen = this.#rows(s.streams, this.#cursors.streams, before);
     const going = seen.map((row) => row["id"] as number)
-      .filter((stream) => !inUse.has(stream) && s.usesOfStream.get({ stream })!["used"] === 0);
+      .filter((stream) =>
+        !inUse.has(stream) && s.usesOfStream.get({ stream })!["used"] === 0 && this.collected?.uses(stream) !== true
+      );
     for (const stream of going) {
       s.deleteProgress.run(stream);
       s.deleteStream.run(stream);
@@ -210,12 +230,14 @@ function prepare(db: DatabaseSync) {
     ),
     deleteAlert: db.prepare("DELETE FROM alerts WHERE rowid = ?"),
     deleteDeliveries: db.prepare("DELETE FROM alert_deliveries WHERE alert_id = ?"),
+    deleteHistory: db.prepare("DELETE FROM alert_history WHERE alert_id = ?"),
+    deleteMutes: db.prepare("DELETE FROM alert_mutes WHERE ended_time < ?"),
     oldGaps: db.prepare(
       `SELECT gap_id AS id, to_time AS time FROM gaps WHERE to_time < ? ORDER BY to_time LIMIT ${STEP_ROWS}`,
     ),
     deleteGap: db.prepare("DELETE FROM gaps WHERE gap_id = ?"),
     deliveries: db.prepare(
-      `SELECT delivery_id AS id, state, delivered_time AS time FROM alert_deliveries
+      `SELECT delivery_id AS id, state, coalesce(delivered_time, added_time) AS time FROM alert_deliveries
        WHERE delivery_id > ? ORDER BY delivery_id LIMIT ${STEP_ROWS}`,
     ),
     deleteDelivery: db.prepare("DELETE FROM alert_deliveries WHERE delivery_id = ?"),

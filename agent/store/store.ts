@@ -9,26 +9,40 @@
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Alert } from "../../proto/alert.ts";
-import { tableNamed } from "../../proto/catalog.ts";
+import { type Table, tableNamed } from "../../proto/catalog.ts";
 import type { SqlValue } from "../../proto/event_row.ts";
 import type { Gap } from "../../proto/process_event.ts";
 import type { SeenChanges } from "../../proto/rules/seen_table.ts";
 import type { RuleStatus, SourceStatus } from "../../proto/status.ts";
 import { allSteps } from "../../proto/steps.ts";
+import type { TableDescriptor, TableSet } from "../../proto/table_descriptor.ts";
 import type { LedgerNote } from "../../proto/wire.ts";
 import { type NewNote, NoteTable } from "../ledger_notes.ts";
-import { alertOfRow, alertRow } from "./alert_row.ts";
+import { AlertTables } from "./alert_tables.ts";
+import { AnalysisTables } from "./analysis_tables.ts";
 import { Checkpointer, type CheckpointOutcome } from "./checkpoint.ts";
+import { type CollectedRows, CollectedTables } from "./collected_tables.ts";
 import { closeDatabase, lockStore, openDatabase } from "./database.ts";
+import { DEFAULT_OUTBOX, Outbox, type OutboxLimits, type PendingDelivery, type SinkTerms } from "./outbox.ts";
 import { Partitions } from "./partitions.ts";
 import { ProcessTable, type SnapshotPart } from "./process_table.ts";
-import { eventsBetween, findingsSince, gapsSince, newestTime, type RaisedFinding, sourcesKnown } from "./recent.ts";
+import {
+  eventsBetween,
+  findingsSince,
+  gapsSince,
+  newestTime,
+  type RaisedFinding,
+  sourcesKnown,
+  userNameOf,
+} from "./recent.ts";
 import { DEFAULT_LIMITS, logLimit, type Removed, Retention, type StoreLimits } from "./retention.ts";
 import { SeenValues, type StoredMemory } from "./seen_values.ts";
 import { StoreError, storeError } from "./store_error.ts";
 
 /** Rules that are written in one transaction. */
 const RULES_A_TRANSACTION = 256;
+/** What a step of retention puts into the log, in rows of events and roughly. */
+const ROWS_A_STEP = 1_000;
 
 /** Room for the sequences of one stream in the ids of its rows. */
 export const SEQUENCES_PER_STREAM = 2 ** 40;
@@ -49,6 +63,10 @@ export interface Stream extends StreamIdentity {
   readonly number: number;
   /** Last sequence that is stored; moves with each commit. */
   lastSequence: number;
+  /** Set for a collector that keeps no ledger: what there is to enter about its events, another one's takes. */
+  hasNoLedger?: boolean;
+  /** The tables that its collector registered, once it has. */
+  tables?: ReadonlyMap<string, TableDescriptor>;
 }
 
 /** What one transaction takes over. */
@@ -59,21 +77,35 @@ export interface Batch {
   /** Rows of `process_events`, oldest first. */
   readonly events: readonly SqlValue[][];
   readonly snapshots: readonly SnapshotPart[];
+  /** Rows of tables that collectors brought. */
+  readonly rows?: readonly CollectedRows[];
+  /** Rows that broke the schema of their table, by table. */
+  readonly refusedRows?: ReadonlyMap<string, number>;
   readonly gaps: readonly { readonly sequence: number; readonly gap: Gap }[];
   /** All sources of the collector, `null` when nothing was said of them. */
   readonly sources: readonly SourceStatus[] | null;
   readonly alerts: readonly Alert[];
+  /** Decides what becomes of the alerts; without one each is stored and owed. */
+  readonly taker?: AlertTaker;
   /** What rules remember anew. */
   readonly seen?: readonly SeenChanges[];
   /** What is to be entered into the ledger of those of the alerts that are new. */
   readonly notesOf?: (alerts: readonly Alert[]) => readonly NewNote[];
 }
 
-/** A delivery that is owed. */
-export interface PendingDelivery {
-  readonly deliveryId: number;
-  readonly alert: Alert;
+/** Decides within the transaction that stores the events what becomes of the alerts that they raised. */
+export interface AlertTaker {
+  /** Adds to the tables what becomes an alert, and gives those. What it remembers counts from `committed` on. */
+  take(alerts: readonly Alert[], tables: AlertTables, now: number): readonly Alert[];
+  committed(): void;
+  rolledBack(): void;
 }
+
+const TAKE_ALL: AlertTaker = {
+  take: (alerts, tables) => alerts.filter((alert) => tables.add(alert)),
+  committed: () => {},
+  rolledBack: () => {},
+};
 
 /** A rule as the table shows it. */
 export interface RuleRow extends RuleStatus {
@@ -86,16 +118,19 @@ export class Store {
   readonly #lock: Deno.FsFile;
   readonly #db: DatabaseSync;
   readonly #path: string;
-  readonly #sinks: readonly string[];
   readonly #partitions: Partitions;
   readonly #processes: ProcessTable;
+  readonly #collected: CollectedTables;
   readonly #retention: Retention;
   readonly #checkpointer: Checkpointer;
   readonly #statements: ReturnType<typeof prepare>;
   readonly #notes: NoteTable;
   readonly #seen: SeenValues;
-  /** Deliveries owed now, all sinks together. */
-  #owed: number;
+  readonly #outbox: Outbox;
+  readonly #alerts: AlertTables;
+  readonly #analyses: AnalysisTables;
+  /** Who decides about alerts in the open transaction. */
+  #taker: AlertTaker | null = null;
   /** The open stream of each collector: one object, so that two connections of it share the watermark. */
   readonly #streams = new Map<string, Stream>();
   #lastCommitTime = 0;
@@ -105,12 +140,17 @@ export class Store {
   readonly upgradedFrom: number | null;
 
   /**
-   * Opens the store, and makes it when there is none. `sinks` are the names that every alert is owed to; `limits` what
-   * {@linkcode Store.maintain} keeps it within.
+   * Opens the store, and makes it when there is none. `sinks` are what every alert is owed to, each within
+   * `backlog`; `limits` what {@linkcode Store.maintain} keeps it within.
    *
    * @throws StoreError
    */
-  constructor(path: string, sinks: readonly string[] = [], limits: StoreLimits = DEFAULT_LIMITS) {
+  constructor(
+    path: string,
+    sinks: readonly (string | SinkTerms)[] = [],
+    limits: StoreLimits = DEFAULT_LIMITS,
+    backlog: OutboxLimits = DEFAULT_OUTBOX,
+  ) {
     this.#lock = lockStore(path);
     let upgradedFrom: number | null = null;
     try {
@@ -121,15 +161,18 @@ export class Store {
     }
     this.#path = path;
     this.upgradedFrom = upgradedFrom;
-    this.#sinks = sinks;
     this.#partitions = new Partitions(this.#db);
     this.#processes = new ProcessTable(this.#db);
-    this.#retention = new Retention(this.#db, this.#partitions, limits, Date.now(), performance.now());
-    this.#checkpointer = new Checkpointer(this.#db, path, logLimit(limits));
+    this.#collected = new CollectedTables(this.#db, limits.maxBytes);
+    const now = Date.now(), clock = performance.now();
+    this.#retention = new Retention(this.#db, this.#partitions, limits, now, clock, this.#collected);
+    this.#checkpointer = new Checkpointer(this.#db, logLimit(limits));
     this.#statements = prepare(this.#db);
     this.#notes = new NoteTable(this.#db);
     this.#seen = new SeenValues(this.#db);
-    this.#owed = this.#sinks.reduce((sum, sink) => sum + (this.#statements.countPending.get(sink)!["n"] as number), 0);
+    this.#outbox = new Outbox(this.#db, sinks, backlog);
+    this.#alerts = new AlertTables(this.#db, this.#outbox);
+    this.#analyses = new AnalysisTables(this.#db);
   }
 
   /** Unix milliseconds of the last commit of a batch, 0 before the first. */
@@ -139,7 +182,7 @@ export class Store {
 
   /** How many deliveries are owed now, to all sinks together. */
   get owedDeliveries(): number {
-    return this.#owed;
+    return this.#outbox.owed;
   }
 
   /** Bytes of database and log. */
@@ -154,11 +197,14 @@ export class Store {
       store_partitions: this.#partitions.visible.length,
       events_removed_age: age,
       events_removed_size: size,
+      alerts_dead: this.#outbox.dead,
+      alerts_dropped: this.#outbox.dropped,
       ledger_notes_waiting: this.#notes.waiting,
       ledger_notes_refused: this.#notes.refusals,
     };
   }
 
+  /** Length of the log, as last seen. */
   get logBytes(): number {
     return this.#checkpointer.logBytes;
   }
@@ -201,50 +247,70 @@ export class Store {
     return stream;
   }
 
-  /** Stores a batch; durable when this returns. @throws StoreError, and then nothing of it is stored. */
-  commit(batch: Batch, now: number): void {
-    const { stream } = batch, s = this.#statements;
-    const base = stream.number * SEQUENCES_PER_STREAM;
+  /**
+   * Stores a batch, or several in their order, durable when this returns; gives what became an alert.
+   *
+   * @throws StoreError, and then nothing is stored
+   */
+  commit(given: Batch | readonly Batch[], now: number): readonly Alert[] {
+    const batches = "stream" in given ? [given] : given;
     if (this.#retention.isRotationDue(performance.now())) {
       this.#transaction("The store did not begin a partition", () => this.#retention.rotate(now, performance.now()));
     }
-    const owed = this.#transaction("The store did not take a batch", () => {
-      for (const row of batch.events) this.#partitions.insert(row);
-      this.#processes.applyEvents(batch.events);
-      for (const part of batch.snapshots) {
-        const origin = { stream: stream.number, collectorId: stream.collectorId, bootId: stream.bootId };
-        this.#processes.applySnapshot(part, origin, base + part.sequence);
+    return this.#transaction("The store did not take a batch", () => {
+      const added: Alert[] = [];
+      // A process that begins and ends between two snapshots of the table is written once.
+      let untold: SqlValue[][] = [];
+      for (const batch of batches) {
+        for (const row of batch.events) {
+          this.#partitions.insert(row);
+          untold.push(row);
+        }
+        // Alerts name the ancestors of their processes
+        if (batch.snapshots.length > 0 || batch.alerts.length > 0) {
+          this.#processes.applyEvents(untold);
+          untold = [];
+        }
+        added.push(...this.#put(batch, now));
       }
-      for (const { sequence, gap } of batch.gaps) {
-        const { source, recordKind, from, to, count, reason } = gap;
-        const times = [Math.round(from), Math.round(to)];
-        s.insertGap.run(base + sequence, source, recordKind, ...times, count, reason, stream.collectorId);
+      this.#processes.applyEvents(untold);
+      return added;
+    }, () => {
+      let rows = 0;
+      for (const { stream, lastSequence, events, snapshots, rows: own = [] } of batches) {
+        stream.lastSequence = lastSequence;
+        rows += events.length;
+        for (const { rows: { length } } of own) rows += length;
+        for (const { processes } of snapshots) rows += processes.length;
       }
-      if (batch.sources !== null) this.#replaceSources(stream.collectorId, batch.sources, now);
-      const added = batch.alerts.filter((alert) => this.#addAlert(alert));
-      if (added.length > 0) {
-        for (const note of batch.notesOf?.(added) ?? []) this.#notes.add(note, stream.collectorId, now);
-      }
-      for (const changes of batch.seen ?? []) this.#seen.apply(changes);
-      s.advance.run(batch.lastSequence, now, stream.number);
-      return added.length * this.#sinks.length;
+      this.#lastCommitTime = now;
+      this.#checkpointer.committed(performance.now(), rows);
     });
-    this.#owed += owed;
-    stream.lastSequence = batch.lastSequence;
-    this.#lastCommitTime = now;
-    this.#checkpointer.committed(performance.now());
   }
 
-  /** Stores alerts that no batch raised: nothing came, and that is what they say. @throws StoreError, and none is stored */
-  addAlerts(alerts: readonly Alert[], notesOf: Batch["notesOf"], now: number): void {
-    this.#owed += this.#transaction("The store did not take alerts", () => {
-      const added = alerts.filter((alert) => this.#addAlert(alert));
-      for (const note of added.length > 0 ? notesOf?.(added) ?? [] : []) {
-        this.#notes.add(note, added[0]!.collectorId, now);
-      }
-      return added.length * this.#sinks.length;
-    });
-    this.#checkpointer.committed(performance.now());
+  /**
+   * Stores alerts that no batch raised, such as of what did not happen; gives those that became one.
+   *
+   * @throws StoreError, and none is stored
+   */
+  addAlerts(alerts: readonly Alert[], notesOf: Batch["notesOf"], now: number, taker?: AlertTaker): readonly Alert[] {
+    return this.#transaction("The store did not take alerts", () => {
+      return this.#take(alerts, taker, notesOf, alerts[0]?.collectorId ?? "", now);
+    }, this.#noteCommit);
+  }
+
+  /** Reads or changes what there is of alerts, in one transaction. @throws StoreError, and then nothing is changed */
+  alerting<T>(what: string, body: (tables: AlertTables) => T, now: number): T {
+    return this.#transaction(what, () => {
+      const result = body(this.#alerts);
+      this.#noteDropped(now);
+      return result;
+    }, this.#noteCommit);
+  }
+
+  /** Reads or changes what there is of analyses, in one transaction. @throws StoreError, and then nothing is changed */
+  analysing<T>(what: string, body: (tables: AnalysisTables) => T): T {
+    return this.#transaction(what, () => body(this.#analyses), this.#noteCommit);
   }
 
   /** What rules remember. @throws StoreError */
@@ -257,30 +323,70 @@ export class Store {
     this.#transaction("The store did not forget what a rule remembers", () => this.#seen.forget(ruleId));
   }
 
-  /** Deliveries that are owed to a sink, oldest first. @throws StoreError */
+  /** Deliveries that are owed to a sink, the most severe first, of those the oldest. @throws StoreError */
   pendingDeliveries(sink: string, limit: number): PendingDelivery[] {
-    return this.#reading(() =>
-      [...this.#statements.pending.iterate(sink, limit)].map((row) => ({
-        deliveryId: row["delivery_id"] as number,
-        alert: alertOfRow(row as Record<string, SqlValue>),
-      }))
-    );
+    return this.#reading(() => this.#outbox.pending(sink, limit));
   }
 
-  /** Notes that deliveries were made. @throws StoreError */
-  markDelivered(deliveryIds: readonly number[], now: number): void {
-    this.#transaction("The store did not note a delivery", () => {
-      for (const id of deliveryIds) this.#statements.markDelivered.run(now, id);
-    });
-    this.#owed -= deliveryIds.length;
-    this.#checkpointer.committed(performance.now());
+  /** Ids of the oldest owed of each severity. @throws StoreError */
+  owedHeads(sink: string, limit: number): { readonly deliveryId: number; readonly alertId: string }[] {
+    return this.#reading(() => this.#outbox.heads(sink, limit));
   }
 
-  /** Notes that an attempt failed; the deliveries stay owed. @throws StoreError */
-  markFailed(deliveryIds: readonly number[]): void {
-    this.#transaction("The store did not note a failed delivery", () => {
-      for (const id of deliveryIds) this.#statements.markFailed.run(id);
-    });
+  /**
+   * From here on alerts are owed to these sinks and no others: `before` is what there was until now. Gives what became
+   * dead letters.
+   *
+   * @throws StoreError, and then nothing is changed
+   */
+  useSinks(
+    sinks: readonly SinkTerms[],
+    before: readonly SinkTerms[],
+  ): { readonly sink: string; readonly count: number }[] {
+    this.#outbox.use(sinks);
+    try {
+      return this.delivering("The store did not take its sinks", (outbox) => outbox.present());
+    } catch (error) {
+      this.#outbox.use(before);
+      throw error;
+    }
+  }
+
+  /** What a sink's backlog is: rows and bytes. */
+  backlog(sink: string): { readonly rows: number; readonly bytes: number } {
+    return this.#outbox.backlog(sink);
+  }
+
+  /** Reads or changes what there is of deliveries, in one transaction. @throws StoreError, and then nothing is changed */
+  delivering<T>(what: string, body: (outbox: Outbox) => T): T {
+    return this.#transaction(what, () => body(this.#outbox), this.#noteCommit);
+  }
+
+  /** The tables that collectors brought; another object when they change. */
+  get tables(): TableSet {
+    return this.#collected.set;
+  }
+
+  /**
+   * Takes over tables that a collector brings, all or none; returns why not, `null` when it did.
+   *
+   * @throws StoreError
+   */
+  defineTables(descriptors: readonly TableDescriptor[], collectorId: string, now: number): string | null {
+    const fault = this.#reading(() => this.#collected.fault(descriptors));
+    if (fault !== null) return fault;
+    this.#transaction("The store did not take a table", () => this.#collected.define(descriptors, collectorId, now));
+    return null;
+  }
+
+  /** The newest rows of a collector's table later than `after`, oldest first. @throws StoreError */
+  rowsSince(table: Table, after: number, limit: number): (readonly SqlValue[])[] {
+    return this.#reading(() => this.#collected.since(table, after, limit));
+  }
+
+  /** Time of the newest row of a collector's table that is not later than `most`. @throws StoreError */
+  newestRowTime(table: string, most: number): number | null {
+    return this.#reading(() => this.#collected.newest(table, most));
   }
 
   /** Time of the newest event that is not later than `most`. @throws StoreError */
@@ -307,9 +413,34 @@ export class Store {
     return this.#reading(() => ({ gaps: gapsSince(this.#db, after), sources: sourcesKnown(this.#db) }));
   }
 
-  /** Keeps a note for the audit ledger. @throws StoreError */
-  note(note: NewNote, now: number): void {
-    this.#transaction("The store did not take a note", () => this.#notes.add(note, "", now));
+  /** The name of a user as the newest processes have it; `null` when none of those is of that user. @throws StoreError */
+  userName(userId: number): string | null {
+    return this.#reading(() => userNameOf(this.#db, userId));
+  }
+
+  /** From here on is kept within other limits. */
+  limit(limits: StoreLimits): void {
+    this.#retention.limit(limits);
+    this.#collected.limit(limits.maxBytes);
+    this.#checkpointer.limit(logLimit(limits));
+  }
+
+  /**
+   * Stores a gap that the agent found itself, or when `id` is given, in its place; returns its id. @throws StoreError
+   */
+  putGap(gap: Gap, collectorId: string, id: number | null): number {
+    const { source, recordKind, from, to, count, reason } = gap, s = this.#statements;
+    return this.#transaction("The store did not take a gap", () => {
+      const gapId = id ?? s.freeGap.get()!["id"] as number;
+      if (id !== null) s.deleteGap.run(id);
+      s.insertGap.run(gapId, source, recordKind, Math.round(from), Math.round(to), count, reason, collectorId);
+      return gapId;
+    });
+  }
+
+  /** Keeps a note for the audit ledger, or counts it where too many wait. Whether it is kept. @throws StoreError */
+  note(note: NewNote, now: number): boolean {
+    return this.#transaction("The store did not take a note", () => this.#notes.add(note, "", now) > 0);
   }
 
   /** The oldest notes that are to be entered by a collector. @throws StoreError */
@@ -320,7 +451,7 @@ export class Store {
   /** Notes up to this number are entered. @throws StoreError */
   forgetNotes(upTo: number, collectorId: string): void {
     this.#transaction("The store did not forget notes", () => this.#notes.forget(upTo, collectorId));
-    this.#checkpointer.committed(performance.now());
+    this.#checkpointer.committed(performance.now(), 1);
   }
 
   /** A number that outlives the agent; `null` when none was set. @throws StoreError */
@@ -376,7 +507,12 @@ export class Store {
     });
   }
 
-  /** Moves the log into the database when that is due; to be called a few times a second. @throws StoreError */
+  /** Whether {@linkcode tick} is to be called a few times a second; otherwise now and then is enough. */
+  get isPressed(): boolean {
+    return this.#checkpointer.isPressed;
+  }
+
+  /** Moves the log into the database when that is due. @throws StoreError */
   tick(): CheckpointOutcome {
     try {
       return this.#checkpointer.tick(performance.now());
@@ -395,7 +531,7 @@ export class Store {
       "The store was not kept within its limits",
       () => this.#retention.step(now, performance.now(), inUse),
     );
-    if (more) this.#checkpointer.committed(performance.now());
+    if (more) this.#checkpointer.committed(performance.now(), ROWS_A_STEP);
     return { more, removed: this.#retention.takeRemoved() };
   }
 
@@ -403,6 +539,31 @@ export class Store {
   close(): void {
     closeDatabase(this.#db);
     this.#lock.close();
+  }
+
+  /** What a batch has beside its events; within a transaction. Gives how many alerts are new. */
+  #put(batch: Batch, now: number): readonly Alert[] {
+    const { stream } = batch, s = this.#statements;
+    const base = stream.number * SEQUENCES_PER_STREAM;
+    for (const part of batch.snapshots) {
+      const origin = { stream: stream.number, collectorId: stream.collectorId, bootId: stream.bootId };
+      this.#processes.applySnapshot(part, origin, base + part.sequence);
+    }
+    for (const rows of batch.rows ?? []) this.#collected.put(rows, stream.collectorId);
+    for (const [table, count] of batch.refusedRows ?? []) this.#collected.refused(table, count);
+    for (const { sequence, gap } of batch.gaps) {
+      const { source, recordKind, from, to, count, reason } = gap;
+      const times = [Math.round(from), Math.round(to)];
+      s.insertGap.run(base + sequence, source, recordKind, ...times, count, reason, stream.collectorId);
+    }
+    if (batch.sources !== null) this.#replaceSources(stream.collectorId, batch.sources, now);
+    const ledgerOf = stream.hasNoLedger ? "" : stream.collectorId;
+    const added = batch.alerts.length === 0
+      ? batch.alerts
+      : this.#take(batch.alerts, batch.taker, batch.notesOf, ledgerOf, now);
+    for (const changes of batch.seen ?? []) this.#seen.apply(changes);
+    s.advance.run(batch.lastSequence, now, stream.number);
+    return added;
   }
 
   #replaceSources(collectorId: string, sources: readonly SourceStatus[], now: number): void {
@@ -413,21 +574,38 @@ export class Store {
     }
   }
 
-  /** The alert's id names rule and event: one that is there already was raised before, and is owed already. */
-  #addAlert(alert: Alert): boolean {
-    if (Number(this.#statements.insertAlert.run(...alertRow(alert)).changes) === 0) return false;
-    for (const sink of this.#sinks) this.#statements.insertDelivery.run(alert.alertId, sink);
-    return true;
+  #take(
+    alerts: readonly Alert[],
+    taker: AlertTaker | undefined,
+    notesOf: Batch["notesOf"],
+    collectorId: string,
+    now: number,
+  ): readonly Alert[] {
+    this.#taker = taker ?? TAKE_ALL;
+    const added = this.#taker.take(alerts, this.#alerts, now);
+    for (const note of added.length > 0 ? notesOf?.(added) ?? [] : []) {
+      this.#notes.add(note, collectorId || added[0]!.collectorId, now);
+    }
+    this.#noteDropped(now);
+    return added;
   }
 
-  #transaction<T>(what: string, body: () => T): T {
+  readonly #noteCommit = (): void => this.#checkpointer.committed(performance.now(), 1);
+
+  #noteDropped(now: number): void {
+    for (const { sink, count } of this.#alerts.takeDropped()) {
+      const what = `alerts owed to the sink ${sink}, which its backlog had no room for`;
+      this.#notes.add({ action: "suppressed", value: { what, count, from: now, to: now } }, "", now);
+    }
+  }
+
+  /** `done` runs once the transaction is durable. */
+  #transaction<T>(what: string, body: () => T, done: () => void = () => {}): T {
+    let result: T;
     try {
       this.#db.exec("BEGIN IMMEDIATE");
-      const result = body();
+      result = body();
       this.#db.exec("COMMIT");
-      this.#partitions.committed();
-      this.#notes.committed();
-      return result;
     } catch (error) {
       try {
         if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
@@ -437,13 +615,24 @@ export class Store {
       this.#undone();
       throw error instanceof StoreError ? error : storeError(what, this.#path, error);
     }
+    this.#partitions.committed();
+    this.#notes.committed();
+    this.#taker?.committed();
+    this.#taker = null;
+    done();
+    return result;
   }
 
-  /** What is remembered of the partitions must not be of a transaction that was undone. */
+  /** What is remembered must not be of a transaction that was undone. */
   #undone(): void {
+    this.#taker?.rolledBack();
+    this.#taker = null;
+    this.#alerts.takeDropped();
     try {
       this.#partitions.rolledBack();
+      this.#collected.reload();
       this.#notes.rolledBack(this.#db);
+      this.#outbox.recount();
     } catch {
       // It cannot even be read: the fault that led here says so, and the next transaction comes here again.
     }
@@ -467,23 +656,16 @@ function insertInto(table: string): string {
 // The type is spelt out by the object: every statement once, by name.
 // deno-lint-ignore explicit-function-return-type
 function prepare(db: DatabaseSync) {
-  const columns = tableNamed("alerts").columns.map((column) => `a.${column.name}`).join(", ");
   return {
     insertGap: db.prepare(insertInto("gaps")),
-    insertAlert: db.prepare(insertInto("alerts") + " ON CONFLICT (alert_id) DO NOTHING"),
+    deleteGap: db.prepare("DELETE FROM gaps WHERE gap_id = ?"),
+    // Below the ids of the first stream: gaps that no collector reported
+    freeGap: db.prepare(
+      `SELECT coalesce(max(gap_id), 0) + 1 AS id FROM gaps WHERE gap_id < ${SEQUENCES_PER_STREAM}`,
+    ),
     insertRule: db.prepare(insertInto("detection_rules").replace("INSERT", "INSERT OR REPLACE")),
     deleteRule: db.prepare("DELETE FROM detection_rules WHERE rule_id = ?"),
     ruleIds: db.prepare("SELECT rule_id FROM detection_rules"),
-    insertDelivery: db.prepare("INSERT INTO alert_deliveries (alert_id, sink, state) VALUES (?, ?, 'pending')"),
-    pending: db.prepare(
-      `SELECT d.delivery_id, ${columns} FROM alert_deliveries d JOIN alerts a ON a.alert_id = d.alert_id
-       WHERE d.state = 'pending' AND d.sink = ? ORDER BY d.delivery_id LIMIT ?`,
-    ),
-    countPending: db.prepare("SELECT count(*) AS n FROM alert_deliveries WHERE state = 'pending' AND sink = ?"),
-    markDelivered: db.prepare(
-      "UPDATE alert_deliveries SET state = 'done', attempts = attempts + 1, delivered_time = ? WHERE delivery_id = ?",
-    ),
-    markFailed: db.prepare("UPDATE alert_deliveries SET attempts = attempts + 1 WHERE delivery_id = ?"),
     deleteSources: db.prepare("DELETE FROM sources WHERE collector_id = ?"),
     putSource: db.prepare(insertInto("sources") + " ON CONFLICT DO NOTHING"),
     putFact: db.prepare("INSERT OR REPLACE INTO system_info (name, value, time) VALUES (?, ?, ?)"),

@@ -2,7 +2,7 @@
  * Brings a store of an earlier schema version up to date, in place and in one transaction.
  *
  * Each step only adds columns and tables and gives a table another name, which SQLite does without touching a row: it
- * takes no time and no room, and a crash leaves the store as it was. Rows from before have NULL in new columns, which is
+ * takes no time and no room, and a crash leaves the store as it was. Deliveries alone are copied: a week of them. Rows from before have NULL in new columns, which is
  * what was known. The order of columns then differs from that of a new store, so nothing here or in the agent goes by
  * it. The one table of events that schema 2 had becomes the first partition as it is, until retention removes it.
  *
@@ -11,8 +11,10 @@
 import { DatabaseSync } from "node:sqlite";
 import { CATALOG, SCHEMA_VERSION, tableNamed } from "../../proto/catalog.ts";
 import { FLAT, partitionTable, partitionTables } from "../../proto/partition_layout.ts";
+import { SEVERITIES } from "../../proto/process_event.ts";
 import { partitionStatements } from "./partition_schema.ts";
 import { addPartition, expectedViews, visiblePartitions } from "./partitions.ts";
+import { makingStatements, readDescriptors } from "./collected_tables.ts";
 import { SCHEMA, tableStatements } from "./schema.ts";
 
 const TEXT = "TEXT" as const, INTEGER = "INTEGER" as const;
@@ -65,6 +67,32 @@ const ADDED: ReadonlyMap<number, Additions> = new Map<number, Additions>([
     alerts: { completeness: TEXT, ledger_origin: TEXT, ledger_size: INTEGER, ledger_root: TEXT, rule_hash: TEXT },
     detection_rules: { rule_hash: TEXT },
   }],
+  [4, {
+    alerts: {
+      kind: TEXT,
+      status: TEXT,
+      status_time: INTEGER,
+      muted_by: TEXT,
+      dedup_key: TEXT,
+      group_id: TEXT,
+      hits_before: INTEGER,
+      last_hit_time: INTEGER,
+      causes: TEXT,
+      parent_exec_id: TEXT,
+      start_time: INTEGER,
+      effective_user_id: INTEGER,
+      login_user_id: INTEGER,
+      cwd: TEXT,
+      container_id: TEXT,
+      stdin_kind: TEXT,
+      stdout_kind: TEXT,
+      ancestry: TEXT,
+      repeat_count: INTEGER,
+      first_time: INTEGER,
+      last_time: INTEGER,
+      reason: TEXT,
+    },
+  }],
 ]);
 
 /** The schema versions that this agent brings up to date. */
@@ -77,6 +105,14 @@ const NEW_IN_3 = /^CREATE (TABLE (retention|partitions|agent_state) |INDEX alert
 
 /** What schema 4 added beside columns. */
 const NEW_IN_4 = /^CREATE TABLE ledger_notes /;
+
+/** What schema 5 added beside columns; the table of deliveries is made anew, since its states are more. */
+const NEW_IN_5 =
+  /^CREATE (TABLE (alert_history|alert_mutes|alert_sinks|alert_windows|alert_rules|alert_deliveries) |INDEX (alerts_group_id|alert_history_alert_id|alert_deliveries_\w+) )/;
+
+/** What schema 6 added: the tables that collectors bring, and those of analyses. */
+const NEW_IN_6 =
+  /^CREATE (TABLE|INDEX) (collected_tables|(analyses|analysis_stages|file_facts|file_strings|memory_facts|yara_matches)(_\w+)?) /;
 
 /** Whether this agent can bring a store of this version up to date. */
 export function canUpgrade(version: unknown): version is number {
@@ -97,6 +133,8 @@ export function upgrade(db: DatabaseSync, version: number, check: () => void): v
       }
       if (from === 2) partition(db, Date.now());
       if (from === 3) { for (const statement of SCHEMA) if (NEW_IN_4.test(statement)) db.exec(statement); }
+      if (from === 4) renewDeliveries(db);
+      if (from === 5) { for (const statement of SCHEMA) if (NEW_IN_6.test(statement)) db.exec(statement); }
     }
     check();
     db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
@@ -122,6 +160,23 @@ function partition(db: DatabaseSync, now: number): void {
   addPartition(db, now);
 }
 
+/** Schema 5: what is owed, and what was delivered in the last days, moves into a table that knows how urgent it is. */
+function renewDeliveries(db: DatabaseSync): void {
+  db.exec("ALTER TABLE alert_deliveries RENAME TO alert_deliveries_4; DROP INDEX alert_deliveries_pending");
+  for (const statement of SCHEMA) if (NEW_IN_5.test(statement)) db.exec(statement);
+  const ranks = SEVERITIES.map((severity, rank) => `WHEN '${severity}' THEN ${rank}`).join(" ");
+  db.exec(
+    `INSERT INTO alert_deliveries
+       SELECT d.delivery_id, d.alert_id, d.sink, d.state, CASE a.severity ${ranks} ELSE 0 END, ${OLD_ALERT_BYTES},
+         a.detected_time, d.attempts, d.delivered_time, NULL
+       FROM alert_deliveries_4 d JOIN alerts a ON a.alert_id = d.alert_id`,
+  );
+  db.exec("DROP TABLE alert_deliveries_4");
+}
+
+/** What an alert of before schema 5 is taken for in the room that a sink's backlog may take. */
+const OLD_ALERT_BYTES = 1_500;
+
 /** Whether the database has the tables, columns, indexes and views of a store of this version, no fewer and no more. */
 export function hasShape(db: DatabaseSync): boolean {
   const fresh = new DatabaseSync(":memory:");
@@ -130,7 +185,7 @@ export function hasShape(db: DatabaseSync): boolean {
     const expected = shapeOf(fresh), found = shapeOf(db);
     if (![...expected].every((piece) => found.delete(piece))) return false;
     for (const statement of tableStatements(tableNamed("process_events"))) fresh.exec(statement);
-    return takePartitions(db, fresh, found) && found.size === 0;
+    return takePartitions(db, fresh, found) && takeCollected(db, fresh, found) && found.size === 0;
   } finally {
     fresh.close();
   }
@@ -158,6 +213,19 @@ function takePartitions(db: DatabaseSync, fresh: DatabaseSync, shape: Set<string
   const removing = db.prepare("SELECT partition, layout FROM partitions WHERE state = 'removing'").iterate();
   for (const row of [...removing]) {
     takeTables(db, partitionTables(row["partition"] as number, row["layout"] as 2 | 3), shape);
+  }
+  return true;
+}
+
+/** Takes the tables that collectors brought out of a shape; false when one is not as `collected_tables` says. */
+function takeCollected(db: DatabaseSync, fresh: DatabaseSync, shape: Set<string>): boolean {
+  for (const descriptor of readDescriptors(db).values()) {
+    const { name } = descriptor, statements = makingStatements(descriptor);
+    for (const statement of statements) fresh.exec(statement);
+    // Columns that a later version added stand elsewhere in the statement that made the table
+    const expected = columnsOf(fresh, name, name), there = new Set(columnsOf(db, name, name));
+    if (there.size !== expected.length || !expected.every((piece) => there.has(piece))) return false;
+    if (!shape.has(statements[1]!) || !takeTables(db, [name], shape)) return false;
   }
   return true;
 }

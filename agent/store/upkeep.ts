@@ -3,40 +3,49 @@
  *
  * @module
  */
+import { every, type Repeated } from "../beat.ts";
 import type { Journal } from "../journal.ts";
 import { PINNED_LOG_BYTES } from "./checkpoint.ts";
 import type { Removed } from "./retention.ts";
 import type { Store } from "./store.ts";
 
-const INTERVAL_MS = 250;
+/** Between two looks at the log while it fills. */
+const PRESSED_MS = 250;
+/** The same otherwise, and between two steps of retention while there is nothing to remove. */
+const QUIET_MS = 2_000;
 /** Between two steps of retention while there is more to remove: batches get most of the time. */
 const PAUSE_MS = 8;
-/** Looks at the log between two steps of retention while there is nothing to remove. */
-const LOOKS_A_STEP = 8;
 
 export class Upkeep {
   readonly #store: Store;
   readonly #journal: Journal;
-  readonly #timer: ReturnType<typeof setInterval>;
+  readonly #looks: Repeated;
   #next: ReturnType<typeof setTimeout> | undefined;
-  #looks = 0;
+  /** When retention is due again. */
+  #maintainAt = 0;
   readonly #complaints = { log: "", retention: "" };
 
   constructor(store: Store, journal: Journal) {
     this.#store = store;
     this.#journal = journal;
-    this.#timer = setInterval(() => {
-      this.#complain("log", () => this.#look());
-      if (++this.#looks % LOOKS_A_STEP === 1 && this.#next === undefined) this.#maintain();
-    }, INTERVAL_MS);
+    this.#looks = every(PRESSED_MS, () => this.#look());
   }
 
   stop(): void {
-    clearInterval(this.#timer);
+    this.#looks.stop();
     clearTimeout(this.#next);
   }
 
-  #look(): string {
+  #look(): void {
+    this.#looks.pace(this.#store.isPressed ? PRESSED_MS : QUIET_MS);
+    this.#complain("log", () => this.#moveLog());
+    const now = performance.now();
+    if (this.#next !== undefined || now < this.#maintainAt) return;
+    this.#maintainAt = now + QUIET_MS / 2;
+    this.#maintain();
+  }
+
+  #moveLog(): string {
     this.#store.tick();
     if (this.#store.logBytes <= PINNED_LOG_BYTES) return "";
     return "the store's log grows because a reader holds it; end queries that run long";

@@ -16,7 +16,7 @@ import { Random } from "../../tests/fuzz/random.ts";
 export type Shape = "linux" | "windows";
 
 /** What events and rules of one kind of host are made of. */
-interface Words {
+export interface Words {
   readonly programs: readonly string[];
   readonly directories: readonly string[];
   readonly separator: string;
@@ -55,12 +55,12 @@ const SYLLABLES =
   "ba ce di fo gu ka le mi no pu ra se ti vo xu za bra cle dri fro gan kel min nos pol ral sen tor vek zan"
     .split(" ");
 
-function wordsOf(shape: Shape): Words {
+export function wordsOf(shape: Shape): Words {
   return shape === "linux" ? LINUX : WINDOWS;
 }
 
 /** A made-up word; the same numbers give the same word, so that events have some of those that rules look for. */
-function madeUp(random: Random, variety: number): string {
+export function madeUp(random: Random, variety: number): string {
   const own = new Random(0x30d5, random.below(variety));
   return Array.from({ length: 3 + own.below(2) }, () => own.pick(SYLLABLES)).join("");
 }

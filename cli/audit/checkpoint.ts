@@ -44,8 +44,8 @@ export async function checkpoint(call: Call): Promise<Exit> {
     }
     const { origin, size, root } = newest;
     const row = { origin, size, root: root.toHex(), checkpoint: text };
-    if (call.format === "csv") {
-      const output = openOutput("csv", Object.keys(row), [], call.screen, (line) => call.out.write(line));
+    if (call.format === "csv" || call.format === "line") {
+      const output = openOutput(call.format, Object.keys(row), [], call.screen, (line) => call.out.write(line));
       output.add(Object.values(row));
       output.end();
     } else call.out.write(`${safeJson(row, call.format === "json" ? 2 : undefined)}\n`);

@@ -23,6 +23,7 @@ import { type Call, CommandError, EXIT, type Exit, UsageError } from "../command
 import { findPlaces } from "../settings.ts";
 import { Store } from "../store_reader.ts";
 import { count } from "../units.ts";
+import type { ReadLedger } from "../held_state.ts";
 import { LedgerDirectory } from "./ledger_directory.ts";
 import { provenText } from "./proof.ts";
 
@@ -93,7 +94,7 @@ export async function event(call: Call): Promise<Exit> {
 
 /** The entry whose digest covers a sequence, newest files first; `later` when one of the same log is behind it. */
 function findCovering(
-  source: LedgerDirectory,
+  source: ReadLedger,
   header: LedgerHeader,
   epoch: string,
   sequence: number,

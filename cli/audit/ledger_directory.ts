@@ -12,6 +12,7 @@ import { MAX_HEADER_BYTES, otherHeaderVersion } from "../../proto/ledger/header.
 import type { LedgerSource } from "../../proto/ledger/segment_stream.ts";
 import { type Call, CommandError } from "../command.ts";
 import { readProblem } from "../file_problem.ts";
+import { heldLedger, type ReadLedger } from "../held_state.ts";
 import { findPlaces } from "../settings.ts";
 
 /** Files that are open at a time: a ledger of years has more than a process may open. */
@@ -26,9 +27,11 @@ export class LedgerDirectory implements LedgerSource, Disposable {
   private constructor(readonly path: string) {}
 
   /** The ledger that `--ledger` names, or that of the state directory. @throws CommandError when there is none. */
-  static of(call: Call): LedgerDirectory {
+  static of(call: Call): ReadLedger {
     const named = call.values["ledger"] as string | undefined;
-    return LedgerDirectory.open(named === undefined ? findPlaces(call).layout.ledger : resolve(named));
+    const path = named === undefined ? findPlaces(call).layout.ledger : resolve(named), held = heldLedger(path);
+    if (held === null) throw new CommandError("The bundle has no audit ledger: there was none, or it was left out");
+    return held ?? LedgerDirectory.open(path);
   }
 
   /** @throws CommandError */

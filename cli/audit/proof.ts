@@ -24,6 +24,7 @@ import { openOutput } from "../output.ts";
 import { record, type RecordLine } from "../record.ts";
 import { safeJson } from "../safe_json.ts";
 import { count, localTime } from "../units.ts";
+import type { ReadLedger } from "../held_state.ts";
 import { Inputs } from "./inputs.ts";
 import { LedgerDirectory } from "./ledger_directory.ts";
 import { payloadText, payloadWords } from "./payloads.ts";
@@ -58,7 +59,7 @@ export async function prove(call: Call): Promise<Exit> {
  * @throws CommandError for an entry that is not signed
  * @throws WireError
  */
-export async function provenText(source: LedgerDirectory, sequence: number): Promise<string | null> {
+export async function provenText(source: ReadLedger, sequence: number): Promise<string | null> {
   const header = readHeader(source), hash = await loadHash(header.hash), { size } = readCheckpoint(source);
   if (sequence >= size) {
     throw new CommandError(
@@ -171,9 +172,9 @@ function show(call: Call, proven: ProvenEntry & Partial<ProvenEvent>, hash: Hash
     }),
   };
   const signed = signatures.map(({ key, time }) => ({ key: formatVkey(key), cosigned: time }));
-  if (call.format === "csv") {
+  if (call.format === "csv" || call.format === "line") {
     const row = { ...machine, signed_by: signed.map(({ key }) => key).join(" ") };
-    const output = openOutput("csv", Object.keys(row), [], call.screen, (text) => call.out.write(text));
+    const output = openOutput(call.format, Object.keys(row), [], call.screen, (text) => call.out.write(text));
     output.add(Object.values(row));
     return output.end();
   }

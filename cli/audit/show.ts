@@ -20,6 +20,7 @@ import { type Call, CommandError, EXIT, type Exit } from "../command.ts";
 import { type Cell, openOutput, type ShownColumn } from "../output.ts";
 import { timeCell } from "../process_cells.ts";
 import { counted } from "../units.ts";
+import type { ReadLedger } from "../held_state.ts";
 import { LedgerDirectory } from "./ledger_directory.ts";
 import { payloadText, payloadWords } from "./payloads.ts";
 
@@ -88,7 +89,7 @@ class BackwardReader {
   readonly #entries: SegmentStream;
   readonly #payloads: SegmentStream;
 
-  constructor(source: LedgerDirectory, private readonly header: LedgerHeader, private readonly hash: LedgerHash) {
+  constructor(source: ReadLedger, private readonly header: LedgerHeader, private readonly hash: LedgerHash) {
     this.#signed = readCheckpoint(source).size;
     this.#entries = new SegmentStream(source, "entries", MAX_ENTRY_BYTES);
     this.#payloads = new SegmentStream(source, "payloads", MAX_PAYLOAD_RECORD);

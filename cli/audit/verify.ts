@@ -16,6 +16,7 @@ import { record, type RecordLine } from "../record.ts";
 import { safeJson } from "../safe_json.ts";
 import type { Style } from "../screen.ts";
 import { count, counted, localTime, span } from "../units.ts";
+import type { ReadLedger } from "../held_state.ts";
 import { Inputs, type KeptHead } from "./inputs.ts";
 import { LedgerDirectory } from "./ledger_directory.ts";
 
@@ -98,7 +99,7 @@ function statusOf(verdict: Verdict, heads: readonly CheckedHead[], witnesses: re
 }
 
 /** The key that the ledger began with; `null` when the header cannot be read, which the verdict says. */
-function firstKey(source: LedgerDirectory): NoteKey | null {
+function firstKey(source: ReadLedger): NoteKey | null {
   try {
     return readHeader(source).key;
   } catch (error) {
@@ -139,7 +140,7 @@ async function wordOf(
   key: NoteKey,
   heads: readonly CheckedHead[],
   verdict: Verdict,
-  source: LedgerDirectory,
+  source: ReadLedger,
 ): Promise<WitnessWord> {
   const checkpoints = heads.flatMap(({ checkpoint, problem }) => {
     return checkpoint === null || problem !== null ? [] : [checkpoint];
@@ -154,7 +155,7 @@ async function wordOf(
 }
 
 /** The checkpoint that was verified: the file is still open. */
-function publishedCheckpoint(source: LedgerDirectory): SignedCheckpoint {
+function publishedCheckpoint(source: ReadLedger): SignedCheckpoint {
   const bytes = new Uint8Array(MAX_NOTE_BYTES);
   return parseCheckpoint(bytes.subarray(0, source.read(CHECKPOINT_NAME, 0, bytes)));
 }

@@ -8,6 +8,7 @@
  */
 import type { Settings } from "../../proto/config.ts";
 import type { StateLayout } from "../../proto/state_layout.ts";
+import { giveBackHeap } from "../kernel/heap.ts";
 import { stepBack } from "../kernel/priority.ts";
 import { effectiveUser } from "../privilege.ts";
 import { resolveUser } from "../users.ts";
@@ -44,6 +45,7 @@ export async function runHasher(settings: Settings, layout: StateLayout): Promis
   const server = new HashServer({ path: layout.hasherSocket, userId, greeting: confinement.greeting, lanes, notice });
   notice(confinement.proof);
   if (confinement.greeting.misses !== "") notice(confinement.greeting.misses);
+  giveBackHeap();
   await server.serve(listener);
   // A file may still hang on a thread of the pool; it would hold a natural end.
   Deno.exit(0);

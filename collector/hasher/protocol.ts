@@ -7,7 +7,8 @@
  *
  * @module
  */
-import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { BinaryReader } from "@bufbuild/protobuf/wire";
+import { FieldWriter } from "../../proto/field_writer.ts";
 import { MAX_FUZZY_LENGTH } from "./fuzzy_hash.ts";
 import {
   readDouble,
@@ -101,10 +102,13 @@ const CHANGE_TIME = tag(5, FIXED64), FOREIGN = tag(6, VARINT);
 const STATE = tag(2, VARINT), HASH = tag(3, TEXT), FUZZY_HASH = tag(4, TEXT), SETTLED = tag(5, VARINT);
 const CHANGED_AT = tag(6, FIXED64);
 
+/** Of most messages. */
+const MESSAGE_BYTES = 512;
+
 export const HASH_TEXT: RegExp = /^[0-9a-f]{64}$/;
 
 export function encodeHashMessage(message: HashMessage): Uint8Array<ArrayBuffer> {
-  const w = new BinaryWriter();
+  const w = new FieldWriter(MESSAGE_BYTES);
   switch (message.kind) {
     case "greeting":
       w.uint32(GREETING);

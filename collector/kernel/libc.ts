@@ -42,6 +42,11 @@ const SYMBOLS = {
   /** Null in C libraries of before 2019 (glibc 2.28, musl 1.2.5). */
   statx: { parameters: ["i32", "buffer", "i32", "u32", "buffer"], result: "i32", optional: true },
 
+  /** Gives what was freed back to the system. Null in musl, which does so by itself. */
+  malloc_trim: { parameters: ["usize"], result: "i32", optional: true },
+  madvise: { parameters: ["usize", "usize", "i32"], result: "i32" },
+  getauxval: { parameters: ["u64"], result: "u64" },
+
   pipe2: { parameters: ["buffer", "i32"], result: "i32" },
   /** Replaces this process; the vectors hold addresses, so they and what they name stand in a {@linkcode NativeArena}. */
   execve: { parameters: ["buffer", "usize", "usize"], result: "i32" },

@@ -87,13 +87,24 @@ const HASHER: readonly SyscallName[] = [
   ...["sched_getaffinity", "sched_getparam", "sched_getscheduler", "clock_gettime", "clock_getres"] as const,
   ...["gettimeofday", "time", "uname", "sysinfo", "getrandom"] as const,
 ];
+/** What the response helper does beside that: it names a process, and where it copies, it makes files and directories. */
+const RESPONDER: readonly SyscallName[] = ["pidfd_open"];
+const RESPONDER_WRITES: readonly SyscallName[] = [
+  ...["open", "openat", "mkdir", "mkdirat", "rename", "renameat", "renameat2", "fsync", "fdatasync", "umask"] as const,
+];
+/** Signals that the helper may send: none, which only asks whether a process is there, SIGKILL, SIGCONT, SIGSTOP. */
+const RESPONDER_SIGNALS: readonly number[] = [0, 9, 18, 19];
+
 /** `O_WRONLY`, `O_RDWR`, `O_CREAT`, `O_TRUNC`, `O_APPEND`, and the bit of `O_TMPFILE`: whoever opens so means to write. */
 const OPEN_FOR_WRITING = 0o1 | 0o2 | 0o100 | 0o1000 | 0o2000 | 0o20000000;
 
 /** What may be asked of a filter. */
 export interface FilterOptions {
-  /** Whose calls are let through; the collector's by default. */
-  readonly role?: "collector" | "hasher";
+  /**
+   * Whose calls are let through; the collector's by default. A `responder` signals other processes where its capability
+   * lets it, a `responder_writing` makes files too.
+   */
+  readonly role?: "collector" | "hasher" | "responder" | "responder_writing";
   /** What befalls a call that is not on the list: an error for the caller, or the end of the process. */
   readonly refused: "errno" | "kill";
   /** Allows to start processes: the `ps` rung of the source ladder lives from it. */
@@ -192,11 +203,19 @@ export function filterProgram(
     emit(JUMP_EQUAL, canary, 0, 1);
     emit(RETURN, RETURN_ERRNO | EPERM);
   }
-  if (role === "hasher") {
+  if (role !== "collector") {
     for (const name of HASHER) answer(name, RETURN_ALLOW);
     allowIf("socketpair", 0, [AF_UNIX]); // the runtime's, for its signals: both ends are in this process
-    allowWithout("open", 1, OPEN_FOR_WRITING);
-    allowWithout("openat", 2, OPEN_FOR_WRITING);
+    if (role !== "hasher") {
+      for (const name of RESPONDER) answer(name, RETURN_ALLOW);
+      allowIf("pidfd_send_signal", 1, RESPONDER_SIGNALS);
+    }
+    if (role === "responder_writing") {
+      for (const name of RESPONDER_WRITES) answer(name, RETURN_ALLOW);
+    } else {
+      allowWithout("open", 1, OPEN_FOR_WRITING);
+      allowWithout("openat", 2, OPEN_FOR_WRITING);
+    }
   } else {
     for (const name of ALLOWED) answer(name, RETURN_ALLOW);
     allowIf("socket", 0, [AF_UNIX]);

@@ -168,6 +168,8 @@ export interface ProcessSource {
    * of `receive` does not lose the records after it.
    */
   drain(receive: (record: SourceRecord) => void): number;
+  /** Whether records wait; on rungs that can tell. */
+  readonly pending?: boolean;
   /**
    * Resolves when records wait or `timeoutMs` has passed. Polling sources resolve when their next snapshot is due.
    */

@@ -109,16 +109,27 @@ export class TableWatcher {
   /**
    * Whether a process runs another program than before. Arguments alone may also have been rewritten by the process; in
    * its first moments, between fork and exec, they are taken as a new program's, and later the lifecycle reports a
-   * change. Where no executable can be read, a new name together with new arguments is a new program.
+   * change. Where no executable can be read, a new name together with new arguments is a new program. One whose fields
+   * were read while it changed had the name of the former.
    */
   #runsAnother(before: TableEntry, after: TableEntry, now: number): boolean {
     if (after.kernelThread || after.status === "zombie") return false;
     const bothPaths = after.executablePath !== null && before.executablePath !== null;
     if (bothPaths && after.executablePath !== before.executablePath) return true;
+    if (bothPaths && hasItsName(after) && !hasItsName(before)) return true;
     if (after.argv === null || before.argv === null) return false;
     const isRenamed = after.executablePath === null && before.executablePath === null && after.name !== before.name;
     return (isRenamed || now - after.startTime < this.#youthNs) && !sameBytes(after.argv, before.argv);
   }
+}
+
+/** Longest name that the kernel gives a process. */
+const NAME_BYTES = 15;
+
+/** Whether it is called what the kernel calls the process of that executable. */
+function hasItsName({ name, executablePath }: TableEntry): boolean {
+  const path = executablePath!;
+  return path.slice(path.lastIndexOf("/") + 1).slice(0, NAME_BYTES) === name;
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {

@@ -193,6 +193,10 @@ class TracepointSource implements ProcessSource {
     return count;
   }
 
+  get pending(): boolean {
+    return !this.#closed && this.#reader.pending;
+  }
+
   async wait(timeoutMs: number): Promise<void> {
     if (this.#closed || this.#reader.pending) return;
     await this.#ring.wait(Math.ceil(Math.max(0, Math.min(timeoutMs, MAX_WAIT_MS))));

@@ -180,12 +180,15 @@ export class WriteAheadLog {
     const share = (this.#segments.bytesAbove(this.#acknowledged, this.#durable) + pending) / totalBytes;
     return this.#fault === "" ? share : Math.max(share, pending / maxPendingBytes);
   }
-  /** Whether the file that is written still has its name: one that was deleted takes records, and loses them. */
+  /**
+   * Whether its directory is there, and the file that is written, if one is, still has its name: one that was deleted
+   * takes records, and loses them.
+   */
   get isPresent(): boolean {
     const { active } = this.#segments;
-    if (active === null) return true;
     try {
-      return this.#options.storage.list().some(({ name }) => name === active.segment.name);
+      const files = this.#options.storage.list();
+      return active === null || files.some(({ name }) => name === active.segment.name);
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;
       return error.fault !== "missing";

@@ -9,9 +9,11 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Consumed, Correlation, Deliveries, Publish, Subscribe, Subscribed, Taken, Unsubscribe } from "./bus_pb.ts";
+import { file_bus } from "./bus_pb.ts";
 import type { FilesystemFilter, FilesystemRecord, HashCheck, HashResult, NetworkFilter, NetworkRecord, PerformanceFilter, PerformanceRecord, ProcessFilter, ProcessRecord, TaskType } from "./common_pb.ts";
 import { file_common } from "./common_pb.ts";
-import type { EventBatch, GapReport, Snapshot, SourceReport, SourceStatus } from "./eventbus_pb.ts";
+import type { EventBatch, GapReport, RowBatch, Snapshot, SourceReport, SourceStatus } from "./eventbus_pb.ts";
 import { file_eventbus } from "./eventbus_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -19,7 +21,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file ipc.proto.
  */
 export const file_ipc: GenFile = /*@__PURE__*/
-  fileDesc("CglpcGMucHJvdG8SDWRhZW1vbmV5ZS5pcGMiUwoUQWR2YW5jZWRDYXBhYmlsaXRpZXMSFAoMa2VybmVsX2xldmVsGAEgASgIEhAKCHJlYWx0aW1lGAIgASgIEhMKC3N5c3RlbV93aWRlGAMgASgIIosBChZDb2xsZWN0aW9uQ2FwYWJpbGl0aWVzEjoKEXN1cHBvcnRlZF9kb21haW5zGAEgAygOMh8uZGFlbW9uZXllLmlwYy5Nb25pdG9yaW5nRG9tYWluEjUKCGFkdmFuY2VkGAIgASgLMiMuZGFlbW9uZXllLmlwYy5BZHZhbmNlZENhcGFiaWxpdGllcyKSAQoRQ2FwYWJpbGl0eVJlcXVlc3QSEQoJY2xpZW50X2lkGAEgASgJEjoKEXJlcXVlc3RlZF9kb21haW5zGAIgAygOMh8uZGFlbW9uZXllLmlwYy5Nb25pdG9yaW5nRG9tYWluEhsKDmNsaWVudF92ZXJzaW9uGAMgASgJSACIAQFCEQoPX2NsaWVudF92ZXJzaW9uIuQBChJDYXBhYmlsaXR5UmVzcG9uc2USGwoTbmVnb3RpYXRpb25fc3VjY2VzcxgBIAEoCBI7CgxjYXBhYmlsaXRpZXMYAiABKAsyJS5kYWVtb25leWUuaXBjLkNvbGxlY3Rpb25DYXBhYmlsaXRpZXMSGgoNZXJyb3JfbWVzc2FnZRgDIAEoCUgAiAEBEhsKDnNlcnZlcl92ZXJzaW9uGAQgASgJSAGIAQESFgoOZGVtYW5kX3ZlcnNpb24YECABKA1CEAoOX2Vycm9yX21lc3NhZ2VCEQoPX3NlcnZlcl92ZXJzaW9uIkUKD0F0dHJpYnV0ZURlbWFuZBIPCgd2ZXJzaW9uGAEgASgNEg4KBmhhc2hlcxgCIAEoCBIRCgl2YXJpYWJsZXMYAyADKAkiVAoRQXR0cmlidXRlU3RhbmRpbmcSEQoJYXR0cmlidXRlGAEgASgJEg0KBXN0YXRlGAIgASgJEg4KBnJlYXNvbhgDIAEoCRINCgVzaW5jZRgEIAEoBiJECgxEZW1hbmRBbnN3ZXISNAoKYXR0cmlidXRlcxgBIAMoCzIgLmRhZW1vbmV5ZS5pcGMuQXR0cmlidXRlU3RhbmRpbmcilwQKDURldGVjdGlvblRhc2sSDwoHdGFza19pZBgBIAEoCRItCgl0YXNrX3R5cGUYAiABKA4yGi5kYWVtb25leWUuY29tbW9uLlRhc2tUeXBlEjwKDnByb2Nlc3NfZmlsdGVyGAMgASgLMh8uZGFlbW9uZXllLmNvbW1vbi5Qcm9jZXNzRmlsdGVySACIAQESNAoKaGFzaF9jaGVjaxgEIAEoCzIbLmRhZW1vbmV5ZS5jb21tb24uSGFzaENoZWNrSAGIAQESFQoIbWV0YWRhdGEYBSABKAlIAogBARI8Cg5uZXR3b3JrX2ZpbHRlchgGIAEoCzIfLmRhZW1vbmV5ZS5jb21tb24uTmV0d29ya0ZpbHRlckgDiAEBEkIKEWZpbGVzeXN0ZW1fZmlsdGVyGAcgASgLMiIuZGFlbW9uZXllLmNvbW1vbi5GaWxlc3lzdGVtRmlsdGVySASIAQESRAoScGVyZm9ybWFuY2VfZmlsdGVyGAggASgLMiMuZGFlbW9uZXllLmNvbW1vbi5QZXJmb3JtYW5jZUZpbHRlckgFiAEBQhEKD19wcm9jZXNzX2ZpbHRlckINCgtfaGFzaF9jaGVja0ILCglfbWV0YWRhdGFCEQoPX25ldHdvcmtfZmlsdGVyQhQKEl9maWxlc3lzdGVtX2ZpbHRlckIVChNfcGVyZm9ybWFuY2VfZmlsdGVySgQICRAKIpYDCg9EZXRlY3Rpb25SZXN1bHQSDwoHdGFza19pZBgBIAEoCRIPCgdzdWNjZXNzGAIgASgIEhoKDWVycm9yX21lc3NhZ2UYAyABKAlIAIgBARIyCglwcm9jZXNzZXMYBCADKAsyHy5kYWVtb25leWUuY29tbW9uLlByb2Nlc3NSZWNvcmQSNgoLaGFzaF9yZXN1bHQYBSABKAsyHC5kYWVtb25leWUuY29tbW9uLkhhc2hSZXN1bHRIAYgBARI3Cg5uZXR3b3JrX2V2ZW50cxgGIAMoCzIfLmRhZW1vbmV5ZS5jb21tb24uTmV0d29ya1JlY29yZBI9ChFmaWxlc3lzdGVtX2V2ZW50cxgHIAMoCzIiLmRhZW1vbmV5ZS5jb21tb24uRmlsZXN5c3RlbVJlY29yZBI/ChJwZXJmb3JtYW5jZV9ldmVudHMYCCADKAsyIy5kYWVtb25leWUuY29tbW9uLlBlcmZvcm1hbmNlUmVjb3JkQhAKDl9lcnJvcl9tZXNzYWdlQg4KDF9oYXNoX3Jlc3VsdCLuBQoIRW52ZWxvcGUSLQoJY2hhbGxlbmdlGAEgASgLMhguZGFlbW9uZXllLmlwYy5DaGFsbGVuZ2VIABIlCgVoZWxsbxgCIAEoCzIULmRhZW1vbmV5ZS5pcGMuSGVsbG9IABIpCgd3ZWxjb21lGAMgASgLMhYuZGFlbW9uZXllLmlwYy5XZWxjb21lSAASKQoHcmVmdXNlZBgEIAEoCzIWLmRhZW1vbmV5ZS5pcGMuUmVmdXNlZEgAEjAKBmV2ZW50cxgFIAEoCzIeLmRhZW1vbmV5ZS5ldmVudGJ1cy5FdmVudEJhdGNoSAASLAoDZ2FwGAYgASgLMh0uZGFlbW9uZXllLmV2ZW50YnVzLkdhcFJlcG9ydEgAEjAKCHNuYXBzaG90GAcgASgLMhwuZGFlbW9uZXllLmV2ZW50YnVzLlNuYXBzaG90SAASMwoHc291cmNlcxgIIAEoCzIgLmRhZW1vbmV5ZS5ldmVudGJ1cy5Tb3VyY2VSZXBvcnRIABIhCgNhY2sYCSABKAsyEi5kYWVtb25leWUuaXBjLkFja0gAEi0KCWhlYXJ0YmVhdBgKIAEoCzIYLmRhZW1vbmV5ZS5pcGMuSGVhcnRiZWF0SAASKQoHZ29vZGJ5ZRgLIAEoCzIWLmRhZW1vbmV5ZS5pcGMuR29vZGJ5ZUgAEikKB3JlcXVlc3QYDCABKAsyFi5kYWVtb25leWUuaXBjLlJlcXVlc3RIABIlCgVyZXBseRgNIAEoCzIULmRhZW1vbmV5ZS5pcGMuUmVwbHlIABIwCgtsZWRnZXJfaGVhZBgOIAEoCzIZLmRhZW1vbmV5ZS5pcGMuTGVkZ2VySGVhZEgAEjIKDGxlZGdlcl9ub3RlcxgPIAEoCzIaLmRhZW1vbmV5ZS5pcGMuTGVkZ2VyTm90ZXNIABIyCgxsZWRnZXJfdGFrZW4YECABKAsyGi5kYWVtb25leWUuaXBjLkxlZGdlclRha2VuSABCBgoEYm9keSJECglDaGFsbGVuZ2USDQoFbm9uY2UYASABKAwSEwoLdmVyc2lvbl9taW4YAiABKA0SEwoLdmVyc2lvbl9tYXgYAyABKA0ilgEKBUhlbGxvEg8KB3ZlcnNpb24YASABKA0SFAoMY29sbGVjdG9yX2lkGAIgASgJEg0KBWVwb2NoGAMgASgJEg8KB2Jvb3RfaWQYBCABKAkSGAoQc29mdHdhcmVfdmVyc2lvbhgFIAEoCRIOCgZzb3VyY2UYBiABKAkSDQoFbm9uY2UYByABKAwSDQoFcHJvb2YYCCABKAwiPwoHV2VsY29tZRINCgVwcm9vZhgBIAEoDBIVCg1sYXN0X3NlcXVlbmNlGAIgASgGEg4KBmNyZWRpdBgDIAEoBiIZCgdSZWZ1c2VkEg4KBnJlYXNvbhgBIAEoCSInCgNBY2sSEAoIc2VxdWVuY2UYASABKAYSDgoGY3JlZGl0GAIgASgGIhkKCUhlYXJ0YmVhdBIMCgR0aW1lGAEgASgGIhkKB0dvb2RieWUSDgoGcmVhc29uGAEgASgJIrcBCgdSZXF1ZXN0EgoKAmlkGAEgASgNEjgKDGNhcGFiaWxpdGllcxgCIAEoCzIgLmRhZW1vbmV5ZS5pcGMuQ2FwYWJpbGl0eVJlcXVlc3RIABIsCgR0YXNrGAMgASgLMhwuZGFlbW9uZXllLmlwYy5EZXRlY3Rpb25UYXNrSAASMAoGZGVtYW5kGAQgASgLMh4uZGFlbW9uZXllLmlwYy5BdHRyaWJ1dGVEZW1hbmRIAEIGCgRib2R5IsgBCgVSZXBseRIKCgJpZBgBIAEoDRI5CgxjYXBhYmlsaXRpZXMYAiABKAsyIS5kYWVtb25leWUuaXBjLkNhcGFiaWxpdHlSZXNwb25zZUgAEjAKBnJlc3VsdBgDIAEoCzIeLmRhZW1vbmV5ZS5pcGMuRGV0ZWN0aW9uUmVzdWx0SAASDwoFZXJyb3IYBCABKAlIABItCgZkZW1hbmQYBSABKAsyGy5kYWVtb25leWUuaXBjLkRlbWFuZEFuc3dlckgAQgYKBGJvZHkiOAoKTGVkZ2VySGVhZBIOCgZvcmlnaW4YASABKAkSDAoEc2l6ZRgCIAEoBhIMCgRyb290GAMgASgMIjcKC0xlZGdlck5vdGVzEigKBW5vdGVzGAEgAygLMhkuZGFlbW9uZXllLmlwYy5MZWRnZXJOb3RlIjkKCkxlZGdlck5vdGUSCgoCaWQYASABKAYSDgoGYWN0aW9uGAIgASgNEg8KB3BheWxvYWQYAyABKAwiGQoLTGVkZ2VyVGFrZW4SCgoCaWQYASABKAYiJAoGTm90aWNlEgwKBHRpbWUYASABKAYSDAoEdGV4dBgCIAEoCSLxAQoKVGllclN0YXR1cxIPCgdib290X2lkGAEgASgJEgwKBHRpbWUYAiABKAYSEQoJdXB0aW1lX21zGAMgASgBEgsKA3BpZBgEIAEoDRIUCgd1c2VyX2lkGAUgASgNSACIAQESDwoHdmVyc2lvbhgGIAEoCRINCgVzdGF0ZRgHIAEoCRIUCgxtZW1vcnlfYnl0ZXMYCCABKAYSDgoGY3B1X21zGAkgASgBEiYKB25vdGljZXMYCiADKAsyFS5kYWVtb25leWUuaXBjLk5vdGljZRIUCgxub3RpY2VfY291bnQYCyABKAZCCgoIX3VzZXJfaWQirQUKD0NvbGxlY3RvclN0YXR1cxInCgR0aWVyGAEgASgLMhkuZGFlbW9uZXllLmlwYy5UaWVyU3RhdHVzEhQKDGNvbGxlY3Rvcl9pZBgCIAEoCRINCgVlcG9jaBgDIAEoCRIxCgdzb3VyY2VzGAQgAygLMiAuZGFlbW9uZXllLmV2ZW50YnVzLlNvdXJjZVN0YXR1cxITCgtjb25maW5lbWVudBgFIAEoCRIRCgljb25uZWN0ZWQYBiABKAgSFQoNbGFzdF9zZXF1ZW5jZRgHIAEoBhIdChVhY2tub3dsZWRnZWRfc2VxdWVuY2UYCCABKAYSFAoMZHVyYWJsZV90aW1lGAkgASgGEhUKDXF1ZXVlZF9ldmVudHMYCiABKAYSGQoRdHJhY2tlZF9wcm9jZXNzZXMYCyABKAYSHQoQZm9ya3Nfc2luY2VfYm9vdBgMIAEoBkgAiAEBEj4KCGNvdW50ZXJzGA0gAygLMiwuZGFlbW9uZXllLmlwYy5Db2xsZWN0b3JTdGF0dXMuQ291bnRlcnNFbnRyeRIRCglyZWRhY3Rpb24YDiABKAkSMQoMY29tcGxldGVuZXNzGA8gASgLMhsuZGFlbW9uZXllLmlwYy5Db21wbGV0ZW5lc3MSJQoDbG9nGBAgASgLMhguZGFlbW9uZXllLmlwYy5Mb2dTdGF0dXMSKwoGbGVkZ2VyGBEgASgLMhsuZGFlbW9uZXllLmlwYy5MZWRnZXJTdGF0dXMSNAoKYXR0cmlidXRlcxgSIAMoCzIgLmRhZW1vbmV5ZS5pcGMuQXR0cmlidXRlU3RhbmRpbmcaLwoNQ291bnRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBQhMKEV9mb3Jrc19zaW5jZV9ib290ItMBCgxMZWRnZXJTdGF0dXMSDQoFc3RhdGUYASABKAkSDQoFcGxhY2UYAiABKAkSDwoHdHJvdWJsZRgDIAEoCRIOCgZvcmlnaW4YBCABKAkSDAoEc2l6ZRgFIAEoBhIOCgZzaWduZWQYBiABKAYSFwoPY2hlY2twb2ludF90aW1lGAcgASgGEhUKDXNlYWxlZF9lcG9jaHMYCCABKAYSFQoNcGVuZGluZ19ieXRlcxgJIAEoBhIPCgdyZWZ1c2VkGAogASgGEg4KBmZhdWx0cxgLIAEoBiKlAgoJTG9nU3RhdHVzEg0KBXBsYWNlGAEgASgJEg8KB3Ryb3VibGUYAiABKAkSDQoFYnl0ZXMYAyABKAYSEQoJbWF4X2J5dGVzGAQgASgGEhAKCHNlZ21lbnRzGAUgASgNEhUKDXBlbmRpbmdfYnl0ZXMYBiABKAYSDAoEbG9hZBgHIAEoARIRCglpc19zbG93ZWQYCCABKAgSDwoHcmVmdXNlZBgJIAEoBhIPCgdtaXNzaW5nGAogASgGEg8KB2RhbWFnZWQYCyABKAYSDgoGZmF1bHRzGAwgASgGEhAKCGhhc3RlbmVkGA0gASgGEg0KBWZhdWx0GA4gASgJEhgKC29sZGVzdF90aW1lGA8gASgGSACIAQFCDgoMX29sZGVzdF90aW1lIi0KDENvbXBsZXRlbmVzcxINCgVzdGF0ZRgBIAEoCRIOCgZkZXRhaWwYAiABKAkizgIKClJ1bGVTdGF0dXMSCgoCaWQYASABKAkSDQoFdGl0bGUYAiABKAkSEAoIc2V2ZXJpdHkYAyABKAkSDAoEZmlsZRgEIAEoCRINCgVzdGF0ZRgFIAEoCRIRCgRsaW5lGAYgASgNSACIAQESEwoGY29sdW1uGAcgASgNSAGIAQESEwoGcmVhc29uGAggASgJSAKIAQESDAoEaGl0cxgJIAEoBhIRCgRsYW5lGAogASgJSAOIAQESEwoLZXZhbHVhdGlvbnMYCyABKAYSDwoHbWF0Y2hlcxgMIAEoBhIOCgZjcHVfbXMYDSABKAESDAoEcm93cxgOIAEoBhIQCghkZWdyYWRlZBgPIAMoCRIRCgRoYXNoGBAgASgJSASIAQFCBwoFX2xpbmVCCQoHX2NvbHVtbkIJCgdfcmVhc29uQgcKBV9sYW5lQgcKBV9oYXNoIoABChBDb25uZWN0aW9uU3RhdHVzEhQKDGNvbGxlY3Rvcl9pZBgBIAEoCRINCgVlcG9jaBgCIAEoCRIXCg9jb25uZWN0ZWRfc2luY2UYAyABKAYSFQoNbGFzdF9zZXF1ZW5jZRgEIAEoBhIXCg9sYXN0X2V2ZW50X3RpbWUYBSABKAYi3AIKC0FnZW50U3RhdHVzEicKBHRpZXIYASABKAsyGS5kYWVtb25leWUuaXBjLlRpZXJTdGF0dXMSKAoFcnVsZXMYAiADKAsyGS5kYWVtb25leWUuaXBjLlJ1bGVTdGF0dXMSMwoKY29sbGVjdG9ycxgDIAMoCzIfLmRhZW1vbmV5ZS5pcGMuQ29ubmVjdGlvblN0YXR1cxITCgtzdG9yZV9ieXRlcxgEIAEoBhIYChBsYXN0X2NvbW1pdF90aW1lGAUgASgGEjoKCGNvdW50ZXJzGAYgAygLMiguZGFlbW9uZXllLmlwYy5BZ2VudFN0YXR1cy5Db3VudGVyc0VudHJ5EikKBXN0b3JlGAcgASgLMhouZGFlbW9uZXllLmlwYy5TdG9yZVN0YXR1cxovCg1Db3VudGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEiiAEKC1N0b3JlU3RhdHVzEg0KBXN0YXRlGAEgASgJEg4KBnJlYXNvbhgCIAEoCRINCgVzaW5jZRgDIAEoBhIXCgpmcmVlX2J5dGVzGAQgASgGSACIAQESFAoMY2hlY2tlZF90aW1lGAUgASgGEg0KBWNoZWNrGAYgASgJQg0KC19mcmVlX2J5dGVzKk0KEE1vbml0b3JpbmdEb21haW4SCwoHUFJPQ0VTUxAAEgsKB05FVFdPUksQARIOCgpGSUxFU1lTVEVNEAISDwoLUEVSRk9STUFOQ0UQA2IGcHJvdG8z", [file_common, file_eventbus]);
+  fileDesc("CglpcGMucHJvdG8SDWRhZW1vbmV5ZS5pcGMiUwoUQWR2YW5jZWRDYXBhYmlsaXRpZXMSFAoMa2VybmVsX2xldmVsGAEgASgIEhAKCHJlYWx0aW1lGAIgASgIEhMKC3N5c3RlbV93aWRlGAMgASgIIosBChZDb2xsZWN0aW9uQ2FwYWJpbGl0aWVzEjoKEXN1cHBvcnRlZF9kb21haW5zGAEgAygOMh8uZGFlbW9uZXllLmlwYy5Nb25pdG9yaW5nRG9tYWluEjUKCGFkdmFuY2VkGAIgASgLMiMuZGFlbW9uZXllLmlwYy5BZHZhbmNlZENhcGFiaWxpdGllcyKSAQoRQ2FwYWJpbGl0eVJlcXVlc3QSEQoJY2xpZW50X2lkGAEgASgJEjoKEXJlcXVlc3RlZF9kb21haW5zGAIgAygOMh8uZGFlbW9uZXllLmlwYy5Nb25pdG9yaW5nRG9tYWluEhsKDmNsaWVudF92ZXJzaW9uGAMgASgJSACIAQFCEQoPX2NsaWVudF92ZXJzaW9uIvkBChJDYXBhYmlsaXR5UmVzcG9uc2USGwoTbmVnb3RpYXRpb25fc3VjY2VzcxgBIAEoCBI7CgxjYXBhYmlsaXRpZXMYAiABKAsyJS5kYWVtb25leWUuaXBjLkNvbGxlY3Rpb25DYXBhYmlsaXRpZXMSGgoNZXJyb3JfbWVzc2FnZRgDIAEoCUgAiAEBEhsKDnNlcnZlcl92ZXJzaW9uGAQgASgJSAGIAQESFgoOZGVtYW5kX3ZlcnNpb24YECABKA0SEwoLcnBjX3ZlcnNpb24YESABKA1CEAoOX2Vycm9yX21lc3NhZ2VCEQoPX3NlcnZlcl92ZXJzaW9uIkUKD0F0dHJpYnV0ZURlbWFuZBIPCgd2ZXJzaW9uGAEgASgNEg4KBmhhc2hlcxgCIAEoCBIRCgl2YXJpYWJsZXMYAyADKAkiVAoRQXR0cmlidXRlU3RhbmRpbmcSEQoJYXR0cmlidXRlGAEgASgJEg0KBXN0YXRlGAIgASgJEg4KBnJlYXNvbhgDIAEoCRINCgVzaW5jZRgEIAEoBiJECgxEZW1hbmRBbnN3ZXISNAoKYXR0cmlidXRlcxgBIAMoCzIgLmRhZW1vbmV5ZS5pcGMuQXR0cmlidXRlU3RhbmRpbmcilwQKDURldGVjdGlvblRhc2sSDwoHdGFza19pZBgBIAEoCRItCgl0YXNrX3R5cGUYAiABKA4yGi5kYWVtb25leWUuY29tbW9uLlRhc2tUeXBlEjwKDnByb2Nlc3NfZmlsdGVyGAMgASgLMh8uZGFlbW9uZXllLmNvbW1vbi5Qcm9jZXNzRmlsdGVySACIAQESNAoKaGFzaF9jaGVjaxgEIAEoCzIbLmRhZW1vbmV5ZS5jb21tb24uSGFzaENoZWNrSAGIAQESFQoIbWV0YWRhdGEYBSABKAlIAogBARI8Cg5uZXR3b3JrX2ZpbHRlchgGIAEoCzIfLmRhZW1vbmV5ZS5jb21tb24uTmV0d29ya0ZpbHRlckgDiAEBEkIKEWZpbGVzeXN0ZW1fZmlsdGVyGAcgASgLMiIuZGFlbW9uZXllLmNvbW1vbi5GaWxlc3lzdGVtRmlsdGVySASIAQESRAoScGVyZm9ybWFuY2VfZmlsdGVyGAggASgLMiMuZGFlbW9uZXllLmNvbW1vbi5QZXJmb3JtYW5jZUZpbHRlckgFiAEBQhEKD19wcm9jZXNzX2ZpbHRlckINCgtfaGFzaF9jaGVja0ILCglfbWV0YWRhdGFCEQoPX25ldHdvcmtfZmlsdGVyQhQKEl9maWxlc3lzdGVtX2ZpbHRlckIVChNfcGVyZm9ybWFuY2VfZmlsdGVySgQICRAKIroDCg9EZXRlY3Rpb25SZXN1bHQSDwoHdGFza19pZBgBIAEoCRIPCgdzdWNjZXNzGAIgASgIEhoKDWVycm9yX21lc3NhZ2UYAyABKAlIAIgBARIyCglwcm9jZXNzZXMYBCADKAsyHy5kYWVtb25leWUuY29tbW9uLlByb2Nlc3NSZWNvcmQSNgoLaGFzaF9yZXN1bHQYBSABKAsyHC5kYWVtb25leWUuY29tbW9uLkhhc2hSZXN1bHRIAYgBARI3Cg5uZXR3b3JrX2V2ZW50cxgGIAMoCzIfLmRhZW1vbmV5ZS5jb21tb24uTmV0d29ya1JlY29yZBI9ChFmaWxlc3lzdGVtX2V2ZW50cxgHIAMoCzIiLmRhZW1vbmV5ZS5jb21tb24uRmlsZXN5c3RlbVJlY29yZBI/ChJwZXJmb3JtYW5jZV9ldmVudHMYCCADKAsyIy5kYWVtb25leWUuY29tbW9uLlBlcmZvcm1hbmNlUmVjb3JkEhUKCGFuYWx5c2lzGAkgASgJSAKIAQFCEAoOX2Vycm9yX21lc3NhZ2VCDgoMX2hhc2hfcmVzdWx0QgsKCV9hbmFseXNpcyKZCQoIRW52ZWxvcGUSLQoJY2hhbGxlbmdlGAEgASgLMhguZGFlbW9uZXllLmlwYy5DaGFsbGVuZ2VIABIlCgVoZWxsbxgCIAEoCzIULmRhZW1vbmV5ZS5pcGMuSGVsbG9IABIpCgd3ZWxjb21lGAMgASgLMhYuZGFlbW9uZXllLmlwYy5XZWxjb21lSAASKQoHcmVmdXNlZBgEIAEoCzIWLmRhZW1vbmV5ZS5pcGMuUmVmdXNlZEgAEjAKBmV2ZW50cxgFIAEoCzIeLmRhZW1vbmV5ZS5ldmVudGJ1cy5FdmVudEJhdGNoSAASLAoDZ2FwGAYgASgLMh0uZGFlbW9uZXllLmV2ZW50YnVzLkdhcFJlcG9ydEgAEjAKCHNuYXBzaG90GAcgASgLMhwuZGFlbW9uZXllLmV2ZW50YnVzLlNuYXBzaG90SAASMwoHc291cmNlcxgIIAEoCzIgLmRhZW1vbmV5ZS5ldmVudGJ1cy5Tb3VyY2VSZXBvcnRIABIhCgNhY2sYCSABKAsyEi5kYWVtb25leWUuaXBjLkFja0gAEi0KCWhlYXJ0YmVhdBgKIAEoCzIYLmRhZW1vbmV5ZS5pcGMuSGVhcnRiZWF0SAASKQoHZ29vZGJ5ZRgLIAEoCzIWLmRhZW1vbmV5ZS5pcGMuR29vZGJ5ZUgAEikKB3JlcXVlc3QYDCABKAsyFi5kYWVtb25leWUuaXBjLlJlcXVlc3RIABIlCgVyZXBseRgNIAEoCzIULmRhZW1vbmV5ZS5pcGMuUmVwbHlIABIwCgtsZWRnZXJfaGVhZBgOIAEoCzIZLmRhZW1vbmV5ZS5pcGMuTGVkZ2VySGVhZEgAEjIKDGxlZGdlcl9ub3RlcxgPIAEoCzIaLmRhZW1vbmV5ZS5pcGMuTGVkZ2VyTm90ZXNIABIyCgxsZWRnZXJfdGFrZW4YECABKAsyGi5kYWVtb25leWUuaXBjLkxlZGdlclRha2VuSAASLQoLYnVzX3B1Ymxpc2gYFCABKAsyFi5kYWVtb25leWUuYnVzLlB1Ymxpc2hIABIpCglidXNfdGFrZW4YFSABKAsyFC5kYWVtb25leWUuYnVzLlRha2VuSAASMwoOYnVzX2RlbGl2ZXJpZXMYFiABKAsyGS5kYWVtb25leWUuYnVzLkRlbGl2ZXJpZXNIABIvCgxidXNfY29uc3VtZWQYFyABKAsyFy5kYWVtb25leWUuYnVzLkNvbnN1bWVkSAASLgoKcnBjX2NhbmNlbBgYIAEoCzIYLmRhZW1vbmV5ZS5pcGMuUnBjQ2FuY2VsSAASMwoMcmVnaXN0cmF0aW9uGB4gASgLMhsuZGFlbW9uZXllLmlwYy5SZWdpc3RyYXRpb25IABIvCgpyZWdpc3RlcmVkGB8gASgLMhkuZGFlbW9uZXllLmlwYy5SZWdpc3RlcmVkSAASJQoFYmVnaW4YICABKAsyFC5kYWVtb25leWUuaXBjLkJlZ2luSAASLAoEcm93cxgoIAEoCzIcLmRhZW1vbmV5ZS5ldmVudGJ1cy5Sb3dCYXRjaEgAQgYKBGJvZHkiYgoJQ2hhbGxlbmdlEg0KBW5vbmNlGAEgASgMEhMKC3ZlcnNpb25fbWluGAIgASgNEhMKC3ZlcnNpb25fbWF4GAMgASgNEhwKFHJlZ2lzdHJhdGlvbl92ZXJzaW9uGB4gASgNIpYBCgVIZWxsbxIPCgd2ZXJzaW9uGAEgASgNEhQKDGNvbGxlY3Rvcl9pZBgCIAEoCRINCgVlcG9jaBgDIAEoCRIPCgdib290X2lkGAQgASgJEhgKEHNvZnR3YXJlX3ZlcnNpb24YBSABKAkSDgoGc291cmNlGAYgASgJEg0KBW5vbmNlGAcgASgMEg0KBXByb29mGAggASgMIj8KB1dlbGNvbWUSDQoFcHJvb2YYASABKAwSFQoNbGFzdF9zZXF1ZW5jZRgCIAEoBhIOCgZjcmVkaXQYAyABKAYiGQoHUmVmdXNlZBIOCgZyZWFzb24YASABKAkizAEKDFJlZ2lzdHJhdGlvbhIPCgd2ZXJzaW9uGAEgASgNEhYKDmNvbGxlY3Rvcl90eXBlGAIgASgJEjsKDGNhcGFiaWxpdGllcxgDIAEoCzIlLmRhZW1vbmV5ZS5pcGMuQ29sbGVjdGlvbkNhcGFiaWxpdGllcxIqCgZ0YWJsZXMYBCADKAsyGi5kYWVtb25leWUuaXBjLlRhYmxlU2NoZW1hEhQKDGhlYXJ0YmVhdF9tcxgFIAEoDRIUCgxrZWVwc19sZWRnZXIYBiABKAgiiAEKC1RhYmxlU2NoZW1hEgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDRIPCgdjb2x1bW5zGAMgAygJEjQKC2RlZmluaXRpb25zGCggAygLMh8uZGFlbW9uZXllLmlwYy5Db2x1bW5EZWZpbml0aW9uEhMKC2Rlc2NyaXB0aW9uGCkgASgJIjUKEENvbHVtbkRlZmluaXRpb24SDAoEdHlwZRgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCSIiCgpSZWdpc3RlcmVkEhQKDGhlYXJ0YmVhdF9tcxgBIAEoDSIVCgVCZWdpbhIMCgR0aW1lGAEgASgGIicKA0FjaxIQCghzZXF1ZW5jZRgBIAEoBhIOCgZjcmVkaXQYAiABKAYiGQoJSGVhcnRiZWF0EgwKBHRpbWUYASABKAYiGQoHR29vZGJ5ZRIOCgZyZWFzb24YASABKAkiwwIKB1JlcXVlc3QSCgoCaWQYASABKA0SOAoMY2FwYWJpbGl0aWVzGAIgASgLMiAuZGFlbW9uZXllLmlwYy5DYXBhYmlsaXR5UmVxdWVzdEgAEiwKBHRhc2sYAyABKAsyHC5kYWVtb25leWUuaXBjLkRldGVjdGlvblRhc2tIABIwCgZkZW1hbmQYBCABKAsyHi5kYWVtb25leWUuaXBjLkF0dHJpYnV0ZURlbWFuZEgAEi0KCXN1YnNjcmliZRgKIAEoCzIYLmRhZW1vbmV5ZS5idXMuU3Vic2NyaWJlSAASMQoLdW5zdWJzY3JpYmUYCyABKAsyGi5kYWVtb25leWUuYnVzLlVuc3Vic2NyaWJlSAASKAoDcnBjGAwgASgLMhkuZGFlbW9uZXllLmlwYy5ScGNSZXF1ZXN0SABCBgoEYm9keSKkAgoFUmVwbHkSCgoCaWQYASABKA0SOQoMY2FwYWJpbGl0aWVzGAIgASgLMiEuZGFlbW9uZXllLmlwYy5DYXBhYmlsaXR5UmVzcG9uc2VIABIwCgZyZXN1bHQYAyABKAsyHi5kYWVtb25leWUuaXBjLkRldGVjdGlvblJlc3VsdEgAEg8KBWVycm9yGAQgASgJSAASLQoGZGVtYW5kGAUgASgLMhsuZGFlbW9uZXllLmlwYy5EZW1hbmRBbnN3ZXJIABIvCgpzdWJzY3JpYmVkGAogASgLMhkuZGFlbW9uZXllLmJ1cy5TdWJzY3JpYmVkSAASKQoDcnBjGAwgASgLMhouZGFlbW9uZXllLmlwYy5ScGNSZXNwb25zZUgAQgYKBGJvZHkiOAoKTGVkZ2VySGVhZBIOCgZvcmlnaW4YASABKAkSDAoEc2l6ZRgCIAEoBhIMCgRyb290GAMgASgMIjcKC0xlZGdlck5vdGVzEigKBW5vdGVzGAEgAygLMhkuZGFlbW9uZXllLmlwYy5MZWRnZXJOb3RlIjkKCkxlZGdlck5vdGUSCgoCaWQYASABKAYSDgoGYWN0aW9uGAIgASgNEg8KB3BheWxvYWQYAyABKAwiGQoLTGVkZ2VyVGFrZW4SCgoCaWQYASABKAYiJAoGTm90aWNlEgwKBHRpbWUYASABKAYSDAoEdGV4dBgCIAEoCSLxAQoKVGllclN0YXR1cxIPCgdib290X2lkGAEgASgJEgwKBHRpbWUYAiABKAYSEQoJdXB0aW1lX21zGAMgASgBEgsKA3BpZBgEIAEoDRIUCgd1c2VyX2lkGAUgASgNSACIAQESDwoHdmVyc2lvbhgGIAEoCRINCgVzdGF0ZRgHIAEoCRIUCgxtZW1vcnlfYnl0ZXMYCCABKAYSDgoGY3B1X21zGAkgASgBEiYKB25vdGljZXMYCiADKAsyFS5kYWVtb25leWUuaXBjLk5vdGljZRIUCgxub3RpY2VfY291bnQYCyABKAZCCgoIX3VzZXJfaWQirQUKD0NvbGxlY3RvclN0YXR1cxInCgR0aWVyGAEgASgLMhkuZGFlbW9uZXllLmlwYy5UaWVyU3RhdHVzEhQKDGNvbGxlY3Rvcl9pZBgCIAEoCRINCgVlcG9jaBgDIAEoCRIxCgdzb3VyY2VzGAQgAygLMiAuZGFlbW9uZXllLmV2ZW50YnVzLlNvdXJjZVN0YXR1cxITCgtjb25maW5lbWVudBgFIAEoCRIRCgljb25uZWN0ZWQYBiABKAgSFQoNbGFzdF9zZXF1ZW5jZRgHIAEoBhIdChVhY2tub3dsZWRnZWRfc2VxdWVuY2UYCCABKAYSFAoMZHVyYWJsZV90aW1lGAkgASgGEhUKDXF1ZXVlZF9ldmVudHMYCiABKAYSGQoRdHJhY2tlZF9wcm9jZXNzZXMYCyABKAYSHQoQZm9ya3Nfc2luY2VfYm9vdBgMIAEoBkgAiAEBEj4KCGNvdW50ZXJzGA0gAygLMiwuZGFlbW9uZXllLmlwYy5Db2xsZWN0b3JTdGF0dXMuQ291bnRlcnNFbnRyeRIRCglyZWRhY3Rpb24YDiABKAkSMQoMY29tcGxldGVuZXNzGA8gASgLMhsuZGFlbW9uZXllLmlwYy5Db21wbGV0ZW5lc3MSJQoDbG9nGBAgASgLMhguZGFlbW9uZXllLmlwYy5Mb2dTdGF0dXMSKwoGbGVkZ2VyGBEgASgLMhsuZGFlbW9uZXllLmlwYy5MZWRnZXJTdGF0dXMSNAoKYXR0cmlidXRlcxgSIAMoCzIgLmRhZW1vbmV5ZS5pcGMuQXR0cmlidXRlU3RhbmRpbmcaLwoNQ291bnRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBQhMKEV9mb3Jrc19zaW5jZV9ib290ItMBCgxMZWRnZXJTdGF0dXMSDQoFc3RhdGUYASABKAkSDQoFcGxhY2UYAiABKAkSDwoHdHJvdWJsZRgDIAEoCRIOCgZvcmlnaW4YBCABKAkSDAoEc2l6ZRgFIAEoBhIOCgZzaWduZWQYBiABKAYSFwoPY2hlY2twb2ludF90aW1lGAcgASgGEhUKDXNlYWxlZF9lcG9jaHMYCCABKAYSFQoNcGVuZGluZ19ieXRlcxgJIAEoBhIPCgdyZWZ1c2VkGAogASgGEg4KBmZhdWx0cxgLIAEoBiKlAgoJTG9nU3RhdHVzEg0KBXBsYWNlGAEgASgJEg8KB3Ryb3VibGUYAiABKAkSDQoFYnl0ZXMYAyABKAYSEQoJbWF4X2J5dGVzGAQgASgGEhAKCHNlZ21lbnRzGAUgASgNEhUKDXBlbmRpbmdfYnl0ZXMYBiABKAYSDAoEbG9hZBgHIAEoARIRCglpc19zbG93ZWQYCCABKAgSDwoHcmVmdXNlZBgJIAEoBhIPCgdtaXNzaW5nGAogASgGEg8KB2RhbWFnZWQYCyABKAYSDgoGZmF1bHRzGAwgASgGEhAKCGhhc3RlbmVkGA0gASgGEg0KBWZhdWx0GA4gASgJEhgKC29sZGVzdF90aW1lGA8gASgGSACIAQFCDgoMX29sZGVzdF90aW1lIi0KDENvbXBsZXRlbmVzcxINCgVzdGF0ZRgBIAEoCRIOCgZkZXRhaWwYAiABKAki4gIKClJ1bGVTdGF0dXMSCgoCaWQYASABKAkSDQoFdGl0bGUYAiABKAkSEAoIc2V2ZXJpdHkYAyABKAkSDAoEZmlsZRgEIAEoCRINCgVzdGF0ZRgFIAEoCRIRCgRsaW5lGAYgASgNSACIAQESEwoGY29sdW1uGAcgASgNSAGIAQESEwoGcmVhc29uGAggASgJSAKIAQESDAoEaGl0cxgJIAEoBhIRCgRsYW5lGAogASgJSAOIAQESEwoLZXZhbHVhdGlvbnMYCyABKAYSDwoHbWF0Y2hlcxgMIAEoBhIOCgZjcHVfbXMYDSABKAESDAoEcm93cxgOIAEoBhIQCghkZWdyYWRlZBgPIAMoCRIRCgRoYXNoGBAgASgJSASIAQESEgoKc3VwcHJlc3NlZBgRIAEoBkIHCgVfbGluZUIJCgdfY29sdW1uQgkKB19yZWFzb25CBwoFX2xhbmVCBwoFX2hhc2gigwIKEFN1cHByZXNzb3JTdGF0dXMSDAoEa2luZBgBIAEoCRIKCgJpZBgCIAEoCRIMCgRmaWxlGAMgASgJEgwKBGxpbmUYBCABKA0SDgoGcmVhc29uGAUgASgJEg4KBmF1dGhvchgGIAEoCRIUCgdleHBpcmVzGAcgASgGSACIAQESDQoFcnVsZXMYCCABKA0SEgoKc3VwcHJlc3NlZBgJIAEoBhIWCglsYXN0X3RpbWUYCiABKAZIAYgBARIuCgdieV9ydWxlGAsgAygLMh0uZGFlbW9uZXllLmlwYy5TdXBwcmVzc2VkUnVsZUIKCghfZXhwaXJlc0IMCgpfbGFzdF90aW1lIjAKDlN1cHByZXNzZWRSdWxlEg8KB3J1bGVfaWQYASABKAkSDQoFY291bnQYAiABKAYigAEKEENvbm5lY3Rpb25TdGF0dXMSFAoMY29sbGVjdG9yX2lkGAEgASgJEg0KBWVwb2NoGAIgASgJEhcKD2Nvbm5lY3RlZF9zaW5jZRgDIAEoBhIVCg1sYXN0X3NlcXVlbmNlGAQgASgGEhcKD2xhc3RfZXZlbnRfdGltZRgFIAEoBiLeBAoLQWdlbnRTdGF0dXMSJwoEdGllchgBIAEoCzIZLmRhZW1vbmV5ZS5pcGMuVGllclN0YXR1cxIoCgVydWxlcxgCIAMoCzIZLmRhZW1vbmV5ZS5pcGMuUnVsZVN0YXR1cxIzCgpjb2xsZWN0b3JzGAMgAygLMh8uZGFlbW9uZXllLmlwYy5Db25uZWN0aW9uU3RhdHVzEhMKC3N0b3JlX2J5dGVzGAQgASgGEhgKEGxhc3RfY29tbWl0X3RpbWUYBSABKAYSOgoIY291bnRlcnMYBiADKAsyKC5kYWVtb25leWUuaXBjLkFnZW50U3RhdHVzLkNvdW50ZXJzRW50cnkSKQoFc3RvcmUYByABKAsyGi5kYWVtb25leWUuaXBjLlN0b3JlU3RhdHVzEjQKC3N1cHByZXNzb3JzGAggAygLMh8uZGFlbW9uZXllLmlwYy5TdXBwcmVzc29yU3RhdHVzEjMKC2J1c19jbGllbnRzGBQgAygLMh4uZGFlbW9uZXllLmlwYy5CdXNDbGllbnRTdGF0dXMSKwoJbGlmZWN5Y2xlGB4gASgLMhguZGFlbW9uZXllLmlwYy5MaWZlY3ljbGUSMgoIcmVnaXN0cnkYHyADKAsyIC5kYWVtb25leWUuaXBjLkNvbGxlY3RvclN0YW5kaW5nEjQKCnN1cGVydmlzZWQYICADKAsyIC5kYWVtb25leWUuaXBjLlN1cGVydmlzZWRQcm9jZXNzGi8KDUNvdW50ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASJmCglMaWZlY3ljbGUSDQoFc3RhdGUYASABKAkSDQoFc2luY2UYAiABKAYSDgoGcmVhc29uGAMgASgJEisKB2hpc3RvcnkYBCADKAsyGi5kYWVtb25leWUuaXBjLlN0YXRlQ2hhbmdlIjkKC1N0YXRlQ2hhbmdlEgwKBHRpbWUYASABKAYSDQoFZXZlbnQYAiABKAkSDQoFc3RhdGUYAyABKAkirAMKEUNvbGxlY3RvclN0YW5kaW5nEhQKDGNvbGxlY3Rvcl9pZBgBIAEoCRIrCglsaWZlY3ljbGUYAiABKAsyGC5kYWVtb25leWUuaXBjLkxpZmVjeWNsZRIRCgljb25uZWN0ZWQYAyABKAgSDQoFZXBvY2gYBCABKAkSGAoQc29mdHdhcmVfdmVyc2lvbhgFIAEoCRIWCg5jb2xsZWN0b3JfdHlwZRgGIAEoCRIOCgZzb3VyY2UYByABKAkSOwoMY2FwYWJpbGl0aWVzGAggASgLMiUuZGFlbW9uZXllLmlwYy5Db2xsZWN0aW9uQ2FwYWJpbGl0aWVzEioKBnRhYmxlcxgJIAMoCzIaLmRhZW1vbmV5ZS5pcGMuVGFibGVTY2hlbWESFAoMaGVhcnRiZWF0X21zGAogASgNEg4KBm1pc3NlZBgLIAEoDRISCgpsYXN0X2hlYXJkGAwgASgGEhUKDXJlZ2lzdHJhdGlvbnMYDSABKAYSDwoHcmVmdXNlZBgOIAEoBhIPCgdyZWZ1c2FsGA8gASgJEhQKDGtlZXBzX2xlZGdlchgQIAEoCCKFAQoRU3VwZXJ2aXNlZFByb2Nlc3MSDAoEbmFtZRgBIAEoCRINCgVzdGF0ZRgCIAEoCRILCgNwaWQYAyABKA0SEAoIcmVzdGFydHMYBCABKAYSDgoGYnVkZ2V0GAUgASgNEhAKCGxhc3RfZW5kGAYgASgJEhIKCm5leHRfc3RhcnQYByABKAYiiAEKC1N0b3JlU3RhdHVzEg0KBXN0YXRlGAEgASgJEg4KBnJlYXNvbhgCIAEoCRINCgVzaW5jZRgDIAEoBhIXCgpmcmVlX2J5dGVzGAQgASgGSACIAQESFAoMY2hlY2tlZF90aW1lGAUgASgGEg0KBWNoZWNrGAYgASgJQg0KC19mcmVlX2J5dGVzIvcCCgpScGNSZXF1ZXN0EhEKCW9wZXJhdGlvbhgBIAEoDRIOCgZ0YXJnZXQYAiABKAkSEgoKdGltZW91dF9tcxgDIAEoDRIvCgtjb3JyZWxhdGlvbhgEIAEoCzIaLmRhZW1vbmV5ZS5idXMuQ29ycmVsYXRpb24SKgoGcmVhc29uGAogASgLMhguZGFlbW9uZXllLmlwYy5ScGNSZWFzb25IABI2CgxyZWdpc3RyYXRpb24YCyABKAsyHi5kYWVtb25leWUuaXBjLlJwY1JlZ2lzdHJhdGlvbkgAEjAKBmNvbmZpZxgMIAEoCzIeLmRhZW1vbmV5ZS5pcGMuUnBjQ29uZmlnVXBkYXRlSAASLAoEdGFzaxgNIAEoCzIcLmRhZW1vbmV5ZS5pcGMuRGV0ZWN0aW9uVGFza0gAEjIKCHJlc3BvbnNlGA4gASgLMh4uZGFlbW9uZXllLmlwYy5SZXNwb25zZVJlcXVlc3RIAEIJCgdwYXlsb2FkIhcKCVJwY0NhbmNlbBIKCgJpZBgBIAEoDSIZCglScGNSZWFzb24SDAoEdGV4dBgBIAEoCSJvCg9ScGNSZWdpc3RyYXRpb24SFgoOY29sbGVjdG9yX3R5cGUYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIUCgxjYXBhYmlsaXRpZXMYAyADKAkSHQoVaGVhcnRiZWF0X2ludGVydmFsX21zGAQgASgNIrABCg9ScGNDb25maWdVcGRhdGUSGAoQZXhwZWN0ZWRfdmVyc2lvbhgBIAEoDRIVCg12YWxpZGF0ZV9vbmx5GAIgASgIEjwKB2NoYW5nZXMYAyADKAsyKy5kYWVtb25leWUuaXBjLlJwY0NvbmZpZ1VwZGF0ZS5DaGFuZ2VzRW50cnkaLgoMQ2hhbmdlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiOwoIUnBjRXJyb3ISEAoIY2F0ZWdvcnkYASABKA0SDAoEY29kZRgCIAEoCRIPCgdtZXNzYWdlGAMgASgJItsDCgtScGNSZXNwb25zZRIRCglvcGVyYXRpb24YASABKA0SDgoGc3RhdHVzGAIgASgNEiYKBWVycm9yGAMgASgLMhcuZGFlbW9uZXllLmlwYy5ScGNFcnJvchIUCgxleGVjdXRpb25fbXMYBCABKAESEAoIcXVldWVfbXMYBSABKAESLwoLY29ycmVsYXRpb24YBiABKAsyGi5kYWVtb25leWUuYnVzLkNvcnJlbGF0aW9uEigKBGRvbmUYCiABKAsyGC5kYWVtb25leWUuaXBjLlJwY1JlYXNvbkgAEioKBmhlYWx0aBgLIAEoCzIYLmRhZW1vbmV5ZS5pcGMuUnBjSGVhbHRoSAASKgoGY29uZmlnGAwgASgLMhguZGFlbW9uZXllLmlwYy5ScGNDb25maWdIABI2CgxjYXBhYmlsaXRpZXMYDSABKAsyHi5kYWVtb25leWUuaXBjLlJwY0NhcGFiaWxpdGllc0gAEjAKBnJlc3VsdBgOIAEoCzIeLmRhZW1vbmV5ZS5pcGMuRGV0ZWN0aW9uUmVzdWx0SAASMQoIcmVzcG9uc2UYDyABKAsyHS5kYWVtb25leWUuaXBjLlJlc3BvbnNlQW5zd2VySABCCQoHcGF5bG9hZCI7CgxScGNDb21wb25lbnQSDAoEbmFtZRgBIAEoCRINCgVzdGF0ZRgCIAEoDRIOCgZkZXRhaWwYAyABKAkiXgoJUnBjSGVhbHRoEg0KBXN0YXRlGAEgASgNEi8KCmNvbXBvbmVudHMYAiADKAsyGy5kYWVtb25leWUuaXBjLlJwY0NvbXBvbmVudBIRCgl1cHRpbWVfbXMYAyABKAEikgEKCVJwY0NvbmZpZxIPCgd2ZXJzaW9uGAEgASgNEjQKBnZhbHVlcxgCIAMoCzIkLmRhZW1vbmV5ZS5pcGMuUnBjQ29uZmlnLlZhbHVlc0VudHJ5Eg8KB2NoYW5nZWQYAyADKAkaLQoLVmFsdWVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJKCg9ScGNDYXBhYmlsaXRpZXMSEgoKb3BlcmF0aW9ucxgBIAMoDRISCgp0YXNrX3R5cGVzGAIgAygNEg8KB3ZlcnNpb24YAyABKAkihgEKD0J1c0NsaWVudFN0YXR1cxIMCgRuYW1lGAEgASgJEhEKCWNvbm5lY3RlZBgCIAEoCBIQCghwYXR0ZXJucxgDIAEoDRIOCgZxdWV1ZWQYBCABKAYSEQoJZGVsaXZlcmVkGAUgASgGEgwKBGxvc3QYBiABKAYSDwoHcmVmdXNlZBgHIAEoBiKMAQoPUmVzcG9uc2VSZXF1ZXN0Eg4KBmFjdGlvbhgBIAEoDRIPCgdwcm9jZXNzGAIgASgJEgwKBHRyZWUYAyABKAgSDwoHc2Vjb25kcxgEIAEoDRIMCgRydWxlGAUgASgJEgoKAmJ5GAYgASgJEg4KBnJlYXNvbhgHIAEoCRIPCgdieV9ydWxlGAggASgIIlEKDlJlc3BvbnNlQW5zd2VyEg8KB291dGNvbWUYASABKA0SDAoEdGV4dBgCIAEoCRIRCglwcm9jZXNzZXMYAyADKAkSDQoFcGxhY2UYBCABKAki8AEKEFJlc3BvbmRlck1lc3NhZ2USCgoCaWQYASABKA0SNAoIZ3JlZXRpbmcYAiABKAsyIC5kYWVtb25leWUuaXBjLlJlc3BvbmRlckdyZWV0aW5nSAASMQoHcmVxdWVzdBgDIAEoCzIeLmRhZW1vbmV5ZS5pcGMuUmVzcG9uc2VSZXF1ZXN0SAASLwoGYW5zd2VyGAQgASgLMh0uZGFlbW9uZXllLmlwYy5SZXNwb25zZUFuc3dlckgAEi4KBWVuZGVkGAUgASgLMh0uZGFlbW9uZXllLmlwYy5SZXNwb25zZUFuc3dlckgAQgYKBGJvZHkiQAoRUmVzcG9uZGVyR3JlZXRpbmcSDAoEc2VlcxgBIAEoCRIOCgZwb2xpY3kYAiABKAkSDQoFZmF1bHQYAyABKAkqTQoQTW9uaXRvcmluZ0RvbWFpbhILCgdQUk9DRVNTEAASCwoHTkVUV09SSxABEg4KCkZJTEVTWVNURU0QAhIPCgtQRVJGT1JNQU5DRRADYgZwcm90bzM", [file_bus, file_common, file_eventbus]);
 
 /**
  * @generated from message daemoneye.ipc.AdvancedCapabilities
@@ -127,6 +129,13 @@ export type CapabilityResponse = Message<"daemoneye.ipc.CapabilityResponse"> & {
    * @generated from field: uint32 demand_version = 16;
    */
   demandVersion: number;
+
+  /**
+   * The version of calls (RpcRequest) that is understood; 0 for none, as of collectors before them.
+   *
+   * @generated from field: uint32 rpc_version = 17;
+   */
+  rpcVersion: number;
 };
 
 /**
@@ -323,6 +332,13 @@ export type DetectionResult = Message<"daemoneye.ipc.DetectionResult"> & {
    * @generated from field: repeated daemoneye.common.PerformanceRecord performance_events = 8;
    */
   performanceEvents: PerformanceRecord[];
+
+  /**
+   * Rows by table, JSON: see proto/analysis/stage.ts.
+   *
+   * @generated from field: optional string analysis = 9;
+   */
+  analysis?: string | undefined;
 };
 
 /**
@@ -437,6 +453,60 @@ export type Envelope = Message<"daemoneye.ipc.Envelope"> & {
      */
     value: LedgerTaken;
     case: "ledgerTaken";
+  } | {
+    /**
+     * @generated from field: daemoneye.bus.Publish bus_publish = 20;
+     */
+    value: Publish;
+    case: "busPublish";
+  } | {
+    /**
+     * @generated from field: daemoneye.bus.Taken bus_taken = 21;
+     */
+    value: Taken;
+    case: "busTaken";
+  } | {
+    /**
+     * @generated from field: daemoneye.bus.Deliveries bus_deliveries = 22;
+     */
+    value: Deliveries;
+    case: "busDeliveries";
+  } | {
+    /**
+     * @generated from field: daemoneye.bus.Consumed bus_consumed = 23;
+     */
+    value: Consumed;
+    case: "busConsumed";
+  } | {
+    /**
+     * @generated from field: daemoneye.ipc.RpcCancel rpc_cancel = 24;
+     */
+    value: RpcCancel;
+    case: "rpcCancel";
+  } | {
+    /**
+     * @generated from field: daemoneye.ipc.Registration registration = 30;
+     */
+    value: Registration;
+    case: "registration";
+  } | {
+    /**
+     * @generated from field: daemoneye.ipc.Registered registered = 31;
+     */
+    value: Registered;
+    case: "registered";
+  } | {
+    /**
+     * @generated from field: daemoneye.ipc.Begin begin = 32;
+     */
+    value: Begin;
+    case: "begin";
+  } | {
+    /**
+     * @generated from field: daemoneye.eventbus.RowBatch rows = 40;
+     */
+    value: RowBatch;
+    case: "rows";
   } | { case: undefined; value?: undefined };
 };
 
@@ -469,6 +539,13 @@ export type Challenge = Message<"daemoneye.ipc.Challenge"> & {
    * @generated from field: uint32 version_max = 3;
    */
   versionMax: number;
+
+  /**
+   * The version of Registration that is understood; 0 for none, as of agents before it.
+   *
+   * @generated from field: uint32 registration_version = 30;
+   */
+  registrationVersion: number;
 };
 
 /**
@@ -581,6 +658,157 @@ export const RefusedSchema: GenMessage<Refused> = /*@__PURE__*/
   messageDesc(file_ipc, 13);
 
 /**
+ * Collector to agent, once and right after Welcome: what it sees. Only to an agent that understands it.
+ *
+ * @generated from message daemoneye.ipc.Registration
+ */
+export type Registration = Message<"daemoneye.ipc.Registration"> & {
+  /**
+   * 1.
+   *
+   * @generated from field: uint32 version = 1;
+   */
+  version: number;
+
+  /**
+   * @generated from field: string collector_type = 2;
+   */
+  collectorType: string;
+
+  /**
+   * @generated from field: daemoneye.ipc.CollectionCapabilities capabilities = 3;
+   */
+  capabilities?: CollectionCapabilities | undefined;
+
+  /**
+   * @generated from field: repeated daemoneye.ipc.TableSchema tables = 4;
+   */
+  tables: TableSchema[];
+
+  /**
+   * @generated from field: uint32 heartbeat_ms = 5;
+   */
+  heartbeatMs: number;
+
+  /**
+   * Whether it keeps an audit ledger; to one that does not the agent gives nothing to enter.
+   *
+   * @generated from field: bool keeps_ledger = 6;
+   */
+  keepsLedger: boolean;
+};
+
+/**
+ * Describes the message daemoneye.ipc.Registration.
+ * Use `create(RegistrationSchema)` to create a new message.
+ */
+export const RegistrationSchema: GenMessage<Registration> = /*@__PURE__*/
+  messageDesc(file_ipc, 14);
+
+/**
+ * A table of the catalog that the collector fills, and the columns of it that it can.
+ *
+ * @generated from message daemoneye.ipc.TableSchema
+ */
+export type TableSchema = Message<"daemoneye.ipc.TableSchema"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: uint32 version = 2;
+   */
+  version: number;
+
+  /**
+   * @generated from field: repeated string columns = 3;
+   */
+  columns: string[];
+
+  /**
+   * Of a table that the collector brings: what each of the columns holds, in their order. Empty of one of the catalog.
+   *
+   * @generated from field: repeated daemoneye.ipc.ColumnDefinition definitions = 40;
+   */
+  definitions: ColumnDefinition[];
+
+  /**
+   * @generated from field: string description = 41;
+   */
+  description: string;
+};
+
+/**
+ * Describes the message daemoneye.ipc.TableSchema.
+ * Use `create(TableSchemaSchema)` to create a new message.
+ */
+export const TableSchemaSchema: GenMessage<TableSchema> = /*@__PURE__*/
+  messageDesc(file_ipc, 15);
+
+/**
+ * @generated from message daemoneye.ipc.ColumnDefinition
+ */
+export type ColumnDefinition = Message<"daemoneye.ipc.ColumnDefinition"> & {
+  /**
+   * INTEGER, REAL or TEXT.
+   *
+   * @generated from field: string type = 1;
+   */
+  type: string;
+
+  /**
+   * @generated from field: string description = 2;
+   */
+  description: string;
+};
+
+/**
+ * Describes the message daemoneye.ipc.ColumnDefinition.
+ * Use `create(ColumnDefinitionSchema)` to create a new message.
+ */
+export const ColumnDefinitionSchema: GenMessage<ColumnDefinition> = /*@__PURE__*/
+  messageDesc(file_ipc, 16);
+
+/**
+ * Agent to collector: the registration is accepted; nothing heard for 110 % of this interval is a missed heartbeat.
+ *
+ * @generated from message daemoneye.ipc.Registered
+ */
+export type Registered = Message<"daemoneye.ipc.Registered"> & {
+  /**
+   * @generated from field: uint32 heartbeat_ms = 1;
+   */
+  heartbeatMs: number;
+};
+
+/**
+ * Describes the message daemoneye.ipc.Registered.
+ * Use `create(RegisteredSchema)` to create a new message.
+ */
+export const RegisteredSchema: GenMessage<Registered> = /*@__PURE__*/
+  messageDesc(file_ipc, 17);
+
+/**
+ * Agent to collector: every expected collector has registered.
+ *
+ * @generated from message daemoneye.ipc.Begin
+ */
+export type Begin = Message<"daemoneye.ipc.Begin"> & {
+  /**
+   * @generated from field: fixed64 time = 1;
+   */
+  time: bigint;
+};
+
+/**
+ * Describes the message daemoneye.ipc.Begin.
+ * Use `create(BeginSchema)` to create a new message.
+ */
+export const BeginSchema: GenMessage<Begin> = /*@__PURE__*/
+  messageDesc(file_ipc, 18);
+
+/**
  * Agent to collector: everything up to sequence is committed.
  *
  * @generated from message daemoneye.ipc.Ack
@@ -602,7 +830,7 @@ export type Ack = Message<"daemoneye.ipc.Ack"> & {
  * Use `create(AckSchema)` to create a new message.
  */
 export const AckSchema: GenMessage<Ack> = /*@__PURE__*/
-  messageDesc(file_ipc, 14);
+  messageDesc(file_ipc, 19);
 
 /**
  * @generated from message daemoneye.ipc.Heartbeat
@@ -619,7 +847,7 @@ export type Heartbeat = Message<"daemoneye.ipc.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_ipc, 15);
+  messageDesc(file_ipc, 20);
 
 /**
  * @generated from message daemoneye.ipc.Goodbye
@@ -636,7 +864,7 @@ export type Goodbye = Message<"daemoneye.ipc.Goodbye"> & {
  * Use `create(GoodbyeSchema)` to create a new message.
  */
 export const GoodbyeSchema: GenMessage<Goodbye> = /*@__PURE__*/
-  messageDesc(file_ipc, 16);
+  messageDesc(file_ipc, 21);
 
 /**
  * @generated from message daemoneye.ipc.Request
@@ -670,6 +898,26 @@ export type Request = Message<"daemoneye.ipc.Request"> & {
      */
     value: AttributeDemand;
     case: "demand";
+  } | {
+    /**
+     * Only to an agent or collector whose capabilities name the version.
+     *
+     * @generated from field: daemoneye.bus.Subscribe subscribe = 10;
+     */
+    value: Subscribe;
+    case: "subscribe";
+  } | {
+    /**
+     * @generated from field: daemoneye.bus.Unsubscribe unsubscribe = 11;
+     */
+    value: Unsubscribe;
+    case: "unsubscribe";
+  } | {
+    /**
+     * @generated from field: daemoneye.ipc.RpcRequest rpc = 12;
+     */
+    value: RpcRequest;
+    case: "rpc";
   } | { case: undefined; value?: undefined };
 };
 
@@ -678,7 +926,7 @@ export type Request = Message<"daemoneye.ipc.Request"> & {
  * Use `create(RequestSchema)` to create a new message.
  */
 export const RequestSchema: GenMessage<Request> = /*@__PURE__*/
-  messageDesc(file_ipc, 17);
+  messageDesc(file_ipc, 22);
 
 /**
  * @generated from message daemoneye.ipc.Reply
@@ -716,6 +964,18 @@ export type Reply = Message<"daemoneye.ipc.Reply"> & {
      */
     value: DemandAnswer;
     case: "demand";
+  } | {
+    /**
+     * @generated from field: daemoneye.bus.Subscribed subscribed = 10;
+     */
+    value: Subscribed;
+    case: "subscribed";
+  } | {
+    /**
+     * @generated from field: daemoneye.ipc.RpcResponse rpc = 12;
+     */
+    value: RpcResponse;
+    case: "rpc";
   } | { case: undefined; value?: undefined };
 };
 
@@ -724,7 +984,7 @@ export type Reply = Message<"daemoneye.ipc.Reply"> & {
  * Use `create(ReplySchema)` to create a new message.
  */
 export const ReplySchema: GenMessage<Reply> = /*@__PURE__*/
-  messageDesc(file_ipc, 18);
+  messageDesc(file_ipc, 23);
 
 /**
  * Collector to agent: the newest checkpoint of the audit ledger, which alerts carry from here on.
@@ -755,7 +1015,7 @@ export type LedgerHead = Message<"daemoneye.ipc.LedgerHead"> & {
  * Use `create(LedgerHeadSchema)` to create a new message.
  */
 export const LedgerHeadSchema: GenMessage<LedgerHead> = /*@__PURE__*/
-  messageDesc(file_ipc, 19);
+  messageDesc(file_ipc, 24);
 
 /**
  * Agent to collector: what is to be entered into the audit ledger. Comes again until it is taken.
@@ -774,7 +1034,7 @@ export type LedgerNotes = Message<"daemoneye.ipc.LedgerNotes"> & {
  * Use `create(LedgerNotesSchema)` to create a new message.
  */
 export const LedgerNotesSchema: GenMessage<LedgerNotes> = /*@__PURE__*/
-  messageDesc(file_ipc, 20);
+  messageDesc(file_ipc, 25);
 
 /**
  * @generated from message daemoneye.ipc.LedgerNote
@@ -807,7 +1067,7 @@ export type LedgerNote = Message<"daemoneye.ipc.LedgerNote"> & {
  * Use `create(LedgerNoteSchema)` to create a new message.
  */
 export const LedgerNoteSchema: GenMessage<LedgerNote> = /*@__PURE__*/
-  messageDesc(file_ipc, 21);
+  messageDesc(file_ipc, 26);
 
 /**
  * Collector to agent: every note up to this one is in the ledger, and on disk.
@@ -826,7 +1086,7 @@ export type LedgerTaken = Message<"daemoneye.ipc.LedgerTaken"> & {
  * Use `create(LedgerTakenSchema)` to create a new message.
  */
 export const LedgerTakenSchema: GenMessage<LedgerTaken> = /*@__PURE__*/
-  messageDesc(file_ipc, 22);
+  messageDesc(file_ipc, 27);
 
 /**
  * @generated from message daemoneye.ipc.Notice
@@ -848,7 +1108,7 @@ export type Notice = Message<"daemoneye.ipc.Notice"> & {
  * Use `create(NoticeSchema)` to create a new message.
  */
 export const NoticeSchema: GenMessage<Notice> = /*@__PURE__*/
-  messageDesc(file_ipc, 23);
+  messageDesc(file_ipc, 28);
 
 /**
  * What both daemons say of themselves. Times are Unix milliseconds.
@@ -917,7 +1177,7 @@ export type TierStatus = Message<"daemoneye.ipc.TierStatus"> & {
  * Use `create(TierStatusSchema)` to create a new message.
  */
 export const TierStatusSchema: GenMessage<TierStatus> = /*@__PURE__*/
-  messageDesc(file_ipc, 24);
+  messageDesc(file_ipc, 29);
 
 /**
  * The collector's status file.
@@ -1021,7 +1281,7 @@ export type CollectorStatus = Message<"daemoneye.ipc.CollectorStatus"> & {
  * Use `create(CollectorStatusSchema)` to create a new message.
  */
 export const CollectorStatusSchema: GenMessage<CollectorStatus> = /*@__PURE__*/
-  messageDesc(file_ipc, 25);
+  messageDesc(file_ipc, 30);
 
 /**
  * The audit ledger; counts are since the collector's start.
@@ -1092,7 +1352,7 @@ export type LedgerStatus = Message<"daemoneye.ipc.LedgerStatus"> & {
  * Use `create(LedgerStatusSchema)` to create a new message.
  */
 export const LedgerStatusSchema: GenMessage<LedgerStatus> = /*@__PURE__*/
-  messageDesc(file_ipc, 26);
+  messageDesc(file_ipc, 31);
 
 /**
  * The collector's write-ahead log; counts are since its start.
@@ -1183,7 +1443,7 @@ export type LogStatus = Message<"daemoneye.ipc.LogStatus"> & {
  * Use `create(LogStatusSchema)` to create a new message.
  */
 export const LogStatusSchema: GenMessage<LogStatus> = /*@__PURE__*/
-  messageDesc(file_ipc, 27);
+  messageDesc(file_ipc, 32);
 
 /**
  * Whether a second source proves that the first one misses nothing.
@@ -1209,7 +1469,7 @@ export type Completeness = Message<"daemoneye.ipc.Completeness"> & {
  * Use `create(CompletenessSchema)` to create a new message.
  */
 export const CompletenessSchema: GenMessage<Completeness> = /*@__PURE__*/
-  messageDesc(file_ipc, 28);
+  messageDesc(file_ipc, 33);
 
 /**
  * @generated from message daemoneye.ipc.RuleStatus
@@ -1302,6 +1562,13 @@ export type RuleStatus = Message<"daemoneye.ipc.RuleStatus"> & {
    * @generated from field: optional string hash = 16;
    */
   hash?: string | undefined;
+
+  /**
+   * Hits that exceptions and filters took, since the agent's start; of a rule over a window, events.
+   *
+   * @generated from field: fixed64 suppressed = 17;
+   */
+  suppressed: bigint;
 };
 
 /**
@@ -1309,7 +1576,108 @@ export type RuleStatus = Message<"daemoneye.ipc.RuleStatus"> & {
  * Use `create(RuleStatusSchema)` to create a new message.
  */
 export const RuleStatusSchema: GenMessage<RuleStatus> = /*@__PURE__*/
-  messageDesc(file_ipc, 29);
+  messageDesc(file_ipc, 34);
+
+/**
+ * An exception, or a filter of Sigma.
+ *
+ * @generated from message daemoneye.ipc.SuppressorStatus
+ */
+export type SuppressorStatus = Message<"daemoneye.ipc.SuppressorStatus"> & {
+  /**
+   * "exception" or "filter"
+   *
+   * @generated from field: string kind = 1;
+   */
+  kind: string;
+
+  /**
+   * @generated from field: string id = 2;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string file = 3;
+   */
+  file: string;
+
+  /**
+   * @generated from field: uint32 line = 4;
+   */
+  line: number;
+
+  /**
+   * @generated from field: string reason = 5;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: string author = 6;
+   */
+  author: string;
+
+  /**
+   * Unix milliseconds from which on it suppresses nothing; absent for never.
+   *
+   * @generated from field: optional fixed64 expires = 7;
+   */
+  expires?: bigint | undefined;
+
+  /**
+   * How many rules it is for.
+   *
+   * @generated from field: uint32 rules = 8;
+   */
+  rules: number;
+
+  /**
+   * Hits that it took since the agent's start, and the time of the last event.
+   *
+   * @generated from field: fixed64 suppressed = 9;
+   */
+  suppressed: bigint;
+
+  /**
+   * @generated from field: optional fixed64 last_time = 10;
+   */
+  lastTime?: bigint | undefined;
+
+  /**
+   * Of which rules, those with the most.
+   *
+   * @generated from field: repeated daemoneye.ipc.SuppressedRule by_rule = 11;
+   */
+  byRule: SuppressedRule[];
+};
+
+/**
+ * Describes the message daemoneye.ipc.SuppressorStatus.
+ * Use `create(SuppressorStatusSchema)` to create a new message.
+ */
+export const SuppressorStatusSchema: GenMessage<SuppressorStatus> = /*@__PURE__*/
+  messageDesc(file_ipc, 35);
+
+/**
+ * @generated from message daemoneye.ipc.SuppressedRule
+ */
+export type SuppressedRule = Message<"daemoneye.ipc.SuppressedRule"> & {
+  /**
+   * @generated from field: string rule_id = 1;
+   */
+  ruleId: string;
+
+  /**
+   * @generated from field: fixed64 count = 2;
+   */
+  count: bigint;
+};
+
+/**
+ * Describes the message daemoneye.ipc.SuppressedRule.
+ * Use `create(SuppressedRuleSchema)` to create a new message.
+ */
+export const SuppressedRuleSchema: GenMessage<SuppressedRule> = /*@__PURE__*/
+  messageDesc(file_ipc, 36);
 
 /**
  * @generated from message daemoneye.ipc.ConnectionStatus
@@ -1346,7 +1714,7 @@ export type ConnectionStatus = Message<"daemoneye.ipc.ConnectionStatus"> & {
  * Use `create(ConnectionStatusSchema)` to create a new message.
  */
 export const ConnectionStatusSchema: GenMessage<ConnectionStatus> = /*@__PURE__*/
-  messageDesc(file_ipc, 30);
+  messageDesc(file_ipc, 37);
 
 /**
  * The agent's status file.
@@ -1388,6 +1756,31 @@ export type AgentStatus = Message<"daemoneye.ipc.AgentStatus"> & {
    * @generated from field: daemoneye.ipc.StoreStatus store = 7;
    */
   store?: StoreStatus | undefined;
+
+  /**
+   * @generated from field: repeated daemoneye.ipc.SuppressorStatus suppressors = 8;
+   */
+  suppressors: SuppressorStatus[];
+
+  /**
+   * @generated from field: repeated daemoneye.ipc.BusClientStatus bus_clients = 20;
+   */
+  busClients: BusClientStatus[];
+
+  /**
+   * @generated from field: daemoneye.ipc.Lifecycle lifecycle = 30;
+   */
+  lifecycle?: Lifecycle | undefined;
+
+  /**
+   * @generated from field: repeated daemoneye.ipc.CollectorStanding registry = 31;
+   */
+  registry: CollectorStanding[];
+
+  /**
+   * @generated from field: repeated daemoneye.ipc.SupervisedProcess supervised = 32;
+   */
+  supervised: SupervisedProcess[];
 };
 
 /**
@@ -1395,7 +1788,223 @@ export type AgentStatus = Message<"daemoneye.ipc.AgentStatus"> & {
  * Use `create(AgentStatusSchema)` to create a new message.
  */
 export const AgentStatusSchema: GenMessage<AgentStatus> = /*@__PURE__*/
-  messageDesc(file_ipc, 31);
+  messageDesc(file_ipc, 38);
+
+/**
+ * A state and its last changes; the names are of proto/lifecycle_states.ts.
+ *
+ * @generated from message daemoneye.ipc.Lifecycle
+ */
+export type Lifecycle = Message<"daemoneye.ipc.Lifecycle"> & {
+  /**
+   * @generated from field: string state = 1;
+   */
+  state: string;
+
+  /**
+   * @generated from field: fixed64 since = 2;
+   */
+  since: bigint;
+
+  /**
+   * Why, where that needs words.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: repeated daemoneye.ipc.StateChange history = 4;
+   */
+  history: StateChange[];
+};
+
+/**
+ * Describes the message daemoneye.ipc.Lifecycle.
+ * Use `create(LifecycleSchema)` to create a new message.
+ */
+export const LifecycleSchema: GenMessage<Lifecycle> = /*@__PURE__*/
+  messageDesc(file_ipc, 39);
+
+/**
+ * @generated from message daemoneye.ipc.StateChange
+ */
+export type StateChange = Message<"daemoneye.ipc.StateChange"> & {
+  /**
+   * @generated from field: fixed64 time = 1;
+   */
+  time: bigint;
+
+  /**
+   * @generated from field: string event = 2;
+   */
+  event: string;
+
+  /**
+   * @generated from field: string state = 3;
+   */
+  state: string;
+};
+
+/**
+ * Describes the message daemoneye.ipc.StateChange.
+ * Use `create(StateChangeSchema)` to create a new message.
+ */
+export const StateChangeSchema: GenMessage<StateChange> = /*@__PURE__*/
+  messageDesc(file_ipc, 40);
+
+/**
+ * A collector in the agent's registry.
+ *
+ * @generated from message daemoneye.ipc.CollectorStanding
+ */
+export type CollectorStanding = Message<"daemoneye.ipc.CollectorStanding"> & {
+  /**
+   * @generated from field: string collector_id = 1;
+   */
+  collectorId: string;
+
+  /**
+   * @generated from field: daemoneye.ipc.Lifecycle lifecycle = 2;
+   */
+  lifecycle?: Lifecycle | undefined;
+
+  /**
+   * @generated from field: bool connected = 3;
+   */
+  connected: boolean;
+
+  /**
+   * @generated from field: string epoch = 4;
+   */
+  epoch: string;
+
+  /**
+   * @generated from field: string software_version = 5;
+   */
+  softwareVersion: string;
+
+  /**
+   * @generated from field: string collector_type = 6;
+   */
+  collectorType: string;
+
+  /**
+   * @generated from field: string source = 7;
+   */
+  source: string;
+
+  /**
+   * @generated from field: daemoneye.ipc.CollectionCapabilities capabilities = 8;
+   */
+  capabilities?: CollectionCapabilities | undefined;
+
+  /**
+   * @generated from field: repeated daemoneye.ipc.TableSchema tables = 9;
+   */
+  tables: TableSchema[];
+
+  /**
+   * @generated from field: uint32 heartbeat_ms = 10;
+   */
+  heartbeatMs: number;
+
+  /**
+   * @generated from field: uint32 missed = 11;
+   */
+  missed: number;
+
+  /**
+   * Unix milliseconds of the last that came from it; 0 before the first.
+   *
+   * @generated from field: fixed64 last_heard = 12;
+   */
+  lastHeard: bigint;
+
+  /**
+   * @generated from field: fixed64 registrations = 13;
+   */
+  registrations: bigint;
+
+  /**
+   * Registrations and handshakes under its name that were refused, and why the last one was.
+   *
+   * @generated from field: fixed64 refused = 14;
+   */
+  refused: bigint;
+
+  /**
+   * @generated from field: string refusal = 15;
+   */
+  refusal: string;
+
+  /**
+   * @generated from field: bool keeps_ledger = 16;
+   */
+  keepsLedger: boolean;
+};
+
+/**
+ * Describes the message daemoneye.ipc.CollectorStanding.
+ * Use `create(CollectorStandingSchema)` to create a new message.
+ */
+export const CollectorStandingSchema: GenMessage<CollectorStanding> = /*@__PURE__*/
+  messageDesc(file_ipc, 41);
+
+/**
+ * What the supervisor says of a process that it runs.
+ *
+ * @generated from message daemoneye.ipc.SupervisedProcess
+ */
+export type SupervisedProcess = Message<"daemoneye.ipc.SupervisedProcess"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * "running", "waiting", "exhausted" or "stopped".
+   *
+   * @generated from field: string state = 2;
+   */
+  state: string;
+
+  /**
+   * @generated from field: uint32 pid = 3;
+   */
+  pid: number;
+
+  /**
+   * @generated from field: fixed64 restarts = 4;
+   */
+  restarts: bigint;
+
+  /**
+   * Restarts that are left of its budget.
+   *
+   * @generated from field: uint32 budget = 5;
+   */
+  budget: number;
+
+  /**
+   * How it ended last, and when it is started next (0: it is not).
+   *
+   * @generated from field: string last_end = 6;
+   */
+  lastEnd: string;
+
+  /**
+   * @generated from field: fixed64 next_start = 7;
+   */
+  nextStart: bigint;
+};
+
+/**
+ * Describes the message daemoneye.ipc.SupervisedProcess.
+ * Use `create(SupervisedProcessSchema)` to create a new message.
+ */
+export const SupervisedProcessSchema: GenMessage<SupervisedProcess> = /*@__PURE__*/
+  messageDesc(file_ipc, 42);
 
 /**
  * Whether the agent's store takes what comes, and what was found in it.
@@ -1447,7 +2056,635 @@ export type StoreStatus = Message<"daemoneye.ipc.StoreStatus"> & {
  * Use `create(StoreStatusSchema)` to create a new message.
  */
 export const StoreStatusSchema: GenMessage<StoreStatus> = /*@__PURE__*/
-  messageDesc(file_ipc, 32);
+  messageDesc(file_ipc, 43);
+
+/**
+ * A call. Enumerations stand as the place of their word in the lists of proto/bus/rpc.ts.
+ *
+ * @generated from message daemoneye.ipc.RpcRequest
+ */
+export type RpcRequest = Message<"daemoneye.ipc.RpcRequest"> & {
+  /**
+   * @generated from field: uint32 operation = 1;
+   */
+  operation: number;
+
+  /**
+   * Who is to do it: "agent", or the id of a collector.
+   *
+   * @generated from field: string target = 2;
+   */
+  target: string;
+
+  /**
+   * How long the caller waits.
+   *
+   * @generated from field: uint32 timeout_ms = 3;
+   */
+  timeoutMs: number;
+
+  /**
+   * @generated from field: daemoneye.bus.Correlation correlation = 4;
+   */
+  correlation?: Correlation | undefined;
+
+  /**
+   * @generated from oneof daemoneye.ipc.RpcRequest.payload
+   */
+  payload: {
+    /**
+     * @generated from field: daemoneye.ipc.RpcReason reason = 10;
+     */
+    value: RpcReason;
+    case: "reason";
+  } | {
+    /**
+     * @generated from field: daemoneye.ipc.RpcRegistration registration = 11;
+     */
+    value: RpcRegistration;
+    case: "registration";
+  } | {
+    /**
+     * @generated from field: daemoneye.ipc.RpcConfigUpdate config = 12;
+     */
+    value: RpcConfigUpdate;
+    case: "config";
+  } | {
+    /**
+     * @generated from field: daemoneye.ipc.DetectionTask task = 13;
+     */
+    value: DetectionTask;
+    case: "task";
+  } | {
+    /**
+     * @generated from field: daemoneye.ipc.ResponseRequest response = 14;
+     */
+    value: ResponseRequest;
+    case: "response";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message daemoneye.ipc.RpcRequest.
+ * Use `create(RpcRequestSchema)` to create a new message.
+ */
+export const RpcRequestSchema: GenMessage<RpcRequest> = /*@__PURE__*/
+  messageDesc(file_ipc, 44);
+
+/**
+ * Caller to callee: nobody waits for the answer to this request any more.
+ *
+ * @generated from message daemoneye.ipc.RpcCancel
+ */
+export type RpcCancel = Message<"daemoneye.ipc.RpcCancel"> & {
+  /**
+   * @generated from field: uint32 id = 1;
+   */
+  id: number;
+};
+
+/**
+ * Describes the message daemoneye.ipc.RpcCancel.
+ * Use `create(RpcCancelSchema)` to create a new message.
+ */
+export const RpcCancelSchema: GenMessage<RpcCancel> = /*@__PURE__*/
+  messageDesc(file_ipc, 45);
+
+/**
+ * @generated from message daemoneye.ipc.RpcReason
+ */
+export type RpcReason = Message<"daemoneye.ipc.RpcReason"> & {
+  /**
+   * @generated from field: string text = 1;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message daemoneye.ipc.RpcReason.
+ * Use `create(RpcReasonSchema)` to create a new message.
+ */
+export const RpcReasonSchema: GenMessage<RpcReason> = /*@__PURE__*/
+  messageDesc(file_ipc, 46);
+
+/**
+ * @generated from message daemoneye.ipc.RpcRegistration
+ */
+export type RpcRegistration = Message<"daemoneye.ipc.RpcRegistration"> & {
+  /**
+   * @generated from field: string collector_type = 1;
+   */
+  collectorType: string;
+
+  /**
+   * @generated from field: string version = 2;
+   */
+  version: string;
+
+  /**
+   * @generated from field: repeated string capabilities = 3;
+   */
+  capabilities: string[];
+
+  /**
+   * @generated from field: uint32 heartbeat_interval_ms = 4;
+   */
+  heartbeatIntervalMs: number;
+};
+
+/**
+ * Describes the message daemoneye.ipc.RpcRegistration.
+ * Use `create(RpcRegistrationSchema)` to create a new message.
+ */
+export const RpcRegistrationSchema: GenMessage<RpcRegistration> = /*@__PURE__*/
+  messageDesc(file_ipc, 47);
+
+/**
+ * @generated from message daemoneye.ipc.RpcConfigUpdate
+ */
+export type RpcConfigUpdate = Message<"daemoneye.ipc.RpcConfigUpdate"> & {
+  /**
+   * The version that is to be changed; 0 for whichever.
+   *
+   * @generated from field: uint32 expected_version = 1;
+   */
+  expectedVersion: number;
+
+  /**
+   * @generated from field: bool validate_only = 2;
+   */
+  validateOnly: boolean;
+
+  /**
+   * @generated from field: map<string, string> changes = 3;
+   */
+  changes: { [key: string]: string };
+};
+
+/**
+ * Describes the message daemoneye.ipc.RpcConfigUpdate.
+ * Use `create(RpcConfigUpdateSchema)` to create a new message.
+ */
+export const RpcConfigUpdateSchema: GenMessage<RpcConfigUpdate> = /*@__PURE__*/
+  messageDesc(file_ipc, 48);
+
+/**
+ * @generated from message daemoneye.ipc.RpcError
+ */
+export type RpcError = Message<"daemoneye.ipc.RpcError"> & {
+  /**
+   * @generated from field: uint32 category = 1;
+   */
+  category: number;
+
+  /**
+   * @generated from field: string code = 2;
+   */
+  code: string;
+
+  /**
+   * @generated from field: string message = 3;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message daemoneye.ipc.RpcError.
+ * Use `create(RpcErrorSchema)` to create a new message.
+ */
+export const RpcErrorSchema: GenMessage<RpcError> = /*@__PURE__*/
+  messageDesc(file_ipc, 49);
+
+/**
+ * @generated from message daemoneye.ipc.RpcResponse
+ */
+export type RpcResponse = Message<"daemoneye.ipc.RpcResponse"> & {
+  /**
+   * @generated from field: uint32 operation = 1;
+   */
+  operation: number;
+
+  /**
+   * @generated from field: uint32 status = 2;
+   */
+  status: number;
+
+  /**
+   * @generated from field: daemoneye.ipc.RpcError error = 3;
+   */
+  error?: RpcError | undefined;
+
+  /**
+   * @generated from field: double execution_ms = 4;
+   */
+  executionMs: number;
+
+  /**
+   * @generated from field: double queue_ms = 5;
+   */
+  queueMs: number;
+
+  /**
+   * @generated from field: daemoneye.bus.Correlation correlation = 6;
+   */
+  correlation?: Correlation | undefined;
+
+  /**
+   * @generated from oneof daemoneye.ipc.RpcResponse.payload
+   */
+  payload: {
+    /**
+     * @generated from field: daemoneye.ipc.RpcReason done = 10;
+     */
+    value: RpcReason;
+    case: "done";
+  } | {
+    /**
+     * @generated from field: daemoneye.ipc.RpcHealth health = 11;
+     */
+    value: RpcHealth;
+    case: "health";
+  } | {
+    /**
+     * @generated from field: daemoneye.ipc.RpcConfig config = 12;
+     */
+    value: RpcConfig;
+    case: "config";
+  } | {
+    /**
+     * @generated from field: daemoneye.ipc.RpcCapabilities capabilities = 13;
+     */
+    value: RpcCapabilities;
+    case: "capabilities";
+  } | {
+    /**
+     * @generated from field: daemoneye.ipc.DetectionResult result = 14;
+     */
+    value: DetectionResult;
+    case: "result";
+  } | {
+    /**
+     * @generated from field: daemoneye.ipc.ResponseAnswer response = 15;
+     */
+    value: ResponseAnswer;
+    case: "response";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message daemoneye.ipc.RpcResponse.
+ * Use `create(RpcResponseSchema)` to create a new message.
+ */
+export const RpcResponseSchema: GenMessage<RpcResponse> = /*@__PURE__*/
+  messageDesc(file_ipc, 50);
+
+/**
+ * @generated from message daemoneye.ipc.RpcComponent
+ */
+export type RpcComponent = Message<"daemoneye.ipc.RpcComponent"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: uint32 state = 2;
+   */
+  state: number;
+
+  /**
+   * @generated from field: string detail = 3;
+   */
+  detail: string;
+};
+
+/**
+ * Describes the message daemoneye.ipc.RpcComponent.
+ * Use `create(RpcComponentSchema)` to create a new message.
+ */
+export const RpcComponentSchema: GenMessage<RpcComponent> = /*@__PURE__*/
+  messageDesc(file_ipc, 51);
+
+/**
+ * @generated from message daemoneye.ipc.RpcHealth
+ */
+export type RpcHealth = Message<"daemoneye.ipc.RpcHealth"> & {
+  /**
+   * The worst of the components.
+   *
+   * @generated from field: uint32 state = 1;
+   */
+  state: number;
+
+  /**
+   * @generated from field: repeated daemoneye.ipc.RpcComponent components = 2;
+   */
+  components: RpcComponent[];
+
+  /**
+   * @generated from field: double uptime_ms = 3;
+   */
+  uptimeMs: number;
+};
+
+/**
+ * Describes the message daemoneye.ipc.RpcHealth.
+ * Use `create(RpcHealthSchema)` to create a new message.
+ */
+export const RpcHealthSchema: GenMessage<RpcHealth> = /*@__PURE__*/
+  messageDesc(file_ipc, 52);
+
+/**
+ * @generated from message daemoneye.ipc.RpcConfig
+ */
+export type RpcConfig = Message<"daemoneye.ipc.RpcConfig"> & {
+  /**
+   * @generated from field: uint32 version = 1;
+   */
+  version: number;
+
+  /**
+   * @generated from field: map<string, string> values = 2;
+   */
+  values: { [key: string]: string };
+
+  /**
+   * Names of those that this update changed.
+   *
+   * @generated from field: repeated string changed = 3;
+   */
+  changed: string[];
+};
+
+/**
+ * Describes the message daemoneye.ipc.RpcConfig.
+ * Use `create(RpcConfigSchema)` to create a new message.
+ */
+export const RpcConfigSchema: GenMessage<RpcConfig> = /*@__PURE__*/
+  messageDesc(file_ipc, 53);
+
+/**
+ * @generated from message daemoneye.ipc.RpcCapabilities
+ */
+export type RpcCapabilities = Message<"daemoneye.ipc.RpcCapabilities"> & {
+  /**
+   * @generated from field: repeated uint32 operations = 1;
+   */
+  operations: number[];
+
+  /**
+   * @generated from field: repeated uint32 task_types = 2;
+   */
+  taskTypes: number[];
+
+  /**
+   * @generated from field: string version = 3;
+   */
+  version: string;
+};
+
+/**
+ * Describes the message daemoneye.ipc.RpcCapabilities.
+ * Use `create(RpcCapabilitiesSchema)` to create a new message.
+ */
+export const RpcCapabilitiesSchema: GenMessage<RpcCapabilities> = /*@__PURE__*/
+  messageDesc(file_ipc, 54);
+
+/**
+ * One subscriber of the agent's bus.
+ *
+ * @generated from message daemoneye.ipc.BusClientStatus
+ */
+export type BusClientStatus = Message<"daemoneye.ipc.BusClientStatus"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: bool connected = 2;
+   */
+  connected: boolean;
+
+  /**
+   * @generated from field: uint32 patterns = 3;
+   */
+  patterns: number;
+
+  /**
+   * @generated from field: fixed64 queued = 4;
+   */
+  queued: bigint;
+
+  /**
+   * @generated from field: fixed64 delivered = 5;
+   */
+  delivered: bigint;
+
+  /**
+   * @generated from field: fixed64 lost = 6;
+   */
+  lost: bigint;
+
+  /**
+   * @generated from field: fixed64 refused = 7;
+   */
+  refused: bigint;
+};
+
+/**
+ * Describes the message daemoneye.ipc.BusClientStatus.
+ * Use `create(BusClientStatusSchema)` to create a new message.
+ */
+export const BusClientStatusSchema: GenMessage<BusClientStatus> = /*@__PURE__*/
+  messageDesc(file_ipc, 55);
+
+/**
+ * What is to be done to a process. Enumerations stand as the place of their word in the lists of proto/response/action.ts.
+ *
+ * @generated from message daemoneye.ipc.ResponseRequest
+ */
+export type ResponseRequest = Message<"daemoneye.ipc.ResponseRequest"> & {
+  /**
+   * @generated from field: uint32 action = 1;
+   */
+  action: number;
+
+  /**
+   * Boot, pid and start time: see proto/identity.ts.
+   *
+   * @generated from field: string process = 2;
+   */
+  process: string;
+
+  /**
+   * Its descendants too.
+   *
+   * @generated from field: bool tree = 3;
+   */
+  tree: boolean;
+
+  /**
+   * Of a trace; 0 otherwise.
+   *
+   * @generated from field: uint32 seconds = 4;
+   */
+  seconds: number;
+
+  /**
+   * The rule that it answers; empty for none.
+   *
+   * @generated from field: string rule = 5;
+   */
+  rule: string;
+
+  /**
+   * Who asks, as the agent has it.
+   *
+   * @generated from field: string by = 6;
+   */
+  by: string;
+
+  /**
+   * @generated from field: string reason = 7;
+   */
+  reason: string;
+
+  /**
+   * No person asks, the rule does by itself.
+   *
+   * @generated from field: bool by_rule = 8;
+   */
+  byRule: boolean;
+};
+
+/**
+ * Describes the message daemoneye.ipc.ResponseRequest.
+ * Use `create(ResponseRequestSchema)` to create a new message.
+ */
+export const ResponseRequestSchema: GenMessage<ResponseRequest> = /*@__PURE__*/
+  messageDesc(file_ipc, 56);
+
+/**
+ * @generated from message daemoneye.ipc.ResponseAnswer
+ */
+export type ResponseAnswer = Message<"daemoneye.ipc.ResponseAnswer"> & {
+  /**
+   * @generated from field: uint32 outcome = 1;
+   */
+  outcome: number;
+
+  /**
+   * @generated from field: string text = 2;
+   */
+  text: string;
+
+  /**
+   * Names of the processes that it was done to, or would have been.
+   *
+   * @generated from field: repeated string processes = 3;
+   */
+  processes: string[];
+
+  /**
+   * The file or directory that came of it; empty for none.
+   *
+   * @generated from field: string place = 4;
+   */
+  place: string;
+};
+
+/**
+ * Describes the message daemoneye.ipc.ResponseAnswer.
+ * Use `create(ResponseAnswerSchema)` to create a new message.
+ */
+export const ResponseAnswerSchema: GenMessage<ResponseAnswer> = /*@__PURE__*/
+  messageDesc(file_ipc, 57);
+
+/**
+ * Between the collector and its response helper.
+ *
+ * @generated from message daemoneye.ipc.ResponderMessage
+ */
+export type ResponderMessage = Message<"daemoneye.ipc.ResponderMessage"> & {
+  /**
+   * Of a request and of what is said of it; 0 in a greeting.
+   *
+   * @generated from field: uint32 id = 1;
+   */
+  id: number;
+
+  /**
+   * @generated from oneof daemoneye.ipc.ResponderMessage.body
+   */
+  body: {
+    /**
+     * @generated from field: daemoneye.ipc.ResponderGreeting greeting = 2;
+     */
+    value: ResponderGreeting;
+    case: "greeting";
+  } | {
+    /**
+     * @generated from field: daemoneye.ipc.ResponseRequest request = 3;
+     */
+    value: ResponseRequest;
+    case: "request";
+  } | {
+    /**
+     * @generated from field: daemoneye.ipc.ResponseAnswer answer = 4;
+     */
+    value: ResponseAnswer;
+    case: "answer";
+  } | {
+    /**
+     * A trace that was begun is over.
+     *
+     * @generated from field: daemoneye.ipc.ResponseAnswer ended = 5;
+     */
+    value: ResponseAnswer;
+    case: "ended";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message daemoneye.ipc.ResponderMessage.
+ * Use `create(ResponderMessageSchema)` to create a new message.
+ */
+export const ResponderMessageSchema: GenMessage<ResponderMessage> = /*@__PURE__*/
+  messageDesc(file_ipc, 58);
+
+/**
+ * @generated from message daemoneye.ipc.ResponderGreeting
+ */
+export type ResponderGreeting = Message<"daemoneye.ipc.ResponderGreeting"> & {
+  /**
+   * Whose rights it has, in words.
+   *
+   * @generated from field: string sees = 1;
+   */
+  sees: string;
+
+  /**
+   * What its policy lets it do, in words.
+   *
+   * @generated from field: string policy = 2;
+   */
+  policy: string;
+
+  /**
+   * Why it does nothing; empty where it may do something.
+   *
+   * @generated from field: string fault = 3;
+   */
+  fault: string;
+};
+
+/**
+ * Describes the message daemoneye.ipc.ResponderGreeting.
+ * Use `create(ResponderGreetingSchema)` to create a new message.
+ */
+export const ResponderGreetingSchema: GenMessage<ResponderGreeting> = /*@__PURE__*/
+  messageDesc(file_ipc, 59);
 
 /**
  * @generated from enum daemoneye.ipc.MonitoringDomain

@@ -19,11 +19,13 @@ import {
   verifyNote,
 } from "./note.ts";
 
+/** What a ledger says of itself at a time: how many entries it has, and the root of the tree over them. */
 export interface Checkpoint {
   /** Which log it is. */
   readonly origin: string;
   /** Number of entries. */
   readonly size: number;
+  /** Root of the tree, 32 bytes. */
   readonly root: Uint8Array;
   /** Lines that this program does not read. */
   readonly extensions: readonly string[];
@@ -31,6 +33,7 @@ export interface Checkpoint {
 
 /** A checkpoint as it was signed. */
 export interface SignedCheckpoint extends Checkpoint {
+  /** The note that it stood in, with its signatures. */
   readonly note: Note;
 }
 

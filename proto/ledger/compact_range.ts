@@ -11,6 +11,7 @@ import type { LedgerHash } from "./hash.ts";
 /** Sizes are below 2^53, so a tree has at most this many levels. */
 export const MAX_LEVELS = 53;
 
+/** The roots of the full subtrees of a growing Merkle tree: enough to append to it, and for its root. */
 export class CompactRange {
   #size: number;
   readonly #roots: Uint8Array[];
@@ -24,6 +25,7 @@ export class CompactRange {
     this.#roots = [...roots];
   }
 
+  /** Leaves so far. */
   get size(): number {
     return this.#size;
   }
@@ -51,6 +53,7 @@ export class CompactRange {
     return foldRoots(this.hash, this.#roots);
   }
 
+  /** Another one of the same leaves, which goes on by itself. */
   copy(): CompactRange {
     return new CompactRange(this.hash, this.#size, this.#roots);
   }

@@ -30,7 +30,9 @@ import { type LedgerSource, SegmentStream } from "./segment_stream.ts";
 import { MAX_TILE_LEVELS, tileHashes } from "./tiles.ts";
 import { type Anchor, LedgerFault, LedgerVerifier } from "./verifier.ts";
 
+/** What is to be verified, and against what. */
 export interface VerifyOptions {
+  /** The ledger's files. */
   readonly source: LedgerSource;
   /** Unix milliseconds. */
   readonly now: number;
@@ -38,6 +40,7 @@ export interface VerifyOptions {
   readonly keys?: readonly NoteKey[];
   /** Heads that were kept elsewhere, their signatures verified by who kept them. */
   readonly anchors?: readonly Anchor[];
+  /** The secret of the seals; without it, or with `null`, they are not checked with their keys. */
   readonly sealSecret?: Uint8Array | null;
   /** The hash to use instead of the fastest that fits the header. */
   readonly hash?: LedgerHash;
@@ -45,6 +48,7 @@ export interface VerifyOptions {
   readonly progress?: (verified: number, signed: number) => void;
 }
 
+/** What was found. */
 export interface Verdict {
   /** `null` when everything holds that can be checked. */
   readonly fault: LedgerFault | null;
@@ -66,6 +70,7 @@ export interface Verdict {
   readonly header: LedgerHeader | null;
   /** Keys that have signed it, in their order, as far as it holds: each but the first was signed by the one before. */
   readonly keys: readonly NoteKey[];
+  /** What is worth saying and no fault, one sentence each. */
   readonly remarks: readonly string[];
 }
 

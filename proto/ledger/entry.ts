@@ -61,13 +61,19 @@ export const ACTIONS = {
   refused: 17,
   /** What rules ask to be collected, and what of it they get. */
   demandChanged: 18,
+  /** Something was to be done to a process: that it was asked for, and what came of it. */
+  response: 19,
 } as const;
+/** What an entry says happened. */
 export type Action = keyof typeof ACTIONS;
 
+/** One entry of a ledger. */
 export interface Entry {
+  /** What happened. */
   readonly action: Action;
   /** 16 bytes. */
   readonly ledgerId: Uint8Array;
+  /** Its place, from 0. */
   readonly sequence: number;
   /** Unix milliseconds. */
   readonly wallMs: number;
@@ -75,8 +81,11 @@ export interface Entry {
   readonly monotonicNs: bigint;
   /** 16 bytes. */
   readonly bootId: Uint8Array;
+  /** Hash of its payload, 32 bytes. */
   readonly payloadHash: Uint8Array;
+  /** Hash of the entry before, 32 bytes; of the first, of the ledger's header. */
   readonly previous: Uint8Array;
+  /** Who did it: a tier, or an operator as the agent has them. */
   readonly actor: string;
 }
 

@@ -41,7 +41,9 @@ export interface EventEvidence {
 
 /** What evidence proves. */
 export interface ProvenEvent extends ProvenEntry {
+  /** Number of the ledger's entry that has its digest. */
   readonly sequence: number;
+  /** The event. */
   readonly event: ProcessEvent;
 }
 

@@ -13,7 +13,9 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { createBLAKE3 } from "hash-wasm";
 import { DIGEST_BYTES } from "./digest_bytes.ts";
 
+/** The hashes that a ledger may use. */
 export const HASH_NAMES = ["blake3", "sha256"] as const;
+/** One of {@linkcode HASH_NAMES}. */
 export type HashName = typeof HASH_NAMES[number];
 
 /** Bytes of every hash. */
@@ -22,7 +24,9 @@ const LEAF = 0, NODE = 1, PAYLOAD = 2;
 
 /** One hash function, as a ledger uses it. Every result is an array of its own. */
 export interface LedgerHash {
+  /** Which hash it is. */
   readonly name: HashName;
+  /** The digest of `bytes`, 32 bytes. */
   digest(bytes: Uint8Array): Uint8Array;
   /** Of a leaf of the tree: an entry. */
   leaf(entry: Uint8Array): Uint8Array;

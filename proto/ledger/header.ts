@@ -19,12 +19,15 @@ export const MIN_EPOCH_MS = 1_000, MAX_EPOCH_MS = 86_400_000;
 /** Entries that one file of a ledger holds, at most: 256 tiles. */
 export const MAX_SEGMENT_ENTRIES = 65_536;
 
+/** What a ledger says of itself for good, in its first file. */
 export interface LedgerHeader {
   /** 16 random bytes. */
   readonly id: Uint8Array;
+  /** The hash of its entries and its tree. */
   readonly hash: HashName;
   /** The first key; its name is the origin of checkpoints. */
   readonly key: NoteKey;
+  /** Milliseconds of one epoch of its seals. */
   readonly epochMs: number;
   /** Entries of one file: a power of two. */
   readonly segmentEntries: number;
@@ -60,7 +63,7 @@ export function otherHeaderVersion(bytes: Uint8Array): string | null {
   return version === undefined || FIRST_LINE.endsWith(`/${version}`) ? null : version;
 }
 
-/** @throws WireError */
+/** The header in all of `bytes`. @throws WireError */
 export function decodeHeader(bytes: Uint8Array): LedgerHeader {
   if (bytes.length > MAX_HEADER_BYTES) throw new WireError(`A ledger's header has ${bytes.length} bytes`);
   const lines = noteText(bytes).split("\n");

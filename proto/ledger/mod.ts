@@ -64,10 +64,19 @@ export { CompactRange } from "./compact_range.ts";
 export { describeVerdict, type Verdict, verifyLedger, type VerifyOptions } from "./directory.ts";
 export { type Action, ACTIONS, decodeEntry, type Entry } from "./entry.ts";
 export { checkEventEvidence, isEventEvidence, type ProvenEvent } from "./event_proof.ts";
-export { type HashName, type LedgerHash, loadHash, plainHash } from "./hash.ts";
+export { HASH_NAMES, type HashName, type LedgerHash, loadHash, plainHash } from "./hash.ts";
 export { decodeHeader, type LedgerHeader } from "./header.ts";
 export { MemorySource } from "./memory_source.ts";
-export { formatVkey, type NoteKey, parseVkey, type VerifiedSignature } from "./note.ts";
+export {
+  formatVkey,
+  type Note,
+  type NoteKey,
+  type NoteSignature,
+  parseVkey,
+  SIGNATURE_TYPES,
+  type SignatureType,
+  type VerifiedSignature,
+} from "./note.ts";
 export type { Payload } from "./payload.ts";
 export { verifyConsistency, verifyInclusion } from "./proofs.ts";
 export { proveEntry, readCheckpoint, readEntry, readHeader, SourceTiles } from "./prove.ts";
@@ -75,5 +84,12 @@ export type { LedgerSource } from "./segment_stream.ts";
 export { consistencyProof, inclusionProof, rootOf, type TileReader } from "./tiles.ts";
 export { checkProof, parseProof, type ProvenEntry, type TlogProof } from "./tlog_proof.ts";
 export { type Anchor, type FaultReason, FAULTS, LedgerFault } from "./verifier.ts";
-export { judgeRequest, parseWitnessRequest, type WitnessRequest } from "./witness.ts";
+export {
+  judgeRequest,
+  type KnownHead,
+  parseWitnessRequest,
+  type WatchedLog,
+  type WitnessJudgement,
+  type WitnessRequest,
+} from "./witness.ts";
 export { WireError } from "../wire_error.ts";

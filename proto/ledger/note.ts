@@ -13,6 +13,7 @@ import { PUBLIC_KEY_BYTES, type Signer, verifyEd25519 } from "./ed25519.ts";
 
 /** Type bytes of signatures. */
 export const SIGNATURE_TYPES = { ed25519: 0x01, cosignature: 0x04 } as const;
+/** A type of {@linkcode SIGNATURE_TYPES}. */
 export type SignatureType = keyof typeof SIGNATURE_TYPES;
 
 /** Longest note, and most signatures of one: witnesses with post-quantum keys find room too. */
@@ -21,14 +22,19 @@ const KEY_ID_BYTES = 4, TIME_BYTES = 8;
 
 /** A key by which notes are known. */
 export interface NoteKey {
+  /** Name of who signs: a ledger's origin, or that of a witness. */
   readonly name: string;
+  /** What its signatures are. */
   readonly type: SignatureType;
+  /** The key, 32 bytes. */
   readonly publicKey: Uint8Array;
   /** Eight hexadecimal digits. */
   readonly id: string;
 }
 
+/** A signature as it stands in a note; not verified. */
 export interface NoteSignature {
+  /** Name of who is said to have signed. */
   readonly name: string;
   /** Eight hexadecimal digits. */
   readonly id: string;
@@ -36,14 +42,17 @@ export interface NoteSignature {
   readonly bytes: Uint8Array;
 }
 
+/** A signed note (C2SP `signed-note`), not verified. */
 export interface Note {
   /** With its last line end. */
   readonly text: string;
+  /** In their order. */
   readonly signatures: readonly NoteSignature[];
 }
 
 /** A key whose signature was checked. */
 export interface VerifiedSignature {
+  /** The key whose signature holds. */
   readonly key: NoteKey;
   /** Unix seconds that a cosignature states; `null` for a signature. */
   readonly time: number | null;
@@ -67,7 +76,7 @@ export function formatVkey(key: NoteKey): string {
   return `${key.name}+${key.id}+${Uint8Array.of(SIGNATURE_TYPES[key.type], ...key.publicKey).toBase64()}`;
 }
 
-/** @throws WireError */
+/** A key from its text (C2SP `signed-note`, verifier key). @throws WireError */
 export function parseVkey(text: string): NoteKey {
   const match = /^([^+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]{44})$/.exec(text);
   if (match === null) throw new WireError("A verifier key reads NAME+8 HEXADECIMAL DIGITS+BASE64");

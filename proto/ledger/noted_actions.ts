@@ -6,6 +6,7 @@
 
 export const NOTED_ACTIONS = [
   "tierStarted",
+  /** What the agent may have entered into the ledger. */
   "tierStopped",
   "configurationChanged",
   "rulesChanged",
@@ -14,6 +15,7 @@ export const NOTED_ACTIONS = [
   "exported",
   "request",
 ] as const;
+/** One of {@linkcode NOTED_ACTIONS}. */
 export type NotedAction = typeof NOTED_ACTIONS[number];
 
 /** Most notes of one message: with payloads of the longest they fit a frame. */

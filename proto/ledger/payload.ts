@@ -15,8 +15,11 @@ export const SALT_BYTES = 16;
 export const MAX_PAYLOAD_BYTES = 16_384;
 export const MAX_PAYLOAD_RECORD: number = 2 + SALT_BYTES + MAX_PAYLOAD_BYTES;
 
+/** What an entry says in full, which may be erased without breaking the ledger. */
 export interface Payload {
+  /** Random bytes that the hash begins with: who has the hash alone cannot try contents. */
   readonly salt: Uint8Array;
+  /** The content. */
   readonly bytes: Uint8Array;
 }
 

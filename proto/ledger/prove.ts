@@ -19,6 +19,7 @@ import { formatProof, makeExtra } from "./tlog_proof.ts";
 
 /** Tiles in a ledger's files. */
 export class SourceTiles implements TileReader {
+  /** `segmentEntries`: how many entries one file of the ledger has. */
   constructor(private readonly source: LedgerSource, private readonly segmentEntries: number) {}
 
   hashes(level: number, first: number, count: number): Uint8Array {
@@ -38,7 +39,7 @@ export class SourceTiles implements TileReader {
   }
 }
 
-/** @throws WireError */
+/** The header of the ledger in `source`. @throws WireError */
 export function readHeader(source: LedgerSource): LedgerHeader {
   return decodeHeader(readFile(source, HEADER_NAME, MAX_HEADER_BYTES));
 }

@@ -48,7 +48,8 @@ export interface Statements {
   readonly rulesChanged: {
     /**
      * SHA-256 over a line `ID HASH STATUS SEVERITY` for each rule that is judged, by id. HASH is the SHA-256 of its file,
-     * the others what overrides left of what that says.
+     * the others what overrides left of what that says. Then a line `exception ID HASH` for each exception, HASH being
+     * the SHA-256 of what it says.
      */
     readonly digest: string;
     readonly active: number;
@@ -92,6 +93,25 @@ export interface Statements {
     readonly what: string;
     /** Who asked; `null` where the way of asking does not tell, as a signal does not. */
     readonly by: string | null;
+    readonly time: number;
+    /** What came of it: `accepted` before it is done, then `done`, or `refused: ` or `failed: ` and why. */
+    readonly outcome: string | null;
+  };
+  readonly response: {
+    /** The action, with what was asked of it. */
+    readonly what: string;
+    /** Boot, pid and start time of the process. */
+    readonly process: string;
+    /** Who asked, as the agent claims. */
+    readonly by: string;
+    /** The rule that it answers; empty for none. */
+    readonly rule: string;
+    readonly reason: string;
+    /** `asked` before it is done; then `done`, `dry_run`, `refused` or `failed`; of a trace also `ended: …`. */
+    readonly outcome: string;
+    readonly detail: string;
+    /** The file or directory that came of it; empty for none. */
+    readonly place: string;
     readonly time: number;
   };
   readonly events: SequenceDigest & { readonly epoch: string };
@@ -168,7 +188,7 @@ export function decodeStatement<A extends StatedAction>(
   if (canonicalText(json) !== text) throw new WireError(`What ${action} says is not canonical JSON`);
   const members = json as Record<string, unknown>, value: Record<string, unknown> = {};
   for (const [name, shape] of Object.entries<Shape>(SHAPES[action] as Record<string, Shape>)) {
-    const member = Object.hasOwn(members, name) ? members[name] : shape === "new count?" ? null : undefined;
+    const member = Object.hasOwn(members, name) ? members[name] : shape.startsWith("new ") ? null : undefined;
     if (!SHAPE[shape](member)) throw wrong(action, name);
     value[name] = member;
   }
@@ -200,6 +220,7 @@ const SHAPE = {
   "count?": (value: unknown) => value === null || isCount(value),
   /** Which entries of earlier versions do not have. */
   "new count?": (value: unknown) => value === null || isCount(value),
+  "new text?": (value: unknown) => value === null || isText(value),
   hash: isHash,
   root: (value: unknown) => value === null || typeof value === "string" && /^[A-Za-z0-9+/]{43}=$/.test(value),
   texts: isTexts,
@@ -236,7 +257,18 @@ const SHAPES: { readonly [A in StatedAction]: { readonly [Name in keyof Statemen
   suppressed: { what: "text", count: "count", from: "count", to: "count" },
   alert: { alerts: "alerts" },
   exported: { what: "text", name: "text", time: "count", userId: "new count?" },
-  request: { what: "text", by: "text?", time: "count" },
+  request: { what: "text", by: "text?", time: "count", outcome: "new text?" },
+  response: {
+    what: "text",
+    process: "text",
+    by: "text",
+    rule: "text",
+    reason: "text",
+    outcome: "text",
+    detail: "text",
+    place: "text",
+    time: "count",
+  },
   events: {
     epoch: "text",
     first: "count",

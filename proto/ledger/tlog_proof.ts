@@ -19,8 +19,11 @@ const FIRST_LINE = "c2sp.org/tlog-proof@v1";
 /** Longest file: a note, its proof, and an entry with its payload in base64. */
 export const MAX_PROOF_BYTES: number = MAX_NOTE_BYTES + 32_768;
 
+/** A proof that an entry is in a tree (C2SP `tlog-proof`). */
 export interface TlogProof {
+  /** Place of the entry, from 0. */
   readonly index: number;
+  /** Hashes beside its way to the root, from below, 32 bytes each. */
   readonly hashes: readonly Uint8Array[];
   /** Opaque; what our own proofs hold there, {@linkcode readExtra} reads. */
   readonly extra: Uint8Array | null;
@@ -30,10 +33,13 @@ export interface TlogProof {
 
 /** What a proof proves. */
 export interface ProvenEntry {
+  /** The entry that is proven. */
   readonly entry: Entry;
   /** `null` when the proof does not show it. */
   readonly payload: Payload | null;
+  /** The checkpoint that it is proven against. */
   readonly checkpoint: SignedCheckpoint;
+  /** Those of its signatures that hold. */
   readonly signatures: readonly VerifiedSignature[];
 }
 

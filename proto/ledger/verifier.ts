@@ -39,10 +39,12 @@ export const FAULTS = {
   state: "the state file is damaged or says something else",
   file: "a file is missing, damaged or unexpected",
 } as const;
+/** Why a ledger does not hold, for programs. */
 export type FaultReason = keyof typeof FAULTS;
 
 /** The ledger does not hold. */
 export class LedgerFault extends Error {
+  /** Its name, by which errors are told apart in text. */
   override name = "LedgerFault";
   /** `sequence` is the first entry that is affected; `null` when it is none in particular. */
   constructor(readonly reason: FaultReason, readonly sequence: number | null, more = "", options: ErrorOptions = {}) {
@@ -53,7 +55,9 @@ export class LedgerFault extends Error {
 
 /** A tree that is known from elsewhere. */
 export interface Anchor {
+  /** Entries. */
   readonly size: number;
+  /** Root of the tree over them, 32 bytes. */
   readonly root: Uint8Array;
 }
 

@@ -17,9 +17,11 @@ import { MAX_PROOF_HASHES, verifyConsistency } from "./proofs.ts";
 /** Longest request: its old size, its proof, a note. */
 export const MAX_REQUEST_BYTES: number = MAX_NOTE_BYTES + 64 * (MAX_PROOF_HASHES + 1);
 
+/** What a log asks a witness to cosign (C2SP `tlog-witness`). */
 export interface WitnessRequest {
   /** Entries that the witness is believed to know. */
   readonly oldSize: number;
+  /** Consistency proof from `oldSize` to the checkpoint, hashes of 32 bytes. */
   readonly proof: readonly Uint8Array[];
   /** The checkpoint's bytes as they were signed. */
   readonly checkpoint: Uint8Array;
@@ -29,12 +31,15 @@ export interface WitnessRequest {
 export interface WatchedLog {
   /** All have the log's origin as their name. */
   readonly keys: readonly NoteKey[];
+  /** The hash of the log's tree. */
   readonly hash: LedgerHash;
 }
 
 /** The largest tree that was cosigned; size 0 before the first. */
 export interface KnownHead {
+  /** Entries. */
   readonly size: number;
+  /** Root of the tree over them, 32 bytes. */
   readonly root: Uint8Array;
 }
 

@@ -16,8 +16,9 @@
  */
 import { constants, type DatabaseSync, type StatementSync } from "node:sqlite";
 import "./sqlite_types.ts";
-import { CATALOG, type Table } from "../catalog.ts";
+import { CATALOG, type Table, tableNamed } from "../catalog.ts";
 import type { SqlValue } from "../event_row.ts";
+import { NO_TABLES, type TableSet } from "../table_descriptor.ts";
 import { allSteps } from "../steps.ts";
 import { MAX_EXPANSION, STORED_EVENTS } from "../store_layout.ts";
 import { planSteps, sortsRows } from "./plan.ts";
@@ -63,6 +64,8 @@ const ROW_FUNCTIONS: readonly string[] = [
   ...[...OPERATORS.values()].flatMap(({ calls }) => calls ?? []),
 ];
 
+const EVENTS = tableNamed("process_events");
+
 /** A query ran longer than it may. */
 export class QueryDeadlineError extends Error {
   override name = "QueryDeadlineError";
@@ -71,12 +74,19 @@ export class QueryDeadlineError extends Error {
   }
 }
 
+/** Somebody asked for the end of a query. */
+export class QueryStoppedError extends Error {
+  override name = "QueryStoppedError";
+}
+
 /** Views over the tables of a database, of the same names, that stop a query when its time is up. */
 export interface DeadlineViews {
   /** Name of the SQL function that looks at the clock. */
   readonly tick: string;
   /** Name of the SQL function that notes that it was called. */
   readonly mark: string;
+  /** Functions of random names that the conditions of the views call. */
+  readonly trusted: readonly string[];
   /** Random name of the view that reads a table, by table. */
   readonly gates: ReadonlyMap<string, string>;
   /**
@@ -84,18 +94,28 @@ export interface DeadlineViews {
    * milliseconds: the clock, unless a lane says otherwise. `sorts`: what is read is sorted before the first row comes.
    */
   start(budgetMs: number, nowMs?: number, sorts?: boolean): void;
-  /** Throws {@linkcode QueryDeadlineError} when the time is up. */
+  /** Throws {@linkcode QueryDeadlineError} when the time is up, and {@linkcode QueryStoppedError} when that is asked for. */
   look(): void;
+  /** Has every look at the clock ask from now on whether the query is to end. */
+  stopWhen(asked: () => boolean): void;
   /** Whether `mark` was called since the start. */
   readonly marked: boolean;
   /** How many partitions `process_events` has: 1 where it is a table. */
   readonly partitions: number;
+  /** Has queries over several partitions read from these of them alone, and no column that they do not name. */
+  readEventsFrom(source: EventSource): void;
+  /** SQL of a gate that has these columns alone; `null` where nobody said what to read them from. */
+  narrowGate(columns: readonly string[]): { readonly sql: string; readonly parts: number } | null;
 }
+
+/** Of `process_events`, SELECTs of these columns, one for each partition to read, by trusted SQL. */
+export type EventSource = (columns: readonly string[]) => readonly string[];
 
 /**
  * Makes temporary views named like the tables, which from then on hide them. Also on a database that is open read-only.
  *
  * @param narrow a condition on the rows of a table, in trusted SQL, or `null`
+ * @param trusted functions that those conditions call; no query must be able to guess their names
  * @param partitions how many `process_events` has, where it is a view over some
  */
 export function openDeadlineViews(
@@ -103,8 +123,9 @@ export function openDeadlineViews(
   tables: Iterable<Table> = CATALOG.values(),
   narrow: (table: Table) => string | null = () => null,
   partitions = 1,
+  trusted: readonly string[] = [],
 ): DeadlineViews {
-  return allSteps(openingDeadlineViews(db, tables, narrow, partitions, true));
+  return allSteps(openingDeadlineViews(db, tables, narrow, partitions, true, trusted));
 }
 
 /** The same, with a step for each table; only what is named by its gate need not be hidden. */
@@ -114,13 +135,16 @@ export function* openingDeadlineViews(
   narrow: (table: Table) => string | null,
   partitions: number,
   hides: boolean,
+  trusted: readonly string[] = [],
 ): Generator<void, DeadlineViews> {
   const secret = crypto.randomUUID().replaceAll("-", "");
   const tick = `tick_${secret}`, mark = `mark_${secret}`;
   let budget = 0, deadline = Infinity, readingEnds = Infinity, marked = false, now = 0;
-  let stride = 1, left = 1, looked = 0;
+  let stride = 1, left = 1, looked = 0, isStopped: () => boolean = () => false, source: EventSource | null = null;
+  let eventCondition = "";
   const look = (until = deadline): void => {
     const at = performance.now();
+    if (isStopped()) throw new QueryStoppedError("The query was stopped");
     if (at > until) throw new QueryDeadlineError(budget);
     stride = budget <= EAGER_BUDGET_MS || at - looked > FAST_MS ? 1 : Math.min(2 * stride, CALLS_PER_LOOK);
     looked = at;
@@ -141,12 +165,11 @@ export function* openingDeadlineViews(
   const gates = new Map<string, string>();
   for (const table of tables) {
     const gate = `${table.name}_${secret}`;
-    const condition = narrow(table);
+    const narrowed = narrow(table);
+    const condition = `${tick}("${tickColumn(table)}")${narrowed === null ? "" : ` AND (${narrowed})`}`;
+    if (table.name === "process_events") eventCondition = condition;
     const list = table.columns.map((column) => `"${column.name}"`).join(", ");
-    db.exec(
-      `CREATE TEMP VIEW "${gate}" AS SELECT ${list} FROM main."${table.name}"
-       WHERE ${tick}("${tickColumn(table)}")${condition === null ? "" : ` AND (${condition})`}`,
-    );
+    db.exec(`CREATE TEMP VIEW "${gate}" AS SELECT ${list} FROM main."${table.name}" WHERE ${condition}`);
     if (hides) db.exec(`CREATE TEMP VIEW "${table.name}" AS SELECT ${list} FROM temp."${gate}"`);
     gates.set(table.name, gate);
     if (partitions > 1 && table.name === "process_events") {
@@ -161,9 +184,21 @@ export function* openingDeadlineViews(
   return {
     tick,
     mark,
+    trusted,
     gates,
     partitions,
+    readEventsFrom: (from) => void (source = from),
+    narrowGate(columns) {
+      const parts = source?.(columns) ?? [];
+      if (parts.length === 0) return null;
+      const list = columns.map((name) => `"${name}"`).join(", ");
+      return {
+        sql: `SELECT ${list} FROM (${parts.join(" UNION ALL ")}) WHERE ${eventCondition}`,
+        parts: parts.length,
+      };
+    },
     look: () => look(),
+    stopWhen: (asked) => void (isStopped = asked),
     start(budgetMs, nowMs = Date.now(), sorts = false) {
       budget = budgetMs;
       now = nowMs;
@@ -184,20 +219,43 @@ function wholeGate(gate: string): string {
   return `${gate}_whole`;
 }
 
+/** The name of the view that has the columns alone that the query names. */
+function narrowName(gate: string): string {
+  return `${gate}_narrow`;
+}
+
 /**
  * Where a query reads `process_events` so often that SQLite would expand it to more SELECTs than it can plan in time
  * (nothing stops it while it plans), the table is read as one: all of it that `--since` leaves, into memory, under the
- * deadline. Answers are the same.
+ * deadline. Where it names its columns, it is given those alone: SQLite would make all of them, dictionaries and all, of
+ * what it groups or sorts over several partitions. Answers are the same.
  */
-function chooseGate(db: DatabaseSync, views: DeadlineViews, query: GuardedQuery): void {
-  const gate = views.gates.get("process_events");
-  if (gate === undefined || views.partitions < 2) return;
-  const from = views.partitions ** query.needs.eventReads > MAX_EXPANSION ? wholeGate(gate) : gate;
-  const { query_only: fixed } = db.prepare("SELECT query_only FROM pragma_query_only").get() as { query_only: number };
+function chooseGate(db: DatabaseSync, views: DeadlineViews, query: GuardedQuery, isNarrow: boolean): boolean {
+  const gate = views.gates.get("process_events"), reads = query.needs.eventReads;
+  if (gate === undefined || views.partitions < 2) return false;
+  const columns = isNarrow && reads > 0 ? namedColumns(query.sql) : null;
+  let narrow = columns === null ? null : views.narrowGate(columns);
+  if (narrow !== null && narrow.parts ** reads > MAX_EXPANSION) narrow = null;
+  const from = narrow !== null ? narrowName(gate) : views.partitions ** reads > MAX_EXPANSION ? wholeGate(gate) : gate;
+  // Its values may be those of an array, or not
+  const [fixed] = Object.values(db.prepare("SELECT query_only FROM pragma_query_only").get()!);
   db.exec(
-    `PRAGMA query_only = 0; DROP VIEW temp.process_events;
+    `PRAGMA query_only = 0; DROP VIEW temp.process_events; DROP VIEW IF EXISTS temp."${narrowName(gate)}";
+     ${narrow === null ? "" : `CREATE TEMP VIEW "${narrowName(gate)}" AS ${narrow.sql};`}
      CREATE TEMP VIEW process_events AS SELECT * FROM temp."${from}"; PRAGMA query_only = ${fixed}`,
   );
+  return narrow !== null;
+}
+
+/**
+ * Columns of `process_events` that a query may read: all whose name is anywhere in it. `null` where it may read any
+ * without its name. What is not found here SQLite does not find either, and the query is prepared again with all.
+ */
+function namedColumns(sql: string): string[] | null {
+  const text = sql.toLowerCase();
+  if (text.replaceAll(/\bcount\s*\(\s*\*\s*\)/g, "").includes("*") || text.includes("natural")) return null;
+  const { columns } = EVENTS;
+  return columns.map(({ name }) => name).filter((name) => name === tickColumn(EVENTS) || text.includes(name));
 }
 
 /** What {@linkcode authorizeReads} lets through. */
@@ -212,27 +270,37 @@ export interface ReadScope {
   readonly own?: string;
 }
 
-/** Columns by table, for all tables of the catalog. */
-export function catalogColumns(): ReadonlyMap<string, ReadonlySet<string>> {
-  return new Map([...CATALOG].map(([name, table]) => [name, new Set(table.columns.map((column) => column.name))]));
+/** Columns by table, for all tables of the catalog and those that collectors brought. */
+export function catalogColumns(collected: TableSet = NO_TABLES): ReadonlyMap<string, ReadonlySet<string>> {
+  return columnsOf([...CATALOG.values(), ...collected.values()]);
+}
+
+/** Columns by table. */
+export function columnsOf(tables: Iterable<Table>): ReadonlyMap<string, ReadonlySet<string>> {
+  return new Map([...tables].map((table) => [table.name, new Set(table.columns.map((column) => column.name))]));
 }
 
 /** Denies whatever a statement prepared from now on does beyond reading the scope. `db.setAuthorizer(null)` ends it. */
 export function authorizeReads(db: DatabaseSync, scope: ReadScope): void {
   const { tables, views } = scope;
   const functions = new Set(scope.functions === "row" ? ROW_FUNCTIONS : [...ROW_FUNCTIONS, ...FUNCTION_NAMES]);
-  if (views !== null) functions.add(views.tick).add(views.mark);
+  if (views !== null) { for (const name of [views.tick, views.mark, ...views.trusted]) functions.add(name); }
   if (scope.own !== undefined) functions.add(scope.own);
-  const gated = new Map([...views?.gates ?? []].flatMap(([table, gate]) => [[gate, table], [wholeGate(gate), table]]));
+  const gated = new Map(
+    [...views?.gates ?? []].flatMap(([table, gate]) =>
+      [gate, wholeGate(gate), narrowName(gate)].map((name) => [name, table] as const)
+    ),
+  );
 
   // A table that is read without a column, as by count(*), has "" for one, and its schema only if the query names it.
   // Of a table behind a view that would be a read past the clock; the views themselves read a column always.
   const readAllowed = (table: string, column: string, schema: string | null, by: string | null): boolean => {
     if (views !== null && schema === "main") {
-      // What the view over the partitions reads, and only it: runGuarded() refuses a query that holds the name. A table
-      // of a partition of which no column is asked for is told without the view that reads it.
-      if (table.startsWith(STORED_EVENTS) && (by === STORED_EVENTS || by === "process_events" || column === "")) {
-        return true;
+      // What the views over the partitions read, and only they: runGuarded() refuses a query that holds the name. A
+      // table of a partition of which no column is asked for is told without the view that reads it.
+      if (table.startsWith(STORED_EVENTS)) {
+        const isView = by === STORED_EVENTS || by === "process_events" || gated.get(by ?? "") === "process_events";
+        if (isView || column === "") return true;
       }
       return gated.get(by ?? "") === table && column !== "";
     }
@@ -268,15 +336,29 @@ export function runGuarded(
   query: GuardedQuery,
   budgetMs: number,
   nowMs?: number,
+  tables: ReadScope["tables"] = catalogColumns(),
 ): Answer {
   if (query.sql.toLowerCase().includes(STORED_EVENTS)) throw new RangeError(`A query cannot name ${STORED_EVENTS}`);
-  db.setAuthorizer(null);
-  chooseGate(db, views, query);
-  authorizeReads(db, { tables: catalogColumns(), functions: "query", views });
   const sql = weave(query, views.tick);
+  const choose = (isNarrow: boolean): boolean => {
+    db.setAuthorizer(null);
+    const chosen = chooseGate(db, views, query, isNarrow);
+    authorizeReads(db, { tables, functions: "query", views });
+    return chosen;
+  };
+  const prepared = (): StatementSync => db.prepare(sql);
+  let statement: StatementSync;
+  if (choose(true)) {
+    try {
+      statement = prepared();
+    } catch {
+      choose(false);
+      statement = prepared();
+    }
+  } else statement = prepared();
   const sorts = budgetMs <= EAGER_BUDGET_MS && sortsRows(planSteps(db, sql));
   views.start(budgetMs, nowMs, sorts);
-  const names = db.prepare(sql).columns().map((column) => column.name);
+  const names = statement.columns().map((column) => column.name);
   // The second part runs when the first has given all its rows, and gives none.
   const nothing = names.map(() => "NULL").join(", ");
   const marking = `SELECT * FROM (${sql}) UNION ALL SELECT ${nothing} WHERE ${views.mark}()`;

@@ -14,6 +14,7 @@
  *
  * @module
  */
+import type { FileSource } from "./file_values.ts";
 import { columnAt, type Form, formSize, MAX_FORM_NODES } from "./predicate.ts";
 
 /** Bounds of one correlation, everything that is nested in it included. */
@@ -36,10 +37,13 @@ export const CORRELATION_KINDS = [
 ] as const;
 export type CorrelationKind = (typeof CORRELATION_KINDS)[number];
 
+/** How a number may be compared, in words of Sigma. */
 export const COMPARISONS = ["gt", "gte", "lt", "lte", "eq", "neq"] as const;
 /** A number that the count, sum, … is compared with. */
 export interface Threshold {
+  /** How the number is compared. */
   readonly operator: (typeof COMPARISONS)[number];
+  /** What it is compared with. */
   readonly number: number;
 }
 
@@ -51,10 +55,12 @@ export type Occurrence =
 
 /**
  * Where a value of a hit stands: in a column of the event (of a nested correlation: of the event that is its hit), or, of a
- * nested correlation alone, among the values of its own group, which all of its events have in common.
+ * nested correlation alone, among the values of its own group, which all of its events have in common. A file's name makes
+ * an event one of a group for each name that it has.
  */
 export type ValueSource =
   | { readonly kind: "column"; readonly place: number }
+  | FileSource
   | { readonly kind: "group"; readonly index: number };
 
 /** What is correlated. */
@@ -67,9 +73,12 @@ export interface Base {
   readonly by: readonly ValueSource[];
   /** What is counted, added and so on; `null` for kinds that take no value. */
   readonly value: ValueSource | null;
+  /** What all kinds of correlations have. */
 }
+/** What is correlated, each by name. */
 
-interface Correlated {
+export interface Correlated {
+  /** What is correlated, each by name. */
   readonly bases: readonly Base[];
   /** Names of the values that events have in common, for people; empty: all are one group. */
   readonly groupBy: readonly string[];
@@ -77,6 +86,7 @@ interface Correlated {
   readonly windowMs: number;
 }
 
+/** What several events mean together. */
 export type Correlation =
   | Correlated & {
     /** An event that meets several bases counts once; of `value_*` with one value once. All thresholds must hold. */
@@ -165,6 +175,8 @@ function checkOne(correlation: Correlation, depth: number): void {
     if (base.by.length !== groupBy.length) wrong(`${base.name} must say where each value of the group stands`);
     if (takesValue !== (base.value !== null)) wrong(`${base.name} ${takesValue ? "needs a" : "takes no"} value`);
     for (const source of base.value === null ? base.by : [...base.by, base.value]) checkSource(source, base);
+    if (base.value?.kind === "file") wrong("The name of a file is no value to count or compute with");
+    if (base.by.some((source) => source.kind === "file")) checkFiles(correlation, depth);
     if (base.value?.kind === "column" && kind !== "value_count" && columnAt(base.value.place).type === "TEXT") {
       wrong(`${columnAt(base.value.place).name} holds texts, and ${kind} needs numbers`);
     }
@@ -178,10 +190,22 @@ function checkOne(correlation: Correlation, depth: number): void {
   checkCondition(correlation);
 }
 
+/** Events are put apart by files, so nothing may look at them that is put apart otherwise. */
+function checkFiles({ kind, bases }: Correlation, depth: number): void {
+  if (kind === "first_seen" || kind === "absence") wrong(`${kind} is not by names of files`);
+  if (depth > 1 || bases.some(({ of }) => isCorrelation(of))) {
+    wrong("A correlation by names of files stands alone: not in another, nor of others");
+  }
+}
+
 function checkSource(source: ValueSource, { name, of }: Base): void {
   if (source.kind === "group") {
     if (!isCorrelation(of) || !(source.index >= 0 && source.index < of.groupBy.length)) {
       wrong(`${name} has no such value in its group`);
+    }
+  } else if (source.kind === "file") {
+    if (source.places.length === 0 || source.places.some((place) => columnAt(place)?.type !== "TEXT")) {
+      wrong(`${name} takes the name of a file from columns of texts`);
     }
   } else if (columnAt(source.place) === undefined) wrong(`${name} names a column that process_events has not`);
 }

@@ -103,54 +103,111 @@ export class HitFinder {
     }
   }
 
-  /** A hit is an event of the last base that the others come before, in their order, within the window. */
   #sequences(of: Correlation, entries: Entry[], values: readonly SqlValue[], from: number, hits: Hit[]): void {
-    interface Chain {
-      readonly begin: number;
-      readonly entry: Entry;
-      readonly before: Chain | null;
-    }
-    const last = of.bases.length - 1;
-    /** For each base the chain up to it that began latest. */
-    const best: (Chain | null)[] = of.bases.map(() => null);
+    const chains = new Chains(of);
     for (const entry of entries) {
       if (++this.#looked % LOOK_EVERY === 0) this.look();
-      // From the last base to the first: no event is two steps
-      for (let base = last; base >= 0; base--) {
-        if ((entry.bases & 1 << base) === 0) continue;
-        const before = base === 0 ? null : best[base - 1]!;
-        if (base > 0 && before === null) continue;
-        const chain = { begin: before?.begin ?? entry.row.time, entry, before };
-        if (base < last) {
-          if (best[base] === null || chain.begin >= best[base]!.begin) best[base] = chain;
-        } else if (entry.row.time >= from && chain.begin > entry.row.time - of.windowMs) {
-          hits.push({
-            row: entry.row,
-            group: values,
-            measure: null,
-            causes: () => {
-              const steps: (readonly Row[])[] = [];
-              for (let step: Chain | null = chain; step !== null; step = step.before) steps.unshift(rowsOf(step.entry));
-              return steps.flat();
-            },
-          });
-        }
+      chains.add(entry, values, from, hits);
+    }
+  }
+}
+
+interface Chain {
+  readonly begin: number;
+  readonly entry: Entry;
+  readonly before: Chain | null;
+}
+
+/** The steps of a sequence so far. A hit is an event of the last base that the others come before, in their order. */
+class Chains {
+  readonly #windowMs: number;
+  /** For each base the chain up to it that began latest. */
+  readonly #best: (Chain | null)[];
+
+  constructor({ bases, windowMs }: Correlation) {
+    this.#windowMs = windowMs;
+    this.#best = bases.map(() => null);
+  }
+
+  /** Takes an event that is not earlier than those before. */
+  add(entry: Entry, values: readonly SqlValue[], from: number, hits: Hit[]): void {
+    const best = this.#best, last = best.length - 1, { row } = entry;
+    // From the last base to the first: no event is two steps
+    for (let base = last; base >= 0; base--) {
+      if ((entry.bases & 1 << base) === 0) continue;
+      const before = base === 0 ? null : best[base - 1]!;
+      if (base > 0 && before === null) continue;
+      const chain: Chain = { begin: before?.begin ?? row.time, entry, before };
+      if (base < last) {
+        if (best[base] === null || chain.begin >= best[base]!.begin) best[base] = chain;
+      } else if (row.time >= from && chain.begin > row.time - this.#windowMs) {
+        hits.push({ row, group: values, measure: null, causes: () => stepsOf(chain) });
       }
     }
   }
 }
 
-/**
- * One group whose events come in the order of time: what is known of its window is kept from one look to the next, so that
- * a look costs what came since, however many events the window holds. Of correlations whose bases are all predicates.
- */
-export class Slide {
+function stepsOf(chain: Chain): Row[] {
+  const steps: (readonly Row[])[] = [];
+  for (let step: Chain | null = chain; step !== null; step = step.before) steps.unshift(rowsOf(step.entry));
+  return steps.flat();
+}
+
+/** What is known of one group whose events come in the order of time, kept from one look to the next. */
+export interface Course {
+  /** How many rows of the group it has seen, and the time of the last. */
+  length: number;
+  readonly lastTime: number;
+  /** Takes the rows that follow, all later than those before; the hits at those not earlier than `from`. */
+  advance(rows: readonly Row[], from: number, look: () => void): Hit[];
+}
+
+/** A course for a correlation whose bases are all predicates; `null` for a kind that is judged by what lies between. */
+export function courseOf(node: PlanNode): Course | null {
+  const { correlation: { kind }, bases } = node;
+  if (kind === "absence" || bases.some(({ node }) => node !== null)) return null;
+  return kind === "temporal_ordered" ? new Sequence(node) : new Slide(node);
+}
+
+/** A sequence in one group: a look costs what came since, however many events wait for the steps before theirs. */
+class Sequence implements Course {
+  readonly #node: PlanNode;
+  readonly #chains: Chains;
+  #values: readonly SqlValue[] | null = null;
+  length = 0;
+  lastTime = -Infinity;
+
+  constructor(node: PlanNode) {
+    this.#node = node;
+    this.#chains = new Chains(node.correlation);
+  }
+
+  advance(rows: readonly Row[], from: number, look: () => void): Hit[] {
+    const hits: Hit[] = [], { bases } = this.#node;
+    rows.forEach((row, at) => {
+      if (at % LOOK_EVERY === LOOK_EVERY - 1) look();
+      let met = 0;
+      bases.forEach(({ leaf, by }, i) => {
+        if ((row.leaves & leaf) === 0) return;
+        met |= 1 << i;
+        this.#values ??= by.map((slot) => row.cells[(slot as { cell: number }).cell]!);
+      });
+      if (met === 0) return;
+      this.#chains.add({ row, bases: met, value: null, hit: null }, this.#values!, from, hits);
+    });
+    this.length += rows.length;
+    this.lastTime = rows.at(-1)?.time ?? this.lastTime;
+    return hits;
+  }
+}
+
+/** A window that slides over one group: a look costs what came since, however many events the window holds. */
+class Slide implements Course {
   readonly #node: PlanNode;
   readonly #entries: Entry[] = [];
   readonly #state: State;
   #low = 0;
   #values: readonly SqlValue[] | null = null;
-  /** How many rows of the group it has seen, and the time of the last. */
   length = 0;
   lastTime = -Infinity;
 
@@ -159,12 +216,6 @@ export class Slide {
     this.#state = stateOf(node.correlation);
   }
 
-  /** Whether a correlation is of this kind. */
-  static takes({ correlation: { kind }, bases }: PlanNode): boolean {
-    return kind !== "temporal_ordered" && kind !== "absence" && bases.every(({ node }) => node === null);
-  }
-
-  /** Takes the rows that follow, all later than those before; the hits at those not earlier than `from`. */
   advance(rows: readonly Row[], from: number, look: () => void): Hit[] {
     const entries = this.#entries, hits: Hit[] = [], { windowMs } = this.#node.correlation;
     if (this.#low > entries.length / 2) {

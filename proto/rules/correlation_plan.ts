@@ -5,7 +5,15 @@
  * @module
  */
 import { columnPlaces, type SqlValue } from "../event_row.ts";
-import { type Base, type Correlation, isCorrelation, spanOf, type ValueSource } from "./correlation.ts";
+import {
+  type Base,
+  type Correlation,
+  isCorrelation,
+  isThresholds,
+  type Occurrence,
+  spanOf,
+  type ValueSource,
+} from "./correlation.ts";
 import { columnAt, type Form } from "./predicate.ts";
 
 /** Columns that an alert shows of the event that an absence is about; that event came long before. */
@@ -34,6 +42,9 @@ export interface Row {
   readonly cells: readonly SqlValue[];
 }
 
+/** A place beyond the columns: the value of the outermost group at this index. */
+export const GROUP_PLACE = PLACES.size;
+
 /** Where a value stands: in a cell of the hit's row, or in the group of a nested hit. */
 export type Slot = { readonly cell: number } | { readonly group: number };
 
@@ -52,19 +63,28 @@ export interface PlanNode {
   readonly bases: readonly PlanBase[];
 }
 
-/** Leaves whose rows are put apart by the same columns; `places` are of `process_events`. */
+/** Leaves whose rows are put apart by the same values of the event. */
 export interface Partitioning {
   readonly leaves: number;
-  readonly places: readonly number[];
+  /** Places of `process_events`; `null` with names of files, which {@linkcode sources} has. */
+  readonly places: readonly number[] | null;
+  readonly sources: readonly EventSource[];
 }
+
+/** A value of an event, whatever correlation it is in. */
+export type EventSource = Exclude<ValueSource, { readonly kind: "group" }>;
 
 export interface Plan {
   readonly top: PlanNode;
   readonly forms: readonly Form[];
+  /** Bits of the leaves that exceptions take events from: see `watch_table.ts`. */
+  readonly suppressible: number;
   readonly partitionings: readonly Partitioning[];
   /** Whether rows that are put apart are the groups of the outermost correlation. */
   readonly isByGroup: boolean;
-  /** Places of the columns that a row keeps. */
+  /** Whether some of them are put apart by names of files. */
+  readonly hasFiles: boolean;
+  /** Places of the columns that a row keeps; from {@linkcode GROUP_PLACE} on those of values of its group. */
   readonly kept: readonly number[];
   readonly columns: ReadonlySet<string>;
   readonly spanMs: number;
@@ -82,8 +102,10 @@ export function planOf(correlation: Correlation): Plan {
     return at >= 0 ? at : kept.push(place) - 1;
   };
   if (correlation.kind === "absence") { for (const name of ALERT_COLUMNS) keep(PLACES.get(name)!); }
-  const slot = (source: ValueSource): Slot =>
-    source.kind === "column" ? { cell: keep(source.place) } : { group: source.index };
+  const slot = (source: ValueSource, index: number): Slot => {
+    if (source.kind === "group") return { group: source.index };
+    return { cell: keep(source.kind === "column" ? source.place : GROUP_PLACE + index) };
+  };
   const nodeOf = (of: Correlation): PlanNode => ({
     correlation: of,
     bases: of.bases.map((base): PlanBase => ({
@@ -91,18 +113,21 @@ export function planOf(correlation: Correlation): Plan {
       leaf: isCorrelation(base.of) ? 0 : 1 << forms.push(base.of) - 1,
       node: isCorrelation(base.of) ? nodeOf(base.of) : null,
       by: base.by.map(slot),
-      value: base.value === null ? null : slot(base.value),
+      value: base.value === null ? null : slot(base.value, -1),
     })),
   });
   const top = nodeOf(correlation), apart = partitionings(correlation, forms.length);
   const spanMs = spanOf(correlation);
   const waits = correlation.kind === "absence" ? 2 * SETTLE_MS : 0;
-  const places = new Set([EXEC_ID, ...kept, ...(apart ?? []).flatMap((each) => each.places)]);
+  const grouping = (apart ?? []).flatMap(({ sources }) => sources.flatMap(placesOf));
+  const places = new Set([EXEC_ID, ...kept.filter((place) => place < GROUP_PLACE), ...grouping]);
   return {
     top,
     forms,
-    partitionings: apart ?? [{ leaves: (1 << forms.length) - 1, places: [] }],
+    suppressible: suppressibleLeaves(correlation),
+    partitionings: apart ?? [{ leaves: (1 << forms.length) - 1, places: [], sources: [] }],
     isByGroup: apart !== null,
+    hasFiles: (apart ?? []).some(({ places }) => places === null),
     kept,
     columns: new Set(["event_id", "time", ...[...places].map((place) => columnAt(place).name)]),
     spanMs,
@@ -111,9 +136,38 @@ export function planOf(correlation: Correlation): Plan {
   };
 }
 
+/** All leaves but those whose events keep an alert back: what an absence waits for, and what stands under a `not`. */
+function suppressibleLeaves(correlation: Correlation): number {
+  let leaf = 0, bits = 0;
+  const visit = (of: Correlation, isWithin: boolean): void => {
+    const held = holdingBack(of);
+    of.bases.forEach((base, i) => {
+      const isTaken = isWithin && !held.has(i);
+      if (isCorrelation(base.of)) return visit(base.of, isTaken);
+      if (isTaken) bits |= 1 << leaf;
+      leaf += 1;
+    });
+  };
+  visit(correlation, true);
+  return bits;
+}
+
+function holdingBack(correlation: Correlation): ReadonlySet<number> {
+  if (correlation.kind === "absence") return new Set(correlation.bases.keys().drop(1));
+  if (correlation.kind !== "temporal") return new Set();
+  const { condition } = correlation, held = new Set<number>();
+  const visit = (of: Occurrence, isNegated: boolean): void => {
+    if (of.kind === "not") visit(of.item, !isNegated);
+    else if (of.kind === "base") { if (isNegated) held.add(of.base); }
+    else for (const item of of.items) visit(item, isNegated);
+  };
+  if (condition !== null && !isThresholds(condition)) visit(condition, false);
+  return held;
+}
+
 /** By which columns the rows of each leaf are of one outermost group; `null` when a leaf's row alone does not tell. */
 function partitionings(correlation: Correlation, count: number): Partitioning[] | null {
-  const found = new Map<string, { leaves: number; places: readonly number[] }>();
+  const found = new Map<string, Partitioning & { leaves: number }>();
   let leaf = 0, isKnown = true;
   const visit = ({ bases }: Correlation, of: (base: Base) => readonly (ValueSource | null)[]): void => {
     for (const base of bases) {
@@ -125,13 +179,13 @@ function partitionings(correlation: Correlation, count: number): Partitioning[] 
         continue;
       }
       const bit = 1 << leaf++;
-      if (sources.some((source) => source?.kind !== "column")) {
+      if (!sources.every((source) => source !== null && source.kind !== "group")) {
         isKnown = false;
         continue;
       }
-      const places = sources.map((source) => (source as { place: number }).place), key = places.join();
-      const same = found.get(key);
-      if (same === undefined) found.set(key, { leaves: bit, places });
+      const known = sources as readonly EventSource[], key = JSON.stringify(known), same = found.get(key);
+      const places = known.every((source) => source.kind === "column") ? known.map(({ place }) => place) : null;
+      if (same === undefined) found.set(key, { leaves: bit, places, sources: known });
       else same.leaves |= bit;
     }
   };
@@ -139,9 +193,14 @@ function partitionings(correlation: Correlation, count: number): Partitioning[] 
   return isKnown && leaf === count ? [...found.values()] : null;
 }
 
+function placesOf(source: EventSource): readonly number[] {
+  return source.kind === "column" ? [source.place] : source.places;
+}
+
 /** Which value of a nested group a source is; `null` for a column that its events need not have in common. */
 function groupIndex(source: ValueSource, { bases, groupBy }: Correlation): number | null {
   if (source.kind === "group") return source.index;
+  if (source.kind === "file") return null;
   const index = groupBy.findIndex((_, i) =>
     bases.every(({ by }) => by[i]!.kind === "column" && (by[i] as { place: number }).place === source.place)
   );

@@ -12,9 +12,10 @@
  */
 import { columnPlaces, type SqlValue } from "../event_row.ts";
 import { QueryDeadlineError } from "./authorizer.ts";
-import { byTime, type Hit, HitFinder, indexFrom, Slide } from "./correlation_hits.ts";
-import { type Partitioning, type Plan, planOf, type Row, SETTLE_MS } from "./correlation_plan.ts";
+import { byTime, type Course, courseOf, type Hit, HitFinder, indexFrom } from "./correlation_hits.ts";
+import { GROUP_PLACE, type Partitioning, type Plan, planOf, type Row, SETTLE_MS } from "./correlation_plan.ts";
 import { bounded } from "./evidence.ts";
+import { filesOf, MAX_FILES } from "./file_values.ts";
 import type { Form } from "./predicate.ts";
 import type { ValidatedRule } from "./rule.ts";
 import { type Evaluated, type Found, MAX_FOUND, type WatchTable } from "./watch_table.ts";
@@ -24,8 +25,8 @@ import { keyOf } from "./window_evaluation.ts";
 export const MAX_CAUSES = 32;
 /** What a row takes beside its texts, in a large group, measured; and what a cell does. */
 const ROW_BYTES = 300, CELL_BYTES = 8;
-/** Groups of so many events keep what is known of their window. */
-const SLIDING_ROWS = 12;
+/** Groups of so many events keep what is known of them. */
+const COURSE_ROWS = 12;
 /** Longest text that stands for a group as it is. */
 const MAX_PLAIN_KEY = 64;
 
@@ -40,10 +41,13 @@ interface Waiting {
 
 export class CorrelationTable implements WatchTable {
   readonly bases: readonly Form[];
+  readonly suppressible: number;
   readonly columns: ReadonlySet<string>;
   readonly keepMs: number;
   readonly takesLate = false;
   readonly judgesAgain = false;
+  /** Whether an event had more names of files than are taken, since this was last set back. */
+  isCut = false;
   readonly #plan: Plan;
   readonly #windowMs: number;
   readonly #groups = new Map<string, Row[]>();
@@ -58,8 +62,8 @@ export class CorrelationTable implements WatchTable {
   /** Of `absence`, what is not decided yet, in the order of time; and what was since the last {@linkcode keep}. */
   #waiting: Waiting[] = [];
   #decided: Waiting[] = [];
-  /** What is known of the windows of large groups whose events came in order, by group. */
-  readonly #slides = new Map<string, Slide>();
+  /** What is known of large groups whose events came in order, by group. */
+  readonly #courses = new Map<string, Course>();
   /** The names of findings that were raised, by group. */
   readonly #names = new Map<string, string>();
   /** No row is earlier, nor will be from the next {@linkcode keep} on. */
@@ -72,6 +76,7 @@ export class CorrelationTable implements WatchTable {
     this.#plan = planOf(rule.correlation!);
     this.#windowMs = rule.windowMs!;
     this.bases = this.#plan.forms;
+    this.suppressible = this.#plan.suppressible;
     this.columns = this.#plan.columns;
     this.keepMs = this.#plan.keepMs;
   }
@@ -104,27 +109,63 @@ export class CorrelationTable implements WatchTable {
   begin(): void {}
 
   insert(cells: readonly SqlValue[], arrival: number, leaves: number): void {
-    const time = cells[TIME] as number;
-    if (time <= this.#floor) return;
+    if (cells[TIME] as number <= this.#floor) return;
     for (const partitioning of this.#plan.partitionings) {
       const met = leaves & partitioning.leaves;
       if (met === 0) continue;
-      const key = keyFor(cells, partitioning);
-      if (key === null) continue;
-      const row: Row = {
-        time,
-        id: cells[EVENT_ID] as number,
-        arrival,
-        leaves: met,
-        execId: cells[EXEC_ID] as string | null,
-        cells: this.#plan.kept.map((place) => cells[place]!),
-      };
-      if (!this.#put(key, row) || arrival <= 0) continue;
-      this.#added.push({ key, row });
-      const fresh = this.#fresh.get(key);
-      if (fresh === undefined) this.#fresh.set(key, [row]);
-      else fresh.push(row);
+      if (partitioning.places === null) {
+        for (const values of this.#groupsOf(cells, partitioning)) {
+          const key = keyOfValues(values);
+          if (key !== null) this.#take(key, cells, values, arrival, met);
+        }
+        continue;
+      }
+      const { places } = partitioning, key = keyFor(cells, places);
+      const values = this.#plan.hasFiles ? places.map((place) => cells[place]!) : [];
+      if (key !== null) this.#take(key, cells, values, arrival, met);
     }
+  }
+
+  /** The values of each group that an event is of by names of files; NULL where it has none. */
+  #groupsOf(cells: readonly SqlValue[], { sources }: Partitioning): SqlValue[][] {
+    let groups: SqlValue[][] = [[]];
+    for (const source of sources) {
+      let values: readonly SqlValue[];
+      if (source.kind === "column") values = [cells[source.place]!];
+      else {
+        const { names, isCut } = filesOf(cells, source);
+        this.isCut ||= isCut;
+        values = names;
+      }
+      groups = groups.flatMap((group) => values.map((value) => [...group, value]));
+      if (groups.length <= MAX_FILES) continue;
+      groups = groups.slice(0, MAX_FILES);
+      this.isCut = true;
+    }
+    return groups;
+  }
+
+  /** An event of one group, whose values these are where the plan keeps them. */
+  #take(
+    key: string,
+    cells: readonly SqlValue[],
+    values: readonly SqlValue[],
+    arrival: number,
+    leaves: number,
+  ): void {
+    const row: Row = {
+      time: cells[TIME] as number,
+      id: cells[EVENT_ID] as number,
+      arrival,
+      leaves,
+      execId: cells[EXEC_ID] as string | null,
+      cells: this.#plan.kept.map((place) => place < GROUP_PLACE ? cells[place]! : values[place - GROUP_PLACE]!),
+    };
+    if (!this.#put(key, row) || arrival <= 0) return;
+    this.#added.push({ key, row });
+    const fresh = this.#fresh.get(key);
+    if (fresh === undefined) this.#fresh.set(key, [row]);
+    else fresh.push(row);
   }
 
   /** Says no to one that is there. */
@@ -137,11 +178,11 @@ export class CorrelationTable implements WatchTable {
       const there = rows[at - 1]!;
       if ((there.leaves | row.leaves) === there.leaves) return false;
       rows[at - 1] = { ...there, leaves: there.leaves | row.leaves };
-      this.#slides.delete(key);
+      this.#courses.delete(key);
       if (row.arrival > 0) this.#replaceFresh(key, there, rows[at - 1]!);
       return false;
     }
-    if (at < rows.length) this.#slides.delete(key);
+    if (at < rows.length) this.#courses.delete(key);
     rows.splice(at, 0, row);
     this.#rows += 1;
     if (row.time < this.#oldest) this.#oldest = row.time;
@@ -177,6 +218,7 @@ export class CorrelationTable implements WatchTable {
 
   shrink(): number | null {
     const until = this.#tenth();
+    this.#courses.clear(); // they would go on knowing what is given up
     if (until !== null) this.#evict(until);
     return until;
   }
@@ -201,12 +243,16 @@ export class CorrelationTable implements WatchTable {
 
   #drop(key: string, rows: Row[], begin: number, end: number): void {
     if (begin === end) return;
-    this.#slides.delete(key);
+    const course = this.#courses.get(key);
+    // What leaves at the front has left its window before
+    if (begin === 0 && course !== undefined && course.length >= end) course.length -= end;
+    else this.#courses.delete(key);
     for (let i = begin; i < end; i++) this.#bytes -= bytesOf(rows[i]!);
     this.#rows -= end - begin;
     rows.splice(begin, end - begin);
     if (rows.length > 0) return;
     this.#groups.delete(key);
+    this.#courses.delete(key);
     this.#names.delete(key);
   }
 
@@ -259,17 +305,19 @@ export class CorrelationTable implements WatchTable {
 
   #hits(finder: HitFinder, key: string, rows: readonly Row[], fresh: readonly Row[], from: number): Hit[] {
     const { top, isByGroup } = this.#plan;
-    if (rows.length < SLIDING_ROWS || !isByGroup || !Slide.takes(top)) return finder.hits(top, rows, from, isByGroup);
+    if (rows.length < COURSE_ROWS || !isByGroup) return finder.hits(top, rows, from, isByGroup);
     const before = rows.length - fresh.length;
-    let slide = this.#slides.get(key), begin = before;
-    if (slide === undefined || slide.length !== before || !(rows[before]!.time > slide.lastTime)) {
-      this.#slides.set(key, slide = new Slide(top));
-      slide.length = begin = indexFrom(rows, from - top.correlation.windowMs + 1);
+    let course = this.#courses.get(key), begin = before;
+    if (course === undefined || course.length !== before || !(rows[before]!.time > course.lastTime)) {
+      const anew = courseOf(top);
+      if (anew === null) return finder.hits(top, rows, from, isByGroup);
+      this.#courses.set(key, course = anew);
+      course.length = begin = indexFrom(rows, from - top.correlation.windowMs + 1);
     }
     try {
-      return slide.advance(rows.slice(begin), from, finder.look);
+      return course.advance(rows.slice(begin), from, finder.look);
     } catch (error) {
-      this.#slides.delete(key);
+      this.#courses.delete(key);
       throw error;
     }
   }
@@ -367,7 +415,7 @@ export class CorrelationTable implements WatchTable {
   clear(newest: number): void {
     this.#restoredTo = newest;
     this.#groups.clear();
-    this.#slides.clear();
+    this.#courses.clear();
     this.#names.clear();
     this.#rows = this.#bytes = 0;
     this.#oldest = Infinity;
@@ -388,14 +436,17 @@ const MEASURES: Readonly<Partial<Record<string, string>>> = {
 };
 
 /** Names the rows that belong together; `null` for a row that takes no part, since it lacks a value of the group. */
-function keyFor(cells: readonly SqlValue[], { places }: Partitioning): string | null {
+function keyFor(cells: readonly SqlValue[], places: readonly number[]): string | null {
   if (places.length === 0) return "";
   if (places.length === 1) {
     const value = cells[places[0]!]!;
     if (value === null) return null;
     if (typeof value === "number") return String(value);
   }
-  const values: SqlValue[] = places.map((place) => cells[place]!);
+  return keyOfValues(places.map((place) => cells[place]!));
+}
+
+function keyOfValues(values: readonly SqlValue[]): string | null {
   if (values.includes(null)) return null;
   const text = JSON.stringify(values);
   return text.length <= MAX_PLAIN_KEY ? text : keyOf(values);

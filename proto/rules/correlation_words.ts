@@ -3,9 +3,17 @@
  *
  * @module
  */
-import { type Correlation, isCorrelation, isThresholds, type Occurrence, type Threshold } from "./correlation.ts";
+import {
+  type Correlation,
+  isCorrelation,
+  isThresholds,
+  type Occurrence,
+  type Threshold,
+  type ValueSource,
+} from "./correlation.ts";
 import { durationText } from "./duration.ts";
 import { formWords } from "./form_words.ts";
+import { columnAt } from "./predicate.ts";
 
 const OPERATORS: Readonly<Record<Threshold["operator"], string>> = {
   gt: "more than",
@@ -21,12 +29,24 @@ export function correlationWords(correlation: Correlation): string[] {
   const { bases, groupBy } = correlation;
   const lines = [`${laneWords(correlation)}:`];
   if (groupBy.length > 0) lines.push(`  each ${groupBy.join(", ")} for itself`);
+  groupBy.forEach((name, i) => {
+    if (!bases.some(({ by }) => by[i]!.kind === "file")) return;
+    const sources = bases.map((base) => `of ${base.name} the ${sourceWords(base.by[i]!)}`);
+    lines.push(`  ${name} is ${sources.join(", ")}`);
+  });
   bases.forEach(({ name, of }, i) => {
     const place = correlation.kind === "temporal_ordered" ? `${i + 1}. ` : "";
     lines.push(`  ${place}${name}:`);
     lines.push(...(isCorrelation(of) ? correlationWords(of) : formWords(of)).map((line) => `    ${line}`));
   });
   return lines;
+}
+
+function sourceWords(source: ValueSource): string {
+  if (source.kind === "group") return "value of its group";
+  if (source.kind === "column") return columnAt(source.place).name;
+  const columns = source.places.map((place) => columnAt(place).name).join(" or ");
+  return `last part of ${source.words ? "each word of " : ""}${columns}`;
 }
 
 /** A correlation in one line. */

@@ -233,6 +233,7 @@ class CorrelationReader {
     const found = items.map((item) => {
       if (item.kind !== "mapping") {
         const name = textOf(item, "Each of by");
+        if (FILES.test(name)) fault("Names of files have a name of their own: file: { event: file of COLUMN }", item);
         return { name, sources: named.map((base) => sourceOf(name, base, item)) };
       }
       const [first, ...more] = item.entries;
@@ -310,14 +311,23 @@ function isName(text: string): boolean {
   return /^[a-z][a-z0-9_]{0,63}$/.test(text) && !["and", "or", "not"].includes(text);
 }
 
-/** A value of the group of a nested correlation, or a column of the event. */
+/** `file of path_column`, `files of text_column`; of several columns the first that has a value. */
+const FILES = /^(files?) of ([a-z_]+(?: or [a-z_]+){0,3})$/;
+
+/** A value of the group of a nested correlation, or a column of the event, or the names of files in columns. */
 function sourceOf(name: string, { name: event, of }: Named, node: YamlNode): ValueSource {
   if (isCorrelation(of)) {
     const index = of.groupBy.indexOf(name);
     if (index >= 0) return { kind: "group", index };
   }
-  const place = PLACES.get(name);
+  const place = PLACES.get(name), files = FILES.exec(name);
   if (place !== undefined) return { kind: "column", place };
+  if (files !== null) {
+    const places = files[2]!.split(" or ").map((column) =>
+      PLACES.get(column) ?? fault(`${event} has no column ${column}${suggestion(column, PLACES.keys())}`, node)
+    );
+    return { kind: "file", places, words: files[1] === "files" };
+  }
   return fault(`${event} has no column ${JSON.stringify(name.slice(0, 64))}${suggestion(name, PLACES.keys())}`, node);
 }
 

@@ -14,10 +14,11 @@
 import type { SqlValue } from "../event_row.ts";
 import { allSteps } from "../steps.ts";
 import type { Evaluation, Fault, Hit } from "./evaluation.ts";
-import { rowQuery, type ValidatedRule } from "./rule.ts";
+import { hitForm, type ValidatedRule } from "./rule.ts";
 import { newRuleCost, type RuleCost } from "./rule_cost.ts";
 import { SqlLane } from "./sql_lane.ts";
 import { StreamLane } from "./stream_lane.ts";
+import { filtersOf, type Suppressed, SuppressorJudge, type SuppressorsOf } from "./suppressor.ts";
 
 /** Time that one rule may spend on one batch. */
 export const DEFAULT_DEADLINE_MS = 100;
@@ -25,26 +26,34 @@ export const DEFAULT_DEADLINE_MS = 100;
 export interface RuleEngineOptions {
   /** Milliseconds that one rule may spend on one batch. */
   readonly deadlineMs?: number;
-  /** Where what a rule costs is added up. */
+  /** Where what a rule costs is added up; whoever reads it calls {@linkcode RuleEngine.tally} first. */
   readonly costOf?: (rule: ValidatedRule) => RuleCost;
+  /** What keeps hits from being hits: by default the filters of Sigma rules alone. */
+  readonly suppressorsOf?: SuppressorsOf;
 }
+
+/** Hits between two steps in which it is asked what suppresses them. */
+const HITS_A_STEP = 64;
 
 interface Lanes {
   readonly stream: StreamLane;
   readonly sql: SqlLane;
+  readonly suppressors: SuppressorJudge;
 }
 
 /** Rules that only SQLite can judge. */
 function sqlRulesOf(rules: readonly ValidatedRule[]): readonly ValidatedRule[] {
-  return rules.filter((rule) => rowQuery(rule).translation.form === null);
+  return rules.filter((rule) => hitForm(rule) === null);
 }
 
 function* lanesOf(
   rules: readonly ValidatedRule[],
-  { costOf = newRuleCost }: RuleEngineOptions,
+  { costOf = newRuleCost, suppressorsOf = filtersOf }: RuleEngineOptions,
 ): Generator<void, Lanes> {
-  const streamed = rules.filter((rule) => rowQuery(rule).translation.form !== null);
+  const streamed = rules.filter((rule) => hitForm(rule) !== null);
   const others = sqlRulesOf(rules);
+  yield;
+  const suppressors = yield* SuppressorJudge.building(rules, suppressorsOf);
   yield;
   const stream = yield* StreamLane.building(streamed, costOf);
   yield;
@@ -53,7 +62,7 @@ function* lanesOf(
     sql = new SqlLane(others, costOf);
     yield* sql.preparing(others);
     isWhole = true;
-    return { stream, sql };
+    return { stream, sql, suppressors };
   } finally {
     // Who gives up between two steps, and a rule that SQLite does not take, leave no database open
     if (!isWhole) [stream, sql].forEach((lane) => lane?.[Symbol.dispose]());
@@ -91,14 +100,18 @@ export class RuleEngine implements Disposable {
   readonly #sql: SqlLane;
   /** Of the SQL lane, those that are asked. */
   #sqlRules: readonly ValidatedRule[];
+  readonly #suppressors: SuppressorJudge;
+  readonly #costOf: (rule: ValidatedRule) => RuleCost;
 
   /** Makes an engine at once; {@linkcode RuleEngine.building} does so in steps. */
   constructor(
     rules: readonly ValidatedRule[],
     options: RuleEngineOptions = {},
-    { stream, sql }: Lanes = allSteps(lanesOf(rules, options)),
+    { stream, sql, suppressors }: Lanes = allSteps(lanesOf(rules, options)),
   ) {
     this.#deadlineMs = options.deadlineMs ?? DEFAULT_DEADLINE_MS;
+    this.#costOf = options.costOf ?? newRuleCost;
+    this.#suppressors = suppressors;
     this.#places = new Map(rules.map((rule, place) => [rule, place]));
     this.#stream = stream;
     this.#sql = sql;
@@ -133,21 +146,49 @@ export class RuleEngine implements Disposable {
 
   /** The same, with room for other work between the steps. One batch is judged at a time. */
   *steps(rows: readonly (readonly SqlValue[])[]): Generator<void, Evaluation> {
-    const hits: Hit[] = [], faults: Fault[] = [];
-    if (rows.length === 0) return { hits, faults };
+    let hits: Hit[] = [];
+    const faults: Fault[] = [], suppressed: Suppressed[] = [];
+    if (rows.length === 0) return { hits, faults, suppressed };
     yield* this.#stream.steps(rows, this.#deadlineMs, hits, faults);
     yield* this.#sql.steps(this.#sqlRules, rows, this.#deadlineMs, hits, faults);
+    hits = yield* this.#unsuppressed(hits, rows, suppressed);
     const place = (rule: ValidatedRule): number => this.#places.get(rule)!;
     hits.sort((a, b) => place(a.rule) - place(b.rule) || a.row - b.row);
     faults.sort((a, b) => place(a.rule) - place(b.rule));
-    return { hits, faults };
+    return { hits, faults, suppressed };
   }
 
+  *#unsuppressed(
+    hits: readonly Hit[],
+    rows: readonly (readonly SqlValue[])[],
+    suppressed: Suppressed[],
+  ): Generator<void, Hit[]> {
+    const kept: Hit[] = [];
+    let asked = 0;
+    for (const hit of hits) {
+      const by = this.#suppressors.find(hit.rule, rows[hit.row]!);
+      if (by === null) kept.push(hit);
+      else {
+        suppressed.push(by);
+        this.#costOf(hit.rule).matches -= 1;
+      }
+      if (this.#suppressors.has(hit.rule) && ++asked % HITS_A_STEP === 0) yield;
+    }
+    return kept;
+  }
+
+  /** Brings what rules cost up to date: until then rows that they were asked about may be missing from it. */
+  tally(): void {
+    this.#stream.tally();
+  }
+
+  /** Ends the databases of the engine; nothing may be asked of it afterwards. */
   close(): void {
     this.#stream[Symbol.dispose]();
     this.#sql[Symbol.dispose]();
   }
 
+  /** The same as {@linkcode RuleEngine.close}. */
   [Symbol.dispose](): void {
     this.close();
   }

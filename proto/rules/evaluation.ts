@@ -5,9 +5,11 @@
  */
 import type { SqlValue } from "../event_row.ts";
 import type { ValidatedRule } from "./rule.ts";
+import type { Suppressed } from "./suppressor.ts";
 
 /** A rule matched a row. */
 export interface Hit {
+  /** The rule. */
   readonly rule: ValidatedRule;
   /** Index in the batch. */
   readonly row: number;
@@ -17,7 +19,9 @@ export interface Hit {
 
 /** A rule could not look at some of the rows. */
 export interface Fault {
+  /** The rule. */
   readonly rule: ValidatedRule;
+  /** Why, for people. */
   readonly reason: string;
   /** How many rows of the batch it did not judge. */
   readonly rows: number;
@@ -28,7 +32,12 @@ export interface Fault {
   readonly timedOut: boolean;
 }
 
+/** What rules found in a batch of rows. */
 export interface Evaluation {
+  /** Matches, in the order of the rules, then of the rows. */
   readonly hits: readonly Hit[];
+  /** Rules that could not judge all rows. */
   readonly faults: readonly Fault[];
+  /** Hits that an exception or a filter took; they are not among the others. */
+  readonly suppressed: readonly Suppressed[];
 }

@@ -34,7 +34,9 @@ export function attributesOfForms(forms: readonly Form[], places: readonly numbe
 /** Places of the columns by which a correlation groups, and of the values that it counts. */
 function valuePlaces({ bases }: Correlation): number[] {
   return bases.flatMap(({ of, by, value }) => [
-    ...[...by, value].flatMap((source) => source?.kind === "column" ? [source.place] : []),
+    ...[...by, value].flatMap((source) =>
+      source?.kind === "column" ? [source.place] : source?.kind === "file" ? source.places : []
+    ),
     ...isCorrelation(of) ? valuePlaces(of) : [],
   ]);
 }

@@ -19,7 +19,7 @@ const MAX_ROWS = 2_048;
 export const TEXTS_A_STEP = 1_024, STATES_A_STEP = 4_096;
 const NONE = new Int32Array();
 
-/** Which ids have been reported of the row that is looked at. */
+/** Which ids have been reported of the row that is looked at; those from {@linkcode Candidates.listed} on are not listed. */
 export class Candidates {
   /** The first {@linkcode count} are those reported, each once, in no order. */
   readonly ids: Int32Array;
@@ -27,8 +27,8 @@ export class Candidates {
   readonly #marks: Int32Array;
   #round = 0;
 
-  constructor(size: number) {
-    this.ids = new Int32Array(size);
+  constructor(size: number, readonly listed = size) {
+    this.ids = new Int32Array(listed);
     this.#marks = new Int32Array(size);
   }
 
@@ -40,10 +40,14 @@ export class Candidates {
     }
   }
 
+  has(id: number): boolean {
+    return this.#marks[id] === this.#round;
+  }
+
   add(id: number): void {
     if (this.#marks[id] === this.#round) return;
     this.#marks[id] = this.#round;
-    this.ids[this.count++] = id;
+    if (id < this.listed) this.ids[this.count++] = id;
   }
 }
 

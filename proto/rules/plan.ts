@@ -5,6 +5,7 @@
  */
 import { DatabaseSync } from "node:sqlite";
 import { CATALOG } from "../catalog.ts";
+import { NO_TABLES, type TableSet } from "../table_descriptor.ts";
 import { defineFunctions } from "./user_functions.ts";
 
 export interface PlanStep {
@@ -27,11 +28,11 @@ export function planSteps(db: DatabaseSync, sql: string): PlanStep[] {
  * The steps of a guarded query over tables with the keys and indexes of the store. There each table is seen through
  * views over partitions, whose steps are the same once a partition and cannot be read for it.
  */
-export function catalogPlan(sql: string): PlanStep[] {
+export function catalogPlan(sql: string, collected: TableSet = NO_TABLES): PlanStep[] {
   const db = new DatabaseSync(":memory:");
   try {
     defineFunctions(db, () => 0);
-    for (const { name, columns, key, indexes } of CATALOG.values()) {
+    for (const { name, columns, key, indexes } of [...CATALOG.values(), ...collected.values()]) {
       db.exec(`CREATE TABLE ${name} (${columns.map((column) => `${column.name} ${column.type}`).join(", ")},
         PRIMARY KEY (${key.join(", ")}))`);
       for (const index of indexes) db.exec(`CREATE INDEX ${name}_${index.join("_")} ON ${name} (${index.join(", ")})`);

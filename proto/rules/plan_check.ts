@@ -7,10 +7,12 @@
  *
  * @module
  */
-import { type Node, parse, type SelectStmt } from "sql-parser-cst";
+import type { Node, SelectStmt } from "sql-parser-cst";
 import { CATALOG } from "../catalog.ts";
+import { NO_TABLES, type TableSet } from "../table_descriptor.ts";
 import { catalogPlan, type PlanStep } from "./plan.ts";
 import { functionOf } from "./sql_functions.ts";
+import { type SqlParser, statementOf } from "./sql_gate.ts";
 import type { GuardedQuery } from "./sql_guard.ts";
 import { conjuncts, eachColumn, walk } from "./sql_tree.ts";
 
@@ -22,6 +24,8 @@ const MANY_EVENTS = 1_000_000;
 const MANY_AGAIN = 10_000;
 
 export interface PlanCheck {
+  /** Whether it only looks rows of one table up in an index: no step of it can take long. */
+  readonly isLookup: boolean;
   /** Why it is not run; `null` when it may. */
   readonly refusal: string | null;
   /** What makes it slow, each with how to make it quick. */
@@ -34,11 +38,17 @@ export interface PlanLimits {
   readonly budgetMs: number;
   /** Whether only a part of the time is asked for, from outside of the query. */
   readonly bounded: boolean;
+  /** Reads a query that is not plain. */
+  readonly parse: SqlParser;
+  /** Tables that collectors brought. */
+  readonly collected?: TableSet;
 }
 
 /** Looks at the plan of a guarded hunt. */
 export function checkPlan(query: GuardedQuery, limits: PlanLimits): PlanCheck {
-  const steps = catalogPlan(query.sql), shape = new Shape(query.sql), sizes = new Map<string, number>();
+  const { collected = NO_TABLES } = limits, steps = catalogPlan(query.sql, collected);
+  const shape = new Shape(query.sql, limits.parse, (name) => CATALOG.has(name) || collected.has(name)),
+    sizes = new Map<string, number>();
   const rows = (name: string): number => {
     const table = shape.tables.get(name);
     if (table === undefined) return 1;
@@ -79,7 +89,15 @@ export function checkPlan(query: GuardedQuery, limits: PlanLimits): PlanCheck {
       );
     }
   }
-  return { refusal, slow };
+  return { refusal, slow, isLookup: isLookup(steps, query) };
+}
+
+/** Rows of one table by what its index holds; what is then made of each row, the deadline of each row bounds. */
+function isLookup(steps: readonly PlanStep[], { needs }: GuardedQuery): boolean {
+  const [only, second] = steps;
+  return second === undefined && only !== undefined &&
+    needs.functions.length + needs.aggregates + needs.windows + needs.subqueries === 0 &&
+    /^SEARCH \S+ USING (?:INDEX \S+|INTEGER PRIMARY KEY) \([^()]*\)$/.test(only.detail);
 }
 
 interface Loop {
@@ -150,17 +168,17 @@ class Shape {
   /** By condition: the items that it speaks of; `null` for any. */
   readonly #conditions: (ReadonlySet<string> | null)[] = [];
 
-  constructor(readonly sql: string) {
-    const [statement] = parse(sql, { dialect: "sqlite", includeRange: true }).statements;
+  constructor(readonly sql: string, parse: SqlParser, private readonly isTable: (name: string) => boolean) {
+    const statement = statementOf(sql, parse);
     const doubtful = new Set<string>();
-    walk(statement!, (node) => {
-      const item = itemOf(node);
-      if (item === null || !CATALOG.has(item.table)) return;
+    walk(statement, (node) => {
+      const item = itemOf(node, isTable);
+      if (item === null || !isTable(item.table)) return;
       if (this.tables.has(item.name) && this.tables.get(item.name) !== item.table) doubtful.add(item.name);
       this.tables.set(item.name, item.table);
     });
     for (const name of doubtful) this.tables.delete(name);
-    const select = statement!.type === "select_stmt" ? statement as SelectStmt : null;
+    const select = statement.type === "select_stmt" ? statement as SelectStmt : null;
     const clauses = new Map(select?.clauses.map((clause) => [clause.type, clause]) ?? []);
     this.limited = clauses.has("limit_clause");
     const columns = clauses.get("select_clause");
@@ -178,7 +196,7 @@ class Shape {
 
   #from(node: Node): void {
     if (node.type !== "join_expr") {
-      const item = itemOf(node);
+      const item = itemOf(node, this.isTable);
       this.items.push(item?.name ?? "");
       return;
     }
@@ -203,10 +221,10 @@ class Shape {
 }
 
 /** The name and the table of a FROM item that is a table. */
-function itemOf(node: Node): { name: string; table: string } | null {
+function itemOf(node: Node, isTable: (name: string) => boolean): { name: string; table: string } | null {
   if (node.type === "identifier") {
     const name = node.name.toLowerCase();
-    return CATALOG.has(name) ? { name, table: name } : null;
+    return isTable(name) ? { name, table: name } : null;
   }
   if (node.type !== "alias" || node.alias.type !== "identifier") return null;
   const inner = node.expr as Node;

@@ -29,10 +29,13 @@ export const MAX_FORM_NODES = 2_048;
 export const ANY = 0, ONE = 1;
 
 /** A pattern as a sequence of texts, {@linkcode ANY} and {@linkcode ONE}; folded texts when its match is folded. */
-export type Pattern = readonly (string | typeof ANY | typeof ONE)[];
+export type Pattern = readonly (string | 0 | 1)[];
 
+/** Comparisons, as SQLite means them. */
 export type CompareOperator = "=" | "<>" | "<" | "<=" | ">" | ">=" | "IS" | "IS NOT";
+/** Operators of two values, as SQLite means them. */
 export type ArithmeticOperator = "+" | "-" | "*" | "/" | "%" | "&" | "|" | "<<" | ">>" | "||";
+/** Types that a value may be cast to. */
 export type CastType = "TEXT" | "INTEGER" | "REAL" | "NUMERIC";
 
 /** One node. A condition is an expression whose value is 1, 0 or NULL. */

@@ -9,12 +9,14 @@
 import { type Form, formSize } from "./predicate.ts";
 import type { Predicate } from "./predicate_calls.ts";
 import { compilePredicate } from "./predicate_js.ts";
-import { requiredTerms, type Term } from "./required_terms.ts";
+import { furtherTerms, requiredTerms, type Term } from "./required_terms.ts";
 
 export interface Program {
   readonly predicate: Predicate;
   /** `null` for one that every row is asked about. */
   readonly terms: readonly Term[] | null;
+  /** Of these too a row has one that matches; `null` for nothing further. */
+  readonly further: readonly Term[] | null;
 }
 
 /** Size of the forms between two steps, as {@linkcode formSize} tells it: a millisecond or two. */
@@ -26,7 +28,14 @@ const PROGRAMS = new WeakMap<Form, Program>();
 export function programOf(form: Form): Program {
   let program = PROGRAMS.get(form);
   if (program === undefined) {
-    PROGRAMS.set(form, program = { predicate: compilePredicate(form), terms: requiredTerms(form) });
+    PROGRAMS.set(
+      form,
+      program = {
+        predicate: compilePredicate(form),
+        terms: requiredTerms(form),
+        further: furtherTerms(form),
+      },
+    );
   }
   return program;
 }

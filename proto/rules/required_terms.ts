@@ -2,7 +2,8 @@
  * What a row must have for a form to be true: a set of terms, of which a matching row has at least one.
  *
  * A term is cheap to look for in all rules at once (`stream_index.ts`). The set is never too small: whoever has none of
- * its terms cannot match. It may be too large, so the predicate is asked about every row that has one.
+ * its terms cannot match. It may be too large, so the predicate is asked about every row that has one; of a condition that
+ * wants several things there is a second set, of which a matching row has one too.
  *
  * @module
  */
@@ -21,6 +22,8 @@ const MIN_TEXT = 2;
 const MAX_TEXT = 12;
 /** Most terms of one form; with more it is always run. */
 const MAX_TERMS = 512;
+/** A set that more rows have than this tells too little to be looked for beside another. */
+const MAX_FURTHER_SHARE = 1;
 /** Programs that are started all the time, in builds, scripts and installations: any other name tells much more. */
 const COMMON_NAMES: ReadonlySet<string> = new Set(
   ["sh", "bash", "dash", "sed", "grep", "awk", "mawk", "gawk", "cat", "rm", "cp", "mv", "ln", "mkdir", "chmod", "chown"]
@@ -32,14 +35,42 @@ const COMMON_NAMES: ReadonlySet<string> = new Set(
 /** The terms of a form; `null` when nothing is required that is cheap to look for. */
 export function requiredTerms(form: Form): readonly Term[] | null {
   const terms = required(form, true);
-  if (terms === null || terms.length > MAX_TERMS) return null;
-  const seen = new Set<string>();
-  return terms.filter((term) => {
-    const key = term.kind === "text"
-      ? `t${term.place} ${term.text}`
-      : `v${term.place} ${typeof term.value} ${term.value}`;
-    return !seen.has(key) && seen.add(key) !== undefined;
+  return terms === null || terms.length > MAX_TERMS ? null : once(terms);
+}
+
+/**
+ * A second set, of which a row that matches has a term as well as one of {@linkcode requiredTerms}; `null` when there is
+ * none that tells rows apart.
+ */
+export function furtherTerms(form: Form): readonly Term[] | null {
+  const first = requiredTerms(form);
+  if (first === null) return null;
+  const keys = new Set(first.map(keyOf));
+  const others = requiredSets(form, true).filter((terms) => {
+    const share = terms.reduce((sum, term) => sum + shareOf(term), 0);
+    return terms.length <= MAX_TERMS && share < MAX_FURTHER_SHARE && !terms.some((term) => keys.has(keyOf(term)));
   });
+  const terms = best(others);
+  return terms === null ? null : once(terms);
+}
+
+/** Sets of terms of each of which a row must have one. */
+function requiredSets(form: Form, wanted: boolean): readonly (readonly Term[])[] {
+  if (form.kind === "not") return requiredSets(form.item, !wanted);
+  if (form.kind === "truth" && form.negated !== wanted) return requiredSets(form.item, form.wanted);
+  if ((form.kind === "and" || form.kind === "or") && (form.kind === "and") === wanted) {
+    return form.items.flatMap((item) => requiredSets(item, wanted));
+  }
+  const terms = required(form, wanted);
+  return terms === null ? [] : [terms];
+}
+
+function once(terms: readonly Term[]): readonly Term[] {
+  return [...new Map(terms.map((term) => [keyOf(term), term])).values()];
+}
+
+function keyOf(term: Term): string {
+  return term.kind === "text" ? `t${term.place} ${term.text}` : `v${term.place} ${typeof term.value} ${term.value}`;
 }
 
 /** What must be for the form to be true, or, unless `wanted`, false. Empty when it never is. */

@@ -9,6 +9,7 @@
 import { SigmaCompiler } from "../sigma/collection.ts";
 import { isSigma, parseSigma, type SigmaFile } from "../sigma/document.ts";
 import { MAPPING_NAME, type MappingFile, parseMapping } from "../sigma/mapping.ts";
+import { NO_TABLES, type TableSet } from "../table_descriptor.ts";
 import { parseRule, RuleError, ruleHash, type ValidatedRule, validateRule } from "./rule.ts";
 
 export interface RuleFile {
@@ -25,7 +26,7 @@ export interface RuleSet {
 }
 
 /** Checks the files in the order given, Sigma's last; of two rules with one id the first counts. */
-export function loadRules(files: Iterable<RuleFile>): RuleSet {
+export function loadRules(files: Iterable<RuleFile>, tables: TableSet = NO_TABLES): RuleSet {
   const rules = new Map<string, ValidatedRule>();
   const rejected: RuleError[] = [], sigma: SigmaFile[] = [], mappings: MappingFile[] = [];
   const add = (rule: ValidatedRule): void => {
@@ -47,7 +48,7 @@ export function loadRules(files: Iterable<RuleFile>): RuleSet {
     attempt(() => {
       if (MAPPING_NAME.test(file)) mappings.push(parseMapping(text, file, ruleHash(text)));
       else if (isSigma(text)) sigma.push(parseSigma(text, file));
-      else add(validateRule(parseRule(text, file)));
+      else add(validateRule(parseRule(text, file, tables), tables));
     });
   }
   if (sigma.length + mappings.length > 0) {

@@ -4,6 +4,7 @@
  * @module
  */
 import { tableNamed } from "../catalog.ts";
+import { CollectedLane } from "./collected_lane.ts";
 import { DEFAULT_DEADLINE_MS } from "./engine.ts";
 import { programOf } from "./program.ts";
 import { rowQuery, type ValidatedRule } from "./rule.ts";
@@ -17,6 +18,9 @@ export class SecondGate implements Disposable {
 
   /** Throws what SQLite, or the engine, says against a rule. */
   check(rule: ValidatedRule): void {
+    if (rule.collected !== undefined) {
+      return new CollectedLane([rule], { deadlineMs: DEFAULT_DEADLINE_MS })[Symbol.dispose]();
+    }
     if (rule.windowMs !== null) return new WindowLane([rule], { deadlineMs: DEFAULT_DEADLINE_MS })[Symbol.dispose]();
     const { form } = rowQuery(rule).translation;
     if (form !== null) programOf(form);

@@ -47,6 +47,7 @@ export interface SeenChanges extends SeenMemory {
 
 export class SeenTable implements WatchTable {
   readonly bases: readonly Form[];
+  readonly suppressible = -1;
   readonly columns: ReadonlySet<string>;
   readonly keepMs = 0;
   readonly rows = 0;

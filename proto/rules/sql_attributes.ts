@@ -14,7 +14,9 @@ import { isVariable } from "../demand.ts";
 import { operatorName } from "./sql_nodes.ts";
 import { childrenOf, walk } from "./sql_tree.ts";
 
+/** What a query reads that collectors may collect on demand alone. */
 export interface Attributes {
+  /** Whether it reads hashes of executables. */
   readonly hashes: boolean;
   /** Names of variables, sorted. */
   readonly variables: readonly string[];

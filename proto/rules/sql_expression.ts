@@ -38,12 +38,17 @@ export const MAX_PATTERN_BYTES = 512;
 /** Deepest expression; SQLite refuses one of 1,000. An OR of n terms is n deep. */
 const MAX_EXPRESSION_DEPTH = 500;
 
-/** "rule": each row alone. "window": a rule over the rows of a time, which its lane checks further. */
-export type Purpose = "rule" | "window" | "hunt";
+/**
+ * "rule": each row alone. "window": a rule over the rows of a time, which its lane checks further. "collected": a rule over
+ * a table that a collector brought.
+ */
+export type Purpose = "rule" | "window" | "hunt" | "collected";
 
 /** What in a query looks at several rows at once, for people, and where. */
 export interface SeveralRows {
+  /** What it is. */
   readonly what: string;
+  /** Offset in the query. */
   readonly offset: number;
 }
 

@@ -7,7 +7,8 @@
  * @module
  */
 import type { Expr, FromClause, Identifier, JoinExpr, Node, WithClause } from "sql-parser-cst";
-import { CATALOG } from "../catalog.ts";
+import { CATALOG, type Table } from "../catalog.ts";
+import { NO_TABLES, type TableSet } from "../table_descriptor.ts";
 import { ExpressionCheck } from "./sql_expression.ts";
 import { end, operatorName, type Query, queryIn, start } from "./sql_nodes.ts";
 import { refuse, suggestion } from "./sql_refused.ts";
@@ -25,7 +26,9 @@ const JOIN_OPERATORS = new Set(["JOIN", "INNER JOIN", "LEFT JOIN", "LEFT OUTER J
 
 /** Text to put into the query at an offset; `tick` is the function that looks at the deadline. */
 export interface Insertion {
+  /** Offset in the query. */
   readonly at: number;
+  /** The text. */
   readonly text: (tick: string) => string;
 }
 
@@ -49,6 +52,8 @@ interface Cte {
 /** Checks FROM and WITH; what a SELECT is, its heir knows. */
 export abstract class FromCheck extends ExpressionCheck {
   readonly insertions: Insertion[] = [];
+  /** Tables that collectors brought. */
+  collected: TableSet = NO_TABLES;
   /** Tables of the catalog that are read. */
   readonly tables = new Set<string>();
   readonly #ctes = new Map<string, Cte>();
@@ -70,7 +75,7 @@ export abstract class FromCheck extends ExpressionCheck {
     for (const cte of clause.tables.items) this.#unready.add(this.name(cte.table));
     for (const cte of clause.tables.items) {
       const name = this.name(cte.table);
-      if (CATALOG.has(name)) refuse(`${name} is a table; give the CTE another name`, start(cte.table));
+      if (this.#known(name) !== undefined) refuse(`${name} is a table; give the CTE another name`, start(cte.table));
       if (this.#ctes.has(name)) refuse(`Two CTEs are named ${name}`, start(cte.table));
       if (cte.materializedKw !== undefined) refuse("MATERIALIZED is not allowed", start(cte));
       if (cte.search !== undefined || cte.cycle !== undefined) refuse("Recursion is not allowed", start(cte));
@@ -131,15 +136,22 @@ export abstract class FromCheck extends ExpressionCheck {
     const name = this.name(item);
     const offset = start(item);
     const cte = this.#ctes.get(name);
-    const table = CATALOG.get(name);
+    const table = this.#known(name);
     if (this.#unready.has(name)) refuse(`${name} refers to itself or to a later CTE; recursion is not allowed`, offset);
     if (cte === undefined && table === undefined) {
-      refuse(`There is no table ${name}${suggestion(name, [...CATALOG.keys(), ...this.#ctes.keys()])}`, offset);
+      refuse(
+        `There is no table ${name}${
+          suggestion(name, [...CATALOG.keys(), ...this.collected.keys(), ...this.#ctes.keys()])
+        }`,
+        offset,
+      );
     }
-    if (this.purpose !== "hunt" && cte === undefined && !RULE_TABLES.has(name)) {
-      refuse(`A rule reads ${[...RULE_TABLES].join(" or ")}, not ${name}`, offset);
+    const readable = this.purpose === "collected" ? this.collected : RULE_TABLES;
+    if (this.purpose !== "hunt" && cte === undefined && !readable.has(name)) {
+      const names = this.purpose === "collected" ? "the table that it names" : [...RULE_TABLES].join(" or ");
+      refuse(`A rule reads ${names}, not ${name}`, offset);
     }
-    if (alias !== name && (CATALOG.has(alias) || this.#ctes.has(alias))) {
+    if (alias !== name && (this.#known(alias) !== undefined || this.#ctes.has(alias))) {
       refuse(`The alias ${alias} is the name of a table`, offset);
     }
     if (table !== undefined) this.tables.add(name);
@@ -156,11 +168,17 @@ export abstract class FromCheck extends ExpressionCheck {
   #derived(query: Query, alias: string, scope: Scope): void {
     this.several("A subquery", start(query));
     this.found.subqueries++;
-    if (CATALOG.has(alias) || this.#ctes.has(alias)) refuse(`The alias ${alias} is the name of a table`, start(query));
+    if (this.#known(alias) !== undefined || this.#ctes.has(alias)) {
+      refuse(`The alias ${alias} is the name of a table`, start(query));
+    }
     // A subquery in FROM sees nothing of the SELECT around it.
     const outputs = this.query(query, { ...openScope(null), level: scope.level + 1 }, true);
     const columns = outputs.map((output) => output.name!.toLowerCase());
     addSource(scope, { name: alias, table: null, columns, offset: start(query) });
+  }
+
+  #known(name: string): Table | undefined {
+    return CATALOG.get(name) ?? this.collected.get(name);
   }
 
   #countItems(items: number, offset: number): void {
@@ -204,21 +222,21 @@ export abstract class FromCheck extends ExpressionCheck {
     if (where !== null) {
       this.#wrap(where, scope.sources);
       this.#close(where);
-    } else this.insertions.push({ at: end(from), text: (tick) => ` WHERE ${looks(tick, scope.sources)}` });
+    } else this.insertions.push({ at: end(from), text: (tick) => ` WHERE ${this.#looks(tick, scope.sources)}` });
   }
 
   #wrap(expression: Expr, sources: readonly Source[]): void {
-    this.insertions.push({ at: start(expression), text: (tick) => `${looks(tick, sources)} AND (` });
+    this.insertions.push({ at: start(expression), text: (tick) => `${this.#looks(tick, sources)} AND (` });
+  }
+
+  /** SQL that looks at the deadline for every row of these FROM items. */
+  #looks(tick: string, sources: readonly Source[]): string {
+    return sources.map(({ name, table, columns }) => {
+      return `${tick}("${name}"."${table === null ? columns[0]! : tickColumn(this.#known(table)!)}")`;
+    }).join(" AND ");
   }
 
   #close(expression: Expr): void {
     this.insertions.push({ at: end(expression), text: () => ")" });
   }
-}
-
-/** SQL that looks at the deadline for every row of these FROM items. */
-function looks(tick: string, sources: readonly Source[]): string {
-  return sources.map(({ name, table, columns }) => {
-    return `${tick}("${name}"."${table === null ? columns[0]! : tickColumn(CATALOG.get(table)!)}")`;
-  }).join(" AND ");
 }

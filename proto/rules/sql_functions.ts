@@ -49,7 +49,7 @@ function window(least: number, most: number, takes: string, reason: string): Sql
 const ANY = MAX_ARGUMENTS, TIME = "time value, modifier, …", CLOCK = "moments; `now` is the clock when the query runs";
 
 /** Functions over one row that forms have too. */
-const IN_FORMS = {
+export const IN_FORMS = {
   length: scalar(1, 1, "both", "text", "INTEGER", "characters of a text, up to a NUL"),
   substr: scalar(2, 3, "both", "text, from, count", "TEXT", "a piece of a text, from 1 on; from the end when negative"),
   instr: scalar(2, 2, "both", "text, piece", "INTEGER", "the place of one text in another, 0 when it is not in it"),

@@ -21,7 +21,7 @@ export const MAX_SQL_LENGTH = 65_536;
 const MAX_NESTING_WEIGHT = 131_072;
 
 export interface Token {
-  readonly kind: "word" | "number" | "text" | "name" | "symbol";
+  readonly kind: "word" | "number" | "text" | "name" | "symbol" | "parameter";
   readonly start: number;
   readonly end: number;
 }
@@ -36,12 +36,17 @@ export interface LexedSql {
 // deno-lint-ignore no-control-regex
 const TEXT = /'(?:[^'\u0000-\u0008\u000b\u000c\u000e-\u001f]|'')*'/y;
 const NAME = /"[^"\n]*"/y;
+const PARAMETER = /:[A-Za-z_][A-Za-z0-9_]*/y;
 const WORD = /[A-Za-z_][A-Za-z0-9_]*/y;
 const NUMBER = /0[xX][0-9a-fA-F]+|(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?/y;
 const SYMBOL = /->>|->|\|\||<=|>=|<>|!=|==|<<|>>|[-+*\/%<>=&|~.,();]/y;
 
-/** Splits a query into tokens. @throws SqlRefusedError */
-export function lexSql(sql: string): LexedSql {
+/**
+ * Splits a query into tokens. Parameters such as `:pid` are tokens for who puts values in their place; the guard allows none.
+ *
+ * @throws SqlRefusedError
+ */
+export function lexSql(sql: string, parameters: "allowed" | "refused" = "refused"): LexedSql {
   if (sql.length > MAX_SQL_LENGTH) {
     refuse(`The query has ${sql.length} characters; ${MAX_SQL_LENGTH} are allowed`, MAX_SQL_LENGTH);
   }
@@ -62,7 +67,7 @@ export function lexSql(sql: string): LexedSql {
       at = comment;
       continue;
     }
-    const token = nextToken(sql, at);
+    const token = nextToken(sql, at, parameters);
     at = token.end;
     if (sql[token.start] === ";") {
       if (open.length > 0) refuse("A parenthesis is not closed", open.at(-1)!);
@@ -87,7 +92,7 @@ export function lexSql(sql: string): LexedSql {
   return { sql: blanked(sql, blank), tokens };
 }
 
-function nextToken(sql: string, start: number): Token {
+function nextToken(sql: string, start: number, parameters: "allowed" | "refused"): Token {
   const character = sql[start]!;
   if (character === "'") {
     const end = matchEnd(TEXT, sql, start);
@@ -112,6 +117,11 @@ function nextToken(sql: string, start: number): Token {
   }
   end = matchEnd(SYMBOL, sql, start);
   if (end > 0) return { kind: "symbol", start, end };
+  if (parameters === "allowed") {
+    end = matchEnd(PARAMETER, sql, start);
+    if (end > 0) return { kind: "parameter", start, end };
+    if ("?:@$".includes(character)) refuse("A parameter is a colon and a name, such as :pid", start);
+  }
   if ("?:@$".includes(character)) refuse("Parameters are not allowed; write the value into the query", start);
   if (character === "\0") refuse("The query has a NUL character in it", start);
   return refuse(`The character ${JSON.stringify(character)} is not allowed outside texts`, start);

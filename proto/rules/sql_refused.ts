@@ -6,7 +6,9 @@
 
 /** The guard does not let a query through: why, in a sentence for a person, and where in the SQL (a zero-based offset). */
 export class SqlRefusedError extends Error {
+  /** Its name, by which errors are told apart in text. */
   override name = "SqlRefusedError";
+  /** `reason`: why, for people; `offset`: where in the query. */
   constructor(readonly reason: string, readonly offset: number, options?: ErrorOptions) {
     super(`${reason} (at character ${offset + 1})`, options);
   }

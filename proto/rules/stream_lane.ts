@@ -19,7 +19,7 @@ import type { Predicate } from "./predicate_calls.ts";
 import { preparePrograms, programOf } from "./program.ts";
 import { RowView } from "./row_view.ts";
 import { newRuleCost, type RuleCost, SAMPLED_ROWS } from "./rule_cost.ts";
-import { rowQuery, type ValidatedRule } from "./rule.ts";
+import { hitForm, rowQuery, type ValidatedRule } from "./rule.ts";
 import { SqlLane } from "./sql_lane.ts";
 import type { Term } from "./required_terms.ts";
 import { StreamIndex } from "./stream_index.ts";
@@ -49,6 +49,19 @@ interface Misses {
   timedOut: boolean;
 }
 
+/** The batch that is judged. */
+interface Batch {
+  readonly rows: readonly (readonly SqlValue[])[];
+  readonly deadlineMs: number;
+  readonly hits: Hit[];
+  /** By the number of the rule; `null` until there are some. */
+  misses: Map<number, Misses> | null;
+  /** Whether each rule's time is taken now. */
+  timed: boolean;
+  /** Whether it was at some time of this batch. */
+  slow: boolean;
+}
+
 /** What a lane is made of, and takes long to make. */
 interface Parts {
   readonly programs: readonly Program[];
@@ -61,16 +74,20 @@ function* partsOf(
   costOf: (rule: ValidatedRule) => RuleCost,
 ): Generator<void, Parts> {
   yield* preparePrograms(rules.map(formOf));
-  const programs: Program[] = [], terms: (readonly Term[] | null)[] = [], places = new Set<number>();
+  const programs: Program[] = [],
+    terms: (readonly Term[] | null)[] = [],
+    further: typeof terms = [],
+    places = new Set<number>();
   for (const rule of rules) {
     const form = formOf(rule), program = programOf(form);
     const plain = rowQuery(rule).outputs.every(({ column }) => column !== null);
     programs.push({ rule, predicate: program.predicate, plain, cost: costOf(rule) });
     terms.push(program.terms);
+    further.push(program.further);
     columnsOf(form, places);
     if (programs.length % RULES_A_STEP === 0) yield;
   }
-  const index = yield* StreamIndex.building(terms);
+  const index = yield* StreamIndex.building(terms, further);
   return { programs, index, view: new RowView([...places].filter((place) => columnAt(place).type === "TEXT")) };
 }
 
@@ -87,6 +104,8 @@ export class StreamLane implements Disposable {
   #last = 0;
   /** Rows since the last of which each rule's time was taken for its cost. */
   #unsampled = 0;
+  /** Rows that are in no rule's cost yet. */
+  #untallied = 0;
 
   /** Makes a lane at once; {@linkcode StreamLane.building} does so in steps. */
   constructor(
@@ -112,6 +131,7 @@ export class StreamLane implements Disposable {
 
   /** From now on judges by all rules but these. */
   pause(rules: ReadonlySet<ValidatedRule>): void {
+    this.tally();
     this.#programs.forEach(({ rule }, number) => this.#paused[number] = Number(rules.has(rule)));
   }
 
@@ -151,11 +171,11 @@ export class StreamLane implements Disposable {
     faults: Fault[],
   ): Generator<void> {
     if (this.#programs.length === 0) return;
-    const misses = new Map<number, Misses>(), view = this.#view, { always } = this.#index;
-    let timed = false, slow = false, look = performance.now(), looked = 0, characters = 0;
+    const batch: Batch = { rows, deadlineMs, hits, misses: null, timed: false, slow: false };
+    let look = performance.now(), looked = 0, characters = 0;
     for (let row = 0; row < rows.length; row++) {
       const isDue = row - looked === ROWS_PER_LOOK || characters >= CHARACTERS_PER_LOOK;
-      if (row > 0 && (timed || isDue)) {
+      if (row > 0 && (batch.timed || isDue)) {
         // Time in which others work is no rule's.
         const before = performance.now();
         yield;
@@ -163,45 +183,63 @@ export class StreamLane implements Disposable {
       }
       if (isDue) {
         const now = performance.now();
-        timed = now - look > SLOW_MS;
+        batch.timed = now - look > SLOW_MS;
         look = now;
         looked = row;
         characters = 0;
-        if (timed && !slow) this.#spent.fill(0);
-        slow ||= timed;
+        if (batch.timed && !batch.slow) this.#spent.fill(0);
+        batch.slow ||= batch.timed;
       }
-      view.load(rows[row]!);
-      characters += view.characters;
-      const { ids, count } = this.#index.find(view.cells);
-      const sampled = !timed && ++this.#unsampled >= SAMPLED_ROWS;
-      if (sampled) this.#unsampled = 0;
-      if (timed || sampled) this.#last = performance.now();
-      for (let i = 0; i < count + always.length; i++) {
-        const number = i < count ? ids[i]! : always[i - count]!;
-        if (this.#paused[number] === 1 || slow && this.#spent[number]! > deadlineMs) continue;
-        this.#judge(number, rows, row, hits, misses);
-        if (timed) this.#spend(number, deadlineMs, rows.length - row - 1, misses);
-        else if (sampled) this.#sample(number);
-      }
+      this.#judgeRow(row, batch);
+      characters += this.#view.characters;
     }
-    for (let number = 0; number < this.#programs.length; number++) {
-      if (this.#paused[number] === 0) this.#programs[number]!.cost.rows += rows.length;
-    }
-    for (const [number, { rows, reason, timedOut }] of misses) {
+    this.#untallied += rows.length;
+    for (const [number, { rows, reason, timedOut }] of batch.misses ?? []) {
       faults.push({ rule: this.#programs[number]!.rule, reason, rows, timedOut });
     }
   }
 
+  /**
+   * Adds the rows that were judged to the cost of each rule that was asked about them. Apart from judging them, since a
+   * batch of one row would pay more for that than for its verdict.
+   */
+  tally(): void {
+    for (let number = 0; number < this.#programs.length; number++) {
+      if (this.#paused[number] === 0) this.#programs[number]!.cost.rows += this.#untallied;
+    }
+    this.#untallied = 0;
+  }
+
   [Symbol.dispose](): void {
+    this.tally();
     this.#sql[Symbol.dispose]();
   }
 
+  #judgeRow(row: number, batch: Batch): void {
+    const { always } = this.#index, { timed } = batch;
+    this.#view.load(batch.rows[row]!);
+    const { ids, count } = this.#index.find(this.#view.cells);
+    const sampled = !timed && ++this.#unsampled >= SAMPLED_ROWS;
+    if (sampled) this.#unsampled = 0;
+    if (timed || sampled) this.#last = performance.now();
+    for (let i = 0; i < count + always.length; i++) {
+      const number = i < count ? ids[i]! : always[i - count]!;
+      if (this.#paused[number] === 1 || batch.slow && this.#spent[number]! > batch.deadlineMs) continue;
+      this.#judge(number, row, batch);
+      if (timed) this.#spend(number, row, batch);
+      else if (sampled) this.#sample(number);
+    }
+  }
+
   /** Puts the time since the last look down to a rule; one past its deadline misses the rows that are left. */
-  #spend(number: number, deadlineMs: number, left: number, misses: Map<number, Misses>): void {
+  #spend(number: number, row: number, batch: Batch): void {
     const now = performance.now(), spent = this.#spent[number]! += now - this.#last;
     this.#programs[number]!.cost.cpuMs += now - this.#last;
     this.#last = now;
-    if (spent > deadlineMs && left > 0) miss(misses, number, left, `stopped after ${deadlineMs} ms`).timedOut = true;
+    const left = batch.rows.length - row - 1;
+    if (spent > batch.deadlineMs && left > 0) {
+      miss(batch, number, left, `stopped after ${batch.deadlineMs} ms`).timedOut = true;
+    }
   }
 
   /** Takes the time of a rule on this row for that on all since the last sample. */
@@ -211,13 +249,7 @@ export class StreamLane implements Disposable {
     this.#last = now;
   }
 
-  #judge(
-    number: number,
-    rows: readonly (readonly SqlValue[])[],
-    row: number,
-    hits: Hit[],
-    misses: Map<number, Misses>,
-  ): void {
+  #judge(number: number, row: number, batch: Batch): void {
     const { rule, predicate, plain, cost } = this.#programs[number]!;
     cost.evaluations += 1;
     let matches: boolean | null;
@@ -229,25 +261,26 @@ export class StreamLane implements Disposable {
       matches = null;
     }
     if (matches === false) return;
-    const cells = rows[row]!;
+    const cells = batch.rows[row]!;
     if (matches && plain) {
       cost.matches += 1;
-      hits.push({ rule, row, evidence: evidenceOf(rowQuery(rule).outputs, cells, []) });
+      batch.hits.push({ rule, row, evidence: evidenceOf(rowQuery(rule).outputs, cells, []) });
       return;
     }
     try {
       const evidence = this.#sql.runRow(rule, cells);
       if (evidence !== null) {
         cost.matches += 1;
-        hits.push({ rule, row, evidence });
-      } else if (matches) miss(misses, number, 1, "its predicate matched and SQLite did not; please report this");
+        batch.hits.push({ rule, row, evidence });
+      } else if (matches) miss(batch, number, 1, "its predicate matched and SQLite did not; please report this");
     } catch (error) {
-      miss(misses, number, 1, error instanceof Error ? error.message : String(error));
+      miss(batch, number, 1, error instanceof Error ? error.message : String(error));
     }
   }
 }
 
-function miss(misses: Map<number, Misses>, number: number, rows: number, reason: string): Misses {
+function miss(batch: Batch, number: number, rows: number, reason: string): Misses {
+  const misses = batch.misses ??= new Map();
   let known = misses.get(number);
   if (known === undefined) misses.set(number, known = { rows: 0, reason, timedOut: false });
   known.rows += rows;
@@ -256,7 +289,7 @@ function miss(misses: Map<number, Misses>, number: number, rows: number, reason:
 }
 
 function formOf(rule: ValidatedRule): Form {
-  const { form } = rowQuery(rule).translation;
+  const form = hitForm(rule);
   if (form === null) throw new TypeError(`The rule ${rule.id} has no form and is SQLite's to judge`);
   return form;
 }

@@ -36,6 +36,11 @@ export interface Evaluated {
 export interface WatchTable {
   /** What a row must meet to be taken in, each with its bit. */
   readonly bases: readonly Form[];
+  /**
+   * Bits of the bases that an exception takes a row from. Of an absence those are not what it waits for: an exception must
+   * not bring about an alert.
+   */
+  readonly suppressible: number;
   /** Columns that a row must have to be taken in. */
   readonly columns: ReadonlySet<string>;
   /** How long rows are of use: the time that is read back after a restart. */

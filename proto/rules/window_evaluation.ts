@@ -8,6 +8,7 @@ import { bytesToHex } from "@noble/hashes/utils.js";
 import type { SqlValue } from "../event_row.ts";
 import type { Fault } from "./evaluation.ts";
 import type { ValidatedRule } from "./rule.ts";
+import type { Suppressed } from "./suppressor.ts";
 
 /** Why a verdict may be wrong, as long as the time of it is within the window. */
 export const LATE = "events came later than the window is long";
@@ -16,6 +17,7 @@ export const WENT_BACK = "the clock went back, and the window began anew";
 export const UNJUDGED = "a condition could not be computed on an event, which was left out";
 export const FORGOT = "its memory was full and forgot a value (remember)";
 export const SLOW = "its conditions on one event took too long, and it did not see all (agent.rule_deadline_ms)";
+export const FILES_CUT = "an event named more files than are looked at";
 export const CAPPED = "the window had no room for its oldest rows (agent.window_rows)";
 
 /** What a rule found. */
@@ -45,10 +47,12 @@ export interface WindowEvaluation {
   ahead: number;
   /** Findings that were raised before. */
   suppressed: number;
+  /** Events that an exception kept out of the window of a rule that would have used them. */
+  readonly excepted: Suppressed[];
 }
 
 export function newWindowEvaluation(): WindowEvaluation {
-  return { findings: [], faults: [], evaluated: new Set(), late: 0, ahead: 0, suppressed: 0 };
+  return { findings: [], faults: [], evaluated: new Set(), late: 0, ahead: 0, suppressed: 0, excepted: [] };
 }
 
 /** Names a finding by the values that tell it from others of its rule. */

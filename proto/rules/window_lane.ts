@@ -3,10 +3,10 @@
  *
  * Nothing runs by a timer. An event that passes a base predicate of a rule (`window_query.ts`) enters the rule's table and
  * makes the rule due; at the end of the batch its query runs once, over the rows later than the newest event's time less
- * the rule's window. Time is that of the events. A batch may span more than a moment (a backlog): a due rule is
- * therefore also evaluated before rows that its triggers could see leave the window, up to {@linkcode MAX_EXTRA} times a
- * batch. Past that it is evaluated whenever the time has moved by a {@linkcode GRAIN}th of the window, over a window that
- * is longer by no more than that: in a flood a rule may count a little too much, and misses nothing.
+ * the rule's window. Time is that of the events. A batch may span more than a moment (a backlog): a due rule is therefore
+ * also evaluated before rows that its triggers could see leave the window, a few times a batch (`window_watch.ts`). Past
+ * that it is evaluated whenever the time has moved by a part of the window, over a window that is longer by no more than
+ * that: in a flood a rule may count a little too much, and misses nothing.
  *
  * A finding is one group of the query, or without GROUP BY one combination of events. It is raised once, and again when
  * an event a whole window later than the one it was raised for completes it again: what goes on for an hour is not
@@ -15,48 +15,40 @@
  * Bounded: rows and bytes of all tables together, the time of an evaluation, the rows of a result. Whatever a bound, a late
  * event or a jump of the clock keeps out of a verdict is a reason with it.
  *
+ * An event that an exception covers does not enter the table: for the rule it did not happen, whatever batch it came in.
+ *
  * A batch is taken over as a whole: what {@linkcode WindowLane.judge} did is kept by {@linkcode WindowLane.commit}, and
  * undone when another batch begins without that. Without rules there is no lane, and no database.
  *
  * @module
  */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import type { Table } from "../catalog.ts";
 import { columnPlaces, type SqlValue } from "../event_row.ts";
 import { allSteps } from "../steps.ts";
 import { authorizeReads, openingDeadlineViews, READ_LIMITS } from "./authorizer.ts";
 import { CorrelationTable } from "./correlation_table.ts";
 import type { PlanStep } from "./plan.ts";
 import { columnAt, columnsOf } from "./predicate.ts";
-import type { Predicate } from "./predicate_calls.ts";
-import { programOf } from "./program.ts";
-import type { Term } from "./required_terms.ts";
-import { RowView } from "./row_view.ts";
 import { newRuleCost, type RuleCost } from "./rule_cost.ts";
 import type { ValidatedRule } from "./rule.ts";
 import { type SeenChanges, type SeenMemory, SeenTable } from "./seen_table.ts";
-import { StreamIndex } from "./stream_index.ts";
-import { UNDECIDED } from "./undecided.ts";
-import type { WatchTable } from "./watch_table.ts";
-import { AHEAD, CAPPED, FORGOT, LATE, SLOW, UNJUDGED, WENT_BACK, type WindowEvaluation } from "./window_evaluation.ts";
+import { filtersOf, SuppressorJudge, type SuppressorsOf } from "./suppressor.ts";
+import { leaveOutSlow, WindowBases } from "./window_bases.ts";
+import { AHEAD, FILES_CUT, LATE, type WindowEvaluation } from "./window_evaluation.ts";
 import { WindowTable } from "./window_table.ts";
+import { Watch } from "./window_watch.ts";
 
 export const DEFAULT_WINDOW_ROWS = 200_000;
 /** Bytes of all tables together, of which the rows that fit follow where they are long. */
 export const DEFAULT_WINDOW_BYTES = 48 << 20;
 /** An event may be so much later than this host's clock says; one that is more is left out. */
 export const MAX_AHEAD_MS = 60_000;
-/** Evaluations of a rule within a batch, beside the one at its end, each because rows are about to leave. */
-const MAX_EXTRA = 16;
-const GRAIN = 20;
 /** Rows between two chances to do something else, or so much time. */
 const ROWS_PER_STEP = 32, STEP_MS = 5;
 /** After a row that took so long, it is measured which rule takes how long for the rest of the batch. */
 const SLOW_ROW_MS = 1;
 /** Of what a rule may take, the part that it may take while it is taken out. */
 const PAUSED_SHARE = 10;
-/** Findings of one rule that are remembered as raised. */
-const MAX_RAISED = 10_000;
 
 const PLACES = columnPlaces("process_events");
 const TIME = PLACES.get("time")!;
@@ -68,99 +60,47 @@ export interface WindowLaneOptions {
   /** Milliseconds of one evaluation. */
   readonly deadlineMs: number;
   readonly costOf?: (rule: ValidatedRule) => RuleCost;
-}
-
-interface Watch {
-  readonly rule: ValidatedRule;
-  readonly table: WatchTable;
-  readonly windowMs: number;
-  readonly cost: RuleCost;
-  due: boolean;
-  /** The newest time when it became due. */
-  dueAt: number;
-  /** Index in the batch of the last row that it can use. */
-  trigger: number;
-  extra: number;
-  /** Time for which a finding was raised last. */
-  readonly raised: Map<string, number>;
-  /** Times of what keeps verdicts from being whole, by reason. */
-  readonly marks: Map<string, number>;
-  /** Why its last evaluation was not whole. */
-  cut: string | null;
-  /** Milliseconds that its bases took of this batch, as far as that was measured. */
-  spent: number;
-  /** Most that they may. */
-  limit: number;
-}
-
-interface BasePredicate {
-  readonly watch: Watch;
-  readonly bit: number;
-  readonly matches: Predicate;
+  /** What keeps events out of windows. */
+  readonly suppressorsOf?: SuppressorsOf;
 }
 
 /** What a lane is made of, and takes long to make. */
 interface Parts {
   readonly db: DatabaseSync;
   readonly watches: readonly Watch[];
-  readonly predicates: readonly BasePredicate[];
-  readonly index: StreamIndex;
-  readonly view: RowView;
+  readonly bases: WindowBases;
 }
 
 function* partsOf(
   rules: readonly ValidatedRule[],
-  { costOf = newRuleCost, deadlineMs }: WindowLaneOptions,
+  { costOf = newRuleCost, deadlineMs, suppressorsOf = filtersOf }: WindowLaneOptions,
 ): Generator<void, Parts> {
+  const suppressors = yield* SuppressorJudge.building(rules, suppressorsOf);
   const db = new DatabaseSync(":memory:", { limits: READ_LIMITS });
   let isWhole = false;
   try {
     db.exec("PRAGMA temp_store = MEMORY");
-    const watches: Watch[] = [], predicates: BasePredicate[] = [], terms: (readonly Term[] | null)[] = [];
-    const places = new Set<number>(), tables: Table[] = [];
+    const watches: Watch[] = [];
     for (const rule of rules) {
-      const table = tableOf(db, rule, `window_${watches.length}`);
-      const watch: Watch = {
-        rule,
-        table,
-        windowMs: rule.windowMs!,
-        cost: costOf(rule),
-        due: false,
-        dueAt: 0,
-        trigger: 0,
-        extra: 0,
-        raised: new Map(),
-        marks: new Map(),
-        cut: null,
-        spent: 0,
-        limit: deadlineMs,
-      };
-      watches.push(watch);
-      if (table instanceof WindowTable) tables.push(...table.shapes);
-      table.bases.forEach((form, base) => {
-        const program = programOf(form);
-        predicates.push({ watch, bit: 1 << base, matches: program.predicate });
-        terms.push(program.terms);
-        columnsOf(form, places);
-      });
+      watches.push(new Watch(db, rule, `window_${watches.length}`, costOf(rule), deadlineMs));
       yield;
     }
-    const index = yield* StreamIndex.building(terms);
-    const views = yield* openingDeadlineViews(db, tables, () => null, 1, false);
+    const bases = yield* WindowBases.building(watches, suppressors);
+    const asked = watches.map(({ table }) => table).filter((table) => table instanceof WindowTable);
+    const shapes = asked.flatMap((table) => [...table.shapes]);
+    const views = yield* openingDeadlineViews(db, shapes, () => null, 1, false);
     authorizeReads(db, {
-      tables: new Map(tables.map(({ name, columns }) => [name, new Set(columns.map((column) => column.name))])),
+      tables: new Map(shapes.map(({ name, columns }) => [name, new Set(columns.map((column) => column.name))])),
       functions: "query",
       views,
     });
-    for (const { table } of watches) {
-      if (!(table instanceof WindowTable)) continue;
+    for (const table of asked) {
       table.prepare(views);
       yield;
     }
     db.setAuthorizer(null);
-    const view = new RowView([...places].filter((place) => columnAt(place).type === "TEXT"));
     isWhole = true;
-    return { db, watches, predicates, index, view };
+    return { db, watches, bases };
   } finally {
     // Who gives up between two steps, and a rule that SQLite does not take, leave no database open
     if (!isWhole) db.close();
@@ -170,9 +110,7 @@ function* partsOf(
 export class WindowLane implements Disposable {
   readonly #db: DatabaseSync;
   readonly #watches: readonly Watch[];
-  readonly #predicates: readonly BasePredicate[];
-  readonly #index: StreamIndex;
-  readonly #view: RowView;
+  readonly #bases: WindowBases;
   readonly #pages: StatementSync;
   readonly #maxRows: number;
   readonly #maxBytes: number;
@@ -186,7 +124,6 @@ export class WindowLane implements Disposable {
   /** What was raised in the batch that is not kept yet: the watch, the key, and what was there before. */
   #undo: { watch: Watch; key: string; before: number | undefined }[] = [];
   #isOpen = false;
-  #isMeasured = false;
   /** Which batch has the transaction: one that was given up between two steps must not go on in another's. */
   #batch = 0;
 
@@ -198,7 +135,7 @@ export class WindowLane implements Disposable {
   constructor(
     rules: readonly ValidatedRule[],
     options: WindowLaneOptions,
-    { db, watches, predicates, index, view }: Parts = allSteps(partsOf(rules, options)),
+    { db, watches, bases }: Parts = allSteps(partsOf(rules, options)),
   ) {
     const { maxRows = DEFAULT_WINDOW_ROWS, maxBytes = DEFAULT_WINDOW_BYTES } = options;
     this.#maxRows = maxRows;
@@ -206,9 +143,7 @@ export class WindowLane implements Disposable {
     this.#deadlineMs = options.deadlineMs;
     this.#db = db;
     this.#watches = watches;
-    this.#predicates = predicates;
-    this.#index = index;
-    this.#view = view;
+    this.#bases = bases;
     this.#pages = db.prepare(
       "SELECT (SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count) AS n",
     );
@@ -231,7 +166,7 @@ export class WindowLane implements Disposable {
 
   /** How far back events are of use to one of its rules, in milliseconds. */
   get windowMs(): number {
-    return Math.max(0, ...this.#watches.map(({ windowMs, table }) => Math.max(windowMs, table.keepMs)));
+    return Math.max(0, ...this.#watches.map(({ keepMs }) => keepMs));
   }
 
   /** Time of the newest event, `-Infinity` before the first. */
@@ -241,7 +176,7 @@ export class WindowLane implements Disposable {
 
   /** Columns of `process_events` that rows must have to be judged here. */
   get columns(): ReadonlySet<string> {
-    const columns = new Set<string>();
+    const columns = new Set(this.#bases.columns);
     for (const { table } of this.#watches) {
       for (const column of table.columns) columns.add(column);
       for (const base of table.bases) for (const place of columnsOf(base)) columns.add(columnAt(place).name);
@@ -258,7 +193,7 @@ export class WindowLane implements Disposable {
   /** Why the verdict of a rule is not whole now; empty when it is. */
   reasons(rule: ValidatedRule): readonly string[] {
     const watch = this.#watches.find((each) => each.rule.id === rule.id);
-    return watch === undefined ? [] : this.#reasonsOf(watch);
+    return watch?.reasons(this.#newest) ?? [];
   }
 
   /**
@@ -276,7 +211,7 @@ export class WindowLane implements Disposable {
     this.rollback();
     this.#db.exec("BEGIN");
     this.#isOpen = true;
-    const base = this.#arrival, batch = this.#batch;
+    const base = this.#arrival, batch = this.#batch, bases = this.#bases;
     this.#arrival += rows.length;
     if (this.#newest > now + MAX_AHEAD_MS) this.#beginAnew(now + MAX_AHEAD_MS);
     for (const watch of this.#watches) {
@@ -285,7 +220,7 @@ export class WindowLane implements Disposable {
       // One that was taken out, perhaps for this, must not slow every batch down
       watch.limit = paused.has(watch.rule.id) ? this.#deadlineMs / PAUSED_SHARE : this.#deadlineMs;
     }
-    this.#isMeasured = false;
+    this.#bases.isMeasured = false;
     const due = new Set<Watch>();
     let stepped = performance.now(), looked = stepped;
     for (let row = 0; row < rows.length; row++) {
@@ -298,7 +233,7 @@ export class WindowLane implements Disposable {
       const isAhead = time > now + MAX_AHEAD_MS;
       if (time > this.#newest && !isAhead) {
         for (const watch of due) {
-          if (!leavesTooMuch(watch, time)) continue;
+          if (!watch.leavesTooMuch(time)) continue;
           watch.extra += 1;
           due.delete(watch);
           this.#evaluate(watch, rows, base, time, out);
@@ -307,11 +242,16 @@ export class WindowLane implements Disposable {
         }
         this.#newest = time;
       }
-      const wanting = this.#wanting(cells), after = performance.now();
-      if (after - looked > SLOW_ROW_MS) this.#isMeasured = true;
+      const wanting = bases.wanting(cells, this.#newest), after = performance.now();
+      if (after - looked > SLOW_ROW_MS) bases.isMeasured = true;
       looked = after;
-      if (this.#isMeasured) this.#leaveOutSlow(rows.length - 1 - row, out);
-      for (const [watch, bases] of wanting) {
+      if (bases.isMeasured) {
+        const left = rows.length - 1 - row;
+        leaveOutSlow(this.#watches, { left, newest: this.#newest, deadlineMs: this.#deadlineMs }, out);
+      }
+      for (const [watch, met] of wanting) {
+        const kept = bases.unsuppressed(watch, met, cells, out);
+        if (kept === 0) continue;
         if (isAhead) {
           out.ahead += 1;
           watch.marks.set(AHEAD, this.#newest);
@@ -322,7 +262,11 @@ export class WindowLane implements Disposable {
           watch.marks.set(LATE, this.#newest);
           continue;
         }
-        watch.table.insert(cells, base + row, bases);
+        watch.table.insert(cells, base + row, kept);
+        if (watch.table instanceof CorrelationTable && watch.table.isCut) {
+          watch.table.isCut = false;
+          watch.marks.set(FILES_CUT, this.#newest);
+        }
         watch.trigger = row;
         if (due.has(watch) || paused.has(watch.rule.id)) continue;
         due.add(watch);
@@ -370,21 +314,17 @@ export class WindowLane implements Disposable {
   /** Forgets everything, to be filled from a store: {@linkcode WindowLane.restore}, newest rows first. */
   clear(newest: number): void {
     this.rollback();
-    for (const watch of this.#watches) {
-      watch.table.clear(newest);
-      watch.raised.clear();
-      watch.marks.clear();
-      watch.cut = null;
-    }
+    for (const watch of this.#watches) watch.clear(newest);
     this.#newest = this.#keptNewest = newest;
   }
 
   /** Takes a row that was judged before a restart. Says no when there is no room for more. */
   restore(cells: readonly SqlValue[]): boolean {
     const time = cells[TIME] as number;
-    for (const [watch, bases] of this.#wanting(cells)) {
-      const keepMs = Math.max(watch.windowMs, watch.table.keepMs);
-      if (time > this.#newest - keepMs) watch.table.insert(cells, this.#restored--, bases);
+    for (const [watch, met] of this.#bases.wanting(cells, this.#newest)) {
+      const kept = this.#bases.unsuppressed(watch, met, cells, null);
+      if (kept === 0) continue;
+      if (time > this.#newest - watch.keepMs) watch.table.insert(cells, this.#restored--, kept);
     }
     return this.rows < this.#maxRows && (this.#restored % 1_024 !== 0 || this.bytes < this.#maxBytes);
   }
@@ -424,59 +364,13 @@ export class WindowLane implements Disposable {
 
   /** Takes over what the verdicts of another lane, whose place this one takes, had against them. */
   inherit(other: WindowLane): void {
-    for (const { rule, marks, cut } of other.#watches) {
-      const watch = this.#watches.find((each) => each.rule.id === rule.id);
-      if (watch === undefined) continue;
-      for (const [reason, time] of marks) if (!(watch.marks.get(reason)! >= time)) watch.marks.set(reason, time);
-      if (watch.rule.hash === rule.hash) watch.cut = cut;
+    for (const before of other.#watches) {
+      this.#watches.find((each) => each.rule.id === before.rule.id)?.inherit(before);
     }
   }
 
   [Symbol.dispose](): void {
     if (this.#db.isOpen) this.#db.close();
-  }
-
-  /** The rules that can use a row, each with the bits of the bases that it meets. */
-  #wanting(cells: readonly SqlValue[]): ReadonlyMap<Watch, number> {
-    const { always } = this.#index, view = this.#view;
-    view.load(cells);
-    const { ids, count } = this.#index.find(view.cells);
-    if (count + always.length === 0) return NOBODY;
-    const wanting = new Map<Watch, number>();
-    for (let i = 0; i < count + always.length; i++) {
-      const { watch, bit, matches } = this.#predicates[i < count ? ids[i]! : always[i - count]!]!;
-      if (watch.spent > watch.limit) continue;
-      const began = this.#isMeasured ? performance.now() : 0;
-      let isMet: boolean;
-      try {
-        isMet = matches(view);
-      } catch (error) {
-        if (error !== UNDECIDED && !(error instanceof RangeError)) throw error;
-        isMet = watch.table.judgesAgain; // the query itself will tell
-        if (!isMet) watch.marks.set(UNJUDGED, this.#newest);
-      }
-      if (isMet) wanting.set(watch, (wanting.get(watch) ?? 0) | bit);
-      if (this.#isMeasured) watch.spent += performance.now() - began;
-    }
-    return wanting;
-  }
-
-  /** A rule whose bases have taken their time sees no more of the batch: so long nobody else was judged. */
-  #leaveOutSlow(left: number, out: WindowEvaluation): void {
-    for (const watch of this.#watches) {
-      const { rule, limit } = watch;
-      if (!(watch.spent > limit) || watch.spent === Infinity) continue;
-      watch.spent = Infinity;
-      if (left === 0) continue;
-      watch.marks.set(SLOW, this.#newest);
-      if (limit < this.#deadlineMs) continue;
-      out.faults.push({
-        rule,
-        rows: left,
-        reason: `its conditions on one event took ${limit} ms of a batch`,
-        timedOut: true,
-      });
-    }
   }
 
   #evaluate(
@@ -487,7 +381,7 @@ export class WindowLane implements Disposable {
     out: WindowEvaluation,
   ): void {
     const { rule, table, cost, raised } = watch;
-    // Rows that its first trigger could see stay until now: see leavesTooMuch().
+    // Rows that its first trigger could see stay until now: see Watch.leavesTooMuch().
     if (table instanceof WindowTable) table.evict(watch.dueAt - watch.windowMs);
     if (!table.isEnough) {
       table.settle();
@@ -514,76 +408,25 @@ export class WindowLane implements Disposable {
       this.#undo.push({ watch, key, before: last });
       raised.delete(key);
       raised.set(key, time);
-      out.findings.push({ rule, row, cells, key, time, evidence: evidence(), reasons: this.#reasonsOf(watch) });
+      out.findings.push({ rule, row, cells, key, time, evidence: evidence(), reasons: watch.reasons(this.#newest) });
     }
-  }
-
-  #reasonsOf({ rule, table, marks, cut, windowMs }: Watch): string[] {
-    const reasons: string[] = [];
-    if (table instanceof SeenTable && table.forgot > this.#newest - rule.correlation!.windowMs && table.forgot > 0) {
-      reasons.push(FORGOT);
-    }
-    if (table instanceof SeenTable && !(table.learnsUntil <= this.#newest)) {
-      const { learnsUntil } = table, until = Number.isFinite(learnsUntil) ? new Date(learnsUntil).toISOString() : null;
-      reasons.push(until === null ? "it has seen no event yet" : `it learns what is usual until ${until}`);
-    }
-    for (const [reason, time] of marks) {
-      if (time > this.#newest - windowMs) reasons.push(reason);
-      else marks.delete(reason);
-    }
-    if (cut !== null) reasons.push(`its last evaluation was not whole: ${cut}`);
-    return reasons;
   }
 
   /** Drops the oldest tenth of the largest table. */
   #shrink(): void {
     const [largest] = [...this.#watches].sort((a, b) => b.table.rows - a.table.rows);
-    const { table, marks } = largest!, until = table.shrink();
-    if (until !== null) marks.set(CAPPED, until);
+    largest!.shrink();
   }
 
-  /** What left the windows of rules that were not due, findings that may be raised again, and the bound of bytes. */
   #tidy(): void {
-    for (const { table, windowMs, raised } of this.#watches) {
-      table.settle();
-      const keepMs = Math.max(table.keepMs, windowMs);
-      if (table.oldest <= this.#newest - keepMs * 1.25) table.evict(this.#newest - keepMs);
-      if (raised.size <= MAX_RAISED) continue;
-      for (const [key, time] of raised) if (time <= this.#newest - windowMs) raised.delete(key);
-      // One that is forgotten early is raised twice rather than not at all.
-      for (const key of raised.keys()) {
-        if (raised.size <= MAX_RAISED) break;
-        raised.delete(key);
-      }
-    }
+    for (const watch of this.#watches) watch.tidy(this.#newest);
     // What values take is bounded by their number
     const seen = this.#seenTables.reduce((sum, { bytes }) => sum + bytes, 0);
     while (this.rows > 0 && this.bytes - seen > this.#maxBytes) this.#shrink();
   }
 
-  /** The host's clock was set back: what is later than it would keep everything that comes out of the windows. */
   #beginAnew(until: number): void {
     this.#newest = until;
-    for (const { table, raised, marks } of this.#watches) {
-      table.evictAfter(until);
-      for (const [key, time] of raised) if (time > until) raised.delete(key);
-      marks.clear();
-      marks.set(WENT_BACK, until);
-    }
+    for (const watch of this.#watches) watch.goBack(until);
   }
-}
-
-const NOBODY: ReadonlyMap<Watch, number> = new Map();
-
-/** The memory of a rule. */
-function tableOf(db: DatabaseSync, rule: ValidatedRule, name: string): WatchTable {
-  if (rule.correlation === null) return new WindowTable(db, rule, name);
-  return rule.correlation.kind === "first_seen" ? new SeenTable(rule) : new CorrelationTable(rule);
-}
-
-/** Whether a rule that is due must be evaluated before the newest time becomes this one. */
-function leavesTooMuch({ table, windowMs, dueAt, extra }: Watch, time: number): boolean {
-  // The others keep what an evaluation needs until it was
-  if (!(table instanceof WindowTable) || table.oldest > time - windowMs) return false;
-  return extra < MAX_EXTRA || time - dueAt > windowMs / GRAIN;
 }

@@ -27,12 +27,17 @@ const PLACES = columnPlaces("process_events");
 /** Columns that a rule's tables always have: the key. */
 const KEY_COLUMNS = ["event_id", "time"] as const;
 
-interface Edit {
+/** A piece of the query that is written anew for each base. */
+export interface Edit {
+  /** Offset in the query at which it begins. */
   readonly from: number;
+  /** Offset at which it ends. */
   readonly to: number;
+  /** What stands there for tables of these names; `tick` is the function that looks at the deadline. */
   readonly text: (views: readonly string[], tick: string) => string;
 }
 
+/** What the window lane needs of a rule's query. */
 export interface WindowQuery {
   /**
    * What a row must meet to take part in one reference or several, each with a table of its own: so a join goes over the
@@ -53,7 +58,9 @@ export interface WindowQuery {
   readonly newest: number | null;
   /** How many columns a result row has. */
   readonly width: number;
+  /** Where tables of the bases take the place of `process_events`. */
   readonly edits: readonly Edit[];
+  /** The query that they are edits of. */
   readonly sql: string;
 }
 
@@ -231,8 +238,8 @@ function selectsIn(statement: Node): SelectStmt[] {
   return found;
 }
 
-/** `count(*)` names no column; `SELECT *` names them all. */
-function refuseStars(node: Node): void {
+/** `count(*)` names no column; `SELECT *` names them all. @throws SqlRefusedError */
+export function refuseStars(node: Node): void {
   for (const child of node.type === "func_call" ? node.args?.expr.args.items ?? [] : childrenOf(node)) {
     if ((child as Node).type !== "all_columns") refuseStars(child as Node);
     else if (node.type !== "func_call") {

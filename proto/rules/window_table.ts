@@ -40,6 +40,7 @@ export class WindowTable implements WatchTable {
   readonly bytes = 0;
   readonly takesLate = false;
   readonly judgesAgain = true;
+  readonly suppressible = -1;
   readonly due = Infinity;
   readonly #db: DatabaseSync;
   readonly #tables: readonly BaseTable[];

@@ -12,7 +12,8 @@ import { columnPlaces } from "../event_row.ts";
 import { columnAt, columnsOf, type Form, formSize, MAX_FORM_NODES } from "../rules/predicate.ts";
 import { formRule, RuleError, ruleHash, type TestRow } from "../rules/rule.ts";
 import { allSteps } from "../steps.ts";
-import { columnOfField, compileDetection, type Missing } from "./compile.ts";
+import { columnOfField } from "./columns.ts";
+import { compileDetection, type Missing } from "./compile.ts";
 import { compileCorrelation } from "./correlate.ts";
 import type { SigmaCorrelation, SigmaDocument, SigmaFile, SigmaFilter, SigmaRule } from "./document.ts";
 import { type CompiledFilter, compileFilter } from "./filter.ts";
@@ -176,11 +177,8 @@ function judge(
   if ("reason" in source) return unsupported([{ reason: source.reason, at: rule.sourceAt }]);
   const { form: asked, missing, notes, mapped } = compileDetection(rule.detection, mapping);
   if (asked === null) return unsupported(missing);
-  const form = connect("and", [
-    compare(columnForm(EVENT_TYPE), "=", literal(source.events)),
-    asked,
-    ...filters.map(({ form }) => isNotTrue(form!)),
-  ]);
+  const isOfSource = compare(columnForm(EVENT_TYPE), "=", literal(source.events));
+  const form = connect("and", [isOfSource, asked, ...filters.map(({ by }) => isNotTrue(by!.form))]);
   const size = formSize(form);
   if (size > MAX_FORM_NODES) {
     return unsupported([{ reason: `Its detection has the size ${size}; ${MAX_FORM_NODES} is the most`, at: head.at }]);
@@ -196,6 +194,7 @@ function judge(
     madeRule(rule, hash, missing, (test) => testOf(test, rule, source.events)),
     form,
     shownOf(rule, form, mapping),
+    filters.length === 0 ? null : { form: connect("and", [isOfSource, asked]), by: filters.map(({ by }) => by!) },
   );
   const bytes = new TextEncoder().encode(made.sql).length;
   if (bytes > MAX_QUERY_BYTES) {

@@ -11,12 +11,11 @@
  * @module
  */
 import { columnPlaces } from "../event_row.ts";
-import { columnAt, type CompareOperator, type Form } from "../rules/predicate.ts";
 import type { YamlScalar } from "../rules/located_yaml.ts";
-import { suggestion } from "../rules/sql_refused.ts";
+import { columnAt, type CompareOperator, type Form } from "../rules/predicate.ts";
+import { columnOfField, KEYWORD_COLUMNS } from "./columns.ts";
 import type { Condition } from "./condition.ts";
 import type { Detection, Item, Selection, SigmaValue } from "./detection.ts";
-import { PROCESS_FIELDS, UNSEEN_FIELDS } from "./fields.ts";
 import {
   columnForm,
   connect,
@@ -27,22 +26,13 @@ import {
   numberForm,
   regexForm,
   textForm,
-  timeForm,
   Unaskable,
 } from "./forms.ts";
+import { encoded, numberOf, textOf } from "./item_values.ts";
 import type { SigmaMapping } from "./mapping.ts";
 import type { CompareModifier } from "./modifiers.ts";
-import {
-  base64Offsets,
-  bytesOf,
-  dashed,
-  MAX_VARIANTS,
-  parseText,
-  placeholdersOf,
-  plainText,
-  positioned,
-  type SigmaText,
-} from "./text.ts";
+import { MAX_VARIANTS, parseText, placeholdersOf, positioned } from "./text.ts";
+import { timeForm } from "./time_forms.ts";
 
 /** Something that is asked for and cannot be told here. `at` is its offset in the document. */
 export interface Missing {
@@ -62,18 +52,6 @@ export interface Compiled {
 }
 
 const PLACES = columnPlaces("process_events");
-const COLUMNS_OF_FIELDS: ReadonlyMap<string, string> = new Map(
-  Object.entries(PROCESS_FIELDS).flatMap(([column, { names }]) =>
-    [column, ...names].map((name) => [name, column] as const)
-  ),
-);
-/** Fields by their lower-case names, to find the one that was probably meant. */
-const LOWER_FIELDS: ReadonlyMap<string, string> = new Map(
-  [...COLUMNS_OF_FIELDS.keys()].map((name) => [name.toLowerCase(), name]),
-);
-/** Columns in which keywords are looked for. */
-export const KEYWORD_COLUMNS: readonly string[] = Object.entries(PROCESS_FIELDS).filter(([, { keywords }]) => keywords)
-  .map(([name]) => name);
 const OPERATORS: Readonly<Record<CompareModifier, CompareOperator>> = { lt: "<", lte: "<=", gt: ">", gte: ">=" };
 
 /** Part of a detection: its form, or `null` where it cannot be told. */
@@ -82,24 +60,6 @@ type Part = Form | null;
 /** Compiles a detection. */
 export function compileDetection(detection: Detection, mapping: SigmaMapping): Compiled {
   return new Compiler(detection.parts, mapping).compile(detection.conditions);
-}
-
-/** The column that a field is, or why it is none; `mapped` when the operator's mapping says it. */
-export function columnOfField(
-  name: string,
-  mapping: SigmaMapping,
-): { readonly place: number; readonly mapped: boolean } | { readonly reason: string } {
-  const own = mapping.fields.get(name), column = own ?? COLUMNS_OF_FIELDS.get(name);
-  if (column !== undefined) return { place: PLACES.get(column)!, mapped: own !== undefined };
-  if (Object.hasOwn(UNSEEN_FIELDS, name)) return { reason: `The field ${name} is not seen: ${UNSEEN_FIELDS[name]}` };
-  const shown = JSON.stringify(name.slice(0, 64));
-  const near = suggestion(name, LOWER_FIELDS.keys()).replace(
-    /mean (.*)\?$/,
-    (_, field) => `mean ${LOWER_FIELDS.get(field)}?`,
-  );
-  return {
-    reason: `The field ${shown} is in no event of this host${near || "; sigma-mapping.yml can name its column"}`,
-  };
 }
 
 class Compiler {
@@ -285,44 +245,4 @@ class Compiler {
     }
     return texts;
   }
-}
-
-/** A value as a text: what is no text in YAML, as it is written. */
-function textOf(value: YamlScalar, written: string): string {
-  if (value === null) throw new Unaskable("null is no value to compare by this modifier");
-  return written;
-}
-
-function numberOf(value: YamlScalar): number {
-  const number = typeof value === "string" && /^-?[0-9]+(\.[0-9]+)?$/.test(value) ? Number(value) : value;
-  if (typeof number !== "number" || !Number.isFinite(number)) {
-    throw new Unaskable(`A number is expected, not ${JSON.stringify(String(value).slice(0, 64))}`);
-  }
-  if (
-    Number.isInteger(number) ? !Number.isSafeInteger(number) : String(number).length > 17 || /e/.test(String(number))
-  ) {
-    throw new Unaskable(`The number ${number} has more digits than are compared exactly`);
-  }
-  return number;
-}
-
-/** What the modifiers that change a text make of it. */
-function encoded({ windash, utf16, base64 }: Item["modifiers"], text: SigmaText): SigmaText[] {
-  const texts = windash ? dashed(text) : [text];
-  if (texts === null) throw new Unaskable(`windash makes more than ${MAX_VARIANTS} texts of this one`);
-  if (base64 === null) {
-    if (utf16 !== null) {
-      throw new Unaskable(`${utf16} without base64 looks for zero bytes, which no text of an event has`);
-    }
-    return texts;
-  }
-  return texts.flatMap((each): SigmaText[] => {
-    const plain = plainText(each);
-    if (plain === null) throw new Unaskable(`A text with wildcards has no form in ${base64}`);
-    const bytes = bytesOf(plain, utf16);
-    if (base64 === "base64") return [bytes.length === 0 ? [] : [bytes.toBase64()]];
-    const forms = base64Offsets(bytes);
-    if (forms === null) throw new Unaskable("A text this short has no part that is in its base64 forms always");
-    return forms.map((form) => [form]);
-  });
 }

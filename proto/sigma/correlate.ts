@@ -16,7 +16,8 @@ import {
 import { correlationRule, ruleHash, type TestRow } from "../rules/rule.ts";
 import { columnPlaces } from "../event_row.ts";
 import type { JudgedRule } from "./collection.ts";
-import { columnOfField, type Missing } from "./compile.ts";
+import { columnOfField } from "./columns.ts";
+import type { Missing } from "./compile.ts";
 import type { Condition } from "./condition.ts";
 import type { CorrelationBody, Named } from "./correlation.ts";
 import type { SigmaCorrelation, SigmaRule } from "./document.ts";

@@ -80,7 +80,18 @@ export const FILTER_FEATURES: readonly Feature[] = [
     "a filter suppresses: `selection` (the specification's example) and `not selection` (pySigma's) mean the same",
   ),
   refused("a condition that mixes `not` with what is not negated", "it could mean what is suppressed or what remains"),
-  refused("rules of our own form, and correlations", "filter the rules that a correlation is made of"),
+  yes(
+    "`daemoneye: {author, expires}`",
+    "our own key: who wants it, where not `author` says it, and the last day (UTC) on which it holds, such as 2027-01-31",
+  ),
+  yes(
+    "what it takes",
+    "counted for each filter and rule, and shown with the operator's exceptions (docs/rules.md): `rules exceptions`",
+  ),
+  refused(
+    "rules of our own form, and correlations",
+    "filter the rules that a correlation is made of, or write an exception (docs/rules.md)",
+  ),
 ];
 
 export const CORRELATION_FEATURES: readonly Feature[] = [

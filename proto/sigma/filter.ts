@@ -9,7 +9,7 @@
  *
  * @module
  */
-import type { Form } from "../rules/predicate.ts";
+import { MAX_SAID, type Suppressor, untilThen } from "../rules/suppressor.ts";
 import { compileDetection, type Missing } from "./compile.ts";
 import type { Condition } from "./condition.ts";
 import type { SigmaFilter, SigmaRule } from "./document.ts";
@@ -20,7 +20,7 @@ import { find, type Index, type SigmaVerdict, verdictOf } from "./verdict.ts";
 export interface CompiledFilter {
   readonly filter: SigmaFilter;
   /** What it suppresses; not `null` when it has rules. */
-  readonly form: Form | null;
+  readonly by: Suppressor | null;
   readonly rules: readonly SigmaRule[];
   readonly mapped: boolean;
   readonly verdict: SigmaVerdict;
@@ -35,7 +35,7 @@ export function compileFilter(
 ): CompiledFilter {
   const unsupported = (reasons: readonly Missing[]): CompiledFilter => ({
     filter,
-    form: null,
+    by: null,
     rules: [],
     mapped: false,
     verdict: verdictOf(filter, "unsupported", reasons, [], null),
@@ -66,7 +66,18 @@ export function compileFilter(
   }
   const reasons = [...missing, ...absent];
   const verdict = verdictOf(filter, reasons.length === 0 ? "live" : "partial", reasons, notes, null);
-  return { filter, form, rules: found, mapped, verdict };
+  const { head, file } = filter, { author, expiresMs } = head;
+  const by: Suppressor = {
+    kind: "filter",
+    id: head.id,
+    file,
+    line: filter.place(head.at).line,
+    reason: (head.description || head.title).slice(0, MAX_SAID),
+    author,
+    expiresMs,
+    form: untilThen(form, expiresMs),
+  };
+  return { filter, by, rules: found, mapped, verdict };
 }
 
 /** The conditions of what a filter suppresses; `null` when it could be meant in two ways. */

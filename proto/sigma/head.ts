@@ -10,6 +10,7 @@ import { type YamlEntry, YamlFaultError, type YamlNode } from "../rules/located_
 import type { Severity } from "../process_event.ts";
 import { RULE_STATUSES, type RuleStage } from "../rules/rule.ts";
 import { suggestion } from "../rules/sql_refused.ts";
+import { endOfDay, MAX_SAID } from "../rules/suppressor.ts";
 import { parseTestRow, parseTestRows } from "../rules/test_row.ts";
 import type { SqlValue } from "../event_row.ts";
 
@@ -62,6 +63,10 @@ export interface Head {
   readonly stage: RuleStage | null;
   readonly enabled: boolean;
   readonly tests: HeadTests;
+  /** Empty where nobody says. */
+  readonly author: string;
+  /** Of a filter: Unix milliseconds from which on it suppresses nothing; `null` for never. */
+  readonly expiresMs: number | null;
 }
 
 /** @throws YamlFaultError */
@@ -96,6 +101,8 @@ export function readHead(root: YamlNode & { kind: "mapping" }, text: string, kin
     stage: own.stage ?? statusOf(entry("status"), word("status", 32)),
     enabled: own.enabled,
     tests: own.tests,
+    author: own.author ?? word("author", MAX_SAID) ?? "",
+    expiresMs: own.expiresMs,
   };
 }
 
@@ -155,13 +162,14 @@ function statusOf(entry: YamlEntry | undefined, status: string | null): RuleStag
   return STATUSES[status as keyof typeof STATUSES];
 }
 
-/** Our own key: `enabled`, `status` and `tests`, as in rule files of our own form. */
+/** Our own key: `enabled`, `status` and `tests`, as in rule files of our own form; of a filter `author` and `expires`. */
 function readOwn(
   entry: YamlEntry | undefined,
   kind: string,
-): { enabled: boolean; stage: RuleStage | null; tests: HeadTests } {
-  const none = { enabled: true, stage: null, tests: { match: [], noMatch: [] } };
+): Pick<Head, "enabled" | "stage" | "tests" | "expiresMs"> & { author: string | null } {
+  const none = { enabled: true, stage: null, tests: { match: [], noMatch: [] }, author: null, expiresMs: null };
   if (entry === undefined) return none;
+  if (kind === "filter") return { ...none, ...readFilterOwn(entry) };
   const keys = ["enabled", "status", "tests"], node = mappingOf(entry.value, "daemoneye", keys);
   const enabled = node.get("enabled")?.value, status = node.get("status")?.value, tests = node.get("tests")?.value;
   if (enabled !== undefined && (enabled.kind !== "scalar" || typeof enabled.value !== "boolean")) {
@@ -187,10 +195,29 @@ function readOwn(
     }));
   };
   return {
+    ...none,
     enabled: enabled?.kind === "scalar" ? enabled.value !== false : true,
     stage,
     tests: { match: list("match"), noMatch: list("no_match") },
   };
+}
+
+function readFilterOwn(entry: YamlEntry): Pick<Head, "expiresMs"> & { author: string | null } {
+  const node = mappingOf(entry.value, "daemoneye", ["author", "expires"]);
+  const line = (key: string): string | null => {
+    const value = node.get(key)?.value;
+    if (value === undefined) return null;
+    if (value.kind === "scalar" && typeof value.value === "string" && value.value.length <= MAX_SAID) {
+      return value.value;
+    }
+    throw new YamlFaultError(`${key} is a text of at most ${MAX_SAID} characters`, value.offset);
+  };
+  const expires = line("expires"), expiresMs = expires === null || expires === "never" ? null : endOfDay(expires);
+  if (expiresMs === null && expires !== null && expires !== "never") {
+    const reason = "expires is the last day on which it holds (UTC), such as 2027-01-31, or never";
+    throw new YamlFaultError(reason, node.get("expires")!.value.offset);
+  }
+  return { author: line("author"), expiresMs };
 }
 
 function mappingOf(node: YamlNode, what: string, keys: readonly string[]): ReadonlyMap<string, YamlEntry> {

@@ -4,6 +4,9 @@
  * @module
  */
 import { BUNDLE_FLAGS, grantFlags, tierGrants } from "../../deploy/privileges.ts";
+import { allNeeds } from "../../proto/sink_needs.ts";
+import { parseSinks } from "../../proto/sink_entries.ts";
+import type { SinkEntry } from "../../proto/sink_settings.ts";
 import { type StateLayout, stateLayout } from "../../proto/state_layout.ts";
 import type { AgentStatus } from "../../proto/status.ts";
 import { decodeAgentStatus } from "../../proto/status_codec.ts";
@@ -17,7 +20,7 @@ export const EVIL = "evil";
 export const EVIL_RULE = `id: evil-starts
 title: Evil starts
 description: A test's rule
-severity: high
+severity: critical
 tags: [attack.t1059]
 sql: |
   SELECT event_id, pid, name, command_line FROM process_events WHERE event_type = 'start' AND name = '${EVIL}'
@@ -34,7 +37,8 @@ export class AgentState implements Disposable {
   readonly layout: StateLayout = stateLayout(this.#dir.path);
 
   constructor(rules: Readonly<Record<string, string>> = { "evil.yml": EVIL_RULE }) {
-    for (const directory of [this.layout.run, this.layout.agent, this.layout.rules]) Deno.mkdirSync(directory);
+    const { run, requests, agent, rules: own } = this.layout;
+    for (const directory of [run, requests, agent, own]) Deno.mkdirSync(directory);
     Deno.writeTextFileSync(this.layout.token, TOKEN + "\n");
     for (const [name, text] of Object.entries(rules)) Deno.writeTextFileSync(`${this.layout.rules}/${name}`, text);
   }
@@ -56,6 +60,15 @@ export interface AgentOptions {
   readonly expectEnd?: boolean;
   /** Resolves as soon as it runs, ready or not. */
   readonly atOnce?: boolean;
+  /** Entries of `agent.sinks`, which it is granted unless said otherwise. */
+  readonly sinks?: readonly SinkEntry[];
+  readonly sinksGranted?: boolean;
+  /** A configuration file, which it may read. */
+  readonly config?: string;
+  /** Sinks that it is granted beside those that are set. */
+  readonly granted?: readonly SinkEntry[];
+  /** What it finds on its standard input, which then stays open. */
+  readonly input?: string;
   /** More words of the command line. */
   readonly args?: readonly string[];
 }
@@ -66,16 +79,23 @@ export class AgentProcess implements AsyncDisposable {
   ended: Deno.CommandStatus | null = null;
   readonly #child: Deno.ChildProcess;
   readonly #reading: Promise<unknown>;
+  #input: WritableStreamDefaultWriter<Uint8Array> | null = null;
 
   private constructor(readonly layout: StateLayout, options: AgentOptions) {
+    const sinks = options.sinksGranted === false ? [] : parseSinks(
+      [...options.sinks ?? [], ...options.granted ?? []],
+      (text) => new Error(text),
+    );
     const grants = tierGrants("agent", {
+      sinks: allNeeds(sinks, layout.agent),
       layout,
       rulesDirs: [layout.rules],
-      configFiles: [],
+      configFiles: options.config === undefined ? [] : [options.config],
       alertHosts: [],
       libc: "/lib/libc.so.6",
     });
-    const set = ["agent.stdout=json", ...options.set ?? []].flatMap((assignment) => ["--set", assignment]);
+    const listed = options.sinks === undefined ? [] : [`agent.sinks=${JSON.stringify(options.sinks)}`];
+    const set = ["agent.stdout=json", ...listed, ...options.set ?? []].flatMap((assignment) => ["--set", assignment]);
     const [program, ...args] = [
       ...options.prefix ?? [],
       Deno.execPath(),
@@ -85,16 +105,21 @@ export class AgentProcess implements AsyncDisposable {
       options.bundle ?? `${ROOT}agent/main.ts`,
       "--state",
       layout.state,
+      ...options.config === undefined ? [] : ["--config", options.config],
       ...set,
       ...options.args ?? [],
     ];
     this.#child = new Deno.Command(program!, {
       args,
       env: { NO_COLOR: "1", ...options.env },
-      stdin: "null",
+      stdin: options.input === undefined ? "null" : "piped",
       stdout: "piped",
       stderr: "piped",
     }).spawn();
+    if (options.input !== undefined) {
+      this.#input = this.#child.stdin.getWriter();
+      this.#input.write(new TextEncoder().encode(options.input)).catch(() => {});
+    }
     const gather = async (stream: ReadableStream<Uint8Array>, keep: (text: string) => void): Promise<void> => {
       const decoder = new TextDecoder();
       for await (const chunk of stream) keep(decoder.decode(chunk, { stream: true }));
@@ -111,7 +136,7 @@ export class AgentProcess implements AsyncDisposable {
     if (options.atOnce) return agent;
     const ready = options.expectEnd ? () => agent.ended !== null : () => agent.stderr.includes("listening on");
     try {
-      await until("the agent is ready", () => ready() || agent.ended !== null, 20_000);
+      await until("the agent is ready", () => ready() || agent.ended !== null);
     } catch (error) {
       agent.kill("SIGKILL");
       throw error;
@@ -139,6 +164,7 @@ export class AgentProcess implements AsyncDisposable {
   /** Sends a signal and waits for the end. */
   async end(signal: Deno.Signal = "SIGTERM"): Promise<Deno.CommandStatus> {
     this.kill(signal);
+    await this.#input?.close().catch(() => {});
     await this.#reading;
     return this.ended!;
   }

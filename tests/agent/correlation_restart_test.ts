@@ -1,6 +1,7 @@
 // Correlations in the agent: killed at every boundary of a sequence of batches, it raises what an undisturbed one raises; what
 // it has seen is stored with the events; and what did not come is told also where nothing else comes.
 import assert from "node:assert/strict";
+import { NO_EXCEPTIONS } from "../../proto/rules/exception_set.ts";
 import { newCounters } from "../../agent/counters.ts";
 import { Detection } from "../../agent/detection.ts";
 import { Ingest, type StreamMessage } from "../../agent/ingest.ts";
@@ -60,7 +61,7 @@ class Life {
   constructor(path: string, rules = RULES) {
     this.store = new Store(path, ["file"]);
     const journal = new Journal(() => {}), { counters, turn } = this;
-    const loaded = { active: rules, others: [], notices: [], remarks: new Map() };
+    const loaded = { active: rules, others: [], notices: [], remarks: new Map(), exceptions: NO_EXCEPTIONS };
     this.detection = new Detection(loaded, { deadlineMs: 10_000, journal, counters });
     this.detection.recover(this.store, Date.now());
     this.stream = openTestStream(this.store);
@@ -150,11 +151,13 @@ Deno.test("on a quiet host the clock tells what did not come, once, while a coll
   const path = `${dir.path}/events.db`, life = new Life(path);
   const { detection, counters, turn, store } = life;
   let isConnected = false, alerted = 0;
+  let settled = 0;
   const quiet = new QuietWatch({
     detection,
     turn,
     counters,
     store: () => store,
+    settle: () => void settled++,
     isConnected: () => isConnected,
     notesOf: () => [],
     alerted: () => alerted++,
@@ -174,6 +177,7 @@ Deno.test("on a quiet host the clock tells what did not come, once, while a coll
   assert.equal(raised(), 0, "five seconds are not over, nor two of settling, nor five of quiet");
   await look(12_000, QUIET_MS * 3 + 2);
   assert.deepEqual([raised(), alerted, counters.alerts], [1, 1, 1]);
+  assert.equal(settled, 1, "its events are stored before it");
   await look(20_000, QUIET_MS * 9);
   await life.take(2, [start(8, { time: BEGIN + 60_000, ppid: 2, name: "sh" })]);
   life.end();

@@ -7,7 +7,9 @@ import type { LoadedRules } from "../../agent/rules_loader.ts";
 import type { Stream } from "../../agent/store/store.ts";
 import { joinArgv } from "../../proto/argv.ts";
 import { eventRow, type SqlValue } from "../../proto/event_row.ts";
+import { NO_EXCEPTIONS } from "../../proto/rules/exception_set.ts";
 import { parseRule, type ValidatedRule, validateRule } from "../../proto/rules/rule.ts";
+import { allSteps } from "../../proto/steps.ts";
 import { windowRule } from "../proto/rules/window_support.ts";
 import { BOOT_ID, start } from "./support.ts";
 
@@ -45,7 +47,13 @@ class World {
   readonly detection: Detection;
 
   constructor(rules: readonly ValidatedRule[], deadlineMs = 1_000, others: LoadedRules["others"] = []) {
-    this.detection = new Detection({ active: rules, others, notices: [], remarks: new Map() }, {
+    this.detection = new Detection({
+      active: rules,
+      others,
+      notices: [],
+      remarks: new Map(),
+      exceptions: NO_EXCEPTIONS,
+    }, {
       deadlineMs,
       journal: new Journal((line) => this.lines.push(line)),
       counters: this.counters,
@@ -97,6 +105,22 @@ Deno.test("Detection raises one alert for each rule and event, with the event's 
     collectorId: "col",
     completeness: { complete: true, reasons: [] },
     ledger: null,
+    kind: "alert",
+    repeats: null,
+    dedupKey: "0123abcd-4-1004",
+    groupId: "evil@col:e:4",
+    hitsBefore: 0,
+    lastHitTime: null,
+    causes: [3298534883332],
+    parentExecId: null,
+    startTime: 1_700_000_000_004,
+    effectiveUserId: null,
+    loginUserId: null,
+    cwd: null,
+    containerId: null,
+    stdinKind: null,
+    stdoutKind: null,
+    ancestry: [],
   });
   const hits = (): number => world.detection.statuses().find((status) => status.id === "evil")!.hits;
   assert.equal(hits(), 2, "what is judged and not stored is judged again, and counts then");
@@ -202,6 +226,7 @@ Deno.test("Detection shows rules that do not run beside those that do", () => {
     matches: 0,
     cpuMs: 0,
     rows: 0,
+    suppressed: 0,
     degraded: [],
   };
   const world = new World([rule("evil", "name = 'evil'")], 100, [other]);
@@ -223,21 +248,23 @@ const PAIRS = windowRule(
 );
 
 Deno.test("a rule over a window that is late three times in a row is taken out, and degraded until its window is whole", async () => {
-  const world = new World([PAIRS, rule("evil", "name = 'evil'")], 1);
+  const world = new World([PAIRS, rule("evil", "name = 'evil'")], 20);
   const batch = (from: number): SqlValue[][] =>
     Array.from({ length: 400 }, (_, i) => row(from + i, i % 2 === 0 ? { name: "evil" } : {}));
-  for (let i = 0; i < MAX_FAULTS; i++) {
-    assert.deepEqual(world.state("pairs"), ["active", null]);
+  assert.deepEqual(world.state("pairs"), ["active", null]);
+  // Where the machine is busy, a batch in which it is not due may be too late too.
+  for (let i = 0; i < MAX_FAULTS && world.state("pairs")[0] === "active"; i++) {
     await world.judge(...batch(1 + i * 400));
     // A batch in which it is not due proves nothing.
     await world.judge(row(1_201 + i, { kind: "modify" }));
   }
   const [state, reason] = world.state("pairs");
   assert.equal(state, "rejected");
-  assert.match(reason!, /taken out for 60 s after 3 faults in a row, the last: stopped after 1 ms/);
+  assert.match(reason!, /taken out for 60 s after 3 faults in a row, the last: stopped after 20 ms/);
   const degraded = (): readonly string[] => world.detection.statuses().find(({ id }) => id === "pairs")!.degraded;
   assert.deepEqual(degraded(), [reason]);
-  assert.match(world.lines[0]!, /rule pairs did not judge the whole of its window of \d+ rows: stopped after 1 ms/);
+  const told = /rule pairs did not judge the whole of its window of \d+ rows: stopped after 20 ms/;
+  assert.ok(world.lines.some((line) => told.test(line)), world.lines.join("\n"));
   world.now += 60_000;
   await world.judge(row(1_300, { name: "evil" }));
   assert.match(degraded()[0]!, /taken out for 120 s/, "its window was as full as before");
@@ -272,6 +299,28 @@ Deno.test("what rules cost is in their status", async () => {
   assert.deepEqual([json!.evaluations, json!.matches, json!.rows], [1, 300, 300]);
   assert(json!.cpuMs > 0);
   world.detection.close();
+});
+
+Deno.test("what a status says of rules is some seconds old at most, and never older than an alert or other rules", async () => {
+  const world = new World([rule("evil", "name = 'evil'")]), { detection } = world;
+  assert.deepEqual(detection.recentStatuses, detection.statuses());
+  await world.judge(row(1), row(2));
+  assert.equal(detection.recentStatuses[0]!.rows, 0, "only counts have changed");
+  assert.equal(detection.recentStatuses, detection.recentStatuses);
+  world.now += 5_000;
+  assert.equal(detection.recentStatuses[0]!.rows, 2);
+  await world.judge(row(3, { name: "evil" }));
+  assert.deepEqual([detection.recentStatuses[0]!.hits, detection.recentStatuses[0]!.rows], [1, 3]);
+  const others: LoadedRules = {
+    active: [rule("other", "name = 'other'")],
+    others: [],
+    notices: [],
+    remarks: new Map(),
+    exceptions: NO_EXCEPTIONS,
+  };
+  detection.swap(allSteps(detection.prepare(others)));
+  assert.deepEqual(detection.recentStatuses.map(({ id }) => id), ["other"]);
+  detection.close();
 });
 
 Deno.test("a rule that reads what a collector refuses or gives only since a while is degraded, and so are its alerts", async () => {

@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { alertOf } from "../../agent/alerts/alert_of.ts";
+import { WAITING_EVENTS } from "../../agent/batch_group.ts";
 import { type Counters, newCounters } from "../../agent/counters.ts";
 import { AgentDelays } from "../../agent/delays.ts";
 import { Ingest, type Judge, MAX_SLICE_EVENTS, type StreamMessage } from "../../agent/ingest.ts";
 import { SEQUENCES_PER_STREAM, Store, type Stream } from "../../agent/store/store.ts";
 import type { SqlValue } from "../../proto/event_row.ts";
 import type { ProcessEvent } from "../../proto/process_event.ts";
-import { checkStore, openTestStream, rows, start, state, TempDir } from "./support.ts";
+import { StoreError } from "../../agent/store/store_error.ts";
+import { checkStore, openTestStream, rows, start, state, stop, TempDir, until } from "./support.ts";
 
 const RULE = { id: "r1", hash: "12".repeat(32), title: "T", description: "D", severity: "high", tags: [] } as const;
 
@@ -31,16 +33,21 @@ class World implements Disposable {
   alerted = 0;
   readonly ingest: Ingest;
 
-  constructor(detection: Judge = evenPids) {
-    const { store, counters, delays } = this;
-    this.ingest = new Ingest({ store, detection, counters, delays, alerted: () => this.alerted++, failed: () => {} });
+  readonly failures: unknown[] = [];
+
+  constructor(detection: Judge = evenPids, groupMs = 0) {
+    const { store, counters, delays } = this, alerted = (): void => void this.alerted++;
+    const failed = (_: Store, error: unknown): void => void this.failures.push(error);
+    this.ingest = new Ingest({ store, detection, counters, delays, alerted, failed, groupMs });
   }
 
+  readonly #committed = (): Promise<boolean> => {
+    this.acknowledged.push(this.stream.lastSequence);
+    return Promise.resolve(true);
+  };
+
   async take(...messages: StreamMessage[]): Promise<void> {
-    await this.ingest.take(this.stream, messages, this.progress, () => {
-      this.acknowledged.push(this.stream.lastSequence);
-      return Promise.resolve(true);
-    });
+    await this.ingest.take(this.stream, messages, this.progress, this.#committed);
   }
 
   query(sql: string): Record<string, SqlValue>[] {
@@ -53,6 +60,7 @@ class World implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.ingest.drop();
     this.store.close();
     checkStore(this.path);
     this.#dir[Symbol.dispose]();
@@ -216,4 +224,85 @@ Deno.test("a batch whose connection ended while it was judged is left for the ne
   assert.deepEqual(world.sequences(), [1, 2, 3, 4]);
   assert.equal(world.counters.duplicates, 0, "nothing of the first was stored");
   assert.equal(most, 1);
+});
+
+/** Longer than any test. */
+const FOR_EVER = 3_600_000;
+
+Deno.test("batches without an alert wait for each other, and are acknowledged when they are stored", async () => {
+  const judged: number[] = [];
+  using world = new World({ ...evenPids, stored: (alerts) => judged.push(alerts.length) }, FOR_EVER);
+  await world.take(events(1, 1));
+  assert.deepEqual(world.acknowledged, [1], "the first after a quiet time is stored at once");
+  await world.take(events(2, 3));
+  await world.take(events(3, 5), events(2, 3), events(6, 7));
+  assert.deepEqual([world.sequences(), world.acknowledged, world.counters.events], [[1], [1], 1]);
+  assert.deepEqual(judged, [0, 0, 0], "the rules know what waits");
+  world.ingest.settle();
+  assert.deepEqual([world.sequences(), world.acknowledged], [[1, 2, 3, 6], [1, 6]]);
+  const { events: stored, duplicates, gaps } = world.counters;
+  assert.deepEqual({ stored, duplicates, gaps }, { stored: 4, duplicates: 1, gaps: 1 });
+  assert.equal(world.delays.committed.read()!.count, 4);
+  world.ingest.settle();
+  assert.deepEqual(world.acknowledged, [1, 6], "nothing waits");
+});
+
+Deno.test("what waits is stored by itself in time", async () => {
+  using world = new World(evenPids, 30);
+  await world.take(events(1, 1));
+  await world.take(events(2, 3));
+  await until("it is stored", () => world.acknowledged.at(-1) === 2);
+  assert.deepEqual(world.sequences(), [1, 2]);
+});
+
+Deno.test("an alert, a process table and many events are not waited for, and take along what waits", async () => {
+  using world = new World(evenPids, FOR_EVER);
+  await world.take(events(1, 1));
+  await world.take(events(2, 3));
+  await world.take(events(3, 4));
+  assert.deepEqual([world.sequences(), world.acknowledged, world.alerted], [[1, 2, 3], [1, 3], 1]);
+  await world.take(events(4, 5));
+  await world.take({ kind: "snapshot", sequence: 5, time: 9, part: 0, last: true, processes: [state(40)] });
+  assert.deepEqual(world.acknowledged, [1, 3, 5]);
+  await world.take(events(6, 7));
+  const many = Array.from({ length: MAX_SLICE_EVENTS }, (_, i) => 101 + 2 * i);
+  await world.take(events(7, ...many));
+  assert.deepEqual(world.acknowledged, [1, 3, 5, 5 + MAX_SLICE_EVENTS], "the last one waits anew");
+  const before = 5 + MAX_SLICE_EVENTS, half = Array.from({ length: WAITING_EVENTS / 2 }, (_, i) => 5_001 + 2 * i);
+  await world.take(events(before + 2, ...half));
+  assert.equal(world.acknowledged.at(-1), before, "there is room for one more");
+  await world.take(events(before + 2 + half.length, ...half));
+  assert.equal(world.acknowledged.at(-1), before + 1 + WAITING_EVENTS, "an alert would wait for them");
+  assert.equal(world.sequences().length, before + WAITING_EVENTS, "one number was the table's");
+});
+
+Deno.test("when what waits is not stored, the store is at fault, and nothing may follow", async () => {
+  using world = new World(evenPids, FOR_EVER);
+  await world.take(events(1, 1));
+  await world.take(events(2, 3));
+  const { commit } = world.store;
+  world.store.commit = () => {
+    throw new StoreError("Provided value cannot be bound");
+  };
+  await assert.rejects(world.take(events(3, 4)), StoreError);
+  world.store.commit = commit;
+  assert.deepEqual(world.failures.map((error) => (error as StoreError).kind), ["io"]);
+  await assert.rejects(world.take(events(4, 5)), StoreError, "sequences 2 and 3 would be lost");
+  await assert.rejects(world.take(events(4, 6)), StoreError);
+  assert.deepEqual([world.sequences(), world.acknowledged, world.alerted], [[1], [1], 0]);
+  assert.deepEqual([world.counters.events, world.counters.store_faults], [1, 1]);
+});
+
+Deno.test("a process that begins and ends while its batches wait is in the table of processes as if they did not", async () => {
+  const tables = [0, FOR_EVER].map(async (groupMs) => {
+    using world = new World({ judge: () => [], stored: () => {} }, groupMs);
+    await world.take(events(1, 1));
+    await world.take({ kind: "events", firstSequence: 2, events: [start(2), start(3)] });
+    await world.take({ kind: "events", firstSequence: 4, events: [stop(2), start(3, { kind: "modify", userId: 7 })] });
+    world.ingest.settle();
+    return world.query("SELECT * FROM processes ORDER BY process_id");
+  });
+  const [single, grouped] = await Promise.all(tables);
+  assert.equal(single!.length, 3);
+  assert.deepEqual(grouped, single);
 });

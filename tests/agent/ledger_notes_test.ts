@@ -181,12 +181,16 @@ Deno.test("the agent says its settings when they are others than it said last, a
   assert.equal(said().length, 1);
   const store = new Store(path);
   noteRequest(store, "load all rules again, by SIGHUP");
+  assert.ok(!noteRequest(null, "nobody keeps this"));
+  assert.ok(noteRequest(store, "x".repeat(5_000), "user 1000 (alice)", `refused: ${"y".repeat(5_000)}`));
   noteStop(store, "it was told to stop, by SIGTERM");
   noteStop(null, "nobody hears this");
-  const [asked, stopped, ...more] = store.notesFor("c");
+  const [asked, long, stopped, ...more] = store.notesFor("c");
   assert.deepEqual([asked!.action, stopped!.action, more.length], ["request", "tierStopped", 0]);
-  const { what, by } = decodeStatement("request", asked!.payload).value;
-  assert.deepEqual([what, by], ["load all rules again, by SIGHUP", null]);
+  const { what, by, outcome } = decodeStatement("request", asked!.payload).value;
+  assert.deepEqual([what, by, outcome], ["load all rules again, by SIGHUP", null, null]);
+  const cut = decodeStatement("request", long!.payload).value;
+  assert.deepEqual([cut.by, cut.what.length, cut.outcome!.length], ["user 1000 (alice)", 1_000, 1_000]);
   store.close();
 });
 

@@ -134,7 +134,7 @@ Deno.test("SIGKILL at any moment loses nothing acknowledged, doubles no event an
       continue;
     }
     await sending;
-    await until("everything is acknowledged", () => collector.acknowledged === total, 30_000);
+    await until("everything is acknowledged", () => collector.acknowledged === total);
     await until("everything is delivered", () => agent.status().counters["alerts_undelivered"] === 0);
     assert.equal((await agent.end()).code, 0, agent.stderr);
   }
@@ -162,7 +162,7 @@ Deno.test("alerts that a broken sink did not take are written when it is mended"
   assert.equal(agent.status().counters["alerts_undelivered"], 2);
   assert.ok(agent.status().notices.some((notice) => /alerts to file/.test(notice.text)));
   Deno.removeSync(layout.alertFile);
-  await until("the file has them", () => alertsIn(layout).length === 2, 20_000);
+  await until("the file has them", () => alertsIn(layout).length === 2);
 });
 
 Deno.test("a stdout that nobody reads any more does not end the agent, and shows its alerts at the next start", async () => {

@@ -39,7 +39,7 @@ class World implements AsyncDisposable {
     for (const [name, text] of Object.entries(files)) this.write(name, text);
     const loader = new RulesLoader([this.directory]), { journal, counters } = this;
     const changed = (): void => void this.changes++;
-    this.detection = new Detection(allSteps(loader.load()), { deadlineMs: 1_000, journal, counters, changed });
+    this.detection = new Detection(allSteps(loader.load()), { deadlineMs: 60_000, journal, counters, changed });
     const timing = { quietMs: 20, pollMs: 200 };
     this.reloader = new RuleReloader({
       directories: [this.directory],
@@ -231,7 +231,7 @@ Deno.test("RuleReloader loads rules for the first time in slices, says how far i
     Deno.writeTextFileSync(`${directory}/r-${i}.yml`, ruleText(`rule-${i}`, `name = 'n${i}'`));
   }
   const journal = new Journal((line) => lines.push(line)), counters = newCounters();
-  const detection = new Detection(NO_RULES, { deadlineMs: 1_000, journal, counters });
+  const detection = new Detection(NO_RULES, { deadlineMs: 60_000, journal, counters });
   const reloader = new RuleReloader({
     directories: [directory],
     loader: new RulesLoader([directory]),
@@ -269,7 +269,7 @@ Deno.test("RuleReloader gives up a first load when it is told to stop", async ()
     Deno.writeTextFileSync(`${dir.path}/r-${i}.yml`, ruleText(`rule-${i}`, `name = 'n${i}'`));
   }
   const journal = new Journal(() => {}),
-    detection = new Detection(NO_RULES, { deadlineMs: 1_000, journal, counters: newCounters() });
+    detection = new Detection(NO_RULES, { deadlineMs: 60_000, journal, counters: newCounters() });
   const loader = new RulesLoader([dir.path]), turn = new Turn();
   const reloader = new RuleReloader({ directories: [dir.path], loader, detection, turn, store: () => null, journal });
   const first = reloader.first();
@@ -284,7 +284,7 @@ Deno.test("RuleRecord writes what the rules are, one list after the other, and l
   const path = `${dir.path}/events.db`, store = new Store(path), journal = new Journal(() => {});
   const rule = (id: string) => validateRule(parseRule(ruleText(id, "name = 'a'"), `${id}.yml`));
   const ids = Array.from({ length: 600 }, (_, i) => `rule-${String(i).padStart(3, "0")}`);
-  const options = { deadlineMs: 1_000, journal, counters: newCounters() };
+  const options = { deadlineMs: 60_000, journal, counters: newCounters() };
   let detection = new Detection({ ...NO_RULES, active: ids.map(rule) }, options), open: Store | null = store;
   const faults: unknown[] = [];
   const record = new RuleRecord({

@@ -9,7 +9,12 @@ import { TempDir } from "./support.ts";
 const part: AgentPart = {
   bootId: "b",
   rules: [],
+  suppressors: [],
   collectors: [{ collectorId: "c", epoch: "e", connectedSince: 1, lastSequence: 2, lastEventTime: 3 }],
+  busClients: [],
+  lifecycle: { state: "steadyState", since: 1, reason: "", history: [] },
+  registry: [],
+  supervised: [],
   storeBytes: 4,
   store: { state: "taking", reason: "", since: 0, freeBytes: null, checkedTime: 0, check: "" },
   lastCommitTime: 5,
@@ -66,6 +71,28 @@ Deno.test("StatusFile that cannot write says so once and goes on", () => {
   Deno.mkdirSync(`${dir.path}/no`);
   file.say("running");
   assert.equal(decodeAgentStatus(Deno.readFileSync(`${dir.path}/no/status.pb`)).state, "running");
+  file.end();
+});
+
+Deno.test("StatusFile keeps the file while nothing happens, and has it say that it is so now", () => {
+  using dir = new TempDir();
+  const path = `${dir.path}/status.pb`;
+  let now: AgentPart = part;
+  const file = new StatusFile(path, new Journal(() => {}), () => now);
+  const inode = (): number => Deno.statSync(path).ino!;
+  file.say("running");
+  const first = inode(), before = decodeAgentStatus(Deno.readFileSync(path));
+  now = { ...part, store: { ...part.store, freeBytes: null } };
+  file.say("running");
+  const after = decodeAgentStatus(Deno.readFileSync(path));
+  assert.equal(inode(), first);
+  assert.ok(after.uptimeMs >= before.uptimeMs && after.time >= before.time && after.cpuMs >= before.cpuMs);
+  assert.deepEqual(after.counters, part.counters);
+  now = { ...part, counters: { events: 7 } };
+  file.say("running");
+  assert.notEqual(inode(), first);
+  assert.deepEqual(decodeAgentStatus(Deno.readFileSync(path)).counters, { events: 7 });
+  file.end();
 });
 
 Deno.test({
@@ -95,5 +122,6 @@ Deno.test({
     disk.free();
     file.say("running");
     assert.equal(decodeAgentStatus(Deno.readFileSync(path)).counters["events"], events);
+    file.end();
   },
 });

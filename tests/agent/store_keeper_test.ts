@@ -7,7 +7,7 @@ import type { Sink } from "../../agent/alerts/sink.ts";
 import { newCounters } from "../../agent/counters.ts";
 import { Ingest, type StreamMessage } from "../../agent/ingest.ts";
 import { Journal } from "../../agent/journal.ts";
-import { Store } from "../../agent/store/store.ts";
+import { type Batch, Store } from "../../agent/store/store.ts";
 import { StoreError, storeError } from "../../agent/store/store_error.ts";
 import { StoreKeeper } from "../../agent/store_keeper.ts";
 import { SCHEMA_VERSION } from "../../proto/catalog.ts";
@@ -31,6 +31,7 @@ class World implements AsyncDisposable {
   #hold: Promise<void> = Promise.resolve();
   readonly sink: Sink = {
     name: "file",
+    minSeverity: "info",
     write: async (alerts) => {
       await this.#hold;
       this.delivered.push(...alerts.map((alert) => alert.alertId));
@@ -41,7 +42,7 @@ class World implements AsyncDisposable {
   readonly delivery = new Delivery(this.sink, {
     fault: () => {},
     storeFault: (store, error) => this.keeper.failed(store, error),
-  }, 10);
+  }, { firstRetryMs: 10 });
   readonly keeper = new StoreKeeper({
     path: this.path,
     open: () => new Store(this.path, ["file"]),
@@ -119,11 +120,11 @@ class World implements AsyncDisposable {
 /** Lets the last statement of the next commit fail as SQLite does, after all others have had their effect. */
 function failCommit(store: Store, words: string, errcode: number): void {
   const close = store.close.bind(store), commit = store.commit.bind(store);
-  store.commit = (batch, now) => {
-    const advance = Object.getOwnPropertyDescriptor(batch, "lastSequence")!.value as number;
+  store.commit = (given, now) => {
+    const batches = [given].flat() as Batch[], batch = batches.pop()!, advance = batch.lastSequence;
     // The watermark is bound last: a value that cannot be bound fails the transaction at its very end.
     try {
-      commit({ ...batch, lastSequence: Symbol(String(advance)) as unknown as number }, now);
+      return commit([...batches, { ...batch, lastSequence: Symbol(String(advance)) as unknown as number }], now);
     } catch {
       throw storeError("The store did not take a batch", "p", Object.assign(new Error(words), { errcode }));
     }
@@ -239,7 +240,7 @@ function killedStore(path: string): void {
   const made = `${path}.made`;
   const store = new Store(made), stream = openTestStream(store);
   const commit = (first: number): void =>
-    store.commit({
+    void store.commit({
       stream,
       lastSequence: first + 9,
       events: [],

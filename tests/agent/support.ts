@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { FileSink } from "../../agent/alerts/sinks/file_sink.ts";
+import type { FileSinkSettings } from "../../proto/sink_settings.ts";
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import type { SqlValue } from "../../proto/event_row.ts";
@@ -11,6 +13,7 @@ import { joinArgv } from "../../proto/argv.ts";
 import { eventRow } from "../../proto/event_row.ts";
 import { blankProcessEvent, type ProcessEvent, type ProcessState } from "../../proto/process_event.ts";
 import { type Batch, SEQUENCES_PER_STREAM, type Store, type Stream } from "../../agent/store/store.ts";
+import { PATIENCE_MS } from "../support/patience.ts";
 
 export const BOOT_ID = "0123abcd-0000-4000-8000-000000000000";
 
@@ -127,12 +130,18 @@ export function checkStore(path: string): void {
 }
 
 /** Waits until `holds`. */
-export async function until(what: string, holds: () => boolean, patienceMs = 10_000): Promise<void> {
+export async function until(what: string, holds: () => boolean, patienceMs = PATIENCE_MS): Promise<void> {
   const end = performance.now() + patienceMs;
   while (!holds()) {
     if (performance.now() > end) throw new Error(`It did not come about that ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
+}
+
+/** A sink that appends to a file as the one of `agent.alert_file` does, unless said otherwise. */
+export function fileSink(path: string, more: Partial<FileSinkSettings> = {}): FileSink {
+  const usual = { type: "file", name: "file", format: "json", minSeverity: "info" } as const;
+  return new FileSink({ ...usual, path, rotateBytes: 0, rotateKeep: 3, fsync: "always", ...more }, "host");
 }
 
 export function newAlert(alertId: string, more: Partial<Alert> = {}): Alert {
@@ -162,6 +171,22 @@ export function newAlert(alertId: string, more: Partial<Alert> = {}): Alert {
     collectorId: "col",
     completeness: { complete: true, reasons: [] },
     ledger: null,
+    kind: "alert",
+    repeats: null,
+    dedupKey: "0123abcd-42-1042",
+    groupId: alertId,
+    hitsBefore: 0,
+    lastHitTime: null,
+    causes: [1],
+    parentExecId: null,
+    startTime: 1_700_000_000_000,
+    effectiveUserId: 0,
+    loginUserId: 1_000,
+    cwd: "/root",
+    containerId: null,
+    stdinKind: "tty",
+    stdoutKind: "tty",
+    ancestry: [],
     ...more,
   };
 }

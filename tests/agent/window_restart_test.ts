@@ -9,6 +9,7 @@ import { allSteps } from "../../proto/steps.ts";
 import { Store, type Stream } from "../../agent/store/store.ts";
 import { eventRow, type SqlValue } from "../../proto/event_row.ts";
 import type { ProcessEvent } from "../../proto/process_event.ts";
+import { NO_EXCEPTIONS } from "../../proto/rules/exception_set.ts";
 import type { ValidatedRule } from "../../proto/rules/rule.ts";
 import { Random } from "../fuzz/random.ts";
 import { windowRule } from "../proto/rules/window_support.ts";
@@ -69,7 +70,13 @@ class Life {
   constructor(path: string, windowRows?: number) {
     this.store = new Store(path, ["file"]);
     const journal = new Journal((line) => this.lines.push(line)), { counters } = this;
-    this.detection = new Detection({ active: RULES, others: [], notices: [], remarks: new Map() }, {
+    this.detection = new Detection({
+      active: RULES,
+      others: [],
+      notices: [],
+      remarks: new Map(),
+      exceptions: NO_EXCEPTIONS,
+    }, {
       deadlineMs: 10_000,
       journal,
       counters,
@@ -83,7 +90,9 @@ class Life {
 
   /** Other rules, between two batches. */
   reload(active: readonly ValidatedRule[]): void {
-    const prepared = allSteps(this.detection.prepare({ active, others: [], notices: [], remarks: new Map() }));
+    const prepared = allSteps(
+      this.detection.prepare({ active, others: [], notices: [], remarks: new Map(), exceptions: NO_EXCEPTIONS }),
+    );
     allSteps(this.detection.refill(prepared, this.store, Date.now()));
     this.detection.swap(prepared);
   }
@@ -205,7 +214,13 @@ Deno.test("a reload that cannot read the store leaves the rules and their window
   const closed = new Store(`${dir.path}/closed.db`, []), { detection } = life, before = detection.loaded;
   closed.close();
   const prepared = allSteps(
-    detection.prepare({ active: [...RULES, DRAFT], others: [], notices: [], remarks: new Map() }),
+    detection.prepare({
+      active: [...RULES, DRAFT],
+      others: [],
+      notices: [],
+      remarks: new Map(),
+      exceptions: NO_EXCEPTIONS,
+    }),
   );
   assert.throws(() => allSteps(detection.refill(prepared, closed, Date.now())));
   prepared.close();

@@ -36,7 +36,7 @@ Deno.test("The table of commands is sound: one kind and letter per option, helpe
     assert.ok(command.examples.length > 0 && command.about !== "" && command.usage.length > 0, command.name);
     assert.equal(typeof await command.load(), "function");
     for (const [line] of command.examples) {
-      const words = [...line.replace(/ < .*/, "").matchAll(/"([^"]*)"|(\S+)/g)].map((m) => m[1] ?? m[2]!);
+      const words = [...line.replace(/ [<|] .*/, "").matchAll(/"([^"]*)"|(\S+)/g)].map((m) => m[1] ?? m[2]!);
       assert.equal(findCommand(words, COMMANDS), command, line);
       parseOptions(words, command);
     }

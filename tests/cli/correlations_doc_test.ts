@@ -28,7 +28,7 @@ Deno.test("each example of docs/correlations.md finds what it says, and there is
     ...correlation!.bases.map(({ of }) => of.kind),
   ]);
   for (const kind of CORRELATION_KINDS) assert(kinds.includes(kind), `there is no example of ${kind}`);
-  assert.equal(blocks.length, rules.length + 1, "one more is a piece");
+  assert.equal(blocks.length, rules.length + 2, "two more are pieces");
 });
 
 Deno.test("rules new prints a correlation of each type that holds and proves itself", () => {

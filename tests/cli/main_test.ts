@@ -35,6 +35,11 @@ const COMMANDS: readonly (readonly string[])[] = [
   ["query", "SELECT count(*) AS n FROM process_events", "--format", "json"],
   ["query", "-", "--format", "csv"],
   ["query", "--schema"],
+  ["shell"],
+  ["process", "100"],
+  ["timeline", "--alert", "1099511627777"],
+  ["hunt", "rare-programs", "-p", "most=3"],
+  ["export", "events"],
   ["rules", "list"],
   ["rules", "validate"],
   ["rules", "validate", "-"],
@@ -124,7 +129,7 @@ Deno.test("The CLI has no storage that writes to disk", async () => {
   const probe = `${program.directory}/probe.js`;
   Deno.writeTextFileSync(
     probe,
-    `await import("./cli.js"); console.log(typeof localStorage, typeof sessionStorage, typeof caches);`,
+    `await import("./parts/main.js"); console.log(typeof localStorage, typeof sessionStorage, typeof caches);`,
   );
   const { stdout } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "--no-config", "--no-lock", "--no-prompt", `--allow-read=${program.directory}`, probe],

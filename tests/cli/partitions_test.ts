@@ -16,7 +16,7 @@ function partitioned(count: number, each: number): TestState {
     state.db.exec("BEGIN");
     for (let i = 0; i < each; i++) {
       const pid = part * each + i;
-      state.event({ pid, time: NOW - 1_000_000 + pid, name: `n${part}` });
+      state.event({ pid, time: NOW - 1_000_000 + pid, name: `n${pid % 7}` });
     }
     if (part < count - 1) new Partitions(state.db).rotate(NOW);
     state.db.exec("COMMIT");
@@ -44,9 +44,29 @@ Deno.test("a hunt over many partitions gives what it gives over one, joins and s
       "WITH x AS (SELECT pid FROM process_events WHERE pid < 9) SELECT p.pid FROM x AS p JOIN x AS q ON p.pid = q.pid ORDER BY 1",
       "SELECT pid FROM process_events a WHERE NOT EXISTS (SELECT 1 FROM process_events b WHERE b.pid = a.pid + 1)",
       "SELECT pid, row_number() OVER (ORDER BY time DESC) AS r FROM process_events ORDER BY r LIMIT 3",
+      "SELECT * FROM process_events WHERE pid = 77",
+      "SELECT e.* FROM process_events AS e WHERE time * 2 > 0 ORDER BY pid LIMIT 3",
+      `SELECT "PID", "name", Command_Line FROM process_events WHERE event_type = 'start' ORDER BY 1 LIMIT 4`,
+      "SELECT user_name, cwd, parent_name, count ( * ) AS n FROM process_events GROUP BY 1, 2, 3",
+      "SELECT count(*) FROM process_events JOIN processes USING (pid)",
+      "SELECT (SELECT max(b.name) FROM process_events AS b WHERE b.pid = a.pid) FROM process_events AS a ORDER BY 1 LIMIT 5",
     ]
   ) {
     assert.deepEqual(all(b, sql), all(a, sql), sql);
+  }
+});
+
+Deno.test("a hunt since a moment gives the same, whether its partitions hold that time, reach into it or lie before", () => {
+  using state = partitioned(6, 10);
+  for (const after of [-1, 0, 9, 10, 35, 59, 60]) {
+    const since = NOW - 1_000_000 + after;
+    using whole = Store.open(state.layout.store), narrowed = Store.open(state.layout.store, { since });
+    const expected = all(whole, `SELECT pid, name FROM process_events WHERE time >= ${since} ORDER BY pid`);
+    assert.equal(expected.length, 60 - Math.max(0, after));
+    assert.deepEqual(all(narrowed, "SELECT pid, name FROM process_events ORDER BY pid"), expected);
+    assert.deepEqual(all(narrowed, "SELECT count(*) FROM process_events"), [[expected.length]]);
+    assert.deepEqual(all(narrowed, "SELECT a.* FROM process_events AS a").length, expected.length);
+    assert.deepEqual(narrowed.rows("SELECT pid, argv FROM process_events").length, expected.length);
   }
 });
 

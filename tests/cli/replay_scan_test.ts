@@ -41,6 +41,7 @@ function replayed(store: Store, query: RowQuery, options: Partial<Parameters<typ
     until: NOW,
     examples: 3,
     deadlineMs: 600_000,
+    exceptions: [],
     progress: () => {},
     ...options,
   });

@@ -40,6 +40,7 @@ function replayed(state: TestState, text: string, from: number, options: { ruleD
     until: NOW,
     examples: 5,
     deadlineMs: 600_000,
+    exceptions: [],
     progress: () => {},
     ruleDeadlineMs: 60_000,
     windowRows: 200_000,

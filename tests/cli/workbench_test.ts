@@ -201,7 +201,14 @@ Deno.test("rules explain says lane, condition, literals and cost; of a rule for 
     '  name starts with "odd"',
     '  it is not true (NULL counts) that command_line contains "--quiet"',
   ]);
-  assert.deepEqual(answer.literals, ['name contains "odd"']);
+  assert.deepEqual([answer.literals, answer.further_literals], [['name contains "odd"'], null]);
+  const two =
+    `id: two\n${HEAD}sql: SELECT pid FROM process_events WHERE name = 'odd' AND command_line LIKE '%--zap %'\n`;
+  const both = JSON.parse((await cli(state, ["rules", "explain", "-", "-f", "json"], { stdin: two })).out);
+  assert.deepEqual(
+    [both.literals[0], both.further_literals[0]].sort(),
+    ['command_line contains "--zap "', 'name is "odd"'],
+  );
   assert.deepEqual([answer.cost.events, answer.cost.candidates, answer.cost.matches], [50, 8, 4]);
   assert.ok(answer.cost.microsecondsPerEvent > 0);
   const sql = JSON.parse((await cli(state, ["rules", "explain", "-", "-f", "json"], { stdin: JSON_RULE })).out);

@@ -8,6 +8,7 @@ import { HashServer, listenForCollector } from "../../collector/hasher/server.ts
 import { connectedTo } from "../../collector/kernel/peer.ts";
 import { encodeFrame } from "../../proto/frame.ts";
 import { needs } from "../support/needs.ts";
+import { PATIENCE_MS } from "../support/patience.ts";
 
 const GREETING = { sees: "what the test shows it", misses: "" };
 
@@ -60,9 +61,10 @@ class Link implements AsyncDisposable {
   }
 
   async until(holds: () => boolean): Promise<void> {
-    const end = performance.now() + 15_000;
+    const end = performance.now() + PATIENCE_MS;
     while (!holds()) {
       assert.ok(performance.now() < end, `it did not come to be: ${JSON.stringify(this.notices)}`);
+      this.client.look();
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   }
@@ -90,7 +92,7 @@ function request(id: number): HashRequest {
 Deno.test("questions wait for a hasher that is not there yet, and are answered all", async () => {
   await using link = await Link.make();
   for (let id = 1; id <= 100; id++) link.client.ask(request(id));
-  assert.deepEqual([link.client.greeting, link.client.isStarting], [null, true]);
+  assert.deepEqual([link.client.greeting, link.client.mayBeAway], [null, true]);
   link.serve();
   await link.until(() => link.answers.length === 100);
   assert.deepEqual(

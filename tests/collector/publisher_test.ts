@@ -221,7 +221,7 @@ Deno.test("Publisher answers questions about capabilities, and says what it does
     metadata: null,
   } as const;
   const refused = await channel.request({ kind: "task", ...task });
-  assert.ok(refused.kind === "error" && /does not take tasks/.test(refused.reason));
+  assert.ok(refused.kind === "error" && /given by a call/.test(refused.reason));
   assert.equal(answer.kind === "capabilities" && answer.demandVersion, 1);
   const demands: Demand[] = [];
   const standing = { attribute: "environment.A", state: "demanded", reason: "", since: 5 } as const;

@@ -3,8 +3,14 @@ import { blankProcessState } from "../../proto/snapshot_codec.ts";
 import type { CollectorStatus } from "../../proto/status.ts";
 import { KnownFile } from "../../collector/known_table.ts";
 import { type Present, recover } from "../../collector/recovery.ts";
-import { writeStatus } from "../../collector/status_file.ts";
+import { StatusFile } from "../../collector/status_file.ts";
 import { HEALTHY_LEDGER, HEALTHY_LOG } from "../support/log_status.ts";
+
+function writeStatus(path: string, status: CollectorStatus): void {
+  const file = new StatusFile(path);
+  file.write(status);
+  file.close();
+}
 
 const STATUS: CollectorStatus = {
   bootId: "0badcafe-1",

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { gapSince, readStatus, writeStatus } from "../../collector/status_file.ts";
+import { gapSince, readStatus, StatusFile } from "../../collector/status_file.ts";
 import type { CollectorStatus } from "../../proto/status.ts";
 import { HEALTHY_LEDGER, HEALTHY_LOG } from "../support/log_status.ts";
 
@@ -36,12 +36,49 @@ const STATUS: CollectorStatus = {
 
 const LOG = { epoch: "epoch-1", lastRecordTime: 8_000 };
 
-Deno.test("writeStatus() replaces the file whole, and readStatus() reads it back", async () => {
-  const directory = await Deno.makeTempDir(), path = `${directory}/status.pb`;
-  writeStatus(path, STATUS);
-  writeStatus(path, { ...STATUS, lastSequence: 10 });
+Deno.test("StatusFile replaces the file whole, and readStatus() reads it back", async () => {
+  const directory = await Deno.makeTempDir(), path = `${directory}/status.pb`, file = new StatusFile(path);
+  file.write(STATUS);
+  file.write({ ...STATUS, lastSequence: 10 });
   assert.equal(readStatus(path)!.lastSequence, 10);
   assert.deepEqual([...Deno.readDirSync(directory)].map((entry) => entry.name), ["status.pb"]);
+  file.close();
+  await Deno.remove(directory, { recursive: true });
+});
+
+Deno.test("StatusFile keeps the file while nothing happens, and has it say that it is so now", async () => {
+  const directory = await Deno.makeTempDir(), path = `${directory}/status.pb`, file = new StatusFile(path);
+  const later = { time: STATUS.time + 4_999, uptimeMs: STATUS.uptimeMs + 4_999, memoryBytes: 7e7, cpuMs: 123.5 };
+  const inode = (): number => Deno.statSync(path).ino!;
+  file.write(STATUS);
+  const first = inode();
+  file.write({ ...STATUS, ...later, durableTime: STATUS.durableTime + 4_000, forksSinceBoot: 200 });
+  assert.equal(inode(), first);
+  assert.deepEqual(readStatus(path), { ...STATUS, ...later });
+  // What does not move by itself is told at once.
+  file.write({ ...STATUS, ...later, counters: { events: 10 }, forksSinceBoot: 200 });
+  assert.notEqual(inode(), first);
+  assert.deepEqual(readStatus(path), { ...STATUS, ...later, counters: { events: 10 }, forksSinceBoot: 200 });
+  // And what does is not older than five seconds.
+  file.write({
+    ...STATUS,
+    ...later,
+    uptimeMs: STATUS.uptimeMs + 10_000,
+    counters: { events: 10 },
+    forksSinceBoot: 300,
+  });
+  assert.equal(readStatus(path)!.forksSinceBoot, 300);
+  file.close();
+  await Deno.remove(directory, { recursive: true });
+});
+
+Deno.test("StatusFile writes the whole file again after a write that failed", async () => {
+  const directory = await Deno.makeTempDir(), path = `${directory}/state/status.pb`, file = new StatusFile(path);
+  assert.throws(() => file.write(STATUS), Deno.errors.NotFound);
+  await Deno.mkdir(`${directory}/state`);
+  file.write(STATUS);
+  assert.deepEqual(readStatus(path), STATUS);
+  file.close();
   await Deno.remove(directory, { recursive: true });
 });
 

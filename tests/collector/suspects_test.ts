@@ -9,8 +9,8 @@ import { openEbpfSource } from "../../collector/sources/ebpf.ts";
 import type { ProcessEvent } from "../../proto/process_event.ts";
 import { compileC } from "../support/compile_c.ts";
 import { needs } from "../support/needs.ts";
+import { PATIENCE_MS } from "../support/patience.ts";
 
-const PATIENCE_MS = 10_000;
 const SUSPECTS = await Deno.readTextFile(new URL("../support/c/suspects.c", import.meta.url));
 const USER = 64_321;
 

@@ -119,11 +119,16 @@ export class CrashRun {
   }
 
   /**
-   * Has calls of the writer's main thread fail, until `count` of them have; then waits until it goes on. Gives what the
-   * writer said meanwhile. `within`: only calls on the files that the log has now, for those that Deno makes itself, and
+   * Has calls of the writer's main thread fail, until `count` of them have and it has said `words`, as not each of them
+   * is one that it speaks of; then waits until it goes on. `within`: only calls on the files that the log has now, for those that Deno makes itself, and
    * does not survive. Needs strace and the right to trace.
    */
-  async inject(injections: Injections, count: number, within: "anywhere" | "log"): Promise<string> {
+  async inject(
+    injections: Injections,
+    count: number,
+    words: RegExp | null,
+    within: "anywhere" | "log",
+  ): Promise<void> {
     const writer = this.#processes.get("writer")!, log = `${this.#directory.path}/strace`;
     const begin = this.#heard.length, directory = `${this.#layout.wal}/1`;
     const files = within === "log" ? [...Deno.readDirSync(directory)].map(({ name }) => `${directory}/${name}`) : [];
@@ -140,7 +145,8 @@ export class CrashRun {
     }).spawn();
     const injected = (): number => readIfThere(log).split("(INJECTED)").length - 1;
     try {
-      await this.#until(`${injections.join()} fail ${count} times`, () => injected() >= count);
+      const isSaid = (): boolean => words === null || words.test(this.#heard.slice(begin).join("\n"));
+      await this.#until(`${injections.join()} fail ${count} times: ${words}`, () => injected() >= count && isSaid());
     } finally {
       tracer.kill("SIGINT"); // detaches
       await tracer.output();
@@ -149,7 +155,6 @@ export class CrashRun {
     // The log waits up to half a minute before it tries a bad disk again.
     await this.#until(`acknowledgements go on after ${injections.join()}`, () => this.#news > news + 3);
     this.say(`${injections.join()}: ${injected()} failed`);
-    return this.#heard.slice(begin).join("\n");
   }
 
   /** Lets everything be delivered. */

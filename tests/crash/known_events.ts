@@ -72,7 +72,7 @@ function rule(id: string, condition: string, name = EVIL): string {
   return `id: ${id}
 title: Rule ${id}
 description: A test's rule
-severity: high
+severity: critical
 tags: [attack.t1059]
 sql: |
   SELECT event_id, pid, name FROM process_events WHERE ${condition}

@@ -8,6 +8,7 @@
  */
 import { DatabaseSync, type SQLInputValue, StatementSync } from "node:sqlite";
 import { Delivery } from "../../agent/alerts/delivery.ts";
+import { AlertManager } from "../../agent/alerts/manager.ts";
 import type { Sink } from "../../agent/alerts/sink.ts";
 import { Broker } from "../../agent/broker/listener.ts";
 import { newCounters } from "../../agent/counters.ts";
@@ -23,6 +24,9 @@ import type { Random } from "../fuzz/random.ts";
 import type { MemoryNetwork, Process } from "./memory_network.ts";
 import { TOKEN } from "./sim_collector.ts";
 import type { VirtualTime } from "./virtual_time.ts";
+
+/** How long judged batches wait for each other, as in the agent. */
+const GROUP_MS = 100;
 
 export interface StoreFaults {
   /** Probability that a statement finds the disk full. */
@@ -100,7 +104,9 @@ export class AgentLife implements Process {
   readonly #keeper: StoreKeeper;
   readonly #detection: Detection;
   readonly #delivery: Delivery;
+  readonly #manager: AlertManager;
   readonly #broker: Broker;
+  #ingest: Ingest | null = null;
   readonly #serving: Promise<void>;
   /** Any other program that reads; there once there is something to read. */
   #reader: DatabaseSync | null = null;
@@ -116,7 +122,13 @@ export class AgentLife implements Process {
     this.#keeper.begin();
     const storeFailed = (store: Store, error: unknown): void => this.#keeper.failed(store, error);
     const detection = this.#detection = new Detection(rules, { deadlineMs: 1_000, journal, counters });
-    this.#delivery = new Delivery(sink, { fault: notice, storeFault: storeFailed });
+    this.#delivery = new Delivery(sink, { fault: notice, storeFault: storeFailed }, {
+      clock: {
+        monotonic: () => performance.now(),
+        wall: () => Date.now(),
+        random: () => random.below(1_000) / 1_000,
+      },
+    });
     this.#broker = new Broker(network.listen(this), {
       token: TOKEN,
       storeFailed,
@@ -126,16 +138,22 @@ export class AgentLife implements Process {
       maxConnections: 4,
       idleTimeoutMs: 30_000,
     });
-    const alerted = (): void => this.#delivery.poke();
+    const alerted = (): void => this.#delivery.poke(), notesOf = alertNotes, failed = storeFailed;
+    const limits = { windowMs: 300_000, rulePerMinute: 60, perMinute: 600 };
+    const manager = this.#manager = new AlertManager({ ...limits, counters, notesOf, alerted, failed, notice });
     this.#keeper.use({
       opened: (store) => {
         detection.recover(store, Date.now());
+        manager.attach(store);
         this.#delivery.attach(store);
-        const failed = storeFailed, notesOf = alertNotes;
-        this.#broker.take({ store, ingest: new Ingest({ store, detection, counters, alerted, notesOf, failed }) });
+        const failed = storeFailed, notesOf = alertNotes, groupMs = GROUP_MS;
+        this.#ingest = new Ingest({ store, detection, manager, counters, alerted, notesOf, failed, groupMs });
+        this.#broker.take({ store, ingest: this.#ingest });
       },
       closing: (reason) => {
         this.#broker.refuse(reason);
+        this.#ingest?.drop();
+        manager.detach();
         this.#delivery.detach();
       },
     });
@@ -166,6 +184,7 @@ export class AgentLife implements Process {
   tend(): void {
     try {
       this.#keeper.store?.tick();
+      this.#manager.tick();
     } catch (error) {
       if (this.#keeper.store !== null) this.#keeper.failed(this.#keeper.store, error);
       this.#world.notice(String(error));
@@ -174,6 +193,12 @@ export class AgentLife implements Process {
 
   /** Ends as an agent that is told to. */
   async stop(): Promise<void> {
+    try {
+      this.#ingest?.settle();
+    } catch {
+      // The disk is full, or it died in this commit: the collector has what was not stored
+    }
+    if (this.isDead) return;
     this.#broker.stop(2_000);
     await this.#serving;
     await this.#delivery.stop(2_000);
@@ -194,6 +219,7 @@ export class AgentLife implements Process {
   }
 
   #close(): void {
+    this.#ingest?.drop();
     this.#reader?.close();
     this.#detection.close();
     this.#keeper.stop();
@@ -203,6 +229,7 @@ export class AgentLife implements Process {
 /** Takes its time, fails now and then, and has what it has whoever dies. */
 class OutsideSink implements Sink {
   readonly name = "outside";
+  readonly minSeverity = "info";
   constructor(
     private readonly outside: Outside,
     private readonly owner: Process,

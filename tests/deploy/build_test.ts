@@ -14,7 +14,9 @@ import { prepareState } from "../../deploy/state_directory.ts";
 import { asLimitedRoot, asSelf, asUser, COLLECTOR_CAPABILITIES } from "../../deploy/tier_command.ts";
 import { stateLayout } from "../../proto/state_layout.ts";
 import { denoForAll } from "../support/checkout.ts";
+import { HeldProcess } from "../support/held_process.ts";
 import { needs } from "../support/needs.ts";
+import { PATIENCE_MS } from "../support/patience.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const decoder = new TextDecoder();
@@ -43,15 +45,33 @@ async function temporary(): Promise<{ path: string } & AsyncDisposable> {
   return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
 }
 
+/** Sinks of a configuration, and what they are granted. */
+const CONFIGURED = [
+  { name: "siem", type: "syslog", address: "tls://siem.example", ca_file: "/etc/daemoneye/ca.pem" },
+  { name: "near", type: "syslog", address: "udp://10.0.0.2" },
+  { name: "log", type: "syslog", address: "unixgram:///run/systemd/journal/dev-log" },
+];
+const CONFIGURED_NEEDS = {
+  net: [
+    ...["siem.example:6514", "10.0.0.2:514", "0.0.0.0:0"],
+    ...["unix:/run/systemd/journal/dev-log", "unix:/var/lib/daemoneye/agent/sink-log.sock"],
+  ],
+  read: ["/etc/daemoneye/ca.pem", "/run/systemd/journal/dev-log"],
+  write: ["/run/systemd/journal/dev-log"],
+};
+
 Deno.test("build compiles exactly the grants of each tier into its executable", async (t) => {
   await using directory = await temporary();
   const sinks = ["sink.example:8443", "10.0.0.1:514"];
   // A whole Deno as base can be looked at, though not run as the program: see build.ts.
-  const result = await build(["--out", directory.path, "--sinks", sinks.join(",")], { DENORT_BIN: Deno.execPath() });
+  const config = `${directory.path}/config.json`;
+  Deno.writeTextFileSync(config, JSON.stringify({ agent: { sinks: CONFIGURED } }));
+  const args = ["--out", directory.path, "--sinks", sinks.join(","), "--config", config];
+  const result = await build(args, { DENORT_BIN: Deno.execPath() });
   assert.equal(result.code, 0, result.stderr);
   assert.match(result.stdout, /the permissions in each file are those of its tier/);
   assert.match(result.stdout, /DENORT_BIN is a whole Deno: these files can be inspected but not used/);
-  const paths = installedPaths(findLibc(), sinks);
+  const paths: TierPaths = { ...installedPaths(findLibc(), sinks), sinks: CONFIGURED_NEEDS };
   const executable = (tier: Tier): string => `${directory.path}/daemoneye-${tier}`;
 
   await t.step("as this test reads them", async () => {
@@ -64,7 +84,11 @@ Deno.test("build compiles exactly the grants of each tier into its executable", 
     });
     assert.deepEqual(args, []);
     const agent = (await readEmbedded(executable("agent"))).permissions;
-    assert.deepEqual(agent["allow_net"], ["unix:/run/daemoneye/broker.sock", ...sinks]);
+    assert.deepEqual(agent["allow_net"], [
+      "unix:/run/daemoneye/broker.sock",
+      ...sinks,
+      ...CONFIGURED_NEEDS.net,
+    ]);
     assert.equal(agent["allow_ffi"], null);
     assert.equal(agent["allow_run"], null);
     assert.deepEqual((await readEmbedded(executable("collector"))).permissions["allow_ffi"], [findLibc()]);
@@ -72,9 +96,10 @@ Deno.test("build compiles exactly the grants of each tier into its executable", 
 
   await t.step("and a difference is found: other hosts, another tier's, a wider list", async () => {
     assert.deepEqual(await executableDifferences(executable("agent"), tierGrants("agent", paths)), []);
-    const fewer = await executableDifferences(executable("agent"), tierGrants("agent", installedPaths(findLibc())));
+    const without = { ...paths, alertHosts: [] };
+    const fewer = await executableDifferences(executable("agent"), tierGrants("agent", without));
     assert.equal(fewer.length, 1);
-    assert.match(fewer[0]!, /allow_net is \["unix:.*","sink.example:8443","10.0.0.1:514"\], not \["unix:/);
+    assert.match(fewer[0]!, /allow_net is \["unix:.*","sink.example:8443","10.0.0.1:514",.*\], not \["unix:/);
     const other = await executableDifferences(executable("collector"), tierGrants("cli", paths));
     assert.deepEqual(other.map((text) => /: (allow_\w+) is/.exec(text)?.[1]).sort(), [
       "allow_env",
@@ -123,6 +148,16 @@ Deno.test("launcherText() survives odd paths, and launcherCommand() reads back w
   assert.equal(command.deno, "/opt/my deno/deno");
   assert.ok(command.flags.includes(`--allow-read=${odd.read.join(",")}`));
   assert.deepEqual(command.args, ["--state", "/srv/it's here/$HOME `x`"]);
+  assert.equal(command.program, null);
+  const apart = {
+    tier: "cli",
+    grants: odd,
+    deno: "/d/deno",
+    denoDir: "/d",
+    program: "/it's/main.js",
+    args: [],
+  } as const;
+  assert.equal(launcherCommand(launcherText("", apart))!.program, "/it's/main.js");
   assert.equal(launcherCommand("#!/bin/sh\nexec rm -rf /\n"), null);
 });
 
@@ -136,6 +171,8 @@ Deno.test("launcherDifferences() finds a flag that was added or taken away", asy
   assert.deepEqual(await launcherDifferences(file, grants), [`${file}: --allow-write is not a grant of the tier`]);
   await Deno.writeTextFile(file, text.replace("--no-remote ", ""));
   assert.deepEqual(await launcherDifferences(file, grants), [`${file}: --no-remote is missing`]);
+  await Deno.writeTextFile(file, text.replace(`"$0"`, "/tmp/evil.js"));
+  assert.deepEqual(await launcherDifferences(file, grants), [`${file}: it starts /tmp/evil.js`]);
   await Deno.writeTextFile(file, text.replace(`"$0"`, `-A "$0"`));
   assert.deepEqual(await launcherDifferences(file, grants), [`${file}: -A is not a grant of the tier`]);
 });
@@ -198,7 +235,7 @@ Deno.test("launchers do the whole job under their grants, whatever stands around
     return codes;
   };
   const until = async (what: string, holds: () => Promise<boolean>): Promise<void> => {
-    const end = performance.now() + 30_000;
+    const end = performance.now() + PATIENCE_MS;
     while (!await holds()) {
       if (performance.now() > end) {
         await stop("SIGKILL");
@@ -211,10 +248,10 @@ Deno.test("launchers do the whole job under their grants, whatever stands around
     await until("processes are stored", async () => (await cli("SELECT pid FROM processes LIMIT 1")).length === 1);
     const implant = `/tmp/daemoneye-launcher-${crypto.randomUUID()}`; // directly in /tmp: what a rule looks for
     await Deno.copyFile("/bin/sleep", implant);
-    await run([implant, "2.5"]);
+    await using _ = new HeldProcess(implant, ["1000"]);
     const sql = `SELECT command_line FROM alerts WHERE executable_path = '${implant}'`;
     await until("the alert is there", async () => (await cli(sql)).length > 0);
-    assert.deepEqual(await cli(sql), [{ command_line: `${implant} 2.5` }]);
+    assert.deepEqual(await cli(sql), [{ command_line: `${implant} 1000` }]);
     await Deno.remove(implant);
   });
   await t.step("they stop on SIGTERM", async () => {

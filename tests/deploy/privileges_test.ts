@@ -1,6 +1,7 @@
 /** The grants of every tier against a literal table, so that a widening shows in review. */
 import assert from "node:assert/strict";
 import {
+  DPKG_INFO,
   type GRANT_KINDS,
   GrantError,
   grantFlags,
@@ -13,9 +14,12 @@ import {
   tierGrants,
   type TierPaths,
   TIERS,
+  YARA_PATH,
 } from "../../deploy/privileges.ts";
 import { LIBC_PATHS as COLLECTOR_LIBC_PATHS } from "../../collector/kernel/libc.ts";
 import { PS_PATHS as COLLECTOR_PS_PATHS } from "../../collector/sources/ps_command.ts";
+import { DPKG_INFO as ANALYZER_DPKG_INFO } from "../../collector/analyzer/packages.ts";
+import { YARA_PATH as ANALYZER_YARA_PATH } from "../../collector/analyzer/yara.ts";
 import { INSTALLED_STATE, stateLayout } from "../../proto/state_layout.ts";
 
 const LIBC = "/lib/x86_64-linux-gnu/libc.so.6";
@@ -38,10 +42,11 @@ Deno.test("tierGrants() grants exactly what the table says", () => {
       "/s/keys/ledger-next.key",
       "/s/run/broker.sock",
       "/s/run/hasher/hasher.sock",
+      "/s/run/responder/responder.sock",
       "/s/config.yaml",
     ],
-    write: ["/s/collector", "/s/run/broker.sock", "/s/run/hasher/hasher.sock"],
-    net: ["unix:/s/run/broker.sock", "unix:/s/run/hasher/hasher.sock"],
+    write: ["/s/collector", "/s/run/broker.sock", "/s/run/hasher/hasher.sock", "/s/run/responder/responder.sock"],
+    net: ["unix:/s/run/broker.sock", "unix:/s/run/hasher/hasher.sock", "unix:/s/run/responder/responder.sock"],
     env: ["DAEMONEYE_*"],
     sys: [],
     run: [],
@@ -58,12 +63,50 @@ Deno.test("tierGrants() grants exactly what the table says", () => {
     ffi: ["/lib/x86_64-linux-gnu/libc.so.6"],
     import: ["none.invalid:443"],
   });
+  assert.deepEqual(tierGrants("responder", paths), {
+    read: ["/s/run/responder/responder.sock", "/s/responses", "/s/config.yaml"],
+    write: ["/s/run/responder/responder.sock", "/s/responses"],
+    net: ["unix:/s/run/responder/responder.sock"],
+    env: ["DAEMONEYE_*"],
+    sys: [],
+    run: [],
+    ffi: ["/lib/x86_64-linux-gnu/libc.so.6"],
+    import: ["none.invalid:443"],
+  });
+  assert.deepEqual(tierGrants("analyzer", paths), {
+    read: ["/s/run/broker.sock", "/s/rules/yara", "/var/lib/dpkg/info", "/s/config.yaml"],
+    write: ["/s/run/broker.sock"],
+    net: ["unix:/s/run/broker.sock"],
+    env: ["DAEMONEYE_*"],
+    sys: [],
+    run: [],
+    ffi: ["/lib/x86_64-linux-gnu/libc.so.6"],
+    import: ["none.invalid:443"],
+  });
   assert.deepEqual(tierGrants("agent", paths), {
-    read: ["/s/agent", "/s/run/collector.token", "/s/run/broker.sock", "/shipped/rules", "/s/rules", "/s/config.yaml"],
-    write: ["/s/agent", "/s/run/broker.sock"],
+    read: [
+      "/s/agent",
+      "/s/run/collector.token",
+      "/s/run/broker.sock",
+      "/s/run/requests",
+      "/shipped/rules",
+      "/s/rules",
+      "/s/config.yaml",
+    ],
+    write: ["/s/agent", "/s/run/broker.sock", "/s/run/requests"],
     net: ["unix:/s/run/broker.sock", "sink.example:8443"],
     env: ["DAEMONEYE_*"],
     sys: ["hostname", "statfs"],
+    run: [],
+    ffi: [],
+    import: ["none.invalid:443"],
+  });
+  assert.deepEqual(tierGrants("ask", paths), {
+    read: ["/s/run/requests"],
+    write: ["/s/run/requests"],
+    net: [],
+    env: [],
+    sys: [],
     run: [],
     ffi: [],
     import: ["none.invalid:443"],
@@ -80,11 +123,57 @@ Deno.test("tierGrants() grants exactly what the table says", () => {
   });
 });
 
+Deno.test("tierGrants() lets the analyzer run yara where it is, and nothing else", () => {
+  assert.deepEqual(tierGrants("analyzer", { ...paths, yara: YARA_PATH }).run, ["/usr/bin/yara"]);
+  assert.deepEqual(tierGrants("analyzer", { ...paths, yara: null }).run, []);
+  assert.throws(() => tierGrants("analyzer", { ...paths, yara: "/bin/sh" }), GrantError);
+  assert.equal(YARA_PATH, ANALYZER_YARA_PATH);
+  assert.equal(DPKG_INFO, ANALYZER_DPKG_INFO);
+});
+
 Deno.test("tierGrants() follows a configured socket and alert file", () => {
   const moved = { ...paths, brokerSocket: "/run/other.sock", alertFile: "/var/log/alerts.jsonl" };
-  assert.deepEqual(tierGrants("agent", moved).write, ["/s/agent", "/var/log/alerts.jsonl", "/run/other.sock"]);
-  assert.deepEqual(tierGrants("collector", moved).net, ["unix:/run/other.sock", "unix:/s/run/hasher/hasher.sock"]);
+  assert.deepEqual(tierGrants("agent", moved).write, [
+    "/s/agent",
+    "/var/log/alerts.jsonl",
+    "/run/other.sock",
+    "/s/run/requests",
+  ]);
+  assert.deepEqual(tierGrants("collector", moved).net, [
+    "unix:/run/other.sock",
+    "unix:/s/run/hasher/hasher.sock",
+    "unix:/s/run/responder/responder.sock",
+  ]);
   assert.deepEqual(tierGrants("cli", moved).read.slice(0, 2), ["/s/agent", "/var/log/alerts.jsonl"]);
+});
+
+Deno.test("tierGrants() grants the agent, and nobody else, what its sinks need", () => {
+  const sinks = {
+    net: ["siem.example:6514", "10.0.0.1:514", "0.0.0.0:0", "unix:/run/log.sock", "unix:/s/agent/sink-a.sock"],
+    read: ["/etc/daemoneye/ca.pem", "/run/log.sock"],
+    write: ["/run/log.sock"],
+  };
+  const granted = { ...paths, sinks }, before = tierGrants("agent", paths), after = tierGrants("agent", granted);
+  assert.deepEqual(after.net, [...before.net, ...sinks.net]);
+  assert.deepEqual(after.read, [...before.read, ...sinks.read]);
+  assert.deepEqual(after.write, [...before.write, ...sinks.write]);
+  assert.deepEqual({ ...after, net: [], read: [], write: [] }, { ...before, net: [], read: [], write: [] });
+  for (const tier of TIERS) {
+    if (tier !== "agent") assert.deepEqual(tierGrants(tier, granted), tierGrants(tier, paths));
+  }
+  assert.ok(grantFlags(after).includes("--unstable-net"));
+  assert.ok(!grantFlags(before).includes("--unstable-net"));
+  for (
+    const bad of [
+      { net: ["siem.example"] },
+      { net: ["0.0.0.0:1,evil.example:1"] },
+      { net: ["unix:relative"] },
+      { read: ["/etc,/root"] },
+      { write: ["/a/../etc"] },
+    ]
+  ) {
+    assert.throws(() => tierGrants("agent", { ...paths, sinks: { net: [], read: [], write: [], ...bad } }), GrantError);
+  }
 });
 
 Deno.test("tierGrants() grants the collector ps where it is its source, and nobody anything else to run", () => {
@@ -155,16 +244,18 @@ Deno.test("paths that the tiers and the supervisor must agree on are the same", 
 });
 
 Deno.test("ownership() gives a daemon its own directory and nothing beside it", () => {
-  const groups = { busGroup: 10, hasherGroup: 13, readerGroup: 11, adminGroup: 12 };
-  const who = { supervisor: 0, collector: 1, hasher: 4, agent: 2, viewer: 3, ...groups };
+  const groups = { busGroup: 10, hasherGroup: 13, responderGroup: 14, readerGroup: 11, adminGroup: 12 };
+  const who = { supervisor: 0, collector: 1, hasher: 4, responder: 5, analyzer: 6, agent: 2, viewer: 3, ...groups };
   const table = ownership(stateLayout("/s"), who).map(({ path, owner, group, mode }) =>
     `${path} ${owner}:${group} ${mode.toString(8)}`
   );
   assert.deepEqual(table, [
     "/s 0:11 755",
-    "/s/run 0:10 1770",
-    "/s/run/requests 0:12 1730",
+    "/s/run 0:10 1771",
+    "/s/run/requests 2:12 3730",
     "/s/run/hasher 1:13 730",
+    "/s/run/responder 1:14 730",
+    "/s/responses 5:12 2750",
     "/s/collector 1:11 2750",
     "/s/agent 2:11 2750",
     "/s/rules 0:11 755",

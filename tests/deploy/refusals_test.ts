@@ -37,6 +37,18 @@ const MAY: Readonly<Record<Tier, readonly string[]>> = {
     "read a setting's variable",
     "open the C library",
   ],
+  responder: [
+    "read configuration",
+    "read a setting's variable",
+    "open the C library",
+  ],
+  analyzer: [
+    "read configuration",
+    "read broker socket's metadata",
+    "connect to the broker socket",
+    "read a setting's variable",
+    "open the C library",
+  ],
   agent: [
     "read agent's directory",
     "read token",
@@ -44,6 +56,7 @@ const MAY: Readonly<Record<Tier, readonly string[]>> = {
     "read configuration",
     "read broker socket's metadata",
     "write agent's directory",
+    "write requests",
     "read a foreign file through a link in the agent's directory",
     "write a foreign file through a link in the agent's directory",
     "connect to the broker socket",
@@ -54,6 +67,9 @@ const MAY: Readonly<Record<Tier, readonly string[]>> = {
     "read a setting's variable",
     "read the host's name",
     "read the host's name by node",
+  ],
+  ask: [
+    "write requests",
   ],
   cli: [
     "read collector's status",
@@ -85,6 +101,7 @@ Deno.test("each tier may do what it is granted and nothing else", async (t) => {
       for (const [act, result] of Object.entries(results)) {
         if (result !== "ok" && result !== "refused") assertRefusedOtherwise(act, result);
       }
+      if (allowed.includes("write requests")) Deno.removeSync(`${world.ground.requests}/new`);
       assert.deepEqual(world.untouched(), [], "acts that were reported as refused left no trace");
     });
   }

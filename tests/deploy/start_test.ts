@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { placeOf, PLACES } from "../../deploy/place.ts";
 import { FIXED_IDS } from "../../deploy/principals.ts";
 import { copyCheckout, copyDenoDir, denoForAll, processesWith, Start, succeed } from "../support/checkout.ts";
+import { HeldProcess } from "../support/held_process.ts";
 import { needs } from "../support/needs.ts";
 
 const asRoot = needs({ root: true, setpriv: true });
@@ -203,9 +204,8 @@ Deno.test({
       assert.match(start.stderr, /^collector: missed: .+/m);
     });
     await t.step("it sees processes", async () => {
-      const sleeper = new Deno.Command("/bin/sleep", { args: ["3.25"] }).spawn();
-      await start.until("the process is shown", () => /^start \d+ \S+ \/bin\/sleep 3.25$/m.test(start.stderr));
-      await sleeper.status;
+      await using _ = new HeldProcess("/bin/sleep", ["1000.25"]);
+      await start.until("the process is shown", () => /^start \d+ \S+ \/bin\/sleep 1000.25$/m.test(start.stderr));
     });
     await t.step("Ctrl-C ends it", async () => {
       assert.equal(await start.end("SIGINT"), 0);

@@ -34,8 +34,8 @@ Deno.test("prepareState() makes every directory, token and key, and again change
   inTemporary((layout) => {
     prepareState(layout, who);
     assert.equal(look(layout.state), `${who.supervisor}:${who.readerGroup} 755`);
-    assert.equal(look(layout.run), `${who.supervisor}:${who.busGroup} 1770`);
-    assert.equal(look(layout.requests), `${who.supervisor}:${who.adminGroup} 1730`);
+    assert.equal(look(layout.run), `${who.supervisor}:${who.busGroup} 1771`);
+    assert.equal(look(layout.requests), `${who.agent}:${who.adminGroup} 3730`);
     assert.equal(look(layout.collector), `${who.collector}:${who.readerGroup} 2750`);
     assert.equal(look(layout.agent), `${who.agent}:${who.readerGroup} 2750`);
     assert.equal(look(layout.rules), `${who.supervisor}:${who.readerGroup} 755`);
@@ -58,7 +58,7 @@ Deno.test("prepareState() mends modes that were changed", () =>
     prepareState(layout, who);
     for (const path of [layout.run, layout.agent, layout.collector]) Deno.chmodSync(path, 0o777);
     prepareState(layout, who);
-    assert.equal(look(layout.run), `${who.supervisor}:${who.busGroup} 1770`);
+    assert.equal(look(layout.run), `${who.supervisor}:${who.busGroup} 1771`);
     assert.equal(look(layout.agent), `${who.agent}:${who.readerGroup} 2750`);
   }));
 
@@ -159,9 +159,13 @@ Deno.test({
       refuses(() => prepareState(layout, who), /requests is not a directory/);
       assert.equal(look(`${directory}/target`), "0:0 700");
       Deno.removeSync(layout.requests);
-      Deno.mkdirSync(layout.requests);
+      Deno.mkdirSync(layout.requests, { mode: 0o777 });
+      Deno.chownSync(layout.requests, who.collector, who.busGroup);
+      refuses(() => prepareState(layout, who), /requests belongs to user 64171/);
+      // The agent's own is made what it should be
       Deno.chownSync(layout.requests, who.agent, who.busGroup);
-      refuses(() => prepareState(layout, who), /requests belongs to user 64172/);
+      prepareState(layout, who);
+      assert.equal(look(layout.requests), `${who.agent}:${who.adminGroup} 3730`);
     }),
 });
 

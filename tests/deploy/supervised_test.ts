@@ -6,6 +6,7 @@ import { describeEnd } from "../../deploy/last_end.ts";
 import { lines, MAX_LINE_LENGTH } from "../../deploy/lines.ts";
 import { Supervised } from "../../deploy/supervised.ts";
 import { needs } from "../support/needs.ts";
+import { eventually, PATIENCE_MS } from "../support/patience.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 
@@ -30,7 +31,7 @@ class Watched {
   }
 
   async until(holds: () => boolean): Promise<void> {
-    const end = performance.now() + 10_000;
+    const end = performance.now() + PATIENCE_MS;
     while (!holds()) {
       if (performance.now() > end) throw new Error(`It did not happen: ${JSON.stringify(this)}`);
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -78,7 +79,7 @@ Deno.test("Supervised says that a program is missing, and keeps trying", async (
     onEnd: (sentence) => ends.push(sentence),
   });
   supervised.start();
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await eventually("it says so", () => ends.length > 0);
   await supervised.stop();
   await guard.close();
   assert.match(ends[0]!, /^the ghost ended \(could not be started: .*\); it starts again in 0.5 s$/);
@@ -99,7 +100,7 @@ Deno.test("Supervised.stop() kills a process that does not listen, after its dea
   const began = performance.now();
   await watched.stop();
   const took = performance.now() - began;
-  assert.ok(took >= 4_900 && took < 9_000, `${took} ms`);
+  assert.ok(took >= 4_900 && took < 55_000, `${took} ms`);
 });
 
 Deno.test("Supervised.stop() ends the wait before a restart", async () => {
@@ -107,7 +108,7 @@ Deno.test("Supervised.stop() ends the wait before a restart", async () => {
   await watched.until(() => watched.ends.length >= 3); // the next start would be two seconds away
   const began = performance.now();
   await watched.stop();
-  assert.ok(performance.now() - began < 1_500);
+  assert.ok(performance.now() - began < 1_900);
 });
 
 Deno.test("Supervised gives a process no terminal, no standard input and no environment but its own", async () => {
@@ -164,7 +165,7 @@ Deno.test("a supervisor killed by SIGKILL leaves no process behind, also none th
   assert.ok(pid > 1 && alive(pid));
   supervisor.kill("SIGKILL");
   await supervisor.status;
-  const end = performance.now() + 15_000;
+  const end = performance.now() + PATIENCE_MS;
   while (alive(pid)) {
     assert.ok(performance.now() < end, "the process outlived its supervisor");
     await new Promise((resolve) => setTimeout(resolve, 50));

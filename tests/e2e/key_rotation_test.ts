@@ -12,9 +12,9 @@ import { WireError } from "../../proto/wire_error.ts";
 import { DirectorySource, entriesOf } from "../support/ledger_on_disk.ts";
 import { needs } from "../support/needs.ts";
 import { newStateDirectory, World } from "../support/world.ts";
+import { PATIENCE_MS } from "../support/patience.ts";
 
 const kernel = needs({ root: true, bpf: true });
-const PATIENCE_MS = 60_000;
 const WITNESS = new URL("../../deploy/witness.ts", import.meta.url).pathname;
 
 async function witness(...args: string[]): Promise<{ code: number; out: string; err: string }> {

@@ -13,9 +13,9 @@ import type { Anchor } from "../../proto/ledger/verifier.ts";
 import { entriesOf, type ReadEntry, verifyOnDisk } from "../support/ledger_on_disk.ts";
 import { needs } from "../support/needs.ts";
 import { newStateDirectory, World } from "../support/world.ts";
+import { PATIENCE_MS } from "../support/patience.ts";
 
 const kernel = needs({ root: true, bpf: true });
-const PATIENCE_MS = 60_000;
 const HASH = await loadHash("blake3");
 const SECRET = /collector: {5}([0-9a-f]{64})\n/g;
 

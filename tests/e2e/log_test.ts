@@ -10,10 +10,9 @@ import { DiskHome } from "../../collector/wal/home.ts";
 import { messages } from "../support/test_log.ts";
 import { needs } from "../support/needs.ts";
 import { newStateDirectory, World } from "../support/world.ts";
+import { PATIENCE_MS } from "../support/patience.ts";
 
 const kernel = needs({ root: true, bpf: true });
-const PATIENCE_MS = 60_000;
-
 const TWICE = `SELECT exec_id, event_type, count(*) AS n FROM process_events WHERE event_type IN ('start', 'stop')
   GROUP BY exec_id, event_type HAVING n > 1`;
 

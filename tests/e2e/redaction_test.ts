@@ -5,12 +5,13 @@
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { HeldProcess, WAITING_SHELL } from "../support/held_process.ts";
 import { innocentArguments, type Plant, plantSecrets } from "../support/planted.ts";
 import { needs } from "../support/needs.ts";
 import { newStateDirectory, World } from "../support/world.ts";
 
 const kernel = needs({ root: true, bpf: true });
-/** Processes at once, where they must live for a while. */
+/** Processes at once. */
 const AT_ONCE = 50;
 /** Two hundred processes are little, but the host may be busy with others. */
 const PATIENCE_MS = 120_000;
@@ -22,16 +23,27 @@ const CAPTURED = [
 ];
 const CONFIG = `collector:\n  poll_interval_ms: 300\n  environment: ${JSON.stringify(CAPTURED)}\n`;
 
-/** Runs a shell that keeps these arguments and variables as its own until it ends. */
-async function hold(marker: string, args: readonly string[], env: Record<string, string>): Promise<void> {
-  const script = kernel.ignore ? "sleep 1.5; exit 0" : "exit 0";
-  await new Deno.Command("/bin/sh", {
-    args: ["-c", script, marker, ...args],
-    env,
-    stdin: "null",
-    stdout: "null",
-    stderr: "null",
-  }).output();
+/** Arguments and variables of a shell, and its number behind the marker. */
+interface Shell {
+  readonly number: number;
+  readonly args: readonly string[];
+  readonly env?: Record<string, string>;
+}
+
+/**
+ * Runs shells with these arguments and variables as their own until all are stored beside those that were `before`. The
+ * kernel's events have them also of those that end at once.
+ */
+async function hold(world: World, marker: string, shells: readonly Shell[], before = 0): Promise<void> {
+  for (let at = 0; at < shells.length; at += AT_ONCE) {
+    const turn = shells.slice(at, at + AT_ONCE);
+    await using held = new AsyncDisposableStack();
+    for (const { number, args, env } of turn) {
+      const script = kernel.ignore ? WAITING_SHELL : "exit 0";
+      held.use(new HeldProcess("/bin/sh", ["-c", script, `${marker}-${number}`, ...args], env));
+    }
+    await untilStored(world, marker, before + at + turn.length);
+  }
 }
 
 /** Waits until so many marked shells are stored. Only counted, as it is asked again and again. */
@@ -41,12 +53,6 @@ async function untilStored(world: World, marker: string, count: number): Promise
 }
 
 const MARKED = `event_type = 'start' AND name = 'sh' AND command_line LIKE ?`;
-
-async function inTurns<T>(items: readonly T[], run: (item: T, index: number) => Promise<void>): Promise<void> {
-  for (let at = 0; at < items.length; at += AT_ONCE) {
-    await Promise.all(items.slice(at, at + AT_ONCE).map((item, index) => run(item, at + index)));
-  }
-}
 
 function variableOf(plant: Plant): Record<string, string> {
   const equals = plant.variable.indexOf("=");
@@ -80,15 +86,14 @@ function starts(world: World, marker: string): Map<number, { argv: string[]; env
 Deno.test("200 secrets of arguments and environments are in no file and no output, equal ones have equal marks", async () => {
   await using world = await World.start({ config: CONFIG });
   const plants = plantSecrets(), marker = `planted${Deno.pid}`;
-  await inTurns(plants, (plant, index) => hold(`${marker}-${index}`, plant.args, variableOf(plant)));
-  await untilStored(world, marker, plants.length);
+  await hold(world, marker, plants.map((plant, number) => ({ number, args: plant.args, env: variableOf(plant) })));
   // The same secret twice more, in other places.
   const [first] = plants as [Plant, ...Plant[]];
-  await Promise.all([
-    hold(`${marker}-1000`, ["app", `--password=${first.core}`], {}),
-    hold(`${marker}-1001`, ["mysql", `-p${first.core}`], {}),
-  ]);
-  await untilStored(world, marker, plants.length + 2);
+  const again = [
+    { number: 1000, args: ["app", `--password=${first.core}`] },
+    { number: 1001, args: ["mysql", `-p${first.core}`] },
+  ];
+  await hold(world, marker, again, plants.length);
   const found = starts(world, marker);
   const MARK = /\[REDACTED:[0-9a-f]{8}\]/;
   const hasEnvironment = knowsEnvironment(world);
@@ -126,8 +131,7 @@ Deno.test("200 secrets of arguments and environments are in no file and no outpu
 Deno.test("200 innocent argument lists and variables come through as they are", async () => {
   await using world = await World.start({ config: CONFIG });
   const innocents = innocentArguments(), marker = `innocent${Deno.pid}`;
-  await inTurns(innocents, (args, index) => hold(`${marker}-${index}`, args, { PLAIN_TEXT: args.join(" ") }));
-  await untilStored(world, marker, innocents.length);
+  await hold(world, marker, innocents.map((args, number) => ({ number, args, env: { PLAIN_TEXT: args.join(" ") } })));
   const found = starts(world, marker), hasEnvironment = knowsEnvironment(world);
   innocents.forEach((args, index) => {
     const { argv, environment } = found.get(index)!;
@@ -145,8 +149,7 @@ Deno.test({
     const marker = `open${Deno.pid}`;
     {
       await using world = await World.start({ config: `${CONFIG}  redaction: off\n` });
-      await hold(`${marker}-0`, ["app", "--password", "hunter2"], {});
-      await untilStored(world, marker, 1);
+      await hold(world, marker, [{ number: 0, args: ["app", "--password", "hunter2"] }]);
       assert.deepEqual(starts(world, marker).get(0)!.argv, ["app", "--password", "hunter2"]);
       const health = await world.cli("health", "--plain");
       assert.match(health.stdout, /redaction is off by .*config.yaml/);
@@ -173,8 +176,7 @@ Deno.test("marks are the same after a restart, and the collector that made them 
   const marks: string[] = [];
   for (const run of [0, 1]) {
     await using world = await World.start({ state, config: CONFIG });
-    await hold(`${marker}-${run}`, ["app", "--password", "hunter2"], {});
-    await untilStored(world, marker, run + 1);
+    await hold(world, marker, [{ number: run, args: ["app", "--password", "hunter2"] }], run);
     marks.push(starts(world, marker).get(run)!.argv[2]!);
     const key = Deno.statSync(world.layout.redactionKey);
     assert.equal(key.mode! & 0o777, 0o400);

@@ -53,8 +53,7 @@ Deno.test({
     try {
       await run.begin();
       for (const { injections, count, words, within } of CASES) {
-        const heard = await run.inject(injections, count, within);
-        if (words !== null) assert.match(heard, words, injections.join());
+        await run.inject(injections, count, words, within);
       }
       await run.end();
     } catch (error) {

@@ -38,16 +38,19 @@ Deno.test({
         await runProgram(`${directory}/after`);
         await world.until("its alert is stored", () => alertsFor(world, `${directory}/after`).length > 0);
         const [alert] = alertsFor(world, `${directory}/after`);
-        assert.match(String(alert!["evidence"]), new RegExp(`"file":"${directory}/after"`));
+        assert.match(String(alert!["evidence"]), /"file":"after"/);
         assert.match(String(alert!["alert_id"]), /^download-then-execution@[0-9a-f]{24}:\d+$/);
         // Nobody looked while everything was stopped, and the alert says so.
         const completeness = JSON.parse(String(alert!["completeness"]));
         assert.equal(completeness.complete, false);
         assert.equal(alertsFor(world, `${directory}/before`).length, 1);
         assert.equal(alertsFor(world, `${directory}/after`).length, 1);
-        const status = world.agentStatus()!.rules.find(({ id }) => id === "download-then-execution")!;
-        assert.deepEqual([status.lane, status.state], ["window: 5m", "active"]);
-        assert.ok(status.evaluations > 0 && status.rows > 0 && status.matches > 0);
+        const status = () => world.agentStatus()!.rules.find(({ id }) => id === "download-then-execution")!;
+        assert.deepEqual([status().lane, status().state], ["correlation: fetched, then ran within 5m", "active"]);
+        await world.until("its counts are in the status", () => {
+          const { evaluations, rows, matches } = status();
+          return evaluations > 0 && rows > 0 && matches > 0;
+        });
         const { stdout, code } = await world.cli("alerts", String(alert!["alert_id"]));
         assert.equal(code, 0);
         assert.match(stdout, /saw +not all that it looks at: gap/);

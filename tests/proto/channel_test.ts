@@ -53,7 +53,7 @@ function timesOut(waitedFor: ChannelTimeoutError["waitedFor"]): (error: unknown)
 const WITHOUT_REPLIES = MESSAGES.filter((message) => message.kind !== "reply");
 
 Deno.test("Channel carries every kind of message, in order", async () => {
-  const [left, right] = pair();
+  const [left, right] = pair({ maxRequests: 64 });
   const sending = (async () => {
     for (const message of WITHOUT_REPLIES) await left.send(message);
   })();
@@ -65,7 +65,7 @@ Deno.test("Channel carries every kind of message, in order", async () => {
 
 Deno.test("Channel carries messages in pieces of any size", async () => {
   for (const [maxRead, maxWrite] of [[1, 7], [7, 1], [1_000, 300], [3, 3]] as const) {
-    const [left, right] = pair({}, { maxRead, maxWrite });
+    const [left, right] = pair({ maxRequests: 64 }, { maxRead, maxWrite });
     const messages = WITHOUT_REPLIES.filter((message) => encodeMessage(message).length < 1_000);
     const sending = Promise.all(messages.map((message) => left.send(message)));
     assert.deepEqual(await receiveAll(right, messages.length), messages);
@@ -218,6 +218,15 @@ Deno.test("a connection that never ends its read after close() holds nobody", as
     close: () => {},
   }, { idleTimeoutMs: 10 });
   await assert.rejects(channel.receive(), timesOut("idle"));
+  const other = new Channel({
+    read: () => new Promise(() => {}),
+    write: () => new Promise(() => {}),
+    close: () => {},
+  });
+  const receiving = other.receive(), sending = other.sendFrame(frameOf(BEAT));
+  other.close();
+  assert.equal(await receiving, null);
+  await assert.rejects(sending, ChannelClosedError);
 });
 
 Deno.test("sendFrame() keeps the order and does not mix frames of senders that do not wait", async () => {
@@ -270,6 +279,20 @@ Deno.test("sendFrame() says that the peer is gone", async () => {
   assert.ok(channel.closed);
 });
 
+Deno.test("receive() reads what a peer sent before it went, though nothing more can be sent to it", async () => {
+  const [channel, peer] = against();
+  await peer.write(frameOf(BEAT));
+  await peer.write(frameOf({ kind: "goodbye", reason: "told to stop" }));
+  peer.close();
+  await assert.rejects(channel.sendFrame(frameOf(BEAT)), ChannelClosedError);
+  channel.failed();
+  assert.ok(channel.closed);
+  await assert.rejects(channel.sendFrame(frameOf(BEAT)), ChannelClosedError);
+  assert.deepEqual(await receiveAll(channel, 2), [BEAT, { kind: "goodbye", reason: "told to stop" }]);
+  assert.equal(await channel.receive(), null);
+  assert.ok(peer.peer.closed);
+});
+
 Deno.test("send() refuses a message that cannot be, and the channel stays open", async () => {
   const [channel, peer] = against();
   await assert.rejects(channel.send({ kind: "heartbeat", time: -1 }), WireError);
@@ -317,6 +340,38 @@ Deno.test("request() ends by time, and its late answer is dropped", async () => 
   await right.receive();
   await right.send({ kind: "reply", id: 1, body: ANSWER });
   assert.deepEqual(await left.receive(), []);
+  left.close();
+  right.close();
+});
+
+Deno.test("request() takes a time and a signal of its own, and tells the peer of a call that nobody waits for it", async () => {
+  const [left, right] = pair({ requestTimeoutMs: 60_000, maxRequests: 2 });
+  const call = {
+    operation: "pause",
+    target: "a",
+    timeoutMs: 5,
+    correlation: null,
+    payload: { kind: "reason", text: "" },
+  } as const;
+  await assert.rejects(left.request({ kind: "rpc", call }, { timeoutMs: 5 }), timesOut("reply"));
+  const abort = new AbortController(), pending = left.request({ kind: "rpc", call }, { signal: abort.signal });
+  abort.abort(new Error("enough"));
+  await assert.rejects(pending, /enough/);
+  assert.deepEqual((await receiveAll(right, 4)).map(({ kind }) => kind).sort(), [
+    "request",
+    "request",
+    "rpcCancel",
+    "rpcCancel",
+  ]);
+  await assert.rejects(left.request(QUESTION), ChannelFullError, "the peer has work with both");
+  await right.send({ kind: "reply", id: 1, body: ANSWER });
+  await left.receive();
+  assert.equal(left.lateReplies, 1);
+  const third = left.request(QUESTION);
+  await receiveAll(right, 1);
+  await right.send({ kind: "reply", id: 3, body: ANSWER });
+  await left.receive();
+  assert.deepEqual(await third, ANSWER);
   left.close();
   right.close();
 });

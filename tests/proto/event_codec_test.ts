@@ -1,5 +1,5 @@
 import { create, type DescMessage, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { BinaryWriter } from "@bufbuild/protobuf/wire";
+import { FieldWriter } from "../../proto/field_writer.ts";
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { readEventBatch, writeEventBatch } from "../../proto/event_codec.ts";
@@ -37,7 +37,7 @@ import {
 type Plain = Record<string, unknown>;
 
 function written(events: readonly ProcessEvent[], firstSequence = 1): Uint8Array {
-  const writer = new BinaryWriter();
+  const writer = new FieldWriter();
   writeEventBatch(writer, { firstSequence, events });
   return writer.finish();
 }
@@ -123,7 +123,7 @@ Deno.test("processes go between this codec and the generated one", () => {
       fc.array(fc.oneof(anyState, fc.constantFrom(BLANK_STATE, FULL_STATE)), { maxLength: 4 }),
       (processes) => {
         const part = { sequence: 3, time: 2 ** 41, part: 1, last: true, processes };
-        const writer = new BinaryWriter();
+        const writer = new FieldWriter();
         writeSnapshot(writer, part);
         const ours = writer.finish();
         const theirs = fromBinary(SnapshotSchema, ours);

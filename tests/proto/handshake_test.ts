@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { Channel } from "../../proto/channel.ts";
 import { encodeFrame, FrameError, MAX_FRAME_BYTES } from "../../proto/frame.ts";
-import { type Admission, admitCollector, HandshakeError, joinAgent } from "../../proto/handshake.ts";
+import { type Admission, admitCollector, HandshakeError, joinAgent, ownToken } from "../../proto/handshake.ts";
 import { type Challenge, encodeMessage, type Hello, type Welcome, type WireMessage } from "../../proto/wire.ts";
 import { pipe, type PipeEnd } from "../support/pipe.ts";
 
@@ -383,5 +383,47 @@ Deno.test("a token that is hardly one is refused on both sides", async () => {
     const { real, actor } = play();
     await assert.rejects(admitCollector(real, token, () => ADMISSION), RangeError);
     await assert.rejects(joinAgent(actor, token, IDENTITY), RangeError);
+  }
+});
+
+Deno.test("a collector's own token lets it in under its own name, and under no other", async () => {
+  const own = ownToken(TOKEN, IDENTITY.collectorId);
+  assert.equal(own, hmac(TOKEN, `daemoneye collector token\0${IDENTITY.collectorId}`).toHex());
+  for (const token of [own, ownToken(TOKEN, "other"), ownToken(TOKEN, ""), ownToken(own, IDENTITY.collectorId)]) {
+    const { real: agent, actor: collector } = play();
+    const admitting = admitCollector(agent, TOKEN, () => ADMISSION);
+    const joining = joinAgent(collector, token, IDENTITY);
+    if (token === own) assert.deepEqual([(await admitting).collectorId, (await joining).credit], ["procmond", 1_000]);
+    else {
+      const refused = assert.rejects(joining, fails("refused", /does not know the token/));
+      await assert.rejects(admitting, (error) => {
+        assert.ok(fails("proof", /calls itself procmond/)(error));
+        assert.equal((error as HandshakeError).claimed, "procmond");
+        return true;
+      });
+      await refused;
+    }
+    agent.close();
+    collector.close();
+  }
+});
+
+Deno.test("joinAgent() registers at an agent that takes registrations, and at no other", async () => {
+  const registration = {
+    ...{ collectorType: "x", domains: [], kernelLevel: false, realtime: false, systemWide: false, tables: [] },
+    ...{ heartbeatMs: 5_000, keepsLedger: false },
+  };
+  for (const registrationVersion of [undefined, 1, 2]) {
+    const { real, actor } = play();
+    const joining = joinAgent(real, TOKEN, IDENTITY, { registration });
+    const challenge = registrationVersion === undefined ? CHALLENGE : { ...CHALLENGE, registrationVersion };
+    await actor.send(challenge);
+    await actor.send(welcomeTo(await next(actor, "hello"), challenge));
+    await joining;
+    await real.send({ kind: "heartbeat", time: 1 });
+    const following = await actor.receiveOne();
+    assert.equal(following!.kind, registrationVersion === undefined ? "heartbeat" : "registration");
+    real.close();
+    actor.close();
   }
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { AgentStatus, CollectorStatus } from "../../proto/status.ts";
+import { RuleStatusBytes } from "../../proto/rule_status_bytes.ts";
+import type { AgentStatus, CollectorStatus, RuleStatus } from "../../proto/status.ts";
 import {
   decodeAgentStatus,
   decodeCollectorStatus,
@@ -57,6 +58,7 @@ const COLLECTOR: CollectorStatus = {
 };
 
 const AGENT: AgentStatus = {
+  busClients: [{ name: "netmond", connected: false, patterns: 2, queued: 3, delivered: 2 ** 40, lost: 5, refused: 6 }],
   ...TIER,
   userId: null,
   notices: [],
@@ -77,6 +79,7 @@ const AGENT: AgentStatus = {
       matches: 3,
       cpuMs: 1.5,
       rows: 400,
+      suppressed: 2 ** 40 + 7,
       degraded: ["why"],
     },
     {
@@ -95,10 +98,74 @@ const AGENT: AgentStatus = {
       matches: 0,
       cpuMs: 0,
       rows: 0,
+      suppressed: 0,
       degraded: [],
     },
   ],
+  suppressors: [
+    {
+      kind: "exception",
+      id: "backup",
+      file: "exceptions.yml",
+      line: 3,
+      reason: "R",
+      author: "A",
+      expires: 2 ** 41,
+      rules: 4,
+      suppressed: 9,
+      lastTime: 7,
+      byRule: [{ ruleId: "r1", count: 9 }],
+    },
+    {
+      kind: "filter",
+      id: "f",
+      file: "f.yml",
+      line: 1,
+      reason: "",
+      author: "",
+      expires: null,
+      rules: 0,
+      suppressed: 0,
+      lastTime: null,
+      byRule: [],
+    },
+  ],
   collectors: [{ collectorId: "procmond", epoch: "e1", connectedSince: 1, lastSequence: 2, lastEventTime: 3 }],
+  lifecycle: { state: "startupFailed", since: 5, reason: "x", history: [{ time: 5, event: "timedOut", state: "y" }] },
+  registry: [
+    {
+      collectorId: "procmond",
+      lifecycle: { state: "failed", since: 6, reason: "silent", history: [] },
+      connected: true,
+      epoch: "e1",
+      softwareVersion: "1",
+      source: "ebpf",
+      registration: {
+        collectorType: "process-monitor",
+        domains: ["process", "network"],
+        kernelLevel: true,
+        realtime: false,
+        systemWide: true,
+        tables: [{ name: "process_events", version: 4, columns: ["pid"] }],
+        heartbeatMs: 5_000,
+        keepsLedger: true,
+      },
+      missed: 3,
+      lastHeard: 2 ** 42,
+      registrations: 2,
+      refused: 1,
+      refusal: "twice",
+    },
+    {
+      collectorId: "old",
+      lifecycle: { state: "joined", since: 6, reason: "", history: [] },
+      ...{ connected: false, epoch: "", softwareVersion: "", source: "", registration: null },
+      ...{ missed: 0, lastHeard: 0, registrations: 0, refused: 0, refusal: "" },
+    },
+  ],
+  supervised: [
+    { name: "procmond", state: "waiting", pid: 0, restarts: 3, budget: 17, lastEnd: "signal SIGKILL", nextStart: 9 },
+  ],
   storeBytes: 2 ** 41,
   store: { state: "refusing", reason: "full", since: 7, freeBytes: 2 ** 40, checkedTime: 8, check: "ok" },
   lastCommitTime: 4,
@@ -112,6 +179,18 @@ Deno.test("statuses come back as they went", () => {
   assert.deepEqual(decodeAgentStatus(encodeAgentStatus(AGENT)), AGENT);
   const full = { ...AGENT, ...TIER, counters: { events: 1 } };
   assert.deepEqual(decodeAgentStatus(encodeAgentStatus(full)), full);
+});
+
+Deno.test("what is kept of rules from one status to the next says what each says", () => {
+  const kept = new RuleStatusBytes(), [first, second] = AGENT.rules as [RuleStatus, RuleStatus];
+  const counted = [{ ...first, hits: 4, cpuMs: 2.5 }, second];
+  const lists = [AGENT.rules, AGENT.rules, counted, [second], [second, first], counted, AGENT.rules, []];
+  for (const rules of lists) {
+    assert.deepEqual(decodeAgentStatus(encodeAgentStatus({ ...AGENT, rules }, kept)).rules, rules);
+  }
+  const wrong = [first, { ...second, hits: -1 }];
+  for (let i = 0; i < 2; i++) assert.throws(() => encodeAgentStatus({ ...AGENT, rules: wrong }, kept), WireError);
+  assert.deepEqual(decodeAgentStatus(encodeAgentStatus(AGENT, kept)).rules, AGENT.rules);
 });
 
 Deno.test("a counter's name cannot be taken for a property of all objects", () => {

@@ -323,6 +323,8 @@ Deno.test("the document's field numbers stand", () => {
     network_events: 6,
     filesystem_events: 7,
     performance_events: 8,
+    // ours
+    analysis: 9,
   });
   assert.deepEqual(numbers(ProcessRecordSchema), {
     pid: 1,
@@ -349,5 +351,6 @@ Deno.test("the document's field numbers stand", () => {
     error_message: 3,
     server_version: 4,
     demand_version: 16,
+    rpc_version: 17,
   });
 });

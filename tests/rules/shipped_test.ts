@@ -5,6 +5,7 @@ import { RuleEngine } from "../../proto/rules/engine.ts";
 import { laneOf, type ValidatedRule } from "../../proto/rules/rule.ts";
 import { loadRules, type RuleFile } from "../../proto/rules/rule_set.ts";
 import { runRuleTests } from "../../proto/rules/rule_tests.ts";
+import { DEFINITIONS } from "../../proto/setting_definitions.ts";
 
 const RULES = new URL("../../rules/", import.meta.url);
 const ADMINISTRATION = new URL("../recorded/administration.tsv", import.meta.url);
@@ -18,7 +19,7 @@ const TACTICS = new Set(
 );
 
 function shippedFiles(): RuleFile[] {
-  const names = [...Deno.readDirSync(RULES)].map((entry) => entry.name).sort();
+  const names = [...Deno.readDirSync(RULES)].filter(({ isFile }) => isFile).map((entry) => entry.name).sort();
   return names.map((file) => ({ file, text: Deno.readTextFileSync(new URL(file, RULES)) }));
 }
 
@@ -26,16 +27,26 @@ function streamed(): readonly ValidatedRule[] {
   return loadRules(shippedFiles()).active.filter((rule) => rule.windowMs === null);
 }
 
-Deno.test("shipped rules pass the guard and are 173", () => {
+Deno.test("shipped rules pass the guard and are 200", () => {
   const { active, disabled, rejected } = loadRules(shippedFiles());
   assert.deepEqual(rejected.map((error) => error.message), []);
   assert.deepEqual(disabled, []);
-  assert.equal(active.length, 173);
+  assert.equal(active.length, 200);
 });
 
-Deno.test("shipped rules are judged in the stream lane, and three over a window", () => {
+Deno.test("shipped rules are judged in the stream lane, but two over a window and 24 correlations", () => {
   const lanes = loadRules(shippedFiles()).active.map(laneOf).filter((lane) => lane !== "stream");
-  assert.deepEqual(lanes, ["window: 1m", "window: 5m", "window: 2m"]);
+  const correlations = lanes.filter((lane) => lane.startsWith("correlation: "));
+  assert.deepEqual(lanes.filter((lane) => !correlations.includes(lane)), ["window: 1m", "window: 2m"]);
+  assert.equal(correlations.length, 24);
+});
+
+Deno.test("shipped rules look no longer back than an agent does that nobody has configured", () => {
+  const longest = Number(DEFINITIONS["agent.window_minutes"]!.default) * 60_000;
+  const long = loadRules(shippedFiles()).active.filter((rule) =>
+    rule.windowMs !== null && rule.windowMs > longest && rule.correlation?.kind !== "first_seen"
+  );
+  assert.deepEqual(long.map(({ id }) => id), []);
 });
 
 Deno.test("shipped rules match the rows that they must, and no others of their own", () => {

@@ -7,12 +7,10 @@ import { dirname } from "node:path";
 import { type StateLayout, stateLayout } from "../../proto/state_layout.ts";
 import type { AgentStatus, CollectorStatus } from "../../proto/status.ts";
 import { decodeAgentStatus, decodeCollectorStatus } from "../../proto/status_codec.ts";
+import { PATIENCE_MS } from "./patience.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const LEFT_OUT = new Set([".git", ".daemoneye", "dist", "node_modules"]);
-
-/** How long anything that must happen may take before a test fails. */
-const PATIENCE_MS = 30_000;
 
 /** Copies the tree as it is, changes not yet committed included. */
 export async function copyCheckout(directory: string): Promise<void> {

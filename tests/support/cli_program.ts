@@ -1,9 +1,9 @@
 /**
- * The CLI as it is installed: bundled, in a process of its own, under exactly the grants of its tier.
+ * The CLI as it is installed: bundled in parts, in a process of its own, under exactly the grants of its tier.
  *
  * @module
  */
-import { makeBundle } from "../../deploy/bundle.ts";
+import { makeParts } from "../../deploy/bundle.ts";
 import { BUNDLE_FLAGS, grantFlags, LIBC_PATHS, tierGrants } from "../../deploy/privileges.ts";
 import { asUser } from "../../deploy/tier_command.ts";
 import type { TestState } from "./test_store.ts";
@@ -28,14 +28,13 @@ export interface ProgramOptions {
 /** A bundle that every user may read; disposed of, it is gone. */
 export class CliProgram implements Disposable {
   readonly directory = Deno.makeTempDirSync({ prefix: "daemoneye-cli-program-" });
-  readonly path = `${this.directory}/cli.js`;
+  readonly path = `${this.directory}/parts/main.js`;
 
   static async make(): Promise<CliProgram> {
     const program = new CliProgram();
     try {
       Deno.chmodSync(program.directory, 0o755);
-      await makeBundle("cli/main.ts", program.path, Deno.execPath());
-      Deno.chmodSync(program.path, 0o644);
+      await makeParts(`${program.directory}/parts`, Deno.execPath());
       return program;
     } catch (error) {
       program[Symbol.dispose]();

@@ -12,6 +12,8 @@ export interface CliResult {
   readonly code: number;
   readonly out: string;
   readonly err: string;
+  /** What `out` is the text of; "" stands for bytes that are no text. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
 export interface CliOptions {
@@ -29,10 +31,17 @@ class Kept {
     this.#chunks.push(bytes.slice());
     return bytes.length;
   }
+  get bytes(): Uint8Array<ArrayBuffer> {
+    const bytes = new Uint8Array(this.#chunks.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const chunk of this.#chunks) {
+      bytes.set(chunk, at);
+      at += chunk.length;
+    }
+    return bytes;
+  }
   get text(): string {
-    return new TextDecoder("utf-8", { fatal: true }).decode(
-      Uint8Array.from(this.#chunks.flatMap((chunk) => [...chunk])),
-    );
+    return new TextDecoder("utf-8", { fatal: true }).decode(this.bytes);
   }
 }
 
@@ -53,5 +62,16 @@ export async function cli(
     now: () => options.now ?? NOW,
     readStdin: () => stdin ?? new Uint8Array(),
   });
-  return { code, out: out.text, err: err.text };
+  const bytes = out.bytes;
+  return { code, out: textOf(bytes), err: err.text, bytes };
+}
+
+/** A bundle is the one thing that this program writes that is no text. */
+function textOf(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (error) {
+    if (error instanceof TypeError) return "";
+    throw error;
+  }
 }

@@ -8,6 +8,7 @@
  */
 
 import { landlockVersion } from "../../collector/kernel/landlock.ts";
+import { RECEIVER_PROGRAMS, RECEIVER_ROOT, type ReceiverName } from "./receivers/places.ts";
 
 export interface Needs {
   /** Effective user 0. */
@@ -28,8 +29,12 @@ export interface Needs {
   readonly audit?: boolean;
   /** May trace the system calls of a process that it did not start, with strace. */
   readonly trace?: boolean;
+  /** The kernel gives the processor to sessions (`sched(7)`). */
+  readonly autogroups?: boolean;
   /** Packages may be installed, by `apt-get` of a package system that is in order. */
   readonly packages?: boolean;
+  /** Log and mail servers, unpacked by `deno task receivers`. */
+  readonly receivers?: readonly ReceiverName[];
   /** Programs by name, found in `PATH`. */
   readonly programs?: readonly string[];
 }
@@ -55,6 +60,9 @@ const said = new Set<string>();
 export function needs(wanted: Needs): Verdict {
   const faults: string[] = [];
   if (wanted.root && Deno.uid() !== 0) faults.push("root: the tests do not run as root");
+  if (wanted.autogroups && !exists("/proc/self/autogroup")) {
+    faults.push("autogroups: the kernel has no /proc/self/autogroup");
+  }
   if (wanted.bpf) {
     if (!capable(CAP_SYS_ADMIN) && !(capable(CAP_BPF) && capable(CAP_PERFMON))) {
       faults.push("bpf: the tests run without CAP_BPF and CAP_PERFMON");
@@ -86,6 +94,11 @@ export function needs(wanted: Needs): Verdict {
   if (wanted.packages) {
     const refusal = refusedPackage();
     if (refusal !== null) faults.push(`packages: ${refusal}`);
+  }
+  for (const name of wanted.receivers ?? []) {
+    if (!exists(`${RECEIVER_ROOT}/${RECEIVER_PROGRAMS[name]}`)) {
+      faults.push(`receivers: ${name} is not there; 'deno task receivers' unpacks it`);
+    }
   }
   for (const program of wanted.programs ?? []) {
     if (!inPath(program)) faults.push(`${program}: the program is not installed`);

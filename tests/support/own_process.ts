@@ -19,6 +19,7 @@ export async function inProcess(code: string): Promise<Ended> {
     await Deno.writeTextFile(file, code);
     const { code: status, signal, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
       args: ["run", "-A", "-q", "--no-check", "--config", CONFIG, file],
+      env: { DENO_NO_UPDATE_CHECK: "1" }, // whose calls a test would see
       stdin: "null",
     }).output();
     const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);

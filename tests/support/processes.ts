@@ -7,9 +7,7 @@
 import assert from "node:assert/strict";
 import { splitArgv } from "../../proto/argv.ts";
 import type { ExecRecord, ProcessSource, SourceRecord } from "../../collector/sources/source.ts";
-
-/** How long a record may take to come. */
-const PATIENCE_MS = 5_000;
+import { PATIENCE_MS } from "./patience.ts";
 
 /** Reads a source until `enough` says so, or fails. The source is asked to wait as its owner would. */
 export async function gather(

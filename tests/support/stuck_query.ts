@@ -16,6 +16,8 @@ DatabaseSync.prototype.function = function (this: DatabaseSync, name: string, op
 } as typeof DatabaseSync.prototype.function;
 
 function forever(): never {
+  // For who watches the screen; a test without one reads stderr
+  if (Deno.stdin.isTerminal()) console.error("stuck");
   for (;;);
 }
 
@@ -24,9 +26,10 @@ Deno.exit(
     stdout: Deno.stdout,
     stderr: Deno.stderr,
     stderrTerminal: false,
-    columns: null,
+    columns: Deno.stdout.isTerminal() ? Deno.consoleSize().columns : null,
     color: false,
     now: Date.now,
+    isInteractive: Deno.stdin.isTerminal() && Deno.stdout.isTerminal(),
     readStdin,
   }),
 );

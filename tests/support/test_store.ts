@@ -11,6 +11,7 @@ import { tableNamed } from "../../proto/catalog.ts";
 import type { SqlValue } from "../../proto/event_row.ts";
 import { execId } from "../../proto/identity.ts";
 import { type StateLayout, stateLayout } from "../../proto/state_layout.ts";
+import { processTables } from "../../proto/registration.ts";
 import type { AgentStatus, CollectorStatus } from "../../proto/status.ts";
 import { encodeAgentStatus, encodeCollectorStatus } from "../../proto/status_codec.ts";
 
@@ -243,6 +244,7 @@ export const COLLECTOR: CollectorStatus = {
 };
 
 export const AGENT: AgentStatus = {
+  busClients: [],
   ...TIER,
   pid: 322,
   rules: [
@@ -262,9 +264,11 @@ export const AGENT: AgentStatus = {
       rows: 40_000,
       matches: 2,
       cpuMs: 12.5,
+      suppressed: 0,
       degraded: [],
     },
   ],
+  suppressors: [],
   collectors: [{
     collectorId: "procmond",
     epoch: "e1",
@@ -272,6 +276,31 @@ export const AGENT: AgentStatus = {
     lastSequence: 500,
     lastEventTime: NOW - 200,
   }],
+  lifecycle: { state: "steadyState", since: NOW - 7_000_000, reason: "", history: [] },
+  registry: [{
+    collectorId: "procmond",
+    lifecycle: { state: "running", since: NOW - 7_000_000, reason: "", history: [] },
+    connected: true,
+    epoch: "e1",
+    softwareVersion: "0.1.0",
+    source: "ebpf",
+    registration: {
+      collectorType: "process-monitor",
+      domains: ["process"],
+      kernelLevel: true,
+      realtime: true,
+      systemWide: true,
+      tables: processTables([]),
+      heartbeatMs: 5_000,
+      keepsLedger: true,
+    },
+    missed: 0,
+    lastHeard: NOW - 1_000,
+    registrations: 1,
+    refused: 0,
+    refusal: "",
+  }],
+  supervised: [],
   storeBytes: 1_234_567,
   store: { state: "taking", reason: "", since: 0, freeBytes: 2 ** 36, checkedTime: 0, check: "" },
   lastCommitTime: NOW - 100,

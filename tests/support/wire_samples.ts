@@ -17,6 +17,7 @@ import {
 } from "../../proto/process_event.ts";
 import type { ProcessRecord } from "../../proto/task.ts";
 import type { WireMessage } from "../../proto/wire.ts";
+import { BUS_MESSAGES } from "./bus_samples.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
@@ -247,6 +248,66 @@ export const MESSAGES: readonly WireMessage[] = [
   { kind: "ack", sequence: 0, credit: 0 },
   { kind: "ack", sequence: 14, credit: 16_384 },
   { kind: "heartbeat", time: 1_732_166_400_123 },
+  { kind: "challenge", nonce: new Uint8Array(32).fill(9), versionMin: 1, versionMax: 1, registrationVersion: 1 },
+  {
+    kind: "registration",
+    collectorType: "process-monitor",
+    domains: ["process", "performance"],
+    kernelLevel: true,
+    realtime: false,
+    systemWide: true,
+    tables: [{ name: "process_events", version: 4, columns: ["pid", "name"] }, {
+      name: "processes",
+      version: 1,
+      columns: [],
+    }],
+    heartbeatMs: 60_000,
+    keepsLedger: true,
+  },
+  {
+    kind: "registration",
+    collectorType: "x",
+    domains: [],
+    kernelLevel: false,
+    realtime: false,
+    systemWide: false,
+    tables: [],
+    heartbeatMs: 100,
+    keepsLedger: false,
+  },
+  {
+    kind: "registration",
+    collectorType: "log",
+    domains: [],
+    kernelLevel: false,
+    realtime: true,
+    systemWide: false,
+    tables: [{
+      name: "log_lines",
+      version: 2,
+      columns: ["line", "size"],
+      definition: {
+        description: "Lines",
+        columns: [
+          { name: "line", type: "TEXT", description: "the line" },
+          { name: "size", type: "INTEGER", description: "" },
+        ],
+      },
+    }],
+    heartbeatMs: 100,
+    keepsLedger: false,
+  },
+  {
+    kind: "rows",
+    firstSequence: 14,
+    table: "log_lines",
+    rows: [
+      { time: 1_732_166_400_123, values: ["é\u0000", 0, null, "", -1.5, 2 ** 53 - 1] },
+      { time: 0, values: [] },
+    ],
+  },
+  { kind: "registered", heartbeatMs: 5_000 },
+  { kind: "begin", time: 1_732_166_400_123 },
   { kind: "goodbye", reason: "stopping" },
   {
     kind: "request",
@@ -295,6 +356,7 @@ export const MESSAGES: readonly WireMessage[] = [
       errorMessage: null,
       serverVersion: "0.1.0",
       demandVersion: 1,
+      rpcVersion: 1,
     },
   },
   { kind: "request", id: 3, body: { kind: "demand", demand: { hashes: true, variables: ["A", "GLIBC_TUNABLES"] } } },
@@ -346,6 +408,7 @@ export const MESSAGES: readonly WireMessage[] = [
     ],
   },
   { kind: "ledgerTaken", id: 9 },
+  ...BUS_MESSAGES,
 ];
 
 const text = fc.string({ unit: "grapheme", maxLength: 40 });

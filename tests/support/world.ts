@@ -8,12 +8,10 @@ import { DatabaseSync } from "node:sqlite";
 import { type StateLayout, stateLayout } from "../../proto/state_layout.ts";
 import type { AgentStatus, CollectorStatus } from "../../proto/status.ts";
 import { decodeAgentStatus, decodeCollectorStatus } from "../../proto/status_codec.ts";
+import { PATIENCE_MS } from "./patience.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const decoder = new TextDecoder();
-
-/** How long anything that must happen may take before a test fails. */
-export const PATIENCE_MS = 20_000;
 
 export interface WorldOptions {
   /** YAML of the state directory's config file. */
@@ -61,7 +59,7 @@ export class World implements AsyncDisposable {
       await world.until("the collector is connected and its first snapshot stored", () => {
         const status = world.collectorStatus();
         return status !== null && status.state === "running" && status.connected &&
-          status.acknowledgedSequence >= 2 && world.agentStatus()?.collectors.length === 1;
+          status.acknowledgedSequence >= 2 && (world.agentStatus()?.collectors.length ?? 0) >= 1;
       }, options.patienceMs);
       return world;
     } catch (error) {

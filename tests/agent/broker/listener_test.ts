@@ -25,7 +25,7 @@ class World implements AsyncDisposable {
   broker!: Broker;
   #serving!: Promise<void>;
 
-  static async begin(more: Partial<BrokerOptions> = {}): Promise<World> {
+  static async begin(more: Partial<BrokerOptions> = {}, groupMs = 0): Promise<World> {
     const world = new World();
     const { store, counters, journal } = world;
     world.broker = new Broker(await listenAt(world.socket), {
@@ -39,7 +39,7 @@ class World implements AsyncDisposable {
       ...more,
     });
     const detection = { judge: () => [], stored: () => {} };
-    const ingest = new Ingest({ store, counters, detection, alerted: () => {}, failed: () => {} });
+    const ingest = new Ingest({ store, counters, detection, groupMs, alerted: () => {}, failed: () => {} });
     world.broker.take({ store, ingest });
     world.#serving = world.broker.serve();
     return world;
@@ -100,6 +100,24 @@ Deno.test("a newer connection of the same collector replaces the older one", asy
   await until("it is acknowledged", () => newer.acknowledged === 10);
   assert.equal(world.broker.connections().length, 1);
   assert.equal(world.count(), 10);
+});
+
+Deno.test("what waits to be stored is stored before a newer connection is told its watermark, and before a goodbye", async () => {
+  await using world = await World.begin({}, 3_600_000);
+  using older = await TestCollector.join(world.socket);
+  await older.send(1, pids(1, 5));
+  await until("the first is stored at once", () => older.acknowledged === 5);
+  await older.send(6, pids(6, 5));
+  const taken = (): number => world.broker.connections()[0]!.lastEventTime;
+  await until("the second is judged", () => taken() === start(10).time);
+  assert.equal(world.count(), 5, "and waits");
+  using newer = await TestCollector.join(world.socket);
+  assert.equal(newer.welcome.lastSequence, 10);
+  await newer.send(11, pids(11, 5));
+  await newer.channel.send({ kind: "goodbye", reason: "the test ends" });
+  await until("it has ended", () => newer.ended);
+  assert.equal(world.count(), 15);
+  assert.deepEqual([world.counters.events, world.counters.duplicates], [15, 0]);
 });
 
 Deno.test("collectors of different names are served side by side", async () => {
@@ -259,7 +277,7 @@ function answering(demandVersion: number, demanded: (demand: Demand) => ReplyBod
     assert.equal(body.kind, "capabilities");
     const seen = { kernelLevel: true, realtime: true, systemWide: true };
     const rest = { domains: ["process"] as const, errorMessage: null, serverVersion: "1" };
-    return { kind: "capabilities", success: true, ...seen, ...rest, demandVersion };
+    return { kind: "capabilities", success: true, ...seen, ...rest, demandVersion, rpcVersion: 0 };
   };
 }
 

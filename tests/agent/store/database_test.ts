@@ -107,6 +107,39 @@ Deno.test("a store of schema version 1 is brought up to date with all that is in
   again.close();
 });
 
+const SCHEMA_4 = new URL("../../recorded/store_schema_4.sql", import.meta.url);
+
+Deno.test("a store of schema version 4 keeps its alerts and what it owes, by how urgent that is", () => {
+  using dir = new TempDir();
+  const path = `${dir.path}/events.db`;
+  {
+    using db = new DatabaseSync(path);
+    db.exec(Deno.readTextFileSync(SCHEMA_4));
+    db.exec(`
+      PRAGMA journal_mode = WAL;
+      INSERT INTO alerts (alert_id, time, detected_time, rule_id, title, description, severity, tags, event_id, exec_id,
+        pid, name, evidence, collector_id, completeness) VALUES
+        ('a@c:e:1', 5, 6, 'a', 't', 'd', 'low', '[]', 7, 'b-1-1', 1, 'n', '{}', 'c', '{"complete":true,"reasons":[]}'),
+        ('b@c:e:2', 5, 6, 'b', 't', 'd', 'high', '[]', 8, 'b-1-1', 1, 'n', '{}', 'c', '{"complete":true,"reasons":[]}');
+      INSERT INTO alert_deliveries (alert_id, sink, state, delivered_time) VALUES
+        ('a@c:e:1', 'file', 'pending', NULL), ('b@c:e:2', 'file', 'pending', NULL), ('a@c:e:1', 'stdout', 'done', 9)`);
+  }
+  const store = new Store(path, ["file"]);
+  assert.equal(store.upgradedFrom, 4);
+  assert.deepEqual(store.pendingDeliveries("file", 9).map(({ alert }) => [alert.alertId, alert.kind, alert.causes]), [
+    ["b@c:e:2", "alert", [8]],
+    ["a@c:e:1", "alert", [7]],
+  ]);
+  store.close();
+  const states = rows(path, "SELECT sink, state, severity, delivered_time FROM alert_deliveries ORDER BY delivery_id");
+  assert.deepEqual(states, [
+    { sink: "file", state: "pending", severity: 1, delivered_time: null },
+    { sink: "file", state: "pending", severity: 3, delivered_time: null },
+    { sink: "stdout", state: "done", severity: 1, delivered_time: 9 },
+  ]);
+  new Store(path).close();
+});
+
 Deno.test("the table of an upgraded store is a partition as it is, which retention removes and counts", () => {
   using dir = new TempDir();
   const path = `${dir.path}/events.db`;
@@ -190,7 +223,8 @@ Deno.test("a damaged page is found at open, a truncated file too", () => {
   filled(path, 5_000);
   const whole = Deno.readFileSync(path);
   const damaged = whole.slice();
-  damaged.fill(0xa5, 4_096 * 40, 4_096 * 42);
+  // Behind the pages of the schema
+  damaged.fill(0xa5, 4_096 * 60, 4_096 * 62);
   Deno.writeFileSync(path, damaged);
   refuses(path, /damaged|malformed/);
   Deno.writeFileSync(path, whole.subarray(0, 4_096 * 50));

@@ -105,6 +105,9 @@ Deno.test("a row of process_events comes out of a partition as it went in, whate
     ["", ""],
     ["a"],
     ["sh", "-c", "echo  two  spaces"],
+    [" "],
+    ["a ", " b", ""],
+    ["", "", "a"],
     [","],
     ["", ",", ""],
     ['"', "\\", '","'],
@@ -197,6 +200,25 @@ Deno.test("partitions span an hour or more, and go when all in them is too old",
     reason: "age",
   });
   assert.equal(world.retention.removedEvents.age, 80 - world.events);
+  checkStore(world.path);
+});
+
+Deno.test("limits that change while the store is open hold from then on", () => {
+  using world = new World({ ...DEFAULT_LIMITS, retentionMs: 100 * DAY });
+  for (let hour = 0; hour < 6; hour++) {
+    world.arrive(10);
+    world.pass(HOUR);
+    world.settle();
+  }
+  assert.equal(world.events, 60, "in one partition of four days");
+  world.retention.limit({ ...DEFAULT_LIMITS, retentionMs: 2 * HOUR });
+  for (let hour = 0; hour < 4; hour++) {
+    world.arrive(10);
+    world.pass(HOUR);
+    world.settle();
+  }
+  assert.ok(world.events <= 40, `${world.events} are left`);
+  assert.equal(world.retention.removedEvents.age, 100 - world.events);
   checkStore(world.path);
 });
 
@@ -334,8 +356,8 @@ Deno.test("processes, snapshots and numbers of streams go with the events of the
     INSERT INTO gaps VALUES (${3 * 2 ** 40 + 9}, 'ebpf', 'exec', ${at}, ${at}, 1, 'r', 'col');
     INSERT INTO alerts (alert_id, time, detected_time, event_id)
       VALUES ('x', 5, ${at}, ${4 * 2 ** 40 + 1}), ('y', 5, ${at}, ${2 ** 41 + 1});
-    INSERT INTO alert_deliveries (alert_id, sink, state, delivered_time) VALUES ('x', 'file', 'done', ${at}),
-      ('y', 'file', 'pending', NULL)`);
+    INSERT INTO alert_deliveries (alert_id, sink, state, severity, bytes, delivered_time)
+      VALUES ('x', 'file', 'done', 3, 9, ${at}), ('y', 'file', 'pending', 3, 9, NULL)`);
   for (let hour = 0; hour < 30; hour++) {
     world.arrive(1);
     world.pass(HOUR + 1);

@@ -33,6 +33,22 @@ function alert(id: string, eventId: number): Alert {
     evidence: { pid: 1, name: "n", cwd: null },
     collectorId: "col",
     completeness: { complete: false, reasons: ["why"] },
+    kind: "summary",
+    repeats: { count: 3, from: 5, to: 6, reason: "why" },
+    dedupKey: "k",
+    groupId: "g",
+    hitsBefore: 9,
+    lastHitTime: 4,
+    causes: [eventId, 7],
+    parentExecId: execIdOf(2),
+    startTime: 3,
+    effectiveUserId: 1,
+    loginUserId: 2,
+    cwd: "/",
+    containerId: "c",
+    stdinKind: "pipe",
+    stdoutKind: "file",
+    ancestry: [{ execId: execIdOf(2), pid: 2, name: "sh", executablePath: null, userName: "root" }],
     ledger: { origin: "daemoneye/a", size: 7, root: "cm9vdA==" },
   };
 }
@@ -119,9 +135,9 @@ Deno.test("an alert comes back as it was, is owed to each sink once, and until n
   assert.equal(store.owedDeliveries, 2);
   const owed = store.pendingDeliveries("file", 10);
   assert.deepEqual(owed.map((delivery) => delivery.alert), [raised]);
-  store.markFailed(owed.map((delivery) => delivery.deliveryId));
+  store.delivering("test", (outbox) => outbox.failed("file", owed.map((delivery) => delivery.deliveryId)));
   assert.equal(store.pendingDeliveries("file", 10).length, 1);
-  store.markDelivered(owed.map((delivery) => delivery.deliveryId), 77);
+  store.delivering("test", (outbox) => outbox.delivered("file", owed.map((delivery) => delivery.deliveryId), 77));
   assert.deepEqual(store.pendingDeliveries("file", 10), []);
   assert.equal(store.pendingDeliveries("stdout", 10).length, 1);
   assert.deepEqual(rows(path, "SELECT attempts, delivered_time FROM alert_deliveries WHERE sink = 'file'"), [
@@ -166,7 +182,7 @@ Deno.test("sources, rules and facts are replaced as a whole", () => {
   commitEvents(store, stream, [start(2)], { sources: [source("proc")] });
   assert.deepEqual(rows(path, "SELECT name, misses FROM sources"), [{ name: "proc", misses: '["x"]' }]);
   const rule = { id: "a", title: "A", description: null, severity: "low", tags: ["t"], sql: "SELECT 1", file: "a.yml" };
-  const cost = { evaluations: 0, matches: 0, cpuMs: 0, rows: 0, degraded: [] }, hash = "ef".repeat(32);
+  const cost = { evaluations: 0, matches: 0, cpuMs: 0, rows: 0, suppressed: 0, degraded: [] }, hash = "ef".repeat(32);
   const standing = { state: "active", line: null, column: null, reason: null, hits: 0, lane: "stream", hash, ...cost };
   store.replaceRules([{ ...rule, ...standing }, { ...rule, id: "b", ...standing }]);
   store.replaceRules([{ ...rule, ...standing }, { ...rule, id: "b", ...standing, severity: "high" }]);
@@ -207,8 +223,14 @@ Deno.test("the log is moved into the database when there is time, and not at eve
     commitEvents(store, stream, Array.from({ length: 500 }, (_, k) => start(1_000 + i * 500 + k)));
   }
   assert.equal(store.tick(), "nothing");
+  assert.ok(store.isPressed);
   await new Promise((resolve) => setTimeout(resolve, 600));
   assert.equal(store.tick(), "moved");
+  assert.equal(store.tick(), "nothing");
+  assert.ok(!store.isPressed);
+  // The file is as long as before, and there is little in it.
+  commitEvents(store, stream, [start(2)]);
+  await new Promise((resolve) => setTimeout(resolve, 600));
   assert.equal(store.tick(), "nothing");
   store.close();
 });
@@ -234,5 +256,18 @@ Deno.test("Store knows a stream again whose collector was started on another boo
   assert.deepEqual(rows(path, "SELECT boot_id, version, source, last_sequence FROM collectors"), [
     { boot_id: "feedf00d-1", version: "2", source: "proc", last_sequence: 1 },
   ]);
+  store.close();
+});
+
+Deno.test("Store knows a user's name from the newest processes, and of others that it does not", () => {
+  using dir = new TempDir();
+  const store = new Store(`${dir.path}/events.db`), stream = openTestStream(store);
+  assert.equal(store.userName(1_000), null);
+  commitEvents(store, stream, [
+    start(1, { userId: 1_000, userName: "before" }),
+    start(2, { userId: 1_000, userName: "alice" }),
+    start(3, { userId: 1_001, userName: null }),
+  ]);
+  assert.deepEqual([store.userName(1_000), store.userName(1_001), store.userName(1_002)], ["alice", null, null]);
   store.close();
 });

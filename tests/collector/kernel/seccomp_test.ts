@@ -21,7 +21,12 @@ const PRELUDE = `
 
 Deno.test("filterProgram() ends within the kernel's limit and every jump stays in it", () => {
   for (const architecture of ["x86_64", "aarch64"] as const) {
-    for (const [role, processes] of [["collector", false], ["collector", true], ["hasher", false]] as const) {
+    for (
+      const [role, processes] of [
+        ...[["collector", false], ["collector", true], ["hasher", false]] as const,
+        ...[["responder", false], ["responder_writing", false]] as const,
+      ]
+    ) {
       const options = { refused: "errno", processes, role, canary: 0x2fff_ffff } as const;
       const quiet = quietProgram(options, architecture);
       assert.equal(quiet === null, processes);
@@ -140,6 +145,51 @@ Deno.test({
       ].map((line) => line.includes(": ") ? line : `${line}: errno 1`),
       stderr,
     );
+  },
+});
+
+Deno.test({
+  name: "a filtered response helper sends its four signals and no other, and makes files only where it copies",
+  ...needs({}),
+  async fn() {
+    const attempts = `
+      const directory = await Deno.makeTempDir();
+      await Deno.writeTextFile(directory + "/a", "x");
+      installFilter({ refused: "errno", processes: false, role: ROLE });
+      const raw = (name, ...args) => {
+        const a = [0n, 0n, 0n, 0n, 0n, 0n].map((zero, i) => BigInt.asUintN(64, BigInt(args[i] ?? 0)));
+        const result = libc.syscall(BigInt(syscallNumber(name)), ...a);
+        return result < 0 ? "errno " + errno() : result;
+      };
+      await attempt("read", () => Deno.readTextFile(directory + "/a"));
+      await attempt("write", () => Deno.writeTextFile(directory + "/b", "x").then(() => "done"));
+      await attempt("mkdir", () => Deno.mkdir(directory + "/d").then(() => "done"));
+      await attempt("rename", () => Deno.rename(directory + "/a", directory + "/c").then(() => "done"));
+      const self = raw("pidfd_open", Deno.pid);
+      console.log("pidfd: " + (self > 2));
+      for (const signal of [0, 18]) await attempt("signal " + signal, () => raw("pidfd_send_signal", self, signal));
+      for (const signal of [1, 2, 10, 15]) await attempt("signal " + signal, () => raw("pidfd_send_signal", self, signal));
+      for (const name of NAMES) await attempt(name, () => raw(name, -1, -1));
+      Deno.exit(0);`;
+    const names = ["unlinkat", "fchmod", "socket", "connect", "bpf", "execve", "kill", "ptrace", "process_vm_readv"];
+    const signals = [
+      "pidfd: true",
+      "signal 0: 0",
+      "signal 18: 0",
+      ...[1, 2, 10, 15].map((n) => `signal ${n}: errno 1`),
+    ];
+    const no = "Operation not permitted (os error 1)";
+    for (
+      const [role, files] of [
+        ["responder", [`write: ${no}`, `mkdir: ${no}`, `rename: ${no}`]],
+        ["responder_writing", ["write: done", "mkdir: done", "rename: done"]],
+      ] as const
+    ) {
+      const code = attempts.replace("ROLE", JSON.stringify(role)).replace("NAMES", JSON.stringify(names));
+      const { stdout, stderr } = await inProcess(PRELUDE + code);
+      const lines = stdout.trim().split("\n").map((line) => line.replace(/(\(os error 1\)).*/, "$1"));
+      assert.deepEqual(lines, ["read: x", ...files, ...signals, ...names.map((name) => `${name}: errno 1`)], stderr);
+    }
   },
 });
 

@@ -10,8 +10,8 @@ import { openBestSource } from "../../../collector/sources/ladder.ts";
 import type { ProcessSource } from "../../../collector/sources/source.ts";
 import { ControlGroups, type Namespaces } from "../../support/control_groups.ts";
 import { needs } from "../../support/needs.ts";
+import { PATIENCE_MS } from "../../support/patience.ts";
 
-const PATIENCE_MS = 20_000;
 const UID = "0b9f1c2d-3e4f-4a5b-8c7d-9e0f1a2b3c4d";
 const SLICE = `/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod${UID.replaceAll("-", "_")}.slice`;
 

@@ -8,6 +8,7 @@ import { type LadderOptions, openBestSource, sourceStatuses } from "../../../col
 import type { ProcessSource } from "../../../collector/sources/source.ts";
 import { SourceUnavailableError } from "../../../collector/sources/unavailable.ts";
 import { gather, recordOf } from "../../support/processes.ts";
+import { PATIENCE_MS } from "../../support/patience.ts";
 
 const RUNGS = ["ebpf", "tracepoint", "netlink", "proc"] as const;
 
@@ -62,7 +63,7 @@ async function observe(
   enough: (events: ProcessEvent[]) => boolean,
 ): Promise<ProcessEvent[]> {
   const events: ProcessEvent[] = [];
-  const end = performance.now() + 10_000;
+  const end = performance.now() + PATIENCE_MS;
   while (!enough(events)) {
     assert.ok(performance.now() < end, `only ${events.map((e) => `${e.kind} ${e.pid}`).slice(-30).join(", ")}`);
     await source.wait(20);

@@ -66,6 +66,9 @@ Deno.test("differences of two tables become records", async () => {
   assert.deepEqual(await differences([one, two], [one, reused]), ["exit 2", "exec 2 new"]);
   assert.deepEqual(await differences([one, two], [one, { ...two, executablePath: "/bin/other" }]), ["exec 2 p2"]);
   assert.deepEqual(await differences([one, two], [one, { ...two, executablePath: null }]), [], "not readable now");
+  const torn = { ...two, executablePath: "/bin/other" }, whole = { ...torn, name: "other" };
+  assert.deepEqual(await differences([torn], [whole]), ["exec 2 other"], "read while it changed");
+  assert.deepEqual(await differences([whole], [torn]), [], "a process may call itself something else");
   assert.deepEqual(await differences([one], [one, entry(3, { status: "zombie" })]), [], "its program is gone already");
 });
 

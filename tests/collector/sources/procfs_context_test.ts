@@ -11,6 +11,7 @@ import type { ExecRecord, ProcessSource, RawContext, SourceRecord } from "../../
 import { CATALOG } from "../../../proto/catalog.ts";
 import { needs } from "../../support/needs.ts";
 import { argumentsOf, gather } from "../../support/processes.ts";
+import { PATIENCE_MS } from "../../support/patience.ts";
 
 const CAPTURED = ["PROOF", "LD_*"];
 const RUNGS: Readonly<Record<string, () => ProcessSource>> = {
@@ -46,7 +47,7 @@ async function observe(source: ProcessSource, command: string, args: string[], s
     const exec = (await gather(source, (records) => records.some(isIt))).findLast(isIt)!;
     pid = exec.pid;
     // A loader takes whatever descriptor is free for the libraries that it opens.
-    const end = performance.now() + 10_000;
+    const end = performance.now() + PATIENCE_MS;
     while (source.look(pid)!.status !== "sleeping" && performance.now() < end) {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }

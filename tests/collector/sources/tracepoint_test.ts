@@ -4,6 +4,7 @@ import { compileC } from "../../support/compile_c.ts";
 import { needs } from "../../support/needs.ts";
 import { gather, recordOf } from "../../support/processes.ts";
 import { argvOf, decode, encode, one, Watch, withoutGroupDead } from "../../support/tracepoint_watch.ts";
+import { PATIENCE_MS } from "../../support/patience.ts";
 
 const bpf = needs({ bpf: true });
 const bpfAndGcc = needs({ bpf: true, programs: ["gcc"] });
@@ -251,7 +252,7 @@ Deno.test({
     using watch = new Watch();
     const child = new Deno.Command("/bin/sh", { args: ["-c", `${program.path} p; sleep 0.3`] }).spawn();
     const isGone = (): boolean => watch.of("fork").filter((fork) => fork.ppid === child.pid).length >= 2;
-    for (const end = performance.now() + 10_000; !isGone() && performance.now() < end;) {
+    for (const end = performance.now() + PATIENCE_MS; !isGone() && performance.now() < end;) {
       watch.drain();
       await new Promise((resolve) => setTimeout(resolve, 5));
     }

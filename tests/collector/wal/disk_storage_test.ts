@@ -225,3 +225,17 @@ Deno.test("WriteAheadLog whose file is removed while it flushes beside goes on i
     assert.equal(log.status.faults, 1);
     log.close();
   }));
+
+Deno.test("WriteAheadLog whose directory is removed knows that it is gone, also when it writes no file any more", () =>
+  inDirectory(async (directory) => {
+    const log = open(new DiskStorage(`${directory}/wal`));
+    assert.ok(log.isPresent);
+    write(log, 2);
+    assert.ok(log.isPresent);
+    await Deno.remove(`${directory}/wal`, { recursive: true });
+    log.append(record(log.nextSequence));
+    assert.equal(await log.flushBeside(), false);
+    assert.match(log.status.fault, /^a file has gone/);
+    assert.equal(log.isPresent, false);
+    log.abandon();
+  }));

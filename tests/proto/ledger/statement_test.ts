@@ -6,6 +6,17 @@ import { WireError } from "../../../proto/wire_error.ts";
 const HASH = "ab".repeat(32);
 
 const SAMPLES: Statements = {
+  response: {
+    what: "kill tree",
+    process: "1a2b3c4d-812-99",
+    by: "user 1000 (alice)",
+    rule: "",
+    reason: "it mines",
+    outcome: "done",
+    detail: "SIGKILL was sent",
+    place: "",
+    time: 1,
+  },
   tierStarted: { tier: "collector", version: "0.1.0", pid: 7, source: "ebpf", time: 1 },
   tierStopped: { tier: "agent", pid: 7, time: 1, why: "it was told to" },
   confined: { tier: "collector", proof: "all 6 threads", retained: "" },
@@ -16,7 +27,7 @@ const SAMPLES: Statements = {
   suppressed: { what: "alerts", count: 3, from: 1, to: 2 },
   alert: { alerts: [{ id: "r@c:e:1", rule: HASH, hash: HASH }] },
   exported: { what: "backup", name: "a.db", time: 1, userId: 1_000 },
-  request: { what: "rescan", by: null, time: 1 },
+  request: { what: "rescan", by: "user 1000 (alice)", time: 1, outcome: "refused: no" },
   events: {
     epoch: "e",
     first: 1,
@@ -95,4 +106,6 @@ Deno.test("what no writer makes is refused as such: numbers beyond all bounds, l
 Deno.test("what an earlier version did not say of a copy is not known", () => {
   const { value } = decodeStatement("exported", new TextEncoder().encode('{"name":"n","time":1,"what":"w"}'));
   assert.deepEqual(value, { what: "w", name: "n", time: 1, userId: null });
+  const { value: asked } = decodeStatement("request", new TextEncoder().encode('{"by":null,"time":1,"what":"w"}'));
+  assert.deepEqual(asked, { what: "w", by: null, time: 1, outcome: null });
 });

@@ -11,7 +11,7 @@ import { ATTACKS, LACKING, mutated } from "./attacks.ts";
 import { assault, stands } from "./attack_run.ts";
 import { storeLike } from "./store_like.ts";
 
-/** `deno task test:attacks` tries as many as one likes. */
+/** `deno task test:guard` tries as many as one likes. */
 const MUTATIONS = 3_000;
 
 Deno.test("guardSql() refuses every documented attack, in every place, for every purpose", () => {
@@ -27,8 +27,8 @@ Deno.test("guardSql() refuses every documented attack, in every place, for every
 Deno.test("guardSql() refuses mutations of attacks that mean the same to SQLite", () => {
   const seed = crypto.getRandomValues(new Uint32Array(1))[0]!;
   const { through, strange } = assault(seed, MUTATIONS);
-  assert.deepEqual(through, [], `deno task test:attacks --seed ${seed}`);
-  assert.deepEqual(strange, [], `deno task test:attacks --seed ${seed}`);
+  assert.deepEqual(through, [], `deno task test:guard --seed ${seed}`);
+  assert.deepEqual(strange, [], `deno task test:guard --seed ${seed}`);
 });
 
 Deno.test("mutations of attacks are mostly still SQL, so that they are attacks", () => {

@@ -28,6 +28,20 @@ const TIME = PLACES.get("time")!, ID = PLACES.get("event_id")!, NAME = PLACES.ge
 const NAMES = ["a", "b", "c", "d"];
 const TEMPLATE = correlationRule("random", "type: count\nof: name = 'a'\nwithin: 10s\nat_least: 2");
 
+/** What files the texts of the events name. */
+const FILES: Readonly<Record<string, readonly string[]>> = {
+  "get f1": ["get", "f1"],
+  "f2 /t/f1 .": ["f2", "f1"],
+  "--out=f1 http://h/f2?x=/f3#/f4": ["f1", "f2"],
+  "-f1 f3  f3": ["f3"],
+  "/bin/f1": ["f1"],
+  "/bin/f2": ["f2"],
+  "/s/f3": ["f3"],
+  "/s/": [],
+};
+const COMMANDS = Object.keys(FILES).slice(0, 4), PATHS = Object.keys(FILES).slice(4);
+const COMMAND = PLACES.get("command_line")!, PATH = PLACES.get("executable_path")!, SCRIPT = PLACES.get("script_path")!;
+
 type Row = readonly SqlValue[];
 const timeOf = (row: Row): number => row[TIME] as number;
 const idOf = (row: Row): number => row[ID] as number;
@@ -46,10 +60,15 @@ function isNamed(form: Form, row: Row): boolean {
 /** A correlation of this kind; its bases have the names of the events that meet them. */
 function randomCorrelation(random: Random, kind: CorrelationKind, depth: number): Correlation {
   const column = (name: string): ValueSource => ({ kind: "column", place: PLACES.get(name)! });
-  const groupBy = [["user_id"], ["ppid"], ["user_id", "ppid"], []][random.below(kind === "first_seen" ? 3 : 4)]!;
+  const groupBy: string[] = [
+    ["user_id"],
+    ["ppid"],
+    ["user_id", "ppid"],
+    [],
+  ][random.below(kind === "first_seen" ? 3 : 4)]!;
   const takesValue = kind.startsWith("value_"), atLeastTwo = ["temporal_ordered", "absence", "temporal"].includes(kind);
   const count = (atLeastTwo ? 2 : 1) + random.below(2);
-  const bases = Array.from({ length: count }, (_, i): Base => {
+  const bases: Base[] = Array.from({ length: count }, (_, i): Base => {
     const names = NAMES.filter(() => random.chance(0.4));
     let of: Form | Correlation = namesForm(names.length > 0 ? names : [NAMES[i]!]);
     if (depth > 0 && kind !== "absence" && kind !== "first_seen" && random.chance(0.35)) {
@@ -63,6 +82,9 @@ function randomCorrelation(random: Random, kind: CorrelationKind, depth: number)
     const value = kind === "value_count" ? "pid" : random.chance(0.5) ? "memory_usage" : "duration_ms";
     return { name: `base${i}`, of, by, value: takesValue ? column(value) : null };
   });
+  if (depth === 2 && !bases.some(({ of }) => isCorrelation(of)) && kind !== "absence" && kind !== "first_seen") {
+    if (random.chance(0.5)) byFiles(random, groupBy, bases);
+  }
   const operators = ["gt", "gte", "gte", "lt", "lte", "eq", "neq"] as const;
   const thresholds = (most: number): Threshold[] =>
     Array.from({ length: random.chance(0.2) ? 2 : 1 }, () => ({
@@ -93,6 +115,19 @@ function randomCorrelation(random: Random, kind: CorrelationKind, depth: number)
   }
 }
 
+/** Puts the events apart by files too. */
+function byFiles(random: Random, groupBy: string[], bases: Base[]): void {
+  groupBy.push("file");
+  bases.forEach((base, i) => {
+    const sources: ValueSource[] = [
+      { kind: "file", places: [COMMAND], words: true },
+      { kind: "file", places: [SCRIPT, PATH], words: false },
+      { kind: "column", place: PLACES.get("parent_name")! },
+    ];
+    bases[i] = { ...base, by: [...base.by, sources[i === 0 ? 0 : random.below(3)]!] };
+  });
+}
+
 interface Hit {
   readonly row: Row;
   readonly group: readonly SqlValue[];
@@ -110,9 +145,20 @@ function met(correlation: Correlation, rows: readonly Row[]): Met[] {
     const hits: Hit[] = isCorrelation(of) ? hitsOf(of, rows) : rows.filter((row) => isNamed(of, row))
       .map((row) => ({ row, group: [] }));
     return hits.flatMap(({ row, group }) => {
-      const at = (source: ValueSource): SqlValue => source.kind === "group" ? group[source.index]! : row[source.place]!;
-      const values = base.by.map(at), value = base.value === null ? 0 : at(base.value);
-      return values.includes(null) || value === null ? [] : [{ row, group: values, base: i, value }];
+      const at = (source: ValueSource): readonly SqlValue[] => {
+        if (source.kind === "group") return [group[source.index]!];
+        if (source.kind === "column") return [row[source.place]!];
+        const text = source.places.map((place) => row[place]!).find((cell) => cell !== null);
+        return text === undefined ? [] : FILES[text as string]!;
+      };
+      const [value] = base.value === null ? [0] : at(base.value);
+      const groups = base.by.reduce<SqlValue[][]>(
+        (sofar, source) => sofar.flatMap((values) => at(source).map((each) => [...values, each])),
+        [[]],
+      );
+      return groups.flatMap((values) =>
+        values.includes(null) || value === null ? [] : [{ row, group: values, base: i, value: value! }]
+      );
     });
   });
 }
@@ -280,6 +326,10 @@ function stream(random: Random, count: number, isLate: boolean): SqlValue[][] {
       memory_usage: random.below(5),
       duration_ms: random.below(12) / 4,
       exec_id: `e${i}`,
+      command_line: random.chance(0.1) ? null : COMMANDS[random.below(4)]!,
+      executable_path: random.chance(0.1) ? null : PATHS[random.below(4)]!,
+      script_path: random.chance(0.7) ? null : PATHS[random.below(4)]!,
+      parent_name: random.chance(0.1) ? null : ["f1", "f2", "f3", "get"][random.below(4)]!,
     });
   });
 }

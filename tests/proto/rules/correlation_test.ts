@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import type { SqlValue } from "../../../proto/event_row.ts";
 import type { ValidatedRule } from "../../../proto/rules/rule.ts";
+import type { SeenChanges } from "../../../proto/rules/seen_table.ts";
 import { AHEAD, FORGOT, LATE, WENT_BACK } from "../../../proto/rules/window_evaluation.ts";
 import type { WindowLane } from "../../../proto/rules/window_lane.ts";
 import { correlationRule, found, judge, open } from "./correlation_support.ts";
@@ -162,6 +163,24 @@ for (const { rule, sequence, waits = false, alone = false } of TYPES) {
     assert.equal(raised.reduce((sum, count) => sum + count, 0), 1);
   });
 
+  Deno.test(`${id} leaves out what comes later than its window is long, and says so`, () => {
+    using lane = open(rule);
+    take(lane, [row([1e6, "z"])]);
+    const out = [...rows(sequence).map((each) => take(lane, [each])), judge(lane, [], 2e6)];
+    assert.deepEqual(out.flatMap(({ findings }) => findings), []);
+    assert.equal(out.reduce((sum, { late }) => sum + late, 0), sequence.length);
+    assert(lane.reasons(rule).includes(LATE));
+    if (waits || alone) return;
+    // All but its last event too late
+    using half = open(rule);
+    take(half, [row([sequence.at(-2)![0] + 10_000, "z"])]);
+    const some = rows(sequence).map((each) => take(half, [each]));
+    assert.deepEqual(some.map(({ late, findings }) => [late, findings.length]), [
+      ...some.slice(1).map(() => [1, 0]),
+      [0, 0],
+    ]);
+  });
+
   Deno.test(`${id} is the same after a restart in the middle of its sequence`, () => {
     const all = rows(sequence);
     for (let at = 1; at < all.length; at++) {
@@ -206,11 +225,27 @@ function judgeKept(lane: WindowLane, batch: readonly SqlValue[][], passed?: numb
   return out;
 }
 
+Deno.test("sequence and chain find nothing in any other order", () => {
+  const others = (of: readonly string[]): string[][] =>
+    of.length < 2 ? [[...of]] : of.flatMap((first, i) => others(of.toSpliced(i, 1)).map((rest) => [first, ...rest]));
+  for (const id of ["sequence", "chain"]) {
+    const { rule, sequence } = TYPES.find((each) => each.rule.id === id)!, names = sequence.map(([, name]) => name);
+    const orders = new Map(others(names).map((order) => [order.join(), order]));
+    assert.equal(orders.size, id === "chain" ? 3 : 6);
+    for (const [key, order] of orders) {
+      const events = order.map((name, i): Event => [i * 1_000, name]);
+      assert.equal(one(rule, events).length, key === names.join() ? 1 : 0, `${id}: ${key}`);
+    }
+  }
+});
+
 const FIRST = correlationRule(
   "first",
   `type: first_seen\nof: ${A}\nby: [executable_path]\nforget_after: 30d\nlearn: 7d\nremember: 3`,
 );
 const DAY = 86_400_000;
+/** What the store has of it. */
+let kept: SeenChanges[] = [];
 
 function seen(id: number, day: number, path: string | null): SqlValue[] {
   return eventCells(id, day * DAY, { name: "a", executable_path: path, exec_id: `e${id}` });
@@ -227,6 +262,52 @@ Deno.test("first_seen learns in silence, tells what is new at once and once, and
   assert.deepEqual(found(take(lane, [seen(7, 130, "/a"), seen(8, 136, "/b")])), [], "each within its thirty days");
   // /a was seen on day 130, /c not since day 107
   assert.deepEqual(found(take(lane, [seen(9, 159, "/a"), seen(10, 159, "/c")])), [`@${159 * DAY} /c`]);
+});
+
+Deno.test("first_seen says nothing twice, of a late event what it would have, and nothing of a clock that jumped", () => {
+  using lane = open(FIRST);
+  take(lane, [seen(1, 100, "/a"), seen(2, 107, "/b")]);
+  assert.deepEqual(found(take(lane, [seen(2, 107, "/b"), seen(1, 100, "/a")])), [], "replayed");
+  take(lane, [seen(3, 120, "/b")]);
+  assert.deepEqual(found(take(lane, [seen(4, 106, "/c")])), [], "late, and of the time in which it learned");
+  assert.deepEqual(found(take(lane, [seen(5, 108, "/d")])), [`@${108 * DAY} /d`], "late, and new then");
+  const ahead = take(lane, [seen(6, 500, "/e")], 120 * DAY);
+  assert.deepEqual([found(ahead), ahead.ahead], [[], 1]);
+  assert(lane.reasons(FIRST).includes(AHEAD));
+  // Nothing was remembered of it
+  assert.deepEqual(found(take(lane, [seen(7, 121, "/e")])), [`@${121 * DAY} /e`]);
+  take(lane, [seen(8, 300, "/e"), seen(9, 300, "/d")]);
+  assert.deepEqual(
+    found(take(lane, [seen(10, 122, "/e"), seen(11, 122, "/d")], 122 * DAY)),
+    [],
+    "known, before and now",
+  );
+  assert(lane.reasons(FIRST).includes(WENT_BACK));
+});
+
+Deno.test("first_seen learns on after a restart in the middle, and is done when it would have been", () => {
+  for (const restartAt of [1, 2, 3]) {
+    let lane = open(FIRST);
+    const steps = [seen(1, 100, "/a"), seen(2, 103, "/b"), seen(3, 106.9, "/c"), seen(4, 107, "/d")];
+    const all = steps.flatMap((cells, i) => {
+      if (i === restartAt) {
+        const [{ values, ...memory }] = kept as [(typeof kept)[number]];
+        lane[Symbol.dispose]();
+        lane = open(FIRST);
+        lane.clear(steps[i - 1]![1] as number);
+        assert(lane.restoreSeen(memory, [...values].map(([key, time]) => [key, time!] as const)));
+      }
+      const out = judge(lane, [cells]);
+      for (const changes of lane.seenChanges) {
+        kept = [{ ...changes, values: new Map([...kept[0]?.values ?? [], ...changes.values]) }];
+      }
+      lane.commit();
+      return found(out);
+    });
+    assert.deepEqual(all, [`@${107 * DAY} /d`], `after ${restartAt}`);
+    lane[Symbol.dispose]();
+    kept = [];
+  }
 });
 
 Deno.test("first_seen is bounded, and says that it forgot for as long as that counts", () => {

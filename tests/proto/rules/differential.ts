@@ -15,7 +15,7 @@ import { columnAt, columnsOf, type Form, partsOf } from "../../../proto/rules/pr
 import { compilePredicate } from "../../../proto/rules/predicate_js.ts";
 import { RowView } from "../../../proto/rules/row_view.ts";
 import { formSql } from "../../../proto/rules/predicate_sql.ts";
-import { requiredTerms } from "../../../proto/rules/required_terms.ts";
+import { furtherTerms, requiredTerms } from "../../../proto/rules/required_terms.ts";
 import { guardSql } from "../../../proto/rules/sql_guard.ts";
 import { SqlRefusedError } from "../../../proto/rules/sql_refused.ts";
 import { StreamIndex } from "../../../proto/rules/stream_index.ts";
@@ -26,8 +26,9 @@ import { createTable } from "./store_like.ts";
 import { randomRow, RandomWhere } from "./random_where.ts";
 import { SigmaCompiler } from "../../../proto/sigma/collection.ts";
 import { parseSigma } from "../../../proto/sigma/document.ts";
+import { parseMapping } from "../../../proto/sigma/mapping.ts";
 import { naively } from "../sigma/naive_sigma.ts";
-import { RandomDetection } from "../sigma/random_sigma.ts";
+import { PLACEHOLDERS, RandomDetection } from "../sigma/random_sigma.ts";
 
 const EVENT_TYPE = columnPlaces("process_events").get("event_type")!;
 
@@ -133,6 +134,15 @@ export function judgeChunk(seed: number, chunk: number, totals: Totals, only: nu
   judge(subjects, rows, totals);
 }
 
+/** What the placeholders of these rules are. */
+const MAPPING = parseMapping(JSON.stringify({ placeholders: PLACEHOLDERS }), "sigma-mapping.yml", "0");
+
+/** The conditions of a rule that {@linkcode sigmaOf} has made, as they are written. */
+function conditionsOf(text: string): string[] {
+  const [, written] = /^ {4}condition: (.*)$/m.exec(text)!;
+  return written!.startsWith("[") ? written!.slice(1, -1).split(", ") : [written!];
+}
+
 /** A rule of Sigma. */
 export function sigmaOf(seed: number, rule: number): string {
   const lines = new RandomDetection(new Random(seed ^ 0x51, rule)).lines().map((line) => `    ${line}`).join("\n");
@@ -147,7 +157,7 @@ export function judgeSigmaChunk(seed: number, chunk: number, totals: Totals, onl
     if (only !== null && number !== only) continue;
     const text = sigmaOf(seed, number), parsed = parseSigma(text, "f.yml");
     totals.rules++;
-    const { rule, verdict, reasons } = new SigmaCompiler().compile([parsed]).verdicts[0]!;
+    const { rule, verdict, reasons } = new SigmaCompiler().compile([parsed], [MAPPING]).verdicts[0]!;
     totals.verdicts.set(verdict, (totals.verdicts.get(verdict) ?? 0) + 1);
     if (rule === null) {
       if (parsed.faults.length > 0) throw new Error(`${text}: ${reasons[0]!.message}`);
@@ -156,7 +166,10 @@ export function judgeSigmaChunk(seed: number, chunk: number, totals: Totals, onl
     }
     const { alias, where, translation } = rule.query!.row!, [document] = parsed.documents;
     const detection = document!.kind === "rule" ? document!.detection : null;
-    const oracle = verdict === "live" ? { oracle: (row: readonly SqlValue[]) => naively(detection!, row) } : {};
+    const conditions = conditionsOf(text);
+    const oracle = verdict === "live"
+      ? { oracle: (row: readonly SqlValue[]) => naively(detection!, conditions, row) }
+      : {};
     subjects.push({ number, sql: text, alias, where, form: translation.form!, ...oracle });
   }
   judge(subjects, rows, totals);
@@ -170,7 +183,10 @@ function judge(subjects: readonly Subject[], rows: readonly SqlValue[][], totals
   const insert = db.prepare(`INSERT INTO process_events VALUES (${table.columns.map(() => "?").join(", ")})`);
   for (const row of rows) insert.run(...row);
 
-  const index = new StreamIndex(subjects.map(({ form }) => requiredTerms(form)));
+  const index = new StreamIndex(
+    subjects.map(({ form }) => requiredTerms(form)),
+    subjects.map(({ form }) => furtherTerms(form)),
+  );
   const places = new Set<number>();
   for (const { form } of subjects) {
     columnsOf(form, places);

@@ -2,12 +2,13 @@ import assert from "node:assert/strict";
 import { catalogPlan } from "../../../proto/rules/plan.ts";
 import { checkPlan, type PlanCheck, type PlanLimits } from "../../../proto/rules/plan_check.ts";
 import { guardSql } from "../../../proto/rules/sql_guard.ts";
+import { parseSql } from "../../../proto/rules/sql_library.ts";
 
 const SIZES: Readonly<Record<string, number>> = { process_events: 2_000_000, processes: 50_000, gaps: 3 };
 
 function check(sql: string, limits: Partial<PlanLimits> = {}): PlanCheck {
   const rowsOf = (table: string): number => SIZES[table] ?? 0;
-  return checkPlan(guardSql(sql, "hunt"), { rowsOf, budgetMs: 30_000, bounded: true, ...limits });
+  return checkPlan(guardSql(sql, "hunt"), { rowsOf, budgetMs: 30_000, bounded: true, parse: parseSql, ...limits });
 }
 
 const P = "FROM process_events";
@@ -87,4 +88,22 @@ Deno.test("catalogPlan() knows the keys and indexes of the store", () => {
   assert.match(details(`SELECT pid ${P} WHERE time > 5`)[0]!, /^SEARCH process_events USING INDEX .*\(time>\?\)/);
   assert.match(details(`SELECT pid ${P} WHERE event_id = 5`)[0]!, /^SEARCH process_events USING INTEGER PRIMARY KEY/);
   assert.match(details("SELECT name FROM processes WHERE pid = 1")[0]!, /^SEARCH processes USING INDEX processes_pid/);
+});
+
+Deno.test("checkPlan() knows a lookup, which needs no watchdog, from whatever sorts, joins, computes or goes over a table", () => {
+  for (
+    const sql of [`SELECT pid ${P} WHERE exec_id = 'x'`, `SELECT pid ${P} WHERE exec_id = 'x' AND name LIKE '%y%'`]
+  ) {
+    assert.ok(check(sql).isLookup, sql);
+  }
+  for (
+    const sql of [
+      `SELECT pid ${P} WHERE name = 'x'`,
+      `SELECT count(*) ${P} WHERE exec_id = 'x'`,
+      `SELECT pid ${P} WHERE exec_id = 'x' ORDER BY name`,
+      `SELECT upper(name) ${P} WHERE exec_id = 'x'`,
+      `SELECT pid ${P} WHERE exec_id = (SELECT max(exec_id) FROM processes)`,
+      `SELECT a.pid ${P} a JOIN processes p ON p.exec_id = a.exec_id WHERE a.exec_id = 'x'`,
+    ]
+  ) assert.ok(!check(sql).isLookup, sql);
 });

@@ -6,7 +6,7 @@ import { ANY, asciiLower, type Form, ONE, type Pattern } from "../../../proto/ru
 import { compilePredicate } from "../../../proto/rules/predicate_js.ts";
 import { RowView } from "../../../proto/rules/row_view.ts";
 import { formSql } from "../../../proto/rules/predicate_sql.ts";
-import { requiredTerms } from "../../../proto/rules/required_terms.ts";
+import { furtherTerms, requiredTerms } from "../../../proto/rules/required_terms.ts";
 import { StreamIndex } from "../../../proto/rules/stream_index.ts";
 import { Random } from "../../fuzz/random.ts";
 import { randomRow } from "./random_where.ts";
@@ -71,7 +71,7 @@ Deno.test("sets of patterns answer as LIKE and GLOB do, folded or not", () => {
   for (let i = 0; i < 600; i++) {
     const form = randomMatch(random),
       predicate = compilePredicate(form),
-      index = new StreamIndex([requiredTerms(form)]);
+      index = new StreamIndex([requiredTerms(form)], [furtherTerms(form)]);
     const statement = db.prepare(`SELECT event_id FROM process_events WHERE ${formSql(form, "process_events")}`);
     const expected = new Set([...statement.iterate()].map((found) => found["event_id"] as number));
     const view = new RowView([NAME]);

@@ -163,9 +163,13 @@ Deno.test("a rule that is paused is not asked, in either lane, and goes on when 
   assert.deepEqual(hits(), ["stream", "in-sql", "other"]);
   engine.pause(new Set(rules.slice(0, 2)));
   assert.deepEqual(hits(), ["other"]);
-  assert.deepEqual(rules.map((rule) => costs.get(rule)!.rows), [1, 1, 2]);
+  const asked = () => rules.map((rule) => costs.get(rule)!.rows);
+  engine.tally();
+  assert.deepEqual(asked(), [1, 1, 2]);
   engine.pause(new Set());
   assert.deepEqual(hits(), ["stream", "in-sql", "other"]);
+  engine.close();
+  assert.deepEqual(asked(), [2, 2, 3], "what an engine judged counts when it makes way for another");
 });
 
 /** Only SQLite can compute it, and each row costs it dozens of passes over a text. */
@@ -206,7 +210,7 @@ Deno.test("the SQL lane goes on at the row where a call was over, and gives way 
 
 Deno.test("the SQL lane tells a row on which SQLite fails from those beside it", () => {
   const fragile = ruleOf("fragile", "json_extract(argv, '$[0]') = 'x'"), bad = [0, 5, 6, 7, 255, 256, 300, 599];
-  using engine = new RuleEngine([fragile]);
+  using engine = new RuleEngine([fragile], { deadlineMs: 60_000 });
   for (const length of [1, 10_000]) {
     const good = JSON.stringify(["x", "y".repeat(length)]);
     const rows = Array.from({ length: 600 }, (_, i) => row({ argv: bad.includes(i) ? "{" : good }));

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { columnPlaces, type SqlValue } from "../../../proto/event_row.ts";
 import { RuleEngine } from "../../../proto/rules/engine.ts";
-import { laneOf, parseRule, type ValidatedRule, validateRule } from "../../../proto/rules/rule.ts";
+import { columnAt } from "../../../proto/rules/predicate.ts";
+import { furtherTerms, requiredTerms, type Term } from "../../../proto/rules/required_terms.ts";
+import { laneOf, parseRule, rowQuery, type ValidatedRule, validateRule } from "../../../proto/rules/rule.ts";
+import { StreamLane } from "../../../proto/rules/stream_lane.ts";
 
 const PLACES = columnPlaces("process_events");
 
@@ -109,4 +112,42 @@ Deno.test("a predicate that is slow on long texts is stopped, and the others see
     [true, "stopped after 5 ms", true],
   ]);
   assert(faults[0]!.rows > 0 && faults[0]!.rows < 3_000, String(faults[0]!.rows));
+});
+
+Deno.test("a rule that wants two things is asked about rows that have a text of both, and finds what it did", () => {
+  const image = "(executable_path LIKE '%/bash' OR executable_path LIKE '%/python3')";
+  const words = "(command_line LIKE '% -qx %' OR command_line LIKE '% --zap%')";
+  const form = rowQuery(rule(`event_type = 'start' AND ${image} AND ${words}`)).translation.form!;
+  const texts = (terms: readonly Term[] | null): string[] =>
+    (terms ?? []).map((term) => `${columnAt(term.place).name}: ${term.kind === "text" ? term.text : term.value}`);
+  const both = [texts(requiredTerms(form)), texts(furtherTerms(form))].sort((a, b) => a[0]! < b[0]! ? -1 : 1);
+  assert.deepEqual(both, [
+    ["command_line:  -qx ", "command_line:  --zap"],
+    ["executable_path: /bash", "executable_path: /python3"],
+  ]);
+  const cells = (executable_path: string | null, command_line: string | null, event_type = "start") =>
+    row({ event_type, executable_path, command_line });
+  const rows = [
+    cells("/bin/bash", "bash -qx y"),
+    cells("/bin/BASH", "BASH -QX y"),
+    cells("/bin/bash", "bash y"),
+    cells("/bin/sh", "sh --zap"),
+    cells(null, "sh --zap"),
+    cells("/bin/bash", null),
+    cells("/bin/python3", "python3 --zap", "stop"),
+  ];
+  const wanting = [
+    `event_type = 'start' AND ${image} AND ${words}`,
+    // Under a NOT it is the same of an OR; and what may be NULL is required by neither
+    `NOT (event_type <> 'start' OR NOT ${image} OR NOT ${words})`,
+  ];
+  for (const condition of wanting) {
+    using asked = new StreamLane([rule(condition)]);
+    assert.deepEqual(rows.map((each) => asked.candidates([each])), [1, 1, 0, 0, 0, 0, 1], condition);
+    using engine = new RuleEngine([rule(condition)]);
+    assert.deepEqual(engine.evaluate(rows).hits.map((hit) => hit.row), [0, 1], condition);
+  }
+  for (const condition of [`${image} OR ${words}`, words, `NOT ${image} AND ${words}`, `${words} AND pid > 3`]) {
+    assert.equal(furtherTerms(rowQuery(rule(condition)).translation.form!), null, condition);
+  }
 });

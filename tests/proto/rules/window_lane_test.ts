@@ -243,10 +243,10 @@ JOIN process_events AS b ON b.pid <> a.pid AND b.event_type = 'stop'
 JOIN process_events AS c ON c.pid <> b.pid AND c.event_type = 'stop'
 WHERE a.event_type = 'stop' GROUP BY a.ppid`,
   );
-  using lane = new WindowLane([slow, BURST], { deadlineMs: 200 });
+  using lane = new WindowLane([slow, BURST], { deadlineMs: 500 });
   const out = take(lane, Array.from({ length: 2_000 }, (_, i) => failure(i + 1, i, i % 3)));
   const [fault] = out.faults;
-  const reason = "stopped while it read, since what it reads is to be sorted within 200 ms";
+  const reason = "stopped while it read, since what it reads is to be sorted within 500 ms";
   assert.deepEqual([fault!.rule, fault!.reason, fault!.timedOut], [slow, reason, true]);
   assert.equal(lane.reasons(slow)[0], `its last evaluation was not whole: ${reason}`);
   assert(!out.evaluated.has(slow) && out.evaluated.has(BURST));

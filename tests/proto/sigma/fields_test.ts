@@ -1,7 +1,7 @@
 // The table of fields: complete for the columns of the catalog, and without two meanings of one name.
 import assert from "node:assert/strict";
 import { tableNamed } from "../../../proto/catalog.ts";
-import { KEYWORD_COLUMNS } from "../../../proto/sigma/compile.ts";
+import { KEYWORD_COLUMNS } from "../../../proto/sigma/columns.ts";
 import { PROCESS_FIELDS, UNSEEN_FIELDS } from "../../../proto/sigma/fields.ts";
 import { LOG_SOURCES } from "../../../proto/sigma/logsources.ts";
 import { holds } from "./support.ts";

@@ -1,5 +1,8 @@
 // Filters: the specification's page on them, and what can be wrong with one.
 import assert from "node:assert/strict";
+import { eventRow } from "../../../proto/event_row.ts";
+import { blankProcessEvent } from "../../../proto/process_event.ts";
+import { RuleEngine } from "../../../proto/rules/engine.ts";
 import { matches, ruleText, verdictsOf } from "./support.ts";
 
 const ID = "00000000-0000-4000-8000-000000000001";
@@ -81,4 +84,45 @@ Deno.test("a filter of which an alternative cannot be told suppresses the others
   const some = of(filter("selection", undefined, "[compressed, other]"));
   assert.deepEqual(some.found, [true, true, false, false]);
   assert.match(some.filters[0]!.reasons[0]!.reason, /There is no Sigma rule "other"/);
+});
+
+Deno.test("what a filter takes is counted, and told with the filter's author, reason and end", () => {
+  const text = filter("selection") + "author: bob\ndaemoneye: { expires: 2027-01-31 }\n", { rule } = of(text);
+  using engine = new RuleEngine([rule.rule!]);
+  const end = Date.parse("2027-02-01T00:00:00Z"), base = { ...blankProcessEvent("start", end - 1, "x-1-1", 1) };
+  const args = { argv: new TextEncoder().encode("rar\0a\0") };
+  const rows = [
+    { ...base, ...args, userName: "adm_1" },
+    { ...base, ...args, userName: "bob" },
+    { ...base, ...args, userName: "adm_1", time: end },
+    { ...base, userName: "adm_1" },
+  ].map((event, i) => eventRow(event, i, "host"));
+  const { hits, suppressed } = engine.evaluate(rows);
+  assert.deepEqual(hits.map(({ row }) => row), [1, 2], "it has ended for the third");
+  assert.deepEqual(
+    suppressed.map((
+      { by: { kind, author, reason, line, expiresMs, file } },
+    ) => [kind, author, reason, line, expiresMs, file]),
+    [["filter", "bob", "The valid administrator account start with adm_", 1, end, "filter0.yml"]],
+  );
+  const own = of(text.replace("{ expires", "{ author: alice, expires"));
+  assert.equal(own.rule.rule!.filters!.by[0]!.author, "alice");
+  assert.equal(of(filter("selection")).rule.rule!.filters!.by[0]!.expiresMs, null);
+  assert.equal(of().rule.rule!.filters, null);
+});
+
+Deno.test("our own key of a filter is read strictly", () => {
+  for (
+    const [own, reason] of [
+      ["{ expires: soon }", /last day on which it holds/],
+      ["{ expires: 2027-02-30 }", /last day on which it holds/],
+      ["{ enabled: false }", /Unknown key "enabled"; daemoneye has author, expires/],
+      ["{ author: [a] }", /author is a text/],
+    ] as const
+  ) {
+    const { found, filters: [verdict] } = of(`${filter("selection")}daemoneye: ${own}\n`);
+    assert.deepEqual(found, [true, true, true, false], own);
+    assert.match(verdict!.reasons[0]!.reason, reason);
+  }
+  assert.deepEqual(of(`${filter("selection")}daemoneye: { expires: never }\n`).found, [true, true, false, false]);
 });

@@ -1,16 +1,16 @@
 /**
  * What a Sigma detection means, computed from the specification in the plainest way, without forms: an oracle for tests.
  *
- * It knows nothing of what is compiled: texts become regular expressions of JavaScript, times are a `Date`, two values of
- * logic. Rows with characters that SQLite cuts or replaces, and rules that are not live, are not its to judge.
+ * It knows nothing of what is compiled: texts become regular expressions of JavaScript, times are a `Date`, conditions
+ * expressions of JavaScript, whose operators bind as Sigma's do, over two values of logic. Rows with characters that SQLite cuts or replaces, and rules that are not live, are not its to judge.
  *
  * @module
  */
 import { columnPlaces, type SqlValue } from "../../../proto/event_row.ts";
 import { inNetwork, parseNetwork } from "../../../proto/rules/network.ts";
-import type { Condition } from "../../../proto/sigma/condition.ts";
 import type { Detection, Item, Selection, SigmaValue } from "../../../proto/sigma/detection.ts";
 import { PROCESS_FIELDS } from "../../../proto/sigma/fields.ts";
+import { PLACEHOLDERS } from "./random_sigma.ts";
 
 type Cells = readonly SqlValue[];
 
@@ -28,25 +28,37 @@ function isOdd(cell: SqlValue): boolean {
 
 const lower = (text: string): string => text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
 
-/** Whether a detection matches; `null` where it is not for this oracle to say. */
-export function naively({ parts, conditions }: Detection, cells: Cells): boolean | null {
+/** Whether a detection with these conditions matches; `null` where it is not for this oracle to say. */
+export function naively({ parts }: Detection, conditions: readonly string[], cells: Cells): boolean | null {
   const time = cells[TIME]!;
   if (typeof time === "number" && (time < 0 || time >= YEAR_10000) || cells.some(isOdd)) return null;
-  const holds = (condition: Condition): boolean => {
-    switch (condition.kind) {
-      case "and":
-        return condition.items.every(holds);
-      case "or":
-        return condition.items.some(holds);
-      case "not":
-        return !holds(condition.item);
-      case "name":
-        return selected(parts.get(condition.name)!, cells);
-      case "of":
-        return condition.names.filter((name) => selected(parts.get(name)!, cells)).length >= condition.least;
-    }
+  const is = (name: string): boolean => selected(parts.get(name)!, cells);
+  const of = (quantity: string, pattern: string): boolean => {
+    const meant = new RegExp(pattern === "them" ? "^[^_]" : `^${pattern.replaceAll("*", ".*")}$`);
+    const names = [...parts.keys()].filter((name) => meant.test(name)), count = names.filter(is).length;
+    return quantity === "all" ? count === names.length : count >= (quantity === "any" ? 1 : Number(quantity));
   };
-  return conditions.some(holds);
+  return conditions.some((condition) => expressionOf(condition)(is, of));
+}
+
+type Expression = (is: (name: string) => boolean, of: (quantity: string, pattern: string) => boolean) => boolean;
+
+const EXPRESSIONS = new Map<string, Expression>();
+
+function expressionOf(condition: string): Expression {
+  let known = EXPRESSIONS.get(condition);
+  if (known === undefined) {
+    const words: Readonly<Record<string, string>> = { and: "&&", or: "||", not: "!", "(": "(", ")": ")" };
+    const body = condition.replace(
+      /(\w+) of ([\w*]+)|[\w*]+|[()]/g,
+      (text, quantity, pattern) =>
+        quantity !== undefined
+          ? `of(${JSON.stringify(quantity)}, ${JSON.stringify(pattern)})`
+          : words[text.toLowerCase()] ?? `is(${JSON.stringify(text)})`,
+    );
+    EXPRESSIONS.set(condition, known = new Function("is", "of", `return ${body};`) as Expression);
+  }
+  return known;
 }
 
 function selected(selection: Selection, cells: Cells): boolean {
@@ -84,7 +96,7 @@ function meets({ modifiers }: Item, cell: SqlValue, { value, written }: SigmaVal
     case "re":
       return new RegExp(written, `u${modifiers.flags}`).test(String(cell));
     case "cidr":
-      return inNetwork(String(cell), parseNetwork(written)!);
+      return expanded(modifiers.expand, written).some((each) => inNetwork(String(cell), parseNetwork(each)!));
     case "number":
       return compared(Number(cell), modifiers.compare!, number);
     case "time":
@@ -116,8 +128,18 @@ function patternOf(source: string): string {
   });
 }
 
-function textsOf({ windash, base64, utf16 }: Item["modifiers"], source: string): string[] {
-  let texts = [source];
+function expanded(expand: boolean, source: string): string[] {
+  if (!expand) return [source];
+  let texts = [""];
+  for (const [piece, name] of source.matchAll(/\\[%*?\\]|%([A-Za-z0-9_.-]+)%|[^]/g)) {
+    const options = name !== undefined ? PLACEHOLDERS[name]! : [piece === "\\%" ? "%" : piece];
+    texts = texts.flatMap((text) => options.map((option) => text + option));
+  }
+  return texts;
+}
+
+function textsOf({ windash, base64, utf16, expand }: Item["modifiers"], source: string): string[] {
+  let texts = expanded(expand, source);
   if (windash) {
     for (let at = source.length - 1; at >= 0; at--) {
       const isDash = /[-/]/.test(source[at]!) && !/\w/.test(source[at - 1] ?? " ") && /\w/.test(source[at + 1] ?? " ");
@@ -134,6 +156,7 @@ function textsOf({ windash, base64, utf16 }: Item["modifiers"], source: string):
       ? [0, character.charCodeAt(0)]
       : [character.charCodeAt(0), 0]
   );
+  if (utf16 === "utf16") bytes.unshift(0xff, 0xfe);
   const code = (before: number, after: number): string =>
     btoa(String.fromCharCode(...Array(before).fill(255), ...bytes, ...Array(after).fill(255)));
   if (base64 === "base64") return [code(0, 0)];

@@ -1,5 +1,6 @@
 /**
- * Random detections of Sigma, over the whole grammar: every modifier, lists, maps, keywords, null, conditions.
+ * Random detections of Sigma, over the whole grammar: every modifier, lists, maps, keywords, null, conditions with and
+ * without parentheses, in any case of letters, and lists of them.
  *
  * Values come from the small sets that rows come from (`random_where.ts`), so that rules match. Some ask for what cannot be
  * told, so that rules become partial.
@@ -8,12 +9,23 @@
  */
 import type { Random } from "../../fuzz/random.ts";
 
+/** What the placeholders of `expand` stand for. */
+export const PLACEHOLDERS: Readonly<Record<string, readonly string[]>> = {
+  shells: ["sh", "*bash", "?sh"],
+  one: ["start"],
+  nets: ["10.0.0.0/8", "::/0"],
+};
+
 const TEXT_FIELDS = ["name", "Image", "CommandLine", "parent_name", "CurrentDirectory"];
 const NUMBER_FIELDS = ["ProcessId", "ParentProcessId", "LogonId", "effective_capabilities"];
 const REAL_FIELDS = ["duration_ms", "cpu_time_ms"];
 const PIECES = "sh,bash,Bash,SH,curl,/usr/bin/,/tmp/, -c ,start,a,A,b,ab,aab,x, ,%,_,100%,a_b,é,É,K,ſ,😀,1,2,12,-1,007"
   .split(",");
 const ADDRESSES = ["10.0.0.0/8", "192.168.0.0/16", "::/0", "fe80::/10", "127.0.0.0/31"];
+const ENCODINGS = ["base64", "base64offset"].flatMap((base64) =>
+  ["", "utf16|", "utf16le|", "utf16be|", "wide|"].map((utf16) => utf16 + base64)
+);
+const YEARS = ["1970", "1971", "2026", "9999"];
 const REGEXES = ["sh", "^a", "b$", "[a-z]+", "a.b", "(ba|c)?sh", "\\d{1,2}", "\\s", "é", "a(?=b)", "x*"];
 
 export class RandomDetection {
@@ -29,7 +41,8 @@ export class RandomDetection {
       this.#names.push(name);
       lines.push(...this.#selection(name));
     }
-    lines.push(`condition: ${this.#condition(3)}`);
+    const condition = (): string => random.oneIn(2) ? this.#condition(3) : this.#chain();
+    lines.push(`condition: ${random.oneIn(8) ? `[${condition()}, ${condition()}]` : condition()}`);
     return lines;
   }
 
@@ -69,7 +82,7 @@ export class RandomDetection {
     const { random } = this, text = random.pick(TEXT_FIELDS), number = random.pick(NUMBER_FIELDS);
     const neq = random.oneIn(5) ? "|neq" : "";
     const some = (make: () => string): string => random.oneIn(3) ? `[${this.#list(2, make).join(", ")}]` : make();
-    switch (random.below(14)) {
+    switch (random.below(15)) {
       case 0:
         return [`${number}${neq}`, some(() => String(random.pick([0, 1, 2, 3, 7, -1, 12, 1_000])))];
       case 1:
@@ -82,20 +95,25 @@ export class RandomDetection {
       case 3:
         return [`${text}|re${random.pick(["", "|i", "|s", "|i|m|s"])}${neq}`, some(() => quoted(random.pick(REGEXES)))];
       case 4:
-        return [`${text}|cidr${neq}`, some(() => quoted(random.pick(ADDRESSES)))];
+        return random.oneIn(4)
+          ? [`${text}|cidr|expand${neq}`, "'%nets%'"]
+          : [`${text}|cidr${neq}`, some(() => quoted(random.pick(ADDRESSES)))];
       case 5:
         return [
           `${text}|fieldref${random.pick(["", "|contains", "|startswith", "|endswith", "|cased"])}${neq}`,
           random.pick(TEXT_FIELDS),
         ];
       case 6:
+        if (random.oneIn(4)) {
+          return [`UtcTime|year${random.pick(["", "|lt", "|lte", "|gt", "|gte"])}${neq}`, random.pick(YEARS)];
+        }
         return [
           `UtcTime|${random.pick(["minute", "hour", "day", "month", "week"])}${random.pick(["", "|lt", "|gte"])}${neq}`,
           random.pick(["1", "12", "2"]),
         ];
       case 7:
         return [
-          `${text}|${random.pick(["base64", "wide|base64", "base64offset", "utf16be|base64offset"])}|contains${neq}`,
+          `${text}|${random.pick(ENCODINGS)}${random.pick(["", "|contains", "|startswith"])}${neq}`,
           quoted(random.pick(["sh", "bash -c", "/tmp/"])),
         ];
       case 8:
@@ -107,6 +125,11 @@ export class RandomDetection {
         return [`${number}${neq}`, quoted(random.pick(["1*", "?", "12", "*2*", "-?"]))];
       case 10:
         return random.oneIn(3) ? [`Nowhere${neq}`, "x"] : [`${text}${neq}`, random.pick(["null", "''", "[null, a]"])];
+      case 11: {
+        const value = (): string =>
+          quoted(random.pick(["", "/", "x", "\\\\", "\\%"]) + random.pick(["%shells%", "%one%", "%one%%shells%"]));
+        return [`${text}|expand${random.pick(["", "|contains", "|endswith", "|cased"])}${neq}`, some(value)];
+      }
       default: {
         const position = random.pick(["", "|contains", "|startswith", "|endswith"]),
           cased = random.oneIn(4) ? "|cased" : "";
@@ -130,6 +153,18 @@ export class RandomDetection {
       text += random.oneIn(4) ? random.pick(["*", "?", "\\*", "\\?", "\\\\", "\\", "**", "?*"]) : random.pick(PIECES);
     }
     return quoted(text);
+  }
+
+  /** Names joined by whatever binds how it does, without parentheses. */
+  #chain(): string {
+    const { random } = this, word = (text: string): string => random.oneIn(6) ? text.toUpperCase() : text;
+    let text = "";
+    for (let parts = 1 + random.below(4); parts >= 0; parts--) {
+      if (random.oneIn(3)) text += `${word("not")} `;
+      text += this.#condition(0);
+      if (parts > 0) text += ` ${word(random.pick(["and", "or"]))} `;
+    }
+    return text;
   }
 
   #condition(size: number): string {

@@ -98,7 +98,8 @@ async function settle(world: World, tag: string): Promise<void> {
 }
 
 async function run(work: Work, directory: string, round: number, tag: string): Promise<string | null> {
-  await Deno.mkdir(directory, { mode: 0o755 });
+  // A program that the last round left in the background may have made it again, as npm does for its logs.
+  await Deno.mkdir(directory, { recursive: true, mode: 0o755 });
   const stop = new AbortController(), timer = setTimeout(() => stop.abort(), PATIENCE_MS);
   try {
     const { success, code, stderr } = await new Deno.Command("bash", {

@@ -270,6 +270,45 @@ printf '{ "name": "x", "version": "1.0.0", "scripts": { "build": "node -e 0 && s
 timeout 240 npx --yes deno@2.9.6 eval 'console.log(1)' > deno.log 2>&1 < /dev/null || true
 `;
 
+const SUITE = `
+mkdir -p app tests; : > tests/__init__.py
+cat > app/__init__.py <<'END'
+import subprocess
+def total(rows):
+    return sum(rows)
+def listed(path):
+    return subprocess.run(["ls", path], capture_output=True, text=True, check=True).stdout.split()
+END
+for i in 1 2 3 4; do
+  cat > tests/test_$i.py <<'END'
+import os, subprocess, sys, tempfile, unittest
+from app import listed, total
+class Case(unittest.TestCase):
+    def test_total(self):
+        self.assertEqual(total(range(4)), 6)
+    def test_files(self):
+        with tempfile.TemporaryDirectory() as d:
+            open(os.path.join(d, "f"), "w").close()
+            self.assertEqual(listed(d), ["f"])
+    def test_program(self):
+        self.assertEqual(subprocess.check_output([sys.executable, "-c", "print(1)"]).split(), [b"1"])
+    def test_shell(self):
+        self.assertEqual(subprocess.check_output("echo a | tr a b", shell=True).split(), [b"b"])
+END
+done
+python3 -m unittest discover -q -s tests -t . > suite.log 2>&1 || { cat suite.log >&2; exit 1; }
+python3 -m compileall -q app tests; python3 -m unittest tests.test_1 > /dev/null 2>&1
+`;
+
+const NPM = `
+export npm_config_cache="$PWD/cache" npm_config_update_notifier=false npm_config_loglevel=silent npm_config_offline=true npm_config_audit=false npm_config_fund=false
+mkdir -p part app; printf '{ "name": "part", "version": "1.0.%s", "bin": { "part": "part.js" }, "scripts": { "postinstall": "node part.js > /dev/null", "prepare": "node -e 0" } }' "$ROUND" > part/package.json
+printf '#!/usr/bin/env node\nconsole.log(require("os").hostname().length > 0)\n' > part/part.js; chmod 755 part/part.js
+(cd part; npm pack > /dev/null); cp part/part-1.0.$ROUND.tgz app/
+printf '{ "name": "app", "version": "1.0.0", "scripts": { "test": "part && node -e 0", "build": "sh -c true" } }' > app/package.json
+(cd app; npm install ./part-1.0.$ROUND.tgz > /dev/null; npm test > /dev/null; npm run build > /dev/null; npm ls > /dev/null; rm -rf node_modules; npm ci > /dev/null)
+`;
+
 export const WORKS: readonly Work[] = [
   { name: "packages", programs: ["apt-get", "dpkg", "dpkg-deb", "gcc"], script: PACKAGES },
   { name: "build", programs: ["gcc", "make", "ar"], script: BUILD },
@@ -284,5 +323,7 @@ export const WORKS: readonly Work[] = [
   { name: "tracers", programs: ["gcc"], script: TRACERS },
   { name: "network", programs: ["python3"], script: NETWORK },
   { name: "debian", programs: ["apt-get", "dpkg"], script: DEBIAN },
+  { name: "suite", programs: ["python3"], script: SUITE },
+  { name: "npm", programs: ["npm", "node"], script: NPM },
   { name: "npx", programs: ["npx", "npm"], script: NPX },
 ];

@@ -1,0 +1,69 @@
+/**
+ * What is analysed: a file, a process, or a process and the file that it runs, with the event that led there.
+ *
+ * @module
+ */
+import { columnPlaces, type SqlValue } from "../../proto/event_row.ts";
+import { processOfExec } from "../../proto/identity.ts";
+
+const PLACE = columnPlaces("process_events");
+/** Text of an event that a target keeps for alerts: targets wait in a queue, and their memory is bounded by this. */
+const MAX_KEPT_TEXT = 1_024;
+/** What no alert takes from the event. */
+const LEFT_OUT = new Set(["argv", "environment", "modified_fields"].map((name) => PLACE.get(name)!));
+
+export interface Target {
+  readonly path: string | null;
+  readonly device: number | null;
+  readonly inode: number | null;
+  readonly hash: string | null;
+  readonly pid: number | null;
+  readonly execId: string | null;
+  readonly name: string | null;
+  readonly userName: string | null;
+  readonly eventId: number | null;
+  /** The event's row, texts cut; `null` where a person named the target. */
+  readonly row: readonly SqlValue[] | null;
+}
+
+/** The target of an event. */
+export function targetOfEvent(row: readonly SqlValue[]): Target {
+  const text = (name: string): string | null => own(row[PLACE.get(name)!] as string | null);
+  const number = (name: string): number | null => row[PLACE.get(name)!] as number | null;
+  return {
+    path: text("executable_path"),
+    device: number("device"),
+    inode: number("inode"),
+    hash: text("executable_hash"),
+    pid: number("pid"),
+    execId: text("exec_id"),
+    name: text("name"),
+    userName: text("user_name"),
+    eventId: number("event_id"),
+    row: row.map((cell, place) => typeof cell !== "string" ? cell : LEFT_OUT.has(place) ? null : own(cell)),
+  };
+}
+
+/** A file that a person names. */
+export function targetOfPath(path: string): Target {
+  const nothing = { device: null, inode: null, hash: null, pid: null, execId: null, userName: null };
+  return { path, ...nothing, name: path.slice(path.lastIndexOf("/") + 1).slice(0, 15), eventId: null, row: null };
+}
+
+/** What tells one target from another: the version of a file, or the process where there is no file. */
+export function targetKey({ path, device, inode, hash, execId }: Target): string {
+  if (path === null) return `process ${execId === null ? "" : processOfExec(execId)}`;
+  return `${hash ?? `${device}:${inode}`} ${path}`;
+}
+
+/** The tick at which a process began, by the name of its execution. */
+export function startTickOf(execId: string | null): number | null {
+  const tick = Number(execId?.split("-")[2]);
+  return Number.isSafeInteger(tick) ? tick : null;
+}
+
+/** A copy of its own: a piece of a text would keep the whole alive. */
+function own(text: string | null): string | null {
+  if (text === null || text.length <= MAX_KEPT_TEXT) return text;
+  return JSON.parse(JSON.stringify(text.slice(0, MAX_KEPT_TEXT).toWellFormed())) as string;
+}

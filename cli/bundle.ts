@@ -1,0 +1,44 @@
+/**
+ * `bundle`: evidence that leaves the host as one file, and what can be done with one anywhere.
+ *
+ * @module
+ */
+import { COMMON_OPTIONS, meant } from "./arguments.ts";
+import { type Call, type Exit, UsageError } from "./command.ts";
+
+interface BundleAction {
+  readonly options: readonly string[];
+  readonly load: () => Promise<(call: Call) => Exit | Promise<Exit>>;
+}
+
+/** Without an action a bundle is made. */
+const MAKE: BundleAction = {
+  options: ["since", "until", "time", "sign", "no-ledger"],
+  load: async () => (await import("./bundle/make.ts")).makeBundle,
+};
+
+const ACTIONS: Readonly<Record<string, BundleAction>> = {
+  verify: { options: ["key"], load: async () => (await import("./bundle/verify.ts")).verify },
+  open: { options: [], load: async () => (await import("./bundle/open.ts")).open },
+  report: {
+    options: ["since", "until", "redact"],
+    load: async () => (await import("./bundle/report.ts")).reportBundle,
+  },
+  diff: { options: ["kind", "columns"], load: async () => (await import("./bundle/diff.ts")).diffBundles },
+};
+
+export async function bundle(call: Call): Promise<Exit> {
+  const [name, ...rest] = call.arguments, names = Object.keys(ACTIONS);
+  if (name !== undefined && !Object.hasOwn(ACTIONS, name)) {
+    throw new UsageError(`bundle has no action ${name}${meant(name, names)}; without one it makes a bundle`);
+  }
+  const action = name === undefined ? MAKE : ACTIONS[name]!, told = name === undefined ? "bundle" : `bundle ${name}`;
+  const foreign = Object.keys(call.values)
+    .find((option) => !action.options.includes(option) && !Object.hasOwn(COMMON_OPTIONS, option));
+  if (foreign !== undefined) {
+    const has = action.options.map((each) => `--${each}`).join(", ");
+    throw new UsageError(`${told} has no option --${foreign}${has === "" ? "" : `; it has ${has}`}`);
+  }
+  const run = await action.load();
+  return await run({ ...call, arguments: rest });
+}

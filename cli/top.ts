@@ -1,0 +1,210 @@
+/**
+ * `top`: the processes that are alive and what happens to them, drawn anew every second.
+ *
+ * The store knows a process as it was at the last look at the process table, so CPU is the mean between the last two
+ * looks, and says nothing for a process that was seen once. Rates are counted from the events that were stored.
+ *
+ * @module
+ */
+import { printable } from "../proto/printable.ts";
+import { atMostArguments, choiceOption, spanOption } from "./arguments.ts";
+import { type Call, CommandError, EXIT, type Exit } from "./command.ts";
+import { blindness } from "./coverage.ts";
+import { fit } from "./display_width.ts";
+import { type Line, type LiveView, runLive } from "./live_screen.ts";
+import type { Cell, CellByName } from "./output.ts";
+import { commandOf, processStatus, userOf } from "./process_cells.ts";
+import { findPlaces, type Places } from "./settings.ts";
+import { readStatuses } from "./status_reader.ts";
+import { Store, StoreError } from "./store_reader.ts";
+import { Table, type TableCell, type TableColumn } from "./table.ts";
+import { bytes, count, counted, localTime, span } from "./units.ts";
+
+const NAMES = [
+  ...["process_id", "pid", "ppid", "name", "user_name", "user_id", "effective_user_id", "start_time", "end_time"],
+  ...["cpu_time_ms", "memory_usage", "threads", "status", "executable_kind", "container_id", "command_line"],
+  ...["kernel_thread", "collection_time"],
+] as const;
+const PLACES = new Map<string, number>(NAMES.map((name, place) => [name, place]));
+export const TOP_SORTS = ["cpu", "memory", "start", "pid", "name"] as const;
+type Sort = (typeof TOP_SORTS)[number];
+/** Processes that are read and sorted; hosts with more are rare, and it is said. */
+const MAX_PROCESSES = 50_000;
+/** Time over which rates are counted. */
+const RATE_MS = 10_000;
+
+interface Row {
+  readonly cells: readonly Cell[];
+  readonly of: CellByName;
+  /** Share of one processor between the last two looks; `null` when it was seen once. */
+  readonly cpu: number | null;
+}
+
+/** What was known of processes at the last look, by process. */
+type Looks = Map<string, { readonly time: number; readonly cpuMs: number; readonly share: number | null }>;
+
+export async function top(call: Call): Promise<Exit> {
+  atMostArguments(call, 0, "top");
+  const sort = choiceOption(call, "sort", TOP_SORTS) ?? "cpu";
+  const intervalMs = spanOption(call, "interval", 1_000);
+  const view = new TopView(call, findPlaces(call), sort);
+  if (!call.isInteractive) {
+    throw new CommandError("top needs a terminal; processes --sort cpu --limit 20 says the same once, for a pipe");
+  }
+  await runLive(call, view, intervalMs);
+  return EXIT.complete;
+}
+
+class TopView implements LiveView {
+  readonly keys = "q quit  s sort  r reverse  / filter  arrows scroll  space pause";
+  filter = "";
+  readonly #call: Call;
+  readonly #places: Places;
+  #sort: Sort;
+  #reversed = false;
+  #scrolled = 0;
+  #rows: Row[] = [];
+  #head: Line[] = [];
+  #looks: Looks = new Map();
+
+  constructor(call: Call, places: Places, sort: Sort) {
+    this.#call = call;
+    this.#places = places;
+    this.#sort = sort;
+  }
+
+  press(key: string): void {
+    if (key === "s") this.#sort = TOP_SORTS[(TOP_SORTS.indexOf(this.#sort) + 1) % TOP_SORTS.length]!;
+    else if (key === "r") this.#reversed = !this.#reversed;
+    else if (key === "down") this.#scrolled += 1;
+    else if (key === "up") this.#scrolled -= 1;
+    else if (key === "pagedown") this.#scrolled += 10;
+    else if (key === "pageup") this.#scrolled -= 10;
+    else if (key === "home") this.#scrolled = 0;
+  }
+
+  refresh(): void {
+    const { layout } = this.#places, now = this.#call.now(), statuses = readStatuses(layout, now);
+    const blind = blindness(statuses);
+    try {
+      const store = Store.open(layout.store);
+      try {
+        this.#rows = this.#read(store);
+        const rates = ratesOf(store, now);
+        const facts = [
+          localTime(now, "s"),
+          counted(this.#rows.length, "process", "processes"),
+          `${rates.starts.toFixed(1)} starts/s`,
+          `${rates.events.toFixed(1)} events/s`,
+          `${counted(rates.alerts, "alert")} in 1 h`,
+        ];
+        this.#head = [{ text: facts.join("  "), style: "heading" }];
+      } finally {
+        store.close();
+      }
+    } catch (error) {
+      // The agent may be starting: the screen stays, and says so
+      if (!(error instanceof StoreError)) throw error;
+      this.#rows = [];
+      this.#head = [{ text: printable(error.message), style: "bad" }];
+    }
+    if (blind !== null) {
+      this.#head.push({ text: `Nothing new can come: ${blind} (health says more)`, style: "warning" });
+    }
+  }
+
+  draw(columns: number, rows: number): Line[] {
+    const { screen } = this.#call, sought = this.filter.toLowerCase();
+    const kept = this.#rows.filter(({ of }) =>
+      sought === "" ||
+      ["name", "command_line", "user_name", "pid"].some((name) => String(of(name)).toLowerCase().includes(sought))
+    );
+    kept.sort((a, b) => compare(a, b, this.#sort) * (this.#reversed ? -1 : 1));
+    const sorted = `sorted by ${this.#sort}${this.#reversed ? ", reversed" : ""}`;
+    const shown = sought === "" ? sorted : `${sorted}, ${count(kept.length)} match`;
+    const head = [...this.#head, { text: shown, style: "faint" as const }]
+      .map(({ text, style }) => ({
+        text: fit(text, columns, screen.marks.cut),
+        ...(style === undefined ? {} : { style }),
+      }));
+    const room = Math.max(1, rows - head.length - 2);
+    this.#scrolled = Math.max(0, Math.min(this.#scrolled, kept.length - room));
+    let text = "";
+    const table = new Table(COLUMNS, { ...screen, columns }, (piece) => text += piece);
+    for (const row of kept.slice(this.#scrolled, this.#scrolled + room)) table.add(cellsOf(row));
+    table.end();
+    return [...head, ...text.trimEnd().split("\n").map((text) => ({ text }))];
+  }
+
+  #read(store: Store): Row[] {
+    const looks: Looks = new Map(), rows: Row[] = [];
+    const sql = `SELECT ${NAMES.join(", ")} FROM processes WHERE end_time IS NULL LIMIT ${MAX_PROCESSES}`;
+    for (const cells of store.each(sql)) {
+      const of: CellByName = (name) => cells[PLACES.get(name) ?? -1] ?? null;
+      const id = String(of("process_id")), time = Number(of("collection_time")), cpuMs = Number(of("cpu_time_ms") ?? 0);
+      const before = this.#looks.get(id);
+      const share = before === undefined
+        ? null
+        : time > before.time
+        ? Math.max(0, (cpuMs - before.cpuMs) / (time - before.time))
+        : before.share;
+      looks.set(id, { time, cpuMs, share });
+      rows.push({ cells, of, cpu: share });
+    }
+    this.#looks = looks;
+    return rows;
+  }
+}
+
+function ratesOf(store: Store, now: number): { starts: number; events: number; alerts: number } {
+  const [row] = store.rows(
+    `SELECT coalesce(sum(event_type = 'start'), 0), count(*) FROM process_events WHERE time >= ? AND time <= ?`,
+    now - RATE_MS,
+    now,
+  );
+  const [alerts] = store.rows("SELECT count(*) FROM alerts WHERE time >= ?", now - 3_600_000);
+  const perSecond = (cell: Cell): number => Number(cell) / (RATE_MS / 1_000);
+  return { starts: perSecond(row![0]!), events: perSecond(row![1]!), alerts: Number(alerts![0]) };
+}
+
+/** The most first, except for pids and names. What is not known comes last. */
+function compare(a: Row, b: Row, sort: Sort): number {
+  const by = (of: (row: Row) => number): number => of(b) - of(a) || Number(a.of("pid")) - Number(b.of("pid"));
+  switch (sort) {
+    case "cpu":
+      return by(({ cpu, of }) => (cpu ?? -1) * 1e12 + Number(of("cpu_time_ms") ?? 0));
+    case "memory":
+      return by(({ of }) => Number(of("memory_usage") ?? -1));
+    case "start":
+      return by(({ of }) => Number(of("start_time") ?? -1));
+    case "pid":
+      return Number(a.of("pid")) - Number(b.of("pid"));
+    case "name": {
+      const [left, right] = [String(a.of("name")), String(b.of("name"))];
+      return left < right ? -1 : left > right ? 1 : Number(a.of("pid")) - Number(b.of("pid"));
+    }
+  }
+}
+
+const COLUMNS: readonly TableColumn[] = [
+  { title: "PID", keep: true },
+  { title: "USER", least: 6, optional: 3 },
+  { title: "CPU%", keep: true, optional: 5 },
+  { title: "TIME", keep: true, optional: 2 },
+  { title: "MEMORY", keep: true, optional: 4 },
+  { title: "STATE", keep: true, optional: 1 },
+  { title: "COMMAND", least: 10 },
+];
+
+function cellsOf({ of, cpu }: Row): TableCell[] {
+  const share = cpu === null ? "-" : (cpu * 100).toFixed(1), memory = of("memory_usage"), time = of("cpu_time_ms");
+  return [
+    { text: String(of("pid")), number: true },
+    userOf(of),
+    { text: share, number: true, style: cpu !== null && cpu >= 0.5 ? "warning" : undefined },
+    { text: time === null ? "-" : span(Number(time)), number: true },
+    { text: memory === null ? "-" : bytes(Number(memory)), number: true },
+    processStatus(of),
+    commandOf(of),
+  ];
+}

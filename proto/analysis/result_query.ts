@@ -1,0 +1,79 @@
+/**
+ * Rules and triggers over results: SQL over the rows of one analysis, behind both gates of all SQL.
+ *
+ * The rows stand in a database of their own in memory, some hundred at most, and leave it with the next analysis. So what a
+ * rule sees is that one analysis and nothing else, and what it costs is bounded by its deadline and those rows.
+ *
+ * @module
+ */
+import { DatabaseSync } from "node:sqlite";
+import "../rules/sqlite_types.ts";
+import type { SqlValue } from "../event_row.ts";
+import { type DeadlineViews, openDeadlineViews, READ_LIMITS, runGuarded } from "../rules/authorizer.ts";
+import { type GuardedQuery, guardSql } from "../rules/sql_guard.ts";
+import { SqlRefusedError } from "../rules/sql_refused.ts";
+import type { FactRow, StageRows } from "./stage.ts";
+import { ANALYSIS_TABLES } from "./tables.ts";
+
+/** Rows of an answer that are hits, and how long one query may take. */
+export const MAX_HITS = 16, DEADLINE_MS = 200;
+
+const TABLES: ReadonlySet<string> = new Set(ANALYSIS_TABLES.map(({ name }) => name));
+
+export interface ResultQuery {
+  readonly guarded: GuardedQuery;
+}
+
+/** @throws SqlRefusedError */
+export function guardResultSql(sql: string): ResultQuery {
+  const guarded = guardSql(sql, "hunt"), other = guarded.needs.tables.find((table) => !TABLES.has(table));
+  if (other !== undefined) {
+    throw new SqlRefusedError(`A query over results reads ${[...TABLES].join(", ")}, not ${other}`, 0);
+  }
+  if (guarded.needs.tables.length === 0) throw new SqlRefusedError("A query over results reads one of their tables", 0);
+  return { guarded };
+}
+
+/** Judges the rows of one analysis at a time. */
+export class ResultLane implements Disposable {
+  readonly #db: DatabaseSync;
+  readonly #views: DeadlineViews;
+
+  constructor() {
+    this.#db = new DatabaseSync(":memory:", { limits: READ_LIMITS });
+    for (const { name, columns } of ANALYSIS_TABLES) {
+      this.#db.exec(
+        `CREATE TABLE ${name} (${columns.map((column) => `"${column.name}" ${column.type}`).join(", ")}) STRICT`,
+      );
+    }
+    this.#views = openDeadlineViews(this.#db, ANALYSIS_TABLES);
+  }
+
+  /** Puts the rows of an analysis in the place of those before. */
+  put(rows: StageRows): void {
+    this.#db.setAuthorizer(null);
+    for (const { name, columns } of ANALYSIS_TABLES) {
+      this.#db.exec(`DELETE FROM main.${name}`);
+      const insert = this.#db.prepare(`INSERT INTO main.${name} VALUES (${columns.map(() => "?").join(", ")})`);
+      for (const row of rows[name] ?? []) insert.run(...columns.map((column) => row[column.name] ?? null));
+    }
+  }
+
+  /** What a query finds, at most {@linkcode MAX_HITS}. @throws QueryDeadlineError, and Error of SQLite */
+  hits({ guarded }: ResultQuery, now: number): FactRow[] {
+    const { names, rows } = runGuarded(this.#db, this.#views, guarded, DEADLINE_MS, now), hits: FactRow[] = [];
+    for (const row of rows) {
+      hits.push(Object.fromEntries(names.map((name, i) => [name, plain(row[i]!)])));
+      if (hits.length >= MAX_HITS) break;
+    }
+    return hits;
+  }
+
+  [Symbol.dispose](): void {
+    this.#db.close();
+  }
+}
+
+function plain(value: SqlValue | bigint): SqlValue {
+  return typeof value === "bigint" ? Number(value) : value;
+}

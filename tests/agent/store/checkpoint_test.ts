@@ -1,0 +1,119 @@
+import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
+import { Checkpointer } from "../../../agent/store/checkpoint.ts";
+
+const MAX_LOG = 1 << 20;
+
+/** Reads again and again, each time for a moment, until told to end. */
+const READER = `import { DatabaseSync } from "node:sqlite";
+onmessage = ({ data: { path, shared } }) => {
+  const flags = new Int32Array(shared), db = new DatabaseSync(path, { readOnly: true });
+  postMessage("reads");
+  while (Atomics.load(flags, 0) === 0) {
+    db.exec("BEGIN");
+    db.prepare("SELECT count(*) FROM t").get();
+    Atomics.wait(flags, 1, 0, 20);
+    db.exec("ROLLBACK");
+  }
+  db.close();
+  postMessage("ended");
+};`;
+
+class CountingDatabase extends DatabaseSync {
+  changesOfTimeout = 0;
+  override exec(sql: string): void {
+    if (sql.startsWith("PRAGMA busy_timeout")) this.changesOfTimeout += 1;
+    super.exec(sql);
+  }
+}
+
+interface World extends Disposable {
+  readonly path: string;
+  readonly db: CountingDatabase;
+  readonly log: Checkpointer;
+  readonly commit: () => void;
+}
+
+function makeWorld(): World {
+  const directory = Deno.makeTempDirSync(),
+    path = `${directory}/t.db`,
+    db = new CountingDatabase(path, { timeout: 1_000 });
+  db.exec("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0");
+  db.exec("CREATE TABLE t (x)");
+  const insert = db.prepare("INSERT INTO t VALUES (zeroblob(100000))"), log = new Checkpointer(db, MAX_LOG);
+  return {
+    path,
+    db,
+    log,
+    commit: () => {
+      insert.run();
+      log.committed(performance.now(), 1);
+    },
+    [Symbol.dispose]: () => {
+      db.close();
+      Deno.removeSync(directory, { recursive: true });
+    },
+  };
+}
+
+Deno.test("Checkpointer begins the log anew although readers that come and go are in it at every moment", async () => {
+  using world = makeWorld();
+  const shared = new SharedArrayBuffer(8),
+    readers = Array.from({ length: 4 }, () => {
+      const worker = new Worker(`data:text/javascript,${encodeURIComponent(READER)}`, { type: "module" });
+      worker.postMessage({ path: world.path, shared });
+      return worker;
+    });
+  const heard = (): Promise<unknown> =>
+    Promise.all(readers.map((worker) => new Promise((resolve) => worker.onmessage = resolve)));
+  await heard();
+  let longest = 0, now = performance.now(), size = 0;
+  // Each megabyte with a tick that is forced; a log that begins anew is cut
+  for (let i = 0; i < 2_000 && (longest < 3 * MAX_LOG || size >= 2 * MAX_LOG); i++) {
+    world.commit();
+    if (i % 10 === 9) world.log.tick(now += 1_001);
+    size = Deno.statSync(`${world.path}-wal`).size;
+    longest = Math.max(longest, size);
+  }
+  const ended = heard();
+  Atomics.store(new Int32Array(shared), 0, 1);
+  await ended;
+  for (const worker of readers) worker.terminate();
+  assert.ok(size < 2 * MAX_LOG, `${size} of ${longest}`);
+});
+
+Deno.test("Checkpointer goes by what is in the log, whose file stays as long as it once was", () => {
+  using world = makeWorld();
+  const sizes = new Set<number>();
+  let now = performance.now(), moves = 0;
+  for (let i = 0; i < 120; i++) {
+    world.commit();
+    if (world.log.tick(now += 1_001) !== "moved") continue;
+    if (++moves > 1) sizes.add(Deno.statSync(`${world.path}-wal`).size);
+  }
+  // Some eleven commits fill it: a file that stays long makes no more of them a move, and none has to cut it
+  assert.ok(moves >= 8 && moves <= 14, `${moves} moves`);
+  assert.equal(sizes.size, 1);
+  assert.ok(world.log.logBytes < 2 * MAX_LOG);
+});
+
+Deno.test("Checkpointer waits for a reader that stays once in a while, not at every tick", () => {
+  using world = makeWorld();
+  const reader = new DatabaseSync(world.path, { readOnly: true });
+  world.commit();
+  reader.exec("BEGIN");
+  reader.prepare("SELECT count(*) FROM t").get();
+  for (let i = 0; i < 30; i++) world.commit();
+  let now = performance.now();
+  const waits = Array.from({ length: 16 }, () => {
+    const before = world.db.changesOfTimeout;
+    assert.equal(world.log.tick(now += 1_001), "partly");
+    return world.db.changesOfTimeout > before;
+  });
+  // After one, two, four and eight seconds
+  assert.deepEqual(waits.flatMap((waited, i) => waited ? [i] : []), [0, 1, 3, 7, 15]);
+  assert.equal(world.db.prepare("PRAGMA busy_timeout").get()!["timeout"], 1_000);
+  reader.exec("ROLLBACK");
+  assert.equal(world.log.tick(now += 16_000), "moved");
+  reader.close();
+});

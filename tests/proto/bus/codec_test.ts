@@ -1,0 +1,39 @@
+import assert from "node:assert/strict";
+import { encodeBusMessage, encodeDeliveries } from "../../../proto/bus/codec.ts";
+import { MAX_PAYLOAD_BYTES } from "../../../proto/bus/message.ts";
+import type { BusDeliveries, BusPublish } from "../../../proto/bus/wire.ts";
+import { decodeMessage, encodeMessage } from "../../../proto/wire.ts";
+import { WireError } from "../../../proto/wire_error.ts";
+import { BUS_MESSAGES } from "../../support/bus_samples.ts";
+
+Deno.test("encodeDeliveries() makes of encoded messages what encodeMessage() makes of them all", () => {
+  const samples = BUS_MESSAGES.filter((message): message is BusDeliveries => message.kind === "busDeliveries");
+  const [full] = samples.filter(({ messages }) => messages.length > 0);
+  // Lengths around those at which a varint grows.
+  const long = [0, 60, 100, 120, 16_200, 16_300, 16_400, 300_000].map((length): BusDeliveries => ({
+    ...full!,
+    messages: [{ ...full!.messages[0]!, payload: new Uint8Array(length) }],
+  }));
+  for (const sample of [...samples, ...long]) {
+    const { stream, firstNumber, lost, messages } = sample;
+    const payload = encodeDeliveries(stream, firstNumber, lost, messages.map(encodeBusMessage));
+    assert.deepEqual(decodeMessage(payload), sample);
+    assert.deepEqual(payload, encodeMessage(sample));
+  }
+});
+
+Deno.test("a payload of the greatest length goes through, a longer one does not", () => {
+  const sample = BUS_MESSAGES.find((message): message is BusPublish => message.kind === "busPublish")!;
+  const message = { ...sample, payload: new Uint8Array(MAX_PAYLOAD_BYTES) };
+  assert.deepEqual(decodeMessage(encodeMessage(message)), message);
+  assert.throws(() => encodeMessage({ ...message, payload: new Uint8Array(MAX_PAYLOAD_BYTES + 1) }), WireError);
+});
+
+Deno.test("a call that is given what another operation takes, or no time, is no message", () => {
+  const request = BUS_MESSAGES.find((message) => message.kind === "request" && message.body.kind === "rpc")!;
+  assert.ok(request.kind === "request" && request.body.kind === "rpc");
+  const { call } = request.body;
+  for (const wrong of [{ ...call, operation: "stop" as const }, { ...call, timeoutMs: 0 }]) {
+    assert.throws(() => encodeMessage({ ...request, body: { kind: "rpc", call: wrong } }), WireError);
+  }
+});

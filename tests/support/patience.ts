@@ -1,0 +1,21 @@
+/**
+ * How long a test waits for what must come about, on a machine that may be starved.
+ *
+ * @module
+ */
+
+/** Before a test fails. What comes about in a second when nothing else runs takes twenty times as long when much does. */
+export const PATIENCE_MS = 60_000;
+
+/** Waits until `holds`, or fails naming what did not come about and what `context` then says. */
+export async function eventually(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  context: () => string = () => "",
+): Promise<void> {
+  const end = performance.now() + PATIENCE_MS;
+  while (!await holds()) {
+    if (performance.now() > end) throw new Error(`It did not come about that ${what}\n${context()}`);
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+}
