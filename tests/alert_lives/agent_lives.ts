@@ -8,6 +8,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import net from "node:net";
 import { AlertManager } from "../../agent/alerts/manager.ts";
 import { newCounters } from "../../agent/counters.ts";
 import { Store } from "../../agent/store/store.ts";
@@ -15,7 +16,6 @@ import type { ProcessEvent } from "../../proto/process_event.ts";
 import { AgentProcess, AgentState, alertIds } from "../agent/agent_process.ts";
 import { TestCollector } from "../agent/broker/test_collector.ts";
 import { checkStore, rows, start, until } from "../agent/support.ts";
-import { type Behaviour, FaultyServer } from "../support/receivers/faulty_server.ts";
 import { freePort } from "../support/receivers/receivers.ts";
 
 /** From the moment that it has stored something a life lasts at most so long; one in eight ends while it starts. */
@@ -58,11 +58,11 @@ export interface AgentOutcome {
 /** Throws what does not hold. */
 export async function agentLives(cycles: number): Promise<AgentOutcome> {
   using state = new AgentState(Object.fromEntries(RULES.map((id) => [`${id}.yml`, ruleText(id)])));
-  const received: string[] = [], { store: path } = state.layout;
-  const mood = { isKind: false };
-  await using log = new FaultyServer([flaky(received, mood)]);
+  const { store: path } = state.layout;
+  await using log = new FlakyServer();
+  const port = await log.listen();
   const sinks = [
-    { name: "log", type: "syslog", address: `tcp://127.0.0.1:${log.port}`, timeout_ms: 10_000 },
+    { name: "log", type: "syslog", address: `tcp://127.0.0.1:${port}`, timeout_ms: 10_000 },
     { name: "down", type: "syslog", address: `tcp://127.0.0.1:${freePort()}` },
   ];
   silence(path);
@@ -97,7 +97,7 @@ export async function agentLives(cycles: number): Promise<AgentOutcome> {
     failures = now;
   }
   {
-    mood.isKind = true;
+    log.isKind = true;
     await using last = await AgentProcess.start(state, { sinks });
     const owed = (): unknown =>
       rows(path, "SELECT count(*) AS n FROM alert_deliveries WHERE state = 'pending' AND sink <> 'down'")[0]!["n"];
@@ -106,7 +106,7 @@ export async function agentLives(cycles: number): Promise<AgentOutcome> {
     assert.equal((await last.end()).code, 0, last.stderr);
   }
   checkStore(path);
-  return { cycles, events, ...checkAlerts(state, events, received) };
+  return { cycles, events, ...checkAlerts(state, events, log.received) };
 }
 
 /** Each alert is where it must be, as often as it must be, and what is known of repeats and silences is true. */
@@ -136,19 +136,39 @@ function checkAlerts(state: AgentState, events: number, received: readonly strin
   return { sent: sent.length, copies: got.length - sent.length };
 }
 
-/** Takes what comes; or, unless it is kind, turns it away at times, or goes away in the middle of it. */
-function flaky(received: string[], mood: { readonly isKind: boolean }): Behaviour {
-  return async (connection) => {
-    const chance = mood.isKind ? 1 : Math.random();
-    if (chance < 0.15) return;
-    const place = received.push("") - 1,
-      decoder = new TextDecoder(),
-      bytes = new Uint8Array(chance < 0.3 ? 512 : 65_536);
-    for (let n = await connection.read(bytes); n !== null; n = await connection.read(bytes)) {
-      received[place] += decoder.decode(bytes.subarray(0, n), { stream: true });
-      if (chance < 0.3) return;
-    }
-  };
+/** A log server that takes what comes; or, unless it is kind, turns it away at times, or goes away in the middle of it. */
+class FlakyServer implements AsyncDisposable {
+  isKind = false;
+  /** What each connection brought. */
+  readonly received: string[] = [];
+  // As programs close a socket: with bytes unread the kernel answers with a reset. Deno's own connections say a proper
+  // end before, which nothing that hears it can tell from that of a server which has read everything.
+  readonly #server = net.createServer({ pauseOnConnect: true }, (socket) => this.#take(socket));
+  readonly #open = new Set<net.Socket>();
+
+  async listen(): Promise<number> {
+    await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
+    return (this.#server.address() as net.AddressInfo).port;
+  }
+
+  #take(socket: net.Socket): void {
+    const chance = this.isKind ? 1 : Math.random();
+    socket.on("error", () => {}); // the agent was killed
+    if (chance < 0.15) return void socket.destroy();
+    this.#open.add(socket);
+    socket.once("close", () => this.#open.delete(socket));
+    const place = this.received.push("") - 1, decoder = new TextDecoder();
+    socket.on("data", (bytes) => {
+      this.received[place] += decoder.decode(chance < 0.3 ? bytes.subarray(0, 512) : bytes, { stream: true });
+      if (chance < 0.3) socket.resetAndDestroy();
+    });
+    socket.resume();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#open) socket.destroy();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
 }
 
 /** Sends events from where the agent stopped, until it is gone. */

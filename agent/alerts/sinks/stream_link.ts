@@ -4,7 +4,8 @@
  * Syslog acknowledges nothing, so the end of the connection does: each write has a connection of its own, which this side
  * ends when all is sent, and a server that has read to that end closes its own side. One that died, hangs or is gone from
  * the network does not, and one that left something unread answers with a reset: then all of it goes again, and the
- * receiver tells second copies by the alert's id.
+ * receiver tells second copies by the alert's id. What stays untold: a server that shuts its side down in order before it
+ * closes, with bytes unread that came longer ago than a connection must stand here. Its end looks as if it had read all.
  *
  * For servers that never close their side there is a lasting connection: what was sent counts as taken when it stood for
  * a while after. A host that vanishes without a word can then lose what was on its way.
