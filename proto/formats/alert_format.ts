@@ -5,35 +5,6 @@
  */
 import type { Alert } from "../alert.ts";
 
-/** An alert with what alerts of other versions of the agent may not have. */
-export type FormattedAlert =
-  & Alert
-  & Partial<{
-    readonly kind: "alert" | "summary";
-    readonly repeats:
-      | { readonly count: number; readonly from: number; readonly to: number; readonly reason: string }
-      | null;
-    readonly hitsBefore: number;
-    readonly groupId: string;
-    readonly parentExecId: string | null;
-    readonly startTime: number | null;
-    readonly effectiveUserId: number | null;
-    readonly loginUserId: number | null;
-    readonly cwd: string | null;
-    readonly containerId: string | null;
-    readonly stdinKind: string | null;
-    readonly stdoutKind: string | null;
-    readonly ancestry: readonly AlertAncestor[];
-  }>;
-
-export interface AlertAncestor {
-  readonly execId: string;
-  readonly pid: number;
-  readonly name: string | null;
-  readonly executablePath: string | null;
-  readonly userName: string | null;
-}
-
 export interface FormatOptions {
   /** Name of this host. */
   readonly host: string;
@@ -47,7 +18,7 @@ export interface AlertFormat {
   /** First line of a file. */
   readonly header: string | null;
   /** One line, without its end. */
-  line(alert: FormattedAlert, options: FormatOptions): string;
+  line(alert: Alert, options: FormatOptions): string;
   /** The id of the alert that a parsed line is; only of formats that are JSON. */
   idOf?(parsed: unknown): unknown;
 }

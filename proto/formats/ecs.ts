@@ -8,7 +8,8 @@
 import type { Severity } from "../process_event.ts";
 import { VERSION } from "../version.ts";
 import { tacticsOf, techniquesOf } from "./attack_tags.ts";
-import type { AlertFormat, FormattedAlert } from "./alert_format.ts";
+import type { AlertFormat } from "./alert_format.ts";
+import type { Alert } from "../alert.ts";
 import { isoTime, jsonLine } from "./text.ts";
 import { type TreeField, treeOf } from "./tree.ts";
 
@@ -35,7 +36,7 @@ export const ECS_SEVERITY: Readonly<Record<Severity, number>> = {
 export const ecsText = (value: number | null | undefined): string | null =>
   value === null || value === undefined ? null : `${value}`;
 
-const FIELDS: readonly TreeField<FormattedAlert>[] = [
+const FIELDS: readonly TreeField<Alert>[] = [
   // The time came from a peer, and the field is required.
   ["@timestamp", (a) => isoTime(a.time) ?? isoTime(a.detectedTime)],
   ["message", (a) => a.commandLine === null ? a.title : `${a.title}: ${a.commandLine}`],

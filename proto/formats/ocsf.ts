@@ -8,13 +8,14 @@
  */
 import { ATTACK_VERSION, techniqueName } from "../rules/attack.ts";
 import { tacticsOf, techniquesOf } from "./attack_tags.ts";
-import type { AlertFormat, FormattedAlert } from "./alert_format.ts";
+import type { AlertFormat } from "./alert_format.ts";
+import type { Alert } from "../alert.ts";
 import { OCSF_DEVICE, OCSF_METADATA, OCSF_SEVERITY, ocsfParent, ocsfProcess, profilesOf } from "./ocsf_objects.ts";
 import { jsonLine } from "./text.ts";
 import { type TreeField, treeOf } from "./tree.ts";
 
 /** The base of every event. */
-const BASE: readonly TreeField<FormattedAlert>[] = [
+const BASE: readonly TreeField<Alert>[] = [
   ["time", (a) => a.time],
   ["severity_id", (a) => OCSF_SEVERITY[a.severity][0]],
   ["severity", (a) => OCSF_SEVERITY[a.severity][1]],
@@ -35,7 +36,7 @@ const BASE: readonly TreeField<FormattedAlert>[] = [
   ["unmapped.ancestry", (a) => a.ancestry],
 ];
 
-const FINDING: readonly TreeField<FormattedAlert>[] = [
+const FINDING: readonly TreeField<Alert>[] = [
   ["activity_id", () => 1],
   ["activity_name", () => "Create"],
   ["category_uid", () => 2],
@@ -63,7 +64,7 @@ const FINDING: readonly TreeField<FormattedAlert>[] = [
   ...BASE,
 ];
 
-const ACTIVITY: readonly TreeField<FormattedAlert>[] = [
+const ACTIVITY: readonly TreeField<Alert>[] = [
   ["activity_id", () => 1],
   ["activity_name", () => "Launch"],
   ["category_uid", () => 1],
@@ -80,7 +81,7 @@ const ACTIVITY: readonly TreeField<FormattedAlert>[] = [
   ["unmapped.evidence", (a) => a.evidence],
 ];
 
-function processOf(a: FormattedAlert): unknown {
+function processOf(a: Alert): unknown {
   const sha256 = a.evidence["hash_algorithm"] === "sha256" ? a.evidence["executable_hash"] : null;
   return ocsfProcess(a, typeof sha256 === "string" ? sha256 : null);
 }

@@ -129,18 +129,22 @@ Deno.test({
       const verified = await world.cli("audit", "verify");
       assert.equal(verified.code, 0, verified.stdout + verified.stderr);
     } finally {
-      for (const child of children) {
-        try {
-          child.kill("SIGKILL");
-        } catch {
-          // It has ended.
-        }
-        await child.status;
-      }
+      await endAll(children);
       await Deno.remove(state, { recursive: true });
     }
   },
 });
+
+async function endAll(children: readonly Deno.ChildProcess[]): Promise<void> {
+  for (const child of children) {
+    try {
+      child.kill("SIGKILL");
+    } catch {
+      // It has ended.
+    }
+    await child.status;
+  }
+}
 
 /** A rule for programs with this argument, which asks for these responses. */
 function writeRule(world: World, id: string, argument: string, response: string): void {
@@ -222,14 +226,7 @@ Deno.test({
       const done = entries.find(({ what, outcome }) => what === "stop tree" && outcome === "done")!;
       assert.deepEqual([done.by, done.reason], ["rule bad-sleeper", `alert ${id}`]);
     } finally {
-      for (const child of children) {
-        try {
-          child.kill("SIGKILL");
-        } catch {
-          // It has ended.
-        }
-        await child.status;
-      }
+      await endAll(children);
       await Deno.remove(state, { recursive: true });
     }
   },

@@ -13,7 +13,8 @@ import { printable } from "../../../proto/printable.ts";
 import type { Severity } from "../../../proto/process_event.ts";
 import { VERSION } from "../../../proto/version.ts";
 import { techniquesOf } from "../../../proto/formats/attack_tags.ts";
-import type { AlertFormat, FormatOptions, FormattedAlert } from "../../../proto/formats/alert_format.ts";
+import type { AlertFormat, FormatOptions } from "../../../proto/formats/alert_format.ts";
+import type { Alert } from "../../../proto/alert.ts";
 import { clipped, cut, isoTime } from "../../../proto/formats/text.ts";
 
 const SEVERITY: Readonly<Record<Severity, number>> = { info: 1, low: 3, medium: 5, high: 8, critical: 10 };
@@ -27,7 +28,7 @@ type Value = string | number | null | undefined;
 const EXTENSION: readonly (readonly [
   key: string,
   length: number,
-  value: (alert: FormattedAlert, options: FormatOptions) => Value,
+  value: (alert: Alert, options: FormatOptions) => Value,
 ])[] = [
   ["rt", 20, (a) => timestamp(a.detectedTime)],
   ["start", 20, (a) => timestamp(a.time)],

@@ -6,10 +6,11 @@
  *
  * @module
  */
-import type { AlertFormat, FormattedAlert } from "../../../proto/formats/alert_format.ts";
+import type { AlertFormat } from "../../../proto/formats/alert_format.ts";
+import type { Alert } from "../../../proto/alert.ts";
 import { isoTime, shown } from "../../../proto/formats/text.ts";
 
-const COLUMNS: readonly (readonly [name: string, value: (alert: FormattedAlert) => string | number | null])[] = [
+const COLUMNS: readonly (readonly [name: string, value: (alert: Alert) => string | number | null])[] = [
   ["time", (a) => isoTime(a.time) ?? a.time],
   ["severity", (a) => a.severity],
   ["rule_id", (a) => a.ruleId],

@@ -5,7 +5,8 @@
  */
 import { printable } from "../../../proto/printable.ts";
 import type { Severity } from "../../../proto/process_event.ts";
-import type { AlertFormat, FormattedAlert } from "../../../proto/formats/alert_format.ts";
+import type { AlertFormat } from "../../../proto/formats/alert_format.ts";
+import type { Alert } from "../../../proto/alert.ts";
 import { isoTime } from "../../../proto/formats/text.ts";
 
 /** Longest command line shown in a line for people. */
@@ -26,7 +27,7 @@ export const HUMAN: AlertFormat = {
   line: (alert, { valueBytes }) => humanLine(alert, false, Math.min(MAX_SHOWN, valueBytes)),
 };
 
-export function humanLine(alert: FormattedAlert, colour: boolean, maxShown: number = MAX_SHOWN): string {
+export function humanLine(alert: Alert, colour: boolean, maxShown: number = MAX_SHOWN): string {
   const shown = (text: string): string =>
     printable(text.length > maxShown ? text.slice(0, maxShown).toWellFormed() + "…" : text);
   const severity = colour ? `${COLOUR[alert.severity]}[${alert.severity}]${RESET}` : `[${alert.severity}]`;

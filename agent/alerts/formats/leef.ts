@@ -12,7 +12,8 @@
 import { printable } from "../../../proto/printable.ts";
 import type { Severity } from "../../../proto/process_event.ts";
 import { VERSION } from "../../../proto/version.ts";
-import type { AlertFormat, FormatOptions, FormattedAlert } from "../../../proto/formats/alert_format.ts";
+import type { AlertFormat, FormatOptions } from "../../../proto/formats/alert_format.ts";
+import type { Alert } from "../../../proto/alert.ts";
 import { clipped, isoTime, shown } from "../../../proto/formats/text.ts";
 
 const SEVERITY: Readonly<Record<Severity, number>> = { info: 1, low: 3, medium: 5, high: 8, critical: 10 };
@@ -23,7 +24,7 @@ const MAX_LENGTH = 255;
 /** The predefined keys first, those of our own after them. */
 const ATTRIBUTES: readonly (readonly [
   key: string,
-  value: (alert: FormattedAlert, options: FormatOptions) => string | number | null | undefined,
+  value: (alert: Alert, options: FormatOptions) => string | number | null | undefined,
 ])[] = [
   ["devTime", (a) => isoTime(a.time)?.replace("T", " ").replace("Z", " UTC")],
   ["devTimeFormat", (a) => isoTime(a.time) === undefined ? null : "yyyy-MM-dd HH:mm:ss.SSS z"],

@@ -16,7 +16,7 @@ import type { Alert } from "../../../proto/alert.ts";
 import { printable } from "../../../proto/printable.ts";
 import type { EmailSinkSettings } from "../../../proto/sink_settings.ts";
 import { FORMATS } from "../formats/format.ts";
-import type { FormattedAlert } from "../../../proto/formats/alert_format.ts";
+
 import { clipped, isoTime, shown } from "../../../proto/formats/text.ts";
 import { failed, refused, type Sink, SinkError, textOf } from "../sink.ts";
 import { connectChannel, discard, tlsOptions, within } from "./channel.ts";
@@ -128,7 +128,7 @@ function greetingName(host: string): string {
   return /^[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(host) ? host : "[127.0.0.1]";
 }
 
-function mailOf(alert: FormattedAlert, settings: EmailSinkSettings, host: string): Promise<Buffer> {
+function mailOf(alert: Alert, settings: EmailSinkSettings, host: string): Promise<Buffer> {
   const { format, from, to } = settings, valueBytes = 4_096;
   const line = FORMATS[format].line(alert, { host, valueBytes });
   const text = format === "human" ? `${line}\n\n${details(alert, host, valueBytes)}` : line;
@@ -149,25 +149,24 @@ function mailOf(alert: FormattedAlert, settings: EmailSinkSettings, host: string
   }).compile().build();
 }
 
-const DETAILS: readonly (readonly [name: string, value: (a: FormattedAlert) => string | number | null | undefined])[] =
-  [
-    ["rule", (a) => a.ruleId],
-    ["description", (a) => a.description],
-    ["tags", (a) => a.tags.join(" ")],
-    ["process", (a) => a.name],
-    ["pid", (a) => a.pid],
-    ["user", (a) => a.userName ?? a.userId],
-    ["executable", (a) => a.executablePath],
-    ["command line", (a) => a.commandLine],
-    ["directory", (a) => a.cwd],
-    ["container", (a) => a.containerId],
-    ["parent", (a) => a.parentExecutablePath ?? a.parentName],
-    ["parent's command line", (a) => a.parentCommandLine],
-    ["seen before", (a) => a.hitsBefore],
-    ["alert", (a) => a.alertId],
-  ];
+const DETAILS: readonly (readonly [name: string, value: (a: Alert) => string | number | null | undefined])[] = [
+  ["rule", (a) => a.ruleId],
+  ["description", (a) => a.description],
+  ["tags", (a) => a.tags.join(" ")],
+  ["process", (a) => a.name],
+  ["pid", (a) => a.pid],
+  ["user", (a) => a.userName ?? a.userId],
+  ["executable", (a) => a.executablePath],
+  ["command line", (a) => a.commandLine],
+  ["directory", (a) => a.cwd],
+  ["container", (a) => a.containerId],
+  ["parent", (a) => a.parentExecutablePath ?? a.parentName],
+  ["parent's command line", (a) => a.parentCommandLine],
+  ["seen before", (a) => a.hitsBefore],
+  ["alert", (a) => a.alertId],
+];
 
-function details(alert: FormattedAlert, host: string, valueBytes: number): string {
+function details(alert: Alert, host: string, valueBytes: number): string {
   const lines = DETAILS.flatMap(([name, valueOf]) => {
     const value = valueOf(alert);
     return value === null || value === undefined || value === ""

@@ -6,7 +6,7 @@
 import type { Severity } from "../../../proto/process_event.ts";
 import type { SyslogSinkSettings } from "../../../proto/sink_settings.ts";
 import { FORMATS } from "../formats/format.ts";
-import type { FormattedAlert } from "../../../proto/formats/alert_format.ts";
+import type { Alert } from "../../../proto/alert.ts";
 import { isoTime, shown } from "../../../proto/formats/text.ts";
 
 /** RFC 5424, table 2. */
@@ -15,31 +15,30 @@ const SEVERITY: Readonly<Record<Severity, number>> = { info: 6, low: 5, medium: 
 /** 32473 is the number that RFC 5612 has for everybody without one. */
 const SD_ID = "daemoneye@32473";
 
-const PARAMETERS:
-  readonly (readonly [name: string, value: (a: FormattedAlert) => string | number | null | undefined])[] = [
-    ["alertId", (a) => a.alertId],
-    ["ruleId", (a) => a.ruleId],
-    ["severity", (a) => a.severity],
-    ["title", (a) => a.title],
-    ["pid", (a) => a.pid],
-    ["execId", (a) => a.execId],
-    ["exe", (a) => a.executablePath],
-    ["commandLine", (a) => a.commandLine],
-    ["user", (a) => a.userName],
-    ["uid", (a) => a.userId],
-    ["ppid", (a) => a.ppid],
-    ["parentExe", (a) => a.parentExecutablePath],
-    ["tags", (a) => a.tags.join(" ")],
-    ["repeats", (a) => a.repeats?.count],
-    ["complete", (a) => a.completeness.complete ? "yes" : "no"],
-  ];
+const PARAMETERS: readonly (readonly [name: string, value: (a: Alert) => string | number | null | undefined])[] = [
+  ["alertId", (a) => a.alertId],
+  ["ruleId", (a) => a.ruleId],
+  ["severity", (a) => a.severity],
+  ["title", (a) => a.title],
+  ["pid", (a) => a.pid],
+  ["execId", (a) => a.execId],
+  ["exe", (a) => a.executablePath],
+  ["commandLine", (a) => a.commandLine],
+  ["user", (a) => a.userName],
+  ["uid", (a) => a.userId],
+  ["ppid", (a) => a.ppid],
+  ["parentExe", (a) => a.parentExecutablePath],
+  ["tags", (a) => a.tags.join(" ")],
+  ["repeats", (a) => a.repeats?.count],
+  ["complete", (a) => a.completeness.complete ? "yes" : "no"],
+];
 
 /** Begins a text that is UTF-8 (RFC 5424, section 6.4); formats for programs go without, as these would trip over it. */
 const BOM = "\ufeff";
 
 /** The message, with no value longer than `valueBytes`. */
 export function syslogMessage(
-  alert: FormattedAlert,
+  alert: Alert,
   settings: Pick<SyslogSinkSettings, "facility" | "format" | "structuredData">,
   host: string,
   valueBytes: number,
@@ -51,7 +50,7 @@ export function syslogMessage(
   return `${header} ${data} ${settings.format === "human" ? BOM : ""}${text}`;
 }
 
-function structuredData(alert: FormattedAlert, valueBytes: number): string {
+function structuredData(alert: Alert, valueBytes: number): string {
   const parameters = PARAMETERS.flatMap(([name, valueOf]) => {
     const value = valueOf(alert);
     if (value === null || value === undefined || value === "") return [];

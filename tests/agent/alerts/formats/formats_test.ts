@@ -1,7 +1,7 @@
 /** Each format keeps the rules of its standard, whatever an alert holds; `ocsf_test.ts` has those of OCSF. */
 import assert from "node:assert/strict";
 import { fittedMessage, FORMATS } from "../../../../agent/alerts/formats/format.ts";
-import type { FormattedAlert } from "../../../../proto/formats/alert_format.ts";
+import type { Alert } from "../../../../proto/alert.ts";
 import { clipped, cut, jsonLine, shown } from "../../../../proto/formats/text.ts";
 import { FORMAT_NAMES } from "../../../../proto/sink_settings.ts";
 import { hostileAlerts } from "../../../support/hostile_alerts.ts";
@@ -13,7 +13,7 @@ const UNSAFE = /[\x00-\x1f\x7f-\x9f\u2028\u2029\p{Cf}]/u;
 const OPTIONS = { host: "host1", valueBytes: 8_192 };
 const HOSTILE = [...hostileAlerts(1_500, 8)];
 /** An alert with everything that one can have. */
-const FULL: FormattedAlert = {
+const FULL: Alert = {
   ...newAlert("full", {
     tags: ["attack.execution", "attack.t1059.004", "attack.t1105", "linux"],
     evidence: { pid: 42, executable_hash: "ab".repeat(32), hash_algorithm: "sha256" },

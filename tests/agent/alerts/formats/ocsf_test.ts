@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { FORMATS } from "../../../../agent/alerts/formats/format.ts";
-import type { FormattedAlert } from "../../../../proto/formats/alert_format.ts";
+import type { Alert } from "../../../../proto/alert.ts";
 import { hostileAlerts } from "../../../support/hostile_alerts.ts";
 import { newAlert } from "../../support.ts";
 
@@ -155,7 +155,7 @@ function assertObject(value: unknown, type: string, path: string): void {
   }
 }
 
-const FULL: FormattedAlert = {
+const FULL: Alert = {
   ...newAlert("full", {
     tags: ["attack.execution", "attack.t1059.004", "attack.defense_evasion", "attack.t9999"],
     evidence: { pid: 42, executable_hash: "ab".repeat(32), hash_algorithm: "sha256" },
