@@ -6,10 +6,13 @@
  * could not run here why not. Its last line is `N passed, N failed, N skipped`. A class that runs no test at all counts as
  * a failure: it was lost.
  *
+ * Tests of real processes have time limits, and beside all others a machine may be too slow for one. So a few files that
+ * failed run once more, alone: what passes then has passed, and the end names it with how it failed before.
+ *
  * @module
  */
-import { stripVTControlCharacters } from "node:util";
 import { CHECKOUT } from "./bundle.ts";
+import { filesOf, type Outcome, type Run, runTests } from "./test_run.ts";
 
 interface TestClass {
   readonly name: string;
@@ -56,38 +59,41 @@ const CLASSES = [...STORMS, ...COMPUTING, ...WAITING];
 const WAITING_LANES = 2;
 /** Files that take long for their size. */
 const LONG = ["ordinary_test.ts", "kill_test.ts", "full_disk_test.ts"];
-/** Lines of a failure that are said again at the end: its first and its last ones. */
-const SAID_FIRST = 30, SAID_LAST = 30;
-const SAME_CASES = "--preload=tests/support/same_cases.ts";
-
-interface Outcome {
-  passed: number;
-  failed: number;
-  skipped: number;
-  seconds: number;
-  /** `NEED: why`, as `tests/support/needs.ts` writes it. */
-  readonly reasons: Set<string>;
-  /** Texts of what failed, with file, test and step. */
-  readonly failures: string[];
-}
-
-/** One run of `deno test`. */
-interface Run {
-  readonly title: string;
-  readonly args: readonly string[];
-  readonly outcome: Outcome;
-}
-
-const NEED_LINE = /^cannot run here: (.+)$/;
-const SUMMARY = /^(?:ok|FAILED) \| (\d+) passed(?: \([^)]*\))? \| (\d+) failed(?: \([^)]*\))?(?: \| (\d+) ignored)?/;
+/** Files that failed are run once more by themselves, unless more than so many did. */
+const MOST_AGAIN = 3;
 
 /** The runs of a class, the longest files first as far as their sizes tell. */
 function runsOf({ name, what, args, files }: TestClass, outcome: Outcome): Run[] {
-  if (files === undefined) return [{ title: `${name}: ${what}`, args, outcome }];
+  if (files === undefined) return [newRun(`${name}: ${what}`, args, outcome)];
   const size = (file: string): number =>
     LONG.some((each) => file.endsWith(`/${each}`)) ? Infinity : Deno.statSync(`${CHECKOUT}/${file}`).size;
   return [...testFiles(files)].sort((a, b) => size(b) > size(a) ? 1 : -1)
-    .map((file) => ({ title: `${name}: ${what}, ${file.slice(files.length + 1)}`, args: [...args, file], outcome }));
+    .map((file) => newRun(`${name}: ${what}, ${file.slice(files.length + 1)}`, [...args, file], outcome));
+}
+
+/** Runs files that failed beside others again by themselves. @returns of runs in which all of them pass now, how they failed */
+async function again(runs: readonly Run[], more: readonly string[]): Promise<string[]> {
+  const failed = runs.map((run) => ({ run, files: filesOf(run.failures) })).filter(({ files }) => files.length > 0);
+  if (failed.reduce((sum, { files }) => sum + files.length, 0) > MOST_AGAIN) return [];
+  const cured: string[] = [];
+  for (const { run, files } of failed) {
+    const flags = run.args.filter((each) => /^--(allow|no)-/.test(each));
+    const second = newRun(`${run.title}: again, alone`, [...flags, ...files], newOutcome());
+    await runTests(second, more, true);
+    if (second.failed > 0) continue;
+    run.outcome.failed -= run.failed;
+    run.outcome.passed += run.failed;
+    cured.push(`${files.join(", ")}: passed alone, and before\n${run.failures.join("\n")}`);
+  }
+  return cured;
+}
+
+function newRun(title: string, args: readonly string[], outcome: Outcome): Run {
+  return { title, args, outcome, failed: 0, failures: [] };
+}
+
+function newOutcome(): Outcome {
+  return { passed: 0, failed: 0, skipped: 0, seconds: 0, reasons: new Set() };
 }
 
 function* testFiles(directory: string): Generator<string> {
@@ -95,78 +101,6 @@ function* testFiles(directory: string): Generator<string> {
     if (isDirectory) yield* testFiles(`${directory}/${name}`);
     else if (name.endsWith("_test.ts")) yield `${directory}/${name}`;
   }
-}
-
-/** @param alone whether what is printed may be shown at once; beside others it is shown when the run has ended */
-async function runTests({ title, args, outcome }: Run, more: readonly string[], alone: boolean): Promise<void> {
-  const began = performance.now(), shown: string[] = [], plain: string[] = [];
-  const show = (line: string, to: typeof Deno.stdout = Deno.stdout): void => {
-    if (alone) to.writeSync(new TextEncoder().encode(`${line}\n`));
-    else shown.push(line);
-  };
-  show(`\n== ${title}`);
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["test", "--no-prompt", ...(args.includes("--doc") ? [] : [SAME_CASES]), ...more, ...args],
-    cwd: CHECKOUT,
-    // Nothing else is changed: tests see the environment that a person has.
-    env: { RUST_BACKTRACE: "0" },
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  let summaries = 0, failed = 0;
-  const isPlain = !Deno.stdout.isTerminal() || Deno.noColor;
-  const read = async (stream: ReadableStream<Uint8Array>, to: typeof Deno.stdout): Promise<void> => {
-    let rest = "";
-    for await (const text of stream.pipeThrough(new TextDecoderStream() as TransformStream<Uint8Array, string>)) {
-      rest += text;
-      const lines = rest.split("\n");
-      rest = lines.pop()!;
-      for (const coloured of lines) {
-        const line = stripVTControlCharacters(coloured);
-        const summary = SUMMARY.exec(line);
-        const need = NEED_LINE.exec(line);
-        if (need !== null) outcome.reasons.add(need[1]!);
-        if (summary !== null) {
-          summaries++;
-          outcome.passed += Number(summary[1]);
-          failed += Number(summary[2]);
-          outcome.skipped += Number(summary[3] ?? 0);
-        }
-        plain.push(line);
-        show(isPlain ? line : coloured, to);
-      }
-    }
-  };
-  const [{ success }] = await Promise.all([
-    child.status,
-    read(child.stdout, Deno.stdout),
-    read(child.stderr, Deno.stderr),
-  ]);
-  // Code that does not compile gives no summary, or a good one with a bad exit.
-  if ((!success && failed === 0) || summaries === 0) failed++;
-  outcome.failed += failed;
-  if (failed > 0) outcome.failures.push(`${title}\n${failureText(plain)}`);
-  outcome.seconds += (performance.now() - began) / 1_000;
-  if (!alone) console.log(shown.join("\n"));
-}
-
-/** What `deno test` says of its failures, each with its place; or its last words, where it came to no test. */
-function failureText(lines: readonly string[]): string {
-  const from = lines.lastIndexOf(" ERRORS "), to = lines.lastIndexOf(" FAILURES ");
-  if (from < 0 || to < from) return shortened(lines.slice(-SAID_LAST));
-  const failures: string[][] = [];
-  for (const line of lines.slice(from + 1, to)) {
-    if (/ => \.\/.+:\d+:\d+$/.test(line) || line.endsWith(" (uncaught error)")) failures.push([]);
-    failures.at(-1)?.push(line);
-  }
-  return failures.map(shortened).join("\n");
-}
-
-function shortened(lines: readonly string[]): string {
-  if (lines.length <= SAID_FIRST + SAID_LAST) return lines.join("\n");
-  const left = lines.length - SAID_FIRST - SAID_LAST;
-  return [...lines.slice(0, SAID_FIRST), `(${left} lines are above alone)`, ...lines.slice(-SAID_LAST)].join("\n");
 }
 
 /** The storms run alone; then what computes beside what waits, and when it is done its lane waits too. */
@@ -192,12 +126,16 @@ async function main(): Promise<number> {
   const outcomes = new Map<string, Outcome>();
   const chosen = (classes: readonly TestClass[]): Run[] =>
     classes.filter(({ name }) => names.length === 0 || names.includes(name)).flatMap((each) => {
-      const outcome: Outcome = { passed: 0, failed: 0, skipped: 0, seconds: 0, reasons: new Set(), failures: [] };
+      const outcome = newOutcome();
       outcomes.set(each.name, outcome);
       return runsOf(each, outcome);
     });
-  await inLanes(chosen(STORMS), chosen(COMPUTING), chosen(WAITING), more);
-  for (const { failures } of outcomes.values()) for (const failure of failures) console.log(`\n== failed: ${failure}`);
+  const storms = chosen(STORMS), computing = chosen(COMPUTING), waiting = chosen(WAITING);
+  const runs = [...storms, ...computing, ...waiting];
+  await inLanes(storms, computing, waiting, more);
+  for (const { title, failures } of runs) for (const each of failures) console.log(`\n== failed: ${title}\n${each}`);
+  const cured = await again(runs, more);
+  for (const each of cured) console.log(`\n== only alone: ${each}`);
   console.log("");
   const total = { passed: 0, failed: 0, skipped: 0 };
   for (const [name, outcome] of outcomes) {

@@ -21,6 +21,8 @@ const PATIENCE_MS = 60_000;
 /** A tier lives at most so long before it is killed. */
 const MAX_LIFE_MS = 400;
 const TOKEN = "c5".repeat(32);
+/** Time after which strace is told of the log's files anew. */
+const RENEW_MS = 1_000;
 /** Some 2,000 events a second. */
 const STEP = 10, PAUSE_MS = 5;
 
@@ -129,13 +131,39 @@ export class CrashRun {
     words: RegExp | null,
     within: "anywhere" | "log",
   ): Promise<void> {
-    const writer = this.#processes.get("writer")!, log = `${this.#directory.path}/strace`;
-    const begin = this.#heard.length, directory = `${this.#layout.wal}/1`;
-    const files = within === "log" ? [...Deno.readDirSync(directory)].map(({ name }) => `${directory}/${name}`) : [];
+    const log = `${this.#directory.path}/strace`, begin = this.#heard.length;
     Deno.writeTextFileSync(log, ""); // of the one before
+    const injected = (): number => readIfThere(log).split("(INJECTED)").length - 1;
+    const isSaid = (): boolean => words === null || words.test(this.#heard.slice(begin).join("\n"));
+    const hasFailed = (): boolean => injected() >= count && isSaid();
+    const end = performance.now() + PATIENCE_MS;
+    while (!hasFailed()) {
+      if (performance.now() > end) {
+        throw new Error(`It did not come about that ${injections.join()} fail ${count} times`);
+      }
+      await this.#trace(injections, within, log, hasFailed);
+    }
+    const news = this.#news;
+    // The log waits up to half a minute before it tries a bad disk again.
+    await this.#until(`acknowledgements go on after ${injections.join()}`, () => this.#news > news + 3);
+    this.say(`${injections.join()}: ${injected()} failed`);
+  }
+
+  /**
+   * Has strace fail calls until enough have, or a second is over: by then the log may write to files that it did not have
+   * when strace was told of them.
+   */
+  async #trace(
+    injections: Injections,
+    within: "anywhere" | "log",
+    log: string,
+    hasFailed: () => boolean,
+  ): Promise<void> {
+    const writer = this.#processes.get("writer")!, directory = `${this.#layout.wal}/1`;
+    const files = within === "log" ? [...Deno.readDirSync(directory)].map(({ name }) => `${directory}/${name}`) : [];
     const tracer = new Deno.Command("strace", {
       args: [
-        ...["-qq", "-p", String(writer.pid), "-o", log],
+        ...["-qq", "-p", String(writer.pid), "-A", "-o", log],
         ...files.flatMap((path) => ["-P", path]),
         ...injections.flatMap((each) => ["-e", `inject=${each}`]),
       ],
@@ -143,18 +171,13 @@ export class CrashRun {
       stdout: "null",
       stderr: "piped",
     }).spawn();
-    const injected = (): number => readIfThere(log).split("(INJECTED)").length - 1;
+    const end = performance.now() + (within === "log" ? RENEW_MS : PATIENCE_MS);
     try {
-      const isSaid = (): boolean => words === null || words.test(this.#heard.slice(begin).join("\n"));
-      await this.#until(`${injections.join()} fail ${count} times: ${words}`, () => injected() >= count && isSaid());
+      await this.#until("calls fail", () => hasFailed() || performance.now() > end);
     } finally {
       tracer.kill("SIGINT"); // detaches
       await tracer.output();
     }
-    const news = this.#news;
-    // The log waits up to half a minute before it tries a bad disk again.
-    await this.#until(`acknowledgements go on after ${injections.join()}`, () => this.#news > news + 3);
-    this.say(`${injections.join()}: ${injected()} failed`);
   }
 
   /** Lets everything be delivered. */
