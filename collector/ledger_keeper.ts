@@ -24,7 +24,8 @@ import { type SigningKeys } from "./ledger/keys.ts";
 import { Ledger, type LedgerOptions } from "./ledger/ledger.ts";
 import { NoteBook } from "./ledger/note_book.ts";
 import { AGENT, recollect } from "./ledger/recollection.ts";
-import type { TakenRecord, WriteAheadLog } from "./wal/log.ts";
+import type { WriteAheadLog } from "./wal/log.ts";
+import type { TakenRecord } from "./wal/log_options.ts";
 import { type Storage, StorageError } from "./wal/storage.ts";
 
 export interface LedgerKeeperOptions extends Pick<LedgerOptions, "host" | "bootId" | "clock" | "notice" | "random"> {

@@ -14,7 +14,8 @@
  */
 import { carry, carryTallies } from "./carry.ts";
 import { type LogHome, tryOut } from "./wal/home.ts";
-import { type WalOptions, WriteAheadLog } from "./wal/log.ts";
+import { WriteAheadLog } from "./wal/log.ts";
+import type { WalOptions } from "./wal/log_options.ts";
 import { MemoryStorage } from "./wal/memory_storage.ts";
 import { checkOwnership, WalRefusedError } from "./wal/recovery.ts";
 import type { Tally } from "./wal/shedding.ts";

@@ -23,7 +23,8 @@ import { kindOf } from "./carry.ts";
 import { type Frame, FrameCache } from "./frame_cache.ts";
 import type { LogKeeper, Move } from "./log_keeper.ts";
 import { TimeMarks } from "./time_marks.ts";
-import type { WalStatus, WriteAheadLog } from "./wal/log.ts";
+import type { WriteAheadLog } from "./wal/log.ts";
+import type { WalStatus } from "./wal/log_options.ts";
 import type { LogItem } from "./wal/log_reader.ts";
 import { ITEM_CLASSES, type ItemClass, type Tally } from "./wal/shedding.ts";
 

@@ -6,7 +6,7 @@
 import { failure, type HealthComponent } from "../../proto/bus/rpc.ts";
 import type { SourceStatus } from "../../proto/status.ts";
 import type { ServiceOptions } from "../calls/service.ts";
-import type { WalStatus } from "../wal/log.ts";
+import type { WalStatus } from "../wal/log_options.ts";
 
 /** It knows no task. */
 export const unsupportedTasks: ServiceOptions["tasks"] = {

@@ -13,6 +13,7 @@
  */
 import { crc32c } from "../../proto/crc32c.ts";
 import { Batch } from "./batch.ts";
+import { DiskFault } from "./disk_fault.ts";
 import {
   MAX_COUNT,
   MAX_PAYLOAD_BYTES,
@@ -22,73 +23,17 @@ import {
   SEGMENT_HEADER_BYTES,
   type WalIdentity,
 } from "./format.ts";
+import type { NewRecord, WalOptions, WalStatus } from "./log_options.ts";
 import { type LogItem, LogReader } from "./log_reader.ts";
-import { type LogRecord, type Segment, type Survey, survey } from "./recovery.ts";
+import { type LogRecord, type Segment, survey } from "./recovery.ts";
 import { Segments } from "./segments.ts";
 import { ITEM_CLASSES, type ItemClass, Shedding, type Tally } from "./shedding.ts";
-import { STATE_NAME, StateFile, type WalState } from "./state_file.ts";
-import { type Storage, StorageError, type StorageFault } from "./storage.ts";
-
-export interface WalOptions {
-  readonly storage: Storage;
-  readonly host: string;
-  readonly collectorId: string;
-  /** A segment that is longer is followed by a new one. */
-  readonly segmentBytes: number;
-  /** Everything together, on disk and in memory. */
-  readonly totalBytes: number;
-  /** What waits in memory while the disk takes nothing. */
-  readonly maxPendingBytes: number;
-  /** An acknowledged segment stays at least this long, unless its room is needed. */
-  readonly keepMs: number;
-  /** Milliseconds that never go back. */
-  readonly clock: () => number;
-  /** The record that tells of refused items, to be given the number `sequence`. */
-  readonly gapRecord: (sequence: number, tally: Tally) => { readonly kind: number; readonly payload: Uint8Array };
-  /** Told of every record that is given a number, in their order: the epoch, the record's first number, how many. */
-  readonly taken?: TakenRecord;
-  /** Called with what an operator should know. */
-  readonly notice: (text: string) => void;
-  /** Random bytes, of the runtime unless a test brings its own. */
-  readonly random?: (length: number) => Uint8Array;
-}
-
-export type TakenRecord = (epoch: string, first: number, count: number, payload: Uint8Array) => void;
-
-export interface NewRecord {
-  readonly kind: number;
-  readonly itemClass: ItemClass;
-  /** Numbers that it carries, from {@linkcode WriteAheadLog.nextSequence} on. */
-  readonly count: number;
-  /** Unix milliseconds of its oldest item, and of its newest. */
-  readonly time: number;
-  readonly lastTime: number;
-  readonly payload: Uint8Array;
-  /** `crc32c(payload)`, when it is known. */
-  readonly checksum?: number;
-}
-
-export interface WalStatus {
-  readonly bytes: number;
-  readonly pendingBytes: number;
-  readonly segments: number;
-  /** Items that found no room, since start. */
-  readonly refused: number;
-  /** Numbers and places of damage that reading has found, since start. */
-  readonly missing: number;
-  readonly damaged: number;
-  readonly faults: number;
-  /** Segments that were deleted before their time, because their room was needed. */
-  readonly hastened: number;
-  /** Why nothing is written now, or empty. */
-  readonly fault: string;
-}
+import type { WalState } from "./state_file.ts";
+import { StateKeeper } from "./state_keeper.ts";
+import { StorageError } from "./storage.ts";
 
 /** Waiting bytes at which {@linkcode WriteAheadLog.append} flushes by itself, and at half of what may wait. */
 const FLUSH_BYTES = 4_194_304;
-const FIRST_RETRY_MS = 100, LAST_RETRY_MS = 30_000;
-/** A hint of how far the log has come is given when one of these has passed; a restart writes the rest again. */
-const HINT_MS = 1_000, HINT_BYTES = 2_097_152;
 /** Used share of the space above which acknowledged segments go before their time; below what is refused first. */
 const HASTE = 0.6;
 
@@ -105,18 +50,13 @@ export class WriteAheadLog {
   readonly #shedding: Shedding;
   readonly #reader: LogReader;
   readonly #batch = new Batch();
-  #state: StateFile;
+  readonly #state: StateKeeper;
+  readonly #fault: DiskFault;
   /** What holds the end that nothing proves, until that is written again: not to be deleted, whatever is acknowledged. */
   #unproven: Segment | null;
   #last: number;
   #durable: number;
   #acknowledged: number;
-  #fault = "";
-  #retryAt = 0;
-  #retryMs = FIRST_RETRY_MS;
-  #stateRetryAt = 0;
-  #talliesChanged = false;
-  #hint = { time: -Infinity, bytes: 0, news: 0 };
   #faults = 0;
   #hastened = 0;
 
@@ -148,8 +88,9 @@ export class WriteAheadLog {
     const { tallies = [], tallyGeneration = 0 } = found.state ?? {};
     this.#shedding = new Shedding(tallies, found.settled, found.onTheWay, tallyGeneration);
     this.#reader = new LogReader(notice);
-    this.#state = StateFile.absent(storage);
-    this.#openState(found);
+    this.#fault = new DiskFault(notice);
+    this.#state = new StateKeeper(storage, options.clock, () => this.#describe());
+    this.#state.open(found.state?.generations ?? null);
     this.#unproven = found.unproven.length === 0 ? null : found.unprovenFrom;
     // The end that nothing proves is written again by the first flush, in a segment that takes over from here.
     for (const { payload, ...header } of found.unproven) {
@@ -178,7 +119,7 @@ export class WriteAheadLog {
   get load(): number {
     const { totalBytes, maxPendingBytes } = this.#options, pending = this.#batch.length;
     const share = (this.#segments.bytesAbove(this.#acknowledged, this.#durable) + pending) / totalBytes;
-    return this.#fault === "" ? share : Math.max(share, pending / maxPendingBytes);
+    return this.#fault.text === "" ? share : Math.max(share, pending / maxPendingBytes);
   }
   /**
    * Whether its directory is there, and the file that is written, if one is, still has its name: one that was deleted
@@ -206,9 +147,9 @@ export class WriteAheadLog {
       refused: this.#shedding.refused,
       missing: this.#reader.missing,
       damaged: this.#reader.damaged,
-      faults: this.#faults,
+      faults: this.#faults + this.#state.faults,
       hastened: this.#hastened,
-      fault: this.#fault,
+      fault: this.#fault.text,
     };
   }
 
@@ -223,13 +164,13 @@ export class WriteAheadLog {
   /** Counts items that are not taken. They become a gap record as soon as there is room for their class again. */
   refuse(itemClass: ItemClass, count: number, from: number, to: number): void {
     this.#shedding.refuse(itemClass, count, from, to);
-    this.#talliesChanged = true;
+    this.#state.hasNews = true;
   }
 
   /** Takes over items that another log refused and counted: they are told here, and not counted again. */
   inherit(itemClass: ItemClass, count: number, from: number, to: number): void {
     this.#shedding.inherit(itemClass, count, from, to);
-    this.#talliesChanged = true;
+    this.#state.hasNews = true;
   }
 
   /**
@@ -250,7 +191,7 @@ export class WriteAheadLog {
     }
     this.#put({ kind, count, time, settles: 0 }, payload, checksum);
     const enough = Math.min(FLUSH_BYTES, this.#options.maxPendingBytes / 2);
-    if (this.#batch.length >= enough && this.#fault === "") this.flush();
+    if (this.#batch.length >= enough && this.#fault.text === "") this.flush();
     return true;
   }
 
@@ -258,7 +199,7 @@ export class WriteAheadLog {
   flush(): boolean {
     this.#makeReady();
     const now = this.#options.clock();
-    if (this.#batch.length > 0 && (this.#fault === "" || now >= this.#retryAt)) this.#ended(this.#write(), now);
+    if (this.#batch.length > 0 && this.#fault.isDue(now)) this.#ended(this.#write(), now);
     return this.#lookAfter(now);
   }
 
@@ -270,7 +211,7 @@ export class WriteAheadLog {
   async flushBeside(): Promise<boolean> {
     this.#makeReady();
     const last = this.#batch.last, length = this.#batch.length;
-    const flight = length > 0 && this.#fault === "" ? this.#segments.launch(this.#batch) : null;
+    const flight = length > 0 && this.#fault.text === "" ? this.#segments.launch(this.#batch) : null;
     if (flight === null) return this.flush();
     const isLaunched = !(flight instanceof StorageError);
     const fault = isLaunched ? await flight.landed : flight;
@@ -283,7 +224,7 @@ export class WriteAheadLog {
   }
 
   get #isFlushed(): boolean {
-    return this.#batch.length === 0 && !this.#talliesChanged;
+    return this.#batch.length === 0 && !this.#state.hasNews;
   }
 
   #makeReady(): void {
@@ -294,14 +235,15 @@ export class WriteAheadLog {
 
   /** The whole batch was written, or not. */
   #ended(fault: StorageError | null, now: number): void {
-    if (fault === null) this.#written(this.#batch.last, this.#batch.length);
-    else this.#failed(fault, now);
+    if (fault === null) return this.#written(this.#batch.last, this.#batch.length);
+    this.#faults += 1;
+    this.#fault.began(fault, now);
   }
 
   #lookAfter(now: number): boolean {
-    if (this.#talliesChanged && now >= this.#stateRetryAt) this.#saveState();
+    if (this.#state.hasNews && this.#state.isDue(now)) this.#state.save();
     this.#expire(false);
-    this.#giveHint(now);
+    this.#state.hint(now, this.#segments.bytes, this.#durable + this.#acknowledged);
     return this.#isFlushed;
   }
 
@@ -358,13 +300,13 @@ export class WriteAheadLog {
 
   /** Puts on disk what {@linkcode outstanding} says, for a log that will not be written any more. */
   keepTallies(): boolean {
-    return this.#saveState();
+    return this.#state.save();
   }
 
   /** Flushes, remembers where the log ends, and closes every file. Returns what the flush returned. */
   close(): boolean {
     const flushed = this.flush();
-    this.#saveState();
+    this.#state.save();
     this.#segments.close();
     this.#state.close();
     return flushed;
@@ -395,7 +337,7 @@ export class WriteAheadLog {
   #share(): number {
     const { totalBytes, maxPendingBytes } = this.#options, pending = this.#batch.length;
     const share = (this.#segments.bytes + pending) / totalBytes;
-    return this.#fault === "" ? share : Math.max(share, pending / maxPendingBytes);
+    return this.#fault.text === "" ? share : Math.max(share, pending / maxPendingBytes);
   }
 
   /** Writes and syncs what waits; after a failure that leaves a file in doubt, once more into a new one. */
@@ -420,26 +362,8 @@ export class WriteAheadLog {
     this.#durable = last;
     this.#unproven = null;
     this.#batch.drop(length);
-    if (this.#shedding.flushed()) this.#talliesChanged = true;
-    if (this.#fault === "") return;
-    this.#fault = "";
-    this.#retryMs = FIRST_RETRY_MS;
-    this.#options.notice("write-ahead log: the disk takes records again");
-  }
-
-  #failed(error: StorageError, now: number): void {
-    this.#faults += 1;
-    const fault = `${WORDS[error.fault]}: ${error.message}`;
-    if (this.#fault === "") {
-      this.#options.notice(
-        `write-ahead log: ${fault}; events wait in memory, and what finds no room there is counted; ${
-          MEND[error.fault]
-        }`,
-      );
-    }
-    this.#fault = fault;
-    this.#retryAt = now + this.#retryMs;
-    this.#retryMs = Math.min(this.#retryMs * 2, LAST_RETRY_MS);
+    if (this.#shedding.flushed()) this.#state.hasNews = true;
+    this.#fault.over();
   }
 
   /** Deletes segments, oldest first, that were acknowledged long enough ago, or in `haste` all that were. */
@@ -452,9 +376,9 @@ export class WriteAheadLog {
       segment !== undefined && segment !== this.#unproven && !this.#segments.isOpen(segment) &&
       segment.acknowledgedAt !== null &&
       (haste || now - segment.acknowledgedAt >= this.#options.keepMs);
-    if (!over(list[0]) || now < this.#stateRetryAt) return;
+    if (!over(list[0]) || !this.#state.isDue(now)) return;
     // A crash may undo a removal and keep a later one: then the numbers between look lost, unless this is on disk.
-    if (!this.#saveState()) return;
+    if (!this.#state.save()) return;
     try {
       for (let segment = list[0]; over(segment); segment = list[0]) {
         this.#segments.remove(segment);
@@ -465,44 +389,6 @@ export class WriteAheadLog {
       if (!(error instanceof StorageError)) throw error;
       this.#faults += 1; // what is still there, or comes back, is deleted the next time
     }
-  }
-
-  /**
-   * Makes the state file anew, since what can be read of the old one may be in memory only, as with the log's end. On a
-   * disk that has no room for that the old one must do.
-   */
-  #openState(found: Survey): void {
-    const { storage } = this.#options;
-    if (this.#saveState()) return;
-    this.#talliesChanged = true;
-    if (found.state === null || this.#state.unsure) return;
-    try {
-      this.#state = StateFile.reuse(storage, storage.open(STATE_NAME), found.state.generations);
-    } catch (error) {
-      if (!(error instanceof StorageError)) throw error;
-    }
-  }
-
-  #saveState(): boolean {
-    try {
-      this.#state.save(this.#describe());
-      this.#talliesChanged = false;
-      return true;
-    } catch (error) {
-      if (!(error instanceof StorageError)) throw error;
-      this.#faults += 1;
-      this.#stateRetryAt = this.#options.clock() + FIRST_RETRY_MS;
-      return false;
-    }
-  }
-
-  /** Now and then: a write to a second file makes the next sync of the first wait for the file system's journal. */
-  #giveHint(now: number): void {
-    const due = now - this.#hint.time >= HINT_MS || this.#segments.bytes - this.#hint.bytes >= HINT_BYTES;
-    const news = this.#durable + this.#acknowledged;
-    if (!due || news === this.#hint.news) return;
-    this.#hint = { time: now, bytes: this.#segments.bytes, news };
-    this.#state.hint(this.#describe());
   }
 
   #describe(): WalState {
@@ -516,24 +402,6 @@ export class WriteAheadLog {
     };
   }
 }
-
-const WORDS: Readonly<Record<StorageFault, string>> = {
-  "no-space": "the disk is full",
-  "io": "the disk fails",
-  "exists": "a name is taken",
-  "missing": "a file has gone",
-  "not-a-file": "a file was replaced",
-  "other": "the log cannot be written",
-};
-
-const MEND: Readonly<Record<StorageFault, string>> = {
-  "no-space": "make room, and the log goes on by itself",
-  "io": "look into the kernel's log for errors of the device",
-  "exists": "look who writes into the log's directory",
-  "missing": "look who writes into the log's directory",
-  "not-a-file": "look who writes into the log's directory",
-  "other": "the log tries again by itself",
-};
 
 /** A random (version 4) UUID of 16 bytes. */
 function uuid(bytes: Uint8Array): string {

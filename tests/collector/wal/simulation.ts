@@ -7,7 +7,8 @@
  *
  * @module
  */
-import { type NewRecord, WriteAheadLog } from "../../../collector/wal/log.ts";
+import { WriteAheadLog } from "../../../collector/wal/log.ts";
+import type { NewRecord } from "../../../collector/wal/log_options.ts";
 import { ITEM_CLASSES } from "../../../collector/wal/shedding.ts";
 import { StorageError } from "../../../collector/wal/storage.ts";
 import { Random } from "../../fuzz/random.ts";

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { type NewRecord, type WalOptions, WriteAheadLog } from "../../../collector/wal/log.ts";
+import { WriteAheadLog } from "../../../collector/wal/log.ts";
+import type { NewRecord, WalOptions } from "../../../collector/wal/log_options.ts";
 import type { LogItem } from "../../../collector/wal/log_reader.ts";
 import { ITEM_CLASSES, type ItemClass, type Tally } from "../../../collector/wal/shedding.ts";
 import type { Storage } from "../../../collector/wal/storage.ts";

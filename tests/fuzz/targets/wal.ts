@@ -12,7 +12,7 @@ import {
   recordSeed,
   SEGMENT_HEADER_BYTES,
 } from "../../../collector/wal/format.ts";
-import type { WalOptions } from "../../../collector/wal/log.ts";
+import type { WalOptions } from "../../../collector/wal/log_options.ts";
 import { WalRefusedError } from "../../../collector/wal/recovery.ts";
 import { SegmentReader } from "../../../collector/wal/segment_reader.ts";
 import type { StorageFile } from "../../../collector/wal/storage.ts";
