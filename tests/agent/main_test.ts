@@ -266,7 +266,7 @@ Deno.test("a second agent on the same state is refused, and the first goes on", 
   using state = new AgentState();
   await using first = await AgentProcess.start(state);
   await using second = await AgentProcess.start(state, { expectEnd: true });
-  assert.match(second.stderr, /Another agent uses the store .*; stop it/);
+  assert.match(second.stderr, /Another agent listens on .*; stop it/);
   using collector = await TestCollector.join(state.layout.brokerSocket);
   await collector.send(1, someEvents(1, 5));
   await until("it is acknowledged", () => collector.acknowledged === 5);
