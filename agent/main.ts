@@ -408,7 +408,7 @@ async function main(): Promise<void> {
       failed,
       groupMs,
       publications,
-      saw: (rows) => analyses.saw(rows),
+      triggers: (rows) => analyses.judge(rows),
     });
     broker.take({ store, ingest });
     analyses.attach(store);
