@@ -81,8 +81,8 @@ export interface IngestOptions {
   readonly alerted: (alerts: readonly Alert[]) => void;
   /** Where what is stored is published; without it, it is not. */
   readonly publications?: Publications;
-  /** Hears of events once they are stored. Must not throw. */
-  readonly saw?: (rows: readonly SqlValue[][]) => void;
+  /** Finds what events set going beside alerts; what it gives is called once they are stored. Neither throws. */
+  readonly triggers?: (rows: readonly SqlValue[][]) => Promise<() => void> | null;
   /** The store did not take a batch. */
   readonly failed: (store: Store, error: unknown) => void;
 }
@@ -156,7 +156,8 @@ export class Ingest {
     committed: Committed,
     current: () => boolean,
   ): Promise<"stored" | "waits" | "dropped"> {
-    const { detection, manager, counters, alerted, notesOf, publications, saw } = this.#options, group = this.#group;
+    const { detection, manager, counters, alerted, notesOf, publications, triggers } = this.#options,
+      group = this.#group;
     const now = Date.now();
     if (!slice.isNew) { // all of it was there already
       counters.duplicates += slice.duplicates;
@@ -166,6 +167,7 @@ export class Ingest {
     slice.tellRefused(now);
     const around = { gaps: slice.gaps.map(({ gap }) => gap), sources: slice.sources, rows };
     const alerts = await detection.judge(slice.events, slice.stream, now, around);
+    const triggered = await triggers?.(slice.events);
     if (!current()) return "dropped";
     const judgedAt = performance.now(), seen = detection.seen ?? [];
     this.#delays.judged.add(judgedAt - receivedAt, slice.events.length);
@@ -183,7 +185,7 @@ export class Ingest {
         counters.snapshots += slice.snapshots.filter((part) => part.last).length;
         publications?.events(slice.stream, slice.kept);
         publications?.gaps(slice.stream, slice.gaps);
-        saw?.(slice.events);
+        triggered?.();
       },
       committed,
     };

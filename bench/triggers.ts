@@ -96,7 +96,7 @@ async function turn(hasAnalyses: boolean): Promise<Turn> {
   const detection = new Detection({ ...NO_RULES, active: rules }, { deadlineMs: 100, journal, counters });
   const ingest = new Ingest({
     ...{ store, detection, counters, alerted: () => {}, failed: () => {} },
-    ...hasAnalyses ? { saw: (events) => analyses.saw(events) } : {},
+    ...hasAnalyses ? { triggers: (rows) => analyses.judge(rows) } : {},
   });
   const stream = openTestStream(store), progress = { lastEventTime: 0 }, times: number[] = [], used: number[] = [];
   let spent = 0;

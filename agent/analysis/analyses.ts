@@ -1,9 +1,10 @@
 /**
  * Analyses: what triggers and people ask for, carried out a few at a time, stored as it goes on, and judged at its end.
  *
- * Events come here when they are stored; a fault here costs none of them. What an analysis found is judged by the rules over
- * results, whose hits become alerts like those of other rules, and by triggers over results, which may set the next one
- * going: at most {@linkcode MAX_DEPTH} deep, and never a chain that it came from.
+ * Events come here while they are judged, and set analyses going once they are stored; a fault here costs none of them.
+ * What an analysis found is judged by the rules over results, whose hits become alerts like those of other rules, and by
+ * triggers over results, which may set the next one going: at most {@linkcode MAX_DEPTH} deep, and never a chain that it
+ * came from.
  *
  * @module
  */
@@ -14,25 +15,25 @@ import { ResultLane } from "../../proto/analysis/result_query.ts";
 import type { FactRow, StageRows } from "../../proto/analysis/stage.ts";
 import { type Priority, type Trigger } from "../../proto/analysis/trigger.ts";
 import type { SqlValue } from "../../proto/event_row.ts";
-import { RuleEngine } from "../../proto/rules/engine.ts";
-import type { ValidatedRule } from "../../proto/rules/rule.ts";
 import type { Journal } from "../journal.ts";
 import type { Store } from "../store/store.ts";
 import { StoreError } from "../store/store_error.ts";
+import { EventTriggers, type TriggerHits } from "./event_triggers.ts";
 import type { Executor } from "./executor.ts";
 import { resultAlert } from "./result_alert.ts";
 import { type Order, Run } from "./run.ts";
-import { type Target, targetKey, targetOfEvent } from "./target.ts";
-import { type QueueRequest, TriggerQueue } from "./trigger_queue.ts";
+import { RunWriter } from "./run_writer.ts";
+import { eventKey, type Target, targetKey, targetOfEvent } from "./target.ts";
+import { type Asker, TriggerQueue } from "./trigger_queue.ts";
 
 /** Analyses under way at once. */
 export const MAX_RUNNING = 2;
-/** What one trigger may cost on one batch. */
-const TRIGGER_DEADLINE_MS = 20;
 
 /** What waits to be analysed. */
-interface Wanted extends QueueRequest {
+interface Wanted {
   readonly chain: Chain;
+  readonly by: Asker | null;
+  readonly priority: Priority;
   readonly target: Target;
   readonly actor: string | null;
   readonly lineage: readonly string[];
@@ -62,7 +63,6 @@ const COUNTS = {
   analyses_failed: 0,
   analyses_timed_out: 0,
   analyses_cancelled: 0,
-  analyses_unstored: 0,
   analysis_too_deep: 0,
   analysis_cycles: 0,
   analysis_faults: 0,
@@ -75,9 +75,10 @@ export class Analyses {
   /** Analyses under way, with their ends. */
   readonly #running = new Map<Run, Promise<void>>();
   readonly #counts = { ...COUNTS };
+  readonly #writer: RunWriter;
+  readonly #clock: () => number;
   #plan: Plan = NO_PLAN;
-  #engine: RuleEngine | null = null;
-  #triggers = new Map<ValidatedRule, Trigger>();
+  #triggers: EventTriggers | null = null;
   #lane: ResultLane | null = null;
   #attached: Store | null = null;
   #nextId = 1;
@@ -87,19 +88,20 @@ export class Analyses {
   constructor(options: AnalysesOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
-    this.#queue = new TriggerQueue((lost) => lost.ended(null), options.clock);
+    this.#clock = options.clock ?? (() => performance.now());
+    this.#queue = new TriggerQueue((lost) => lost.ended(null), this.#clock);
+    const { store, failed } = options;
+    this.#writer = new RunWriter({ store, failed, refused: (reason) => this.#fault(reason) });
   }
 
   /** Takes what the files say now in the place of what they said. */
   use(plan: Plan): void {
-    const triggers = plan.triggers.filter(({ rule }) => rule !== null);
-    const engine = triggers.length === 0
-      ? null
-      : new RuleEngine(triggers.map(({ rule }) => rule!), { deadlineMs: TRIGGER_DEADLINE_MS });
-    this.#engine?.close();
-    this.#engine = engine;
+    const triggers = EventTriggers.of(plan);
+    this.#triggers?.[Symbol.dispose]();
+    this.#triggers = triggers;
     this.#plan = plan;
-    this.#triggers = new Map(triggers.map((trigger) => [trigger.rule!, trigger]));
+    this.#lane?.[Symbol.dispose]();
+    this.#lane = null;
     this.#queue.forget(new Set(plan.triggers.map(({ id }) => id)));
   }
 
@@ -115,6 +117,9 @@ export class Analyses {
         return Math.max(this.#nextId, tables.last() + 1);
       });
       this.#attached = store;
+      store.carry(this.#writer);
+      for (const run of this.#running.keys()) this.#writer.changed(run);
+      this.#writer.settle();
       this.#pump();
     } catch (error) {
       this.#storeFailed(store, error);
@@ -125,17 +130,16 @@ export class Analyses {
     this.#attached = null;
   }
 
-  /** Events were stored. Does not throw. */
-  saw(rows: readonly (readonly SqlValue[])[]): void {
-    if (this.#engine === null || rows.length === 0 || this.#isStopping) return;
+  /** Finds what events set going, one batch at a time; what it gives is called once they are stored. Neither throws. */
+  async judge(rows: readonly (readonly SqlValue[])[]): Promise<() => void> {
+    if (this.#triggers === null || rows.length === 0 || this.#isStopping) return () => {};
     try {
-      const { hits, faults } = this.#engine.evaluate(rows);
-      for (const { rule, row } of hits) this.#hit(this.#triggers.get(rule)!, targetOfEvent(rows[row]!), []);
-      for (const { rule, reason } of faults) this.#fault(`trigger ${rule.id} did not judge all events: ${reason}`);
+      const found = await this.#triggers.judge(rows);
+      return () => this.#take(found);
     } catch (error) {
       this.#fault(`triggers did not judge ${rows.length} events: ${error instanceof Error ? error.message : error}`);
+      return () => {};
     }
-    this.#pump();
   }
 
   /** Analyses what a person names; what it came to, `null` when it found no room. @throws RangeError for no such chain */
@@ -148,8 +152,8 @@ export class Analyses {
     }
     const { promise, resolve } = Promise.withResolvers<Run | null>();
     // A key of its own: what a person asks for is looked at now, whatever was found before.
-    const wanted = { key: `${crypto.randomUUID()}`, priority: "critical" as Priority, by: null, chain, target, actor };
-    if (this.#queue.add({ ...wanted, lineage: [], ended: resolve }) !== "taken") resolve(null);
+    const wanted: Wanted = { priority: "critical", by: null, chain, target, actor, lineage: [], ended: resolve };
+    if (this.#queue.add(crypto.randomUUID(), wanted.priority, null, () => wanted) !== "taken") resolve(null);
     this.#pump();
     return await promise;
   }
@@ -159,8 +163,9 @@ export class Analyses {
     this.#isStopping = true;
     for (const run of this.#running.keys()) run.cancel();
     await Promise.all(this.#running.values());
-    this.#engine?.close();
-    this.#engine = null;
+    this.#writer.stop();
+    this.#triggers?.[Symbol.dispose]();
+    this.#triggers = null;
     this.#lane?.[Symbol.dispose]();
     this.#lane = null;
   }
@@ -175,6 +180,7 @@ export class Analyses {
     return {
       ...this.#counts,
       ...this.#queue.counts,
+      analyses_unstored: this.#writer.unstored,
       analysis_waiting: this.#queue.size,
       analysis_running: this.#running.size,
       analysis_remembered: this.#queue.remembered,
@@ -185,8 +191,20 @@ export class Analyses {
     };
   }
 
-  #hit(trigger: Trigger, target: Target, lineage: readonly string[]): void {
-    const { id, perMinute, againMs, priority } = trigger, chain = this.#plan.chains.get(trigger.chain)!;
+  /** Events that triggers want are stored. */
+  #take({ hits, faults }: TriggerHits): void {
+    const now = this.#clock();
+    for (const { wish: { trigger, chain }, row } of hits) {
+      const wanted = (): Wanted => wantedBy(trigger, chain, targetOfEvent(row), []);
+      this.#queue.add(`${chain.id} ${eventKey(row)}`, trigger.priority, trigger, wanted, now);
+    }
+    for (const { rule, reason } of faults) this.#fault(`trigger ${rule.id} did not judge all events: ${reason}`);
+    this.#pump();
+  }
+
+  /** A result sets the next analysis going. */
+  #follow(trigger: Trigger, target: Target, lineage: readonly string[]): void {
+    const chain = this.#plan.chains.get(trigger.chain)!, wanted = wantedBy(trigger, chain, target, lineage);
     if (lineage.length > MAX_DEPTH) {
       this.#counts.analysis_too_deep++;
       return;
@@ -195,8 +213,7 @@ export class Analyses {
       this.#counts.analysis_cycles++;
       return;
     }
-    const key = `${chain.id} ${targetKey(target)}`, by = { id, perMinute, againMs };
-    this.#queue.add({ key, priority, by, chain, target, actor: null, lineage, ended: () => {} });
+    this.#queue.add(`${chain.id} ${targetKey(target)}`, trigger.priority, trigger, () => wanted);
   }
 
   #pump(): void {
@@ -216,7 +233,7 @@ export class Analyses {
         lineage,
       };
       const { executor } = this.#options;
-      const run = new Run(order, { executor, changed: (changed) => this.#write(changed), now: this.#now });
+      const run = new Run(order, { executor, changed: (changed) => this.#writer.changed(changed), now: this.#now });
       this.#counts.analyses_begun++;
       this.#running.set(run, run.carryOut().then(() => this.#ended(run, ended)));
     }
@@ -231,6 +248,8 @@ export class Analyses {
     } catch (error) {
       this.#fault(`what an analysis found was not judged: ${error instanceof Error ? error.message : error}`);
     }
+    // Who asked reads it next
+    if (run.order.actor !== null) this.#writer.settle();
     ended(run);
     this.#pump();
   }
@@ -251,9 +270,11 @@ export class Analyses {
     for (const [trigger, query] of queries) {
       if (!trigger.results!.after.includes(chain.id)) continue;
       const hits = this.#hits(`trigger ${trigger.id}`, () => lane.hits(query, now));
-      if (hits.length > 0) this.#hit(trigger, targetAfter(target, rows), [...lineage, chain.id]);
+      if (hits.length > 0) this.#follow(trigger, targetAfter(target, rows), [...lineage, chain.id]);
     }
     if (alerts.length === 0) return;
+    // No alert is stored whose analysis is not
+    this.#writer.settle();
     const store = this.#options.store();
     if (store === null) return this.#fault(`${alerts.length} alerts over results found no store`);
     try {
@@ -272,20 +293,6 @@ export class Analyses {
     }
   }
 
-  #write(run: Run): void {
-    const store = this.#options.store(), { id } = run.order;
-    if (store === null) {
-      this.#counts.analyses_unstored++;
-      return;
-    }
-    try {
-      store.analysing("The store did not take an analysis", (tables) => tables.put(id, run.rows()));
-    } catch (error) {
-      this.#counts.analyses_unstored++;
-      this.#storeFailed(store, error);
-    }
-  }
-
   #storeFailed(store: Store, error: unknown): void {
     if (!(error instanceof StoreError)) throw error;
     this.#options.failed(store, error);
@@ -296,6 +303,10 @@ export class Analyses {
     if (text !== this.#lastFault) this.#options.journal.notice(text);
     this.#lastFault = text;
   }
+}
+
+function wantedBy(by: Trigger, chain: Chain, target: Target, lineage: readonly string[]): Wanted {
+  return { by, priority: by.priority, chain, target, actor: null, lineage, ended: () => {} };
 }
 
 /** The target of what follows: the same, by the hash that was found. */

@@ -73,9 +73,9 @@ export class AnalysisService implements AskedAnalyses {
     await this.#analyses?.stop();
   }
 
-  /** Events were stored. */
-  saw(rows: readonly (readonly SqlValue[])[]): void {
-    this.#analyses?.saw(rows);
+  /** Finds what events set going; what it gives is called once they are stored. `null` while it is off. */
+  judge(rows: readonly (readonly SqlValue[])[]): Promise<() => void> | null {
+    return this.#analyses?.judge(rows) ?? null;
   }
 
   async ask(

@@ -9,6 +9,8 @@ import { processOfExec } from "../../proto/identity.ts";
 const PLACE = columnPlaces("process_events");
 /** Text of an event that a target keeps for alerts: targets wait in a queue, and their memory is bounded by this. */
 const MAX_KEPT_TEXT = 1_024;
+const PATH = PLACE.get("executable_path")!, HASH = PLACE.get("executable_hash")!, EXEC_ID = PLACE.get("exec_id")!;
+const DEVICE = PLACE.get("device")!, INODE = PLACE.get("inode")!;
 /** What no alert takes from the event. */
 const LEFT_OUT = new Set(["argv", "environment", "modified_fields"].map((name) => PLACE.get(name)!));
 
@@ -26,7 +28,7 @@ export interface Target {
   readonly row: readonly SqlValue[] | null;
 }
 
-/** The target of an event. */
+/** The target of an event. Costs some thousand nanoseconds: whoever asks for many knows by {@linkcode eventKey} which. */
 export function targetOfEvent(row: readonly SqlValue[]): Target {
   const text = (name: string): string | null => own(row[PLACE.get(name)!] as string | null);
   const number = (name: string): number | null => row[PLACE.get(name)!] as number | null;
@@ -52,8 +54,24 @@ export function targetOfPath(path: string): Target {
 
 /** What tells one target from another: the version of a file, or the process where there is no file. */
 export function targetKey({ path, device, inode, hash, execId }: Target): string {
+  return keyOf(path, device, inode, hash, execId);
+}
+
+/** The key of the target of an event, without making that. */
+export function eventKey(row: readonly SqlValue[]): string {
+  const path = row[PATH] as string | null, hash = row[HASH] as string | null;
+  return keyOf(own(path), row[DEVICE]!, row[INODE]!, hash, row[EXEC_ID] as string | null);
+}
+
+function keyOf(
+  path: string | null,
+  device: SqlValue,
+  inode: SqlValue,
+  hash: string | null,
+  execId: string | null,
+): string {
   if (path === null) return `process ${execId === null ? "" : processOfExec(execId)}`;
-  return `${hash ?? `${device}:${inode}`} ${path}`;
+  return hash === null ? `${device}:${inode} ${path}` : `${hash} ${path}`;
 }
 
 /** The tick at which a process began, by the name of its execution. */

@@ -15,12 +15,11 @@ export const MAX_PENDING = 1_000, MAX_REMEMBERED = 20_000;
 /** For so long after the last request that was not taken, detection counts as degraded. */
 const DEGRADED_MS = 300_000;
 
-export interface QueueRequest {
-  /** What it is about: the same is not asked for twice. */
-  readonly key: string;
-  readonly priority: Priority;
-  /** Who asks, with how often and how soon again; `null` for a person, who is not limited. */
-  readonly by: { readonly id: string; readonly perMinute: number; readonly againMs: number } | null;
+/** Who asks, with how often and how soon again. */
+export interface Asker {
+  readonly id: string;
+  readonly perMinute: number;
+  readonly againMs: number;
 }
 
 export interface QueueCounts {
@@ -34,7 +33,7 @@ export interface QueueCounts {
   analysis_dropped: number;
 }
 
-interface Waiting<T extends QueueRequest> {
+interface Waiting<T> {
   readonly request: T;
   hits: number;
 }
@@ -42,7 +41,7 @@ interface Waiting<T extends QueueRequest> {
 /** What became of a request. */
 export type Verdict = "taken" | "repeated" | "limited" | "dropped";
 
-export class TriggerQueue<T extends QueueRequest> {
+export class TriggerQueue<T> {
   readonly counts: QueueCounts = { analysis_hits: 0, analysis_repeated: 0, analysis_limited: 0, analysis_dropped: 0 };
   /** By priority, each in the order of coming; a Map keeps that order and takes one out at no cost. */
   readonly #lanes = new Map<Priority, Map<string, Waiting<T>>>(PRIORITIES.map((priority) => [priority, new Map()]));
@@ -74,8 +73,15 @@ export class TriggerQueue<T extends QueueRequest> {
     return this.#clock() < this.#shortUntil;
   }
 
-  add(request: T): Verdict {
-    const { counts } = this, now = this.#clock(), { key, by } = request;
+  /**
+   * Asks for something. Most of a storm is not taken, so that nothing is made for it but its key.
+   *
+   * @param key what it is about: the same is not asked for twice
+   * @param by `null` for a person, who is not limited
+   * @param make what waits, made where it is taken
+   */
+  add(key: string, priority: Priority, by: Asker | null, make: () => T, now: number = this.#clock()): Verdict {
+    const { counts } = this;
     counts.analysis_hits++;
     const same = this.#waiting.get(key);
     if (same !== undefined) {
@@ -92,13 +98,13 @@ export class TriggerQueue<T extends QueueRequest> {
       this.#shortUntil = now + DEGRADED_MS;
       return "limited";
     }
-    if (this.#waiting.size >= MAX_PENDING && !this.#makeRoom(request.priority)) {
+    if (this.#waiting.size >= MAX_PENDING && !this.#makeRoom(priority)) {
       this.#lost(now);
       return "dropped";
     }
-    const waiting = { request, hits: 1 };
+    const waiting = { request: make(), hits: 1 };
     this.#waiting.set(key, waiting);
-    this.#lanes.get(request.priority)!.set(key, waiting);
+    this.#lanes.get(priority)!.set(key, waiting);
     // Only what is taken is remembered: what found no room is asked for anew.
     if (by !== null) this.#remember(key, now + by.againMs);
     return "taken";
@@ -122,7 +128,7 @@ export class TriggerQueue<T extends QueueRequest> {
     for (const id of this.#buckets.keys()) if (!triggers.has(id)) this.#buckets.delete(id);
   }
 
-  #bucket({ id, perMinute }: NonNullable<QueueRequest["by"]>, now: number): TokenBucket {
+  #bucket({ id, perMinute }: Asker, now: number): TokenBucket {
     let known = this.#buckets.get(id);
     if (known?.perMinute !== perMinute) {
       known = { perMinute, bucket: new TokenBucket({ burst: perMinute, perSecond: perMinute / 60 }, now) };

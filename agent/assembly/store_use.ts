@@ -102,7 +102,7 @@ export class StoreUse implements StoreUser {
       alerted: (alerts) => alerted(parts, alerts),
       failed: parts.storeFailed,
       publications: parts.publications,
-      saw: (rows) => parts.analyses.saw(rows),
+      triggers: (rows) => parts.analyses.judge(rows),
     });
     parts.broker.take({ store, ingest });
     parts.analyses.attach(store);

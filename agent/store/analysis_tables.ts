@@ -25,6 +25,18 @@ export interface ProcessTarget {
   readonly row: null;
 }
 
+/** Rows of analyses that go along with batches of events, in their transactions. */
+export interface AnalysisRider {
+  /** Whether there are any. */
+  readonly isDue: boolean;
+  /** Writes them; what is thrown costs them, and the batch only where the store itself is at fault. */
+  put(tables: AnalysisTables): void;
+  /** What was put is durable. */
+  committed(): void;
+  /** What was put was at fault itself, and is taken back. */
+  refused(error: unknown): void;
+}
+
 export class AnalysisTables {
   readonly #db: DatabaseSync;
   readonly #insert: ReadonlyMap<string, StatementSync>;

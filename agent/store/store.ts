@@ -19,7 +19,7 @@ import type { TableDescriptor, TableSet } from "../../proto/table_descriptor.ts"
 import type { LedgerNote } from "../../proto/wire.ts";
 import { type NewNote, NoteTable } from "../ledger_notes.ts";
 import { AlertTables } from "./alert_tables.ts";
-import { AnalysisTables } from "./analysis_tables.ts";
+import { type AnalysisRider, AnalysisTables } from "./analysis_tables.ts";
 import { Checkpointer, type CheckpointOutcome } from "./checkpoint.ts";
 import { type CollectedRows, CollectedTables } from "./collected_tables.ts";
 import { closeDatabase, lockStore, openDatabase } from "./database.ts";
@@ -37,7 +37,7 @@ import {
 } from "./recent.ts";
 import { DEFAULT_LIMITS, logLimit, type Removed, Retention, type StoreLimits } from "./retention.ts";
 import { SeenValues, type StoredMemory } from "./seen_values.ts";
-import { StoreError, storeError } from "./store_error.ts";
+import { faultOf, StoreError, storeError } from "./store_error.ts";
 
 /** Rules that are written in one transaction. */
 const RULES_A_TRANSACTION = 256;
@@ -129,6 +129,7 @@ export class Store {
   readonly #outbox: Outbox;
   readonly #alerts: AlertTables;
   readonly #analyses: AnalysisTables;
+  #rider: AnalysisRider | null = null;
   /** Who decides about alerts in the open transaction. */
   #taker: AlertTaker | null = null;
   /** The open stream of each collector: one object, so that two connections of it share the watermark. */
@@ -257,6 +258,7 @@ export class Store {
     if (this.#retention.isRotationDue(performance.now())) {
       this.#transaction("The store did not begin a partition", () => this.#retention.rotate(now, performance.now()));
     }
+    let hasRidden = false;
     return this.#transaction("The store did not take a batch", () => {
       const added: Alert[] = [];
       // A process that begins and ends between two snapshots of the table is written once.
@@ -274,9 +276,11 @@ export class Store {
         added.push(...this.#put(batch, now));
       }
       this.#processes.applyEvents(untold);
+      hasRidden = this.#takeAlong();
       return added;
     }, () => {
       let rows = 0;
+      if (hasRidden) this.#rider!.committed();
       for (const { stream, lastSequence, events, snapshots, rows: own = [] } of batches) {
         stream.lastSequence = lastSequence;
         rows += events.length;
@@ -311,6 +315,11 @@ export class Store {
   /** Reads or changes what there is of analyses, in one transaction. @throws StoreError, and then nothing is changed */
   analysing<T>(what: string, body: (tables: AnalysisTables) => T): T {
     return this.#transaction(what, () => body(this.#analyses), this.#noteCommit);
+  }
+
+  /** From here on each batch takes along what this has of analyses. */
+  carry(rider: AnalysisRider): void {
+    this.#rider = rider;
   }
 
   /** What rules remember. @throws StoreError */
@@ -564,6 +573,23 @@ export class Store {
     for (const changes of batch.seen ?? []) this.#seen.apply(changes);
     s.advance.run(batch.lastSequence, now, stream.number);
     return added;
+  }
+
+  /** Writes what goes along with a batch; within its transaction. What is wrong with that alone costs the batch nothing. */
+  #takeAlong(): boolean {
+    const rider = this.#rider;
+    if (rider === null || !rider.isDue) return false;
+    this.#db.exec("SAVEPOINT along");
+    try {
+      rider.put(this.#analyses);
+    } catch (error) {
+      if (!this.#db.isTransaction || faultOf(error) !== "other") throw error;
+      this.#db.exec("ROLLBACK TO along; RELEASE along");
+      rider.refused(error);
+      return false;
+    }
+    this.#db.exec("RELEASE along");
+    return true;
   }
 
   #replaceSources(collectorId: string, sources: readonly SourceStatus[], now: number): void {

@@ -6,19 +6,28 @@
  *
  * @module
  */
-import { DatabaseSync } from "node:sqlite";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
 import "../rules/sqlite_types.ts";
 import type { SqlValue } from "../event_row.ts";
-import { type DeadlineViews, openDeadlineViews, READ_LIMITS, runGuarded } from "../rules/authorizer.ts";
+import {
+  columnsOf,
+  type DeadlineViews,
+  openDeadlineViews,
+  type PreparedQuery,
+  prepareGuarded,
+  READ_LIMITS,
+} from "../rules/authorizer.ts";
 import { type GuardedQuery, guardSql } from "../rules/sql_guard.ts";
 import { SqlRefusedError } from "../rules/sql_refused.ts";
 import type { FactRow, StageRows } from "./stage.ts";
 import { ANALYSIS_TABLES } from "./tables.ts";
+import type { Column } from "../catalog.ts";
 
 /** Rows of an answer that are hits, and how long one query may take. */
 export const MAX_HITS = 16, DEADLINE_MS = 200;
 
 const TABLES: ReadonlySet<string> = new Set(ANALYSIS_TABLES.map(({ name }) => name));
+const COLUMNS = columnsOf(ANALYSIS_TABLES);
 
 export interface ResultQuery {
   readonly guarded: GuardedQuery;
@@ -34,10 +43,19 @@ export function guardResultSql(sql: string): ResultQuery {
   return { guarded };
 }
 
-/** Judges the rows of one analysis at a time. */
+interface Filled {
+  readonly name: string;
+  readonly columns: readonly Column[];
+  readonly clear: StatementSync;
+  readonly insert: StatementSync;
+}
+
+/** Judges the rows of one analysis at a time, each query prepared once. */
 export class ResultLane implements Disposable {
   readonly #db: DatabaseSync;
   readonly #views: DeadlineViews;
+  readonly #tables: readonly Filled[];
+  readonly #prepared = new Map<ResultQuery, PreparedQuery>();
 
   constructor() {
     this.#db = new DatabaseSync(":memory:", { limits: READ_LIMITS });
@@ -47,26 +65,43 @@ export class ResultLane implements Disposable {
       );
     }
     this.#views = openDeadlineViews(this.#db, ANALYSIS_TABLES);
+    this.#tables = ANALYSIS_TABLES.map(({ name, columns }) => ({
+      name,
+      columns,
+      clear: this.#db.prepare(`DELETE FROM main.${name}`),
+      insert: this.#db.prepare(`INSERT INTO main.${name} VALUES (${columns.map(() => "?").join(", ")})`),
+    }));
   }
 
   /** Puts the rows of an analysis in the place of those before. */
   put(rows: StageRows): void {
-    this.#db.setAuthorizer(null);
-    for (const { name, columns } of ANALYSIS_TABLES) {
-      this.#db.exec(`DELETE FROM main.${name}`);
-      const insert = this.#db.prepare(`INSERT INTO main.${name} VALUES (${columns.map(() => "?").join(", ")})`);
+    for (const { name, columns, clear, insert } of this.#tables) {
+      clear.run();
       for (const row of rows[name] ?? []) insert.run(...columns.map((column) => row[column.name] ?? null));
     }
   }
 
   /** What a query finds, at most {@linkcode MAX_HITS}. @throws QueryDeadlineError, and Error of SQLite */
-  hits({ guarded }: ResultQuery, now: number): FactRow[] {
-    const { names, rows } = runGuarded(this.#db, this.#views, guarded, DEADLINE_MS, now), hits: FactRow[] = [];
-    for (const row of rows) {
+  hits(query: ResultQuery, now: number): FactRow[] {
+    const { names, run } = this.#prepare(query), hits: FactRow[] = [];
+    for (const row of run(DEADLINE_MS, now)) {
       hits.push(Object.fromEntries(names.map((name, i) => [name, plain(row[i]!)])));
       if (hits.length >= MAX_HITS) break;
     }
     return hits;
+  }
+
+  /** The gate stands while a query is prepared; taking it away makes SQLite prepare anew, once, what it let through. */
+  #prepare(query: ResultQuery): PreparedQuery {
+    let prepared = this.#prepared.get(query);
+    if (prepared !== undefined) return prepared;
+    try {
+      prepared = prepareGuarded(this.#db, this.#views, query.guarded, DEADLINE_MS, COLUMNS);
+    } finally {
+      this.#db.setAuthorizer(null);
+    }
+    this.#prepared.set(query, prepared);
+    return prepared;
   }
 
   [Symbol.dispose](): void {

@@ -324,6 +324,13 @@ export interface Answer {
   readonly rows: Generator<(SqlValue | bigint)[]>;
 }
 
+/** A query that passed both gates, to be run any number of times, one at a time. */
+export interface PreparedQuery {
+  readonly names: Answer["names"];
+  /** Its rows now; the time counts from here. */
+  run(budgetMs: number, nowMs?: number): Answer["rows"];
+}
+
 /**
  * Runs a query of purpose "hunt" behind both gates; the authorizer stays set. The time counts from here and covers the
  * reading of the rows too, which throws {@linkcode QueryDeadlineError}, or SQLite's error when it cannot go on.
@@ -338,6 +345,23 @@ export function runGuarded(
   nowMs?: number,
   tables: ReadScope["tables"] = catalogColumns(),
 ): Answer {
+  const { names, run } = prepareGuarded(db, views, query, budgetMs, tables);
+  return { names, rows: run(budgetMs, nowMs) };
+}
+
+/**
+ * The same, to be run later and again, with no more time than `mostMs`; the authorizer stays set. Whoever changes it after
+ * that has SQLite prepare the query again, under what stands then.
+ *
+ * @throws Error of SQLite when the second gate denies what the first let through, or the database lacks a column
+ */
+export function prepareGuarded(
+  db: DatabaseSync,
+  views: DeadlineViews,
+  query: GuardedQuery,
+  mostMs: number,
+  tables: ReadScope["tables"],
+): PreparedQuery {
   if (query.sql.toLowerCase().includes(STORED_EVENTS)) throw new RangeError(`A query cannot name ${STORED_EVENTS}`);
   const sql = weave(query, views.tick);
   const choose = (isNarrow: boolean): boolean => {
@@ -356,13 +380,19 @@ export function runGuarded(
       statement = prepared();
     }
   } else statement = prepared();
-  const sorts = budgetMs <= EAGER_BUDGET_MS && sortsRows(planSteps(db, sql));
-  views.start(budgetMs, nowMs, sorts);
+  const sorts = mostMs <= EAGER_BUDGET_MS && sortsRows(planSteps(db, sql));
   const names = statement.columns().map((column) => column.name);
   // The second part runs when the first has given all its rows, and gives none.
   const nothing = names.map(() => "NULL").join(", ");
   const marking = `SELECT * FROM (${sql}) UNION ALL SELECT ${nothing} WHERE ${views.mark}()`;
-  return { names, rows: readMarked(db, views, marking, names.length, db.prepare(marking)) };
+  const whole = db.prepare(marking);
+  return {
+    names,
+    run(budgetMs, nowMs) {
+      views.start(budgetMs, nowMs, sorts);
+      return readMarked(db, views, marking, names.length, whole);
+    },
+  };
 }
 
 /**

@@ -3,7 +3,7 @@ import { alertOf } from "../../agent/alerts/alert_of.ts";
 import { WAITING_EVENTS } from "../../agent/batch_group.ts";
 import { type Counters, newCounters } from "../../agent/counters.ts";
 import { AgentDelays } from "../../agent/delays.ts";
-import { Ingest, type Judge, MAX_SLICE_EVENTS, type StreamMessage } from "../../agent/ingest.ts";
+import { Ingest, type IngestOptions, type Judge, MAX_SLICE_EVENTS, type StreamMessage } from "../../agent/ingest.ts";
 import { SEQUENCES_PER_STREAM, Store, type Stream } from "../../agent/store/store.ts";
 import type { SqlValue } from "../../proto/event_row.ts";
 import type { ProcessEvent } from "../../proto/process_event.ts";
@@ -35,10 +35,10 @@ class World implements Disposable {
 
   readonly failures: unknown[] = [];
 
-  constructor(detection: Judge = evenPids, groupMs = 0) {
+  constructor(detection: Judge = evenPids, groupMs = 0, more: Partial<IngestOptions> = {}) {
     const { store, counters, delays } = this, alerted = (): void => void this.alerted++;
     const failed = (_: Store, error: unknown): void => void this.failures.push(error);
-    this.ingest = new Ingest({ store, detection, counters, delays, alerted, failed, groupMs });
+    this.ingest = new Ingest({ store, detection, counters, delays, alerted, failed, groupMs, ...more });
   }
 
   readonly #committed = (): Promise<boolean> => {
@@ -228,6 +228,26 @@ Deno.test("a batch whose connection ended while it was judged is left for the ne
 
 /** Longer than any test. */
 const FOR_EVER = 3_600_000;
+
+Deno.test("what events set going is found while they are judged, and goes once they are stored", async () => {
+  const told: string[] = [];
+  const triggers = async (batch: readonly SqlValue[][]): Promise<() => void> => {
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    told.push(`found in ${batch.length}`);
+    return () => void told.push(`set going by ${batch.length}`);
+  };
+  using world = new World(evenPids, 60_000, { triggers });
+  await world.take(events(1, 1));
+  assert.deepEqual(told.splice(0), ["found in 1", "set going by 1"], "the first is stored at once");
+  await world.take(events(2, 3, 5));
+  assert.deepEqual(told.splice(0), ["found in 2"], "it waits to be stored");
+  world.ingest.settle();
+  assert.deepEqual(told.splice(0), ["set going by 2"]);
+  await world.take(events(4, 7));
+  world.ingest.drop();
+  await world.take(events(4, 8));
+  assert.deepEqual(told, ["found in 1", "found in 1", "set going by 1"], "what was not stored sets nothing going");
+});
 
 Deno.test("batches without an alert wait for each other, and are acknowledged when they are stored", async () => {
   const judged: number[] = [];

@@ -58,6 +58,7 @@ class World implements AsyncDisposable {
   answers: Answers = {};
   readonly analyses: Analyses;
   #event = 0;
+  #judged = Promise.resolve();
   #isClosed = false;
 
   constructor(files: readonly string[] = [CHAIN, TRIGGER, RULE]) {
@@ -84,7 +85,13 @@ class World implements AsyncDisposable {
   /** An event of a file; by default another file each time. */
   saw(path = `/opt/p${++this.#event}`, more: object = {}): void {
     const event = { ...start(++this.#event), executablePath: path, inode: this.#event, device: 1, ...more };
-    this.analyses.saw([eventRow(event, 2 ** 40 + this.#event, "col")]);
+    const rows = [eventRow(event, 2 ** 40 + this.#event, "col")];
+    this.#judged = this.#judged.then(() => this.batch(rows));
+  }
+
+  /** Judges a batch, and takes it for stored. */
+  async batch(rows: readonly SqlValue[][]): Promise<void> {
+    (await this.analyses.judge(rows))();
   }
 
   async ended(count = 1): Promise<void> {
@@ -441,7 +448,7 @@ Deno.test("A storm of 100,000 hits is one request a file, bounded, and forgotten
   const began = performance.now(), before = used();
   let half = 0;
   for (let i = 0; i < 100_000; i += 500) {
-    world.analyses.saw(Array.from({ length: 500 }, (_, at) => row(i + at)));
+    await world.batch(Array.from({ length: 500 }, (_, at) => row(i + at)));
     if (i === 50_000) half = used();
     if (i % 10_000 === 0) await new Promise((resolve) => setTimeout(resolve, 0));
   }
