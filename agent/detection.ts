@@ -39,6 +39,7 @@ import type { Journal } from "./journal.ts";
 import { Demands } from "./demands.ts";
 import { type Pace, paced } from "./paced.ts";
 import { PreparedRules, windowsOf } from "./prepared_rules.ts";
+import { RuleStandings } from "./rule_standings.ts";
 import { type LoadedRules, type Remark, ruleRow } from "./rules_loader.ts";
 import { Sight } from "./sight.ts";
 import type { CollectedRows } from "./store/collected_tables.ts";
@@ -48,28 +49,10 @@ import { StoreError } from "./store/store_error.ts";
 import { Suppressions } from "./suppressions.ts";
 import { NOT_READ_BACK, refilling } from "./window_keeper.ts";
 
-/** Batches in a row in which a rule may run past its deadline. */
-export const MAX_FAULTS = 3;
 /** Reasons that the status gives for each rule. */
 const MAX_SHOWN_REASONS = 3;
-const FIRST_PAUSE_MS = 60_000;
-const LAST_PAUSE_MS = 3_600_000;
 /** How old may be what {@linkcode Detection.recentStatuses} says of what rules cost. */
 const RECENT_MS = 5_000;
-
-interface Standing {
-  /** The version of the rule that it is of. */
-  hash: string;
-  hits: number;
-  /** Batches in a row that it did not get through in time. */
-  faults: number;
-  /** How long it is taken out the next time. */
-  pauseMs: number;
-  /** Why it is taken out, `null` while it runs. */
-  paused: string | null;
-  /** When it is tried again, on the clock of `performance.now()`. */
-  until: number;
-}
 
 const NOTHING_AROUND: Around = { gaps: [], sources: null };
 const PLACES = columnPlaces("process_events");
@@ -92,15 +75,11 @@ export interface DetectionOptions {
   readonly clock?: () => number;
 }
 
-const UNBLAMED = { faults: 0, pauseMs: FIRST_PAUSE_MS, paused: null, until: 0 } as const;
-
 export class Detection implements Judge {
   #loaded: LoadedRules;
   readonly #options: DetectionOptions;
   readonly #clock: () => number;
-  /** By id, of each rule that judges. */
-  readonly #standing = new Map<string, Standing>();
-  readonly #rules = new Map<string, ValidatedRule>();
+  readonly #standings: RuleStandings;
   /** Also of rules that are made ready. */
   readonly #costs = new Map<string, RuleCost>();
   readonly #sight = new Sight();
@@ -117,10 +96,6 @@ export class Detection implements Judge {
   #pending: WindowEvaluation | null = null;
   /** Ids of rules that are taken out for a while. */
   #out: ReadonlySet<string> = new Set();
-  /** Ids of rules that a fault is counted against. */
-  readonly #blamed = new Set<string>();
-  /** When the next rule is put back. */
-  #nextReturn = Infinity;
   /** What was said of the rules last; `null` when more than counts has changed since. */
   #recent: { readonly until: number; readonly statuses: readonly RuleStatus[] } | null = null;
 
@@ -129,7 +104,8 @@ export class Detection implements Judge {
     this.#options = options;
     this.suppressions = new Suppressions(loaded.exceptions, loaded.active);
     this.#clock = options.clock ?? (() => performance.now());
-    this.#renewStanding();
+    this.#standings = new RuleStandings({ ...options, clock: this.#clock });
+    this.#takeRules();
     this.#window = allSteps(this.#laneOf(loaded));
     this.#collected = this.#collectedOf(loaded);
     const rules = loaded.active.filter((rule) => rule.windowMs === null && rule.collected === undefined);
@@ -182,7 +158,7 @@ export class Detection implements Judge {
     this.#collected = collected;
     if (!isSameWindow) this.#window?.[Symbol.dispose]();
     this.#loaded = loaded;
-    this.#renewStanding();
+    this.#takeRules();
     this.#engine = engine;
     this.#window = window;
     this.#pending = null;
@@ -247,7 +223,7 @@ export class Detection implements Judge {
     for (const gap of gaps) this.#sight.noteGap(gap);
     if (sources !== null) this.#sight.noteSources(stream.collectorId, sources);
     if (rows.length === 0 && collected.length === 0) return [];
-    if (this.#clock() >= this.#nextReturn) this.#putBack();
+    this.#putBack();
     const pace = { began: performance.now() };
     const ofTables = await this.#judgeTables(collected, stream, now, pace);
     if (rows.length === 0) {
@@ -296,7 +272,7 @@ export class Detection implements Judge {
   /** The alerts of what rules over collectors' tables found. */
   #tableAlerts({ findings }: WindowEvaluation, stream: Stream, now: number): Alert[] {
     return findings.flatMap(({ rule: { id, windowMs }, cells, key, time, evidence, reasons }) => {
-      const rule = this.#rules.get(id)!;
+      const rule = this.#standings.rule(id)!;
       if (rule.status === "draft") return [];
       const lacks = windowMs === null ? [] : this.#sight.lacks(time - windowMs, time);
       const finding = windowMs === null ? null : `${key}:${time}`;
@@ -308,7 +284,7 @@ export class Detection implements Judge {
   *#alertsOf({ findings }: WindowEvaluation, stream: Stream | null, now: number): Generator<Alert> {
     for (const { rule: { id }, row, cells, key, time, evidence, reasons } of findings) {
       // The lane knows the rule as it was when its window began: an override may have changed what it says of it
-      const rule = this.#rules.get(id)!;
+      const rule = this.#standings.rule(id)!;
       if (rule.status === "draft") continue;
       const until = rule.correlation?.kind === "absence" ? time + rule.correlation.windowMs : time;
       // Rows of the window may be of any collector
@@ -344,10 +320,7 @@ export class Detection implements Judge {
       this.#pending = null;
     }
     if (alerts.length > 0) this.#recent = null;
-    for (const { ruleId } of alerts) {
-      const standing = this.#standing.get(ruleId);
-      if (standing !== undefined) standing.hits += 1;
-    }
+    this.#standings.raised(alerts);
   }
 
   /** What the windows take, by the names of the status; nothing without rules over them. */
@@ -365,7 +338,7 @@ export class Detection implements Judge {
   rows(): RuleRow[] {
     this.#engine.tally();
     const running = this.#loaded.active.map((rule) => {
-      const { hits, paused } = this.#standing.get(rule.id)!, cost = this.#costOf(rule);
+      const { hits, paused } = this.#standings.of(rule.id), cost = this.#costOf(rule);
       const row = ruleRow(rule, paused === null ? rule.status : "rejected", paused, hits);
       const suppressed = this.suppressions.of(rule.id);
       return { ...row, ...cost, suppressed, degraded: this.#degraded(rule, paused), ...this.#remarkOf(rule, paused) };
@@ -377,7 +350,7 @@ export class Detection implements Judge {
   statuses(): RuleStatus[] {
     this.#engine.tally();
     const running = this.#loaded.active.map((rule): RuleStatus => {
-      const { id, title, severity, file, hash } = rule, { hits, paused } = this.#standing.get(id)!;
+      const { id, title, severity, file, hash } = rule, { hits, paused } = this.#standings.of(id);
       const { evaluations, matches, cpuMs, rows } = this.#costOf(rule), remark = this.#remarkOf(rule, paused);
       const { line, column, reason } = remark ?? { line: null, column: null, reason: paused };
       const state = paused === null ? rule.status : "rejected", degraded = this.#degraded(rule, paused);
@@ -409,24 +382,23 @@ export class Detection implements Judge {
 
   /** Ids of rules that are taken out for a while. */
   get paused(): string[] {
-    return [...this.#standing].filter(([, standing]) => standing.paused !== null).map(([id]) => id);
+    return this.#standings.paused;
   }
 
   /** What a rule says of its alerts. */
   alertPolicy(ruleId: string): AlertPolicy | undefined {
-    return this.#rules.get(ruleId)?.alert;
+    return this.#standings.rule(ruleId)?.alert;
   }
 
   /** What a rule asks to be done to the processes of its alerts. */
   responsesOf(ruleId: string): readonly RuleResponse[] {
-    return this.#rules.get(ruleId)?.responses ?? [];
+    return this.#standings.rule(ruleId)?.responses ?? [];
   }
 
   /** How many rules run now. */
   get active(): number {
-    return this.#loaded.active.filter(({ id, status }) =>
-      status === "active" && this.#standing.get(id)!.paused === null
-    ).length;
+    return this.#loaded.active.filter(({ id, status }) => status === "active" && this.#standings.of(id).paused === null)
+      .length;
   }
 
   close(): void {
@@ -536,88 +508,36 @@ export class Detection implements Judge {
     return rule.attributes.hashes ? [...lacks, ...this.#sight.lacksHashes(collectorId)] : lacks;
   }
 
-  /** A standing for each rule: that of its id before, but what a version is blamed for is not the next one's. */
-  #renewStanding(): void {
-    this.demands.take(this.#loaded.active);
-    this.suppressions.take(this.#loaded.exceptions, this.#loaded.active);
-    const before = new Map(this.#standing);
-    this.#standing.clear();
-    this.#rules.clear();
-    for (const rule of this.#loaded.active) {
-      const { id, hash } = rule, known = before.get(id);
-      const isSame = known?.hash === hash;
-      this.#standing.set(id, isSame ? known : { ...UNBLAMED, hash, hits: known?.hits ?? 0 });
-      this.#rules.set(id, rule);
-    }
-    for (const id of this.#costs.keys()) if (!this.#rules.has(id)) this.#costs.delete(id);
+  #takeRules(): void {
+    const { active, exceptions } = this.#loaded;
+    this.demands.take(active);
+    this.suppressions.take(exceptions, active);
+    this.#standings.renew(active);
+    for (const id of this.#costs.keys()) if (this.#standings.rule(id) === undefined) this.#costs.delete(id);
   }
 
   /** Rules were taken out or put back, or others judge: tells the engine which are out, and whoever stores it. */
   #pausedChanged(): void {
     this.#out = new Set(this.paused);
-    this.#engine.pause(new Set([...this.#out].map((id) => this.#rules.get(id)!)));
-    this.#told();
-  }
-
-  #told(): void {
+    this.#engine.pause(new Set([...this.#out].map((id) => this.#standings.rule(id)!)));
     this.#recent = null;
-    const paused = [...this.#standing.values()].filter((standing) => standing.paused !== null);
-    this.#nextReturn = Math.min(...paused.map((standing) => standing.until));
     try {
       this.#options.changed?.();
     } catch (error) {
-      this.#options.journal.notice(
-        `the standing of rules is not stored: ${error instanceof Error ? error.message : error}`,
-      );
+      this.#options.journal.notice(`the standing of rules is not stored: ${words(error)}`);
     }
   }
 
   #noteFaults(faults: readonly Fault[], rows: number, { evaluated }: WindowEvaluation): void {
-    if (faults.length === 0 && this.#blamed.size === 0) return;
+    if (!this.#standings.hasNews(faults)) return;
     this.#recent = null;
-    const { counters, journal } = this.#options;
-    const late = new Set(faults.filter(({ timedOut }) => timedOut).map(({ rule }) => rule.id));
-    // A rule over a window that was not due in this batch has proven nothing.
-    const proven = new Set([...evaluated].map(({ id }) => id));
-    for (const id of this.#blamed) {
-      const rule = this.#rules.get(id);
-      if (rule !== undefined && (late.has(id) || rule.windowMs !== null && !proven.has(id))) continue;
-      this.#blamed.delete(id);
-      if (rule !== undefined) this.#standing.get(id)!.faults = 0;
-    }
-    let takenOut = false;
-    for (const { rule, reason, rows: unjudged, timedOut } of faults) {
-      counters.rule_faults += 1;
-      journal.notice(
-        rule.windowMs === null
-          ? `rule ${rule.id} did not judge ${unjudged} of ${rows} events: ${reason}`
-          : `rule ${rule.id} did not judge the whole of its window of ${unjudged} rows: ${reason}`,
-      );
-      if (!timedOut) continue;
-      const standing = this.#standing.get(rule.id)!;
-      standing.faults += 1;
-      this.#blamed.add(rule.id);
-      if (standing.faults < MAX_FAULTS) continue;
-      const seconds = standing.pauseMs / 1_000;
-      standing.paused = `taken out for ${seconds} s after ${standing.faults} faults in a row, the last: ${reason}`;
-      standing.until = this.#clock() + standing.pauseMs;
-      standing.pauseMs = Math.min(standing.pauseMs * 2, LAST_PAUSE_MS);
-      journal.notice(`rule ${rule.id} (${rule.file}) is ${standing.paused}`);
-      takenOut = true;
-    }
-    if (takenOut) this.#pausedChanged();
+    if (this.#standings.noteFaults(faults, rows, evaluated)) this.#pausedChanged();
   }
 
-  /** Gives rules whose time is up another try; the first fault takes them out again. */
   #putBack(): void {
-    const now = this.#clock();
-    for (const [id, standing] of this.#standing) {
-      if (standing.paused === null || standing.until > now) continue;
-      standing.paused = null;
-      standing.faults = MAX_FAULTS - 1;
-      this.#blamed.add(id);
-      this.#window?.mark("the rule was taken out meanwhile", this.#window.newest, id);
-    }
+    const back = this.#standings.putBack();
+    if (back.length === 0) return;
+    for (const id of back) this.#window?.mark("the rule was taken out meanwhile", this.#window.newest, id);
     this.#pausedChanged();
   }
 }

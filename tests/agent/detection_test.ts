@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { BLANK_CONTEXT } from "../../proto/process_event.ts";
 import { newCounters } from "../../agent/counters.ts";
-import { Detection, MAX_FAULTS } from "../../agent/detection.ts";
+import { Detection } from "../../agent/detection.ts";
+import { MAX_FAULTS } from "../../agent/rule_standings.ts";
 import { Journal } from "../../agent/journal.ts";
 import type { LoadedRules } from "../../agent/rules_loader.ts";
 import type { Stream } from "../../agent/store/store.ts";
