@@ -14,7 +14,9 @@
  * @module
  */
 import type { Alert } from "../proto/alert.ts";
-import type { Batch, Store, Stream } from "./store/store.ts";
+import type { Batch } from "./store/batch.ts";
+import type { Store } from "./store/store.ts";
+import type { Stream } from "./store/streams.ts";
 import { StoreError } from "./store/store_error.ts";
 
 /** Events of one transaction. */

@@ -25,7 +25,9 @@ import { AgentDelays } from "./delays.ts";
 import type { NewNote } from "./ledger_notes.ts";
 import type { CollectedRow, CollectedRows } from "./store/collected_tables.ts";
 import type { SnapshotPart } from "./store/process_table.ts";
-import { type AlertTaker, type Batch, SEQUENCES_PER_STREAM, type Store, type Stream } from "./store/store.ts";
+import type { AlertTaker, Batch } from "./store/batch.ts";
+import type { Store } from "./store/store.ts";
+import { SEQUENCES_PER_STREAM, type Stream } from "./store/streams.ts";
 import { Turn } from "./turn.ts";
 
 /** Events of one transaction; more are taken over in several, with room for other connections between them. */

@@ -12,7 +12,8 @@ import { every, type Repeated } from "./beat.ts";
 import type { Counters } from "./counters.ts";
 import type { Detection } from "./detection.ts";
 import type { NewNote } from "./ledger_notes.ts";
-import type { AlertTaker, Store } from "./store/store.ts";
+import type { AlertTaker } from "./store/batch.ts";
+import type { Store } from "./store/store.ts";
 import type { Turn } from "./turn.ts";
 
 const LOOK_MS = 1_000;

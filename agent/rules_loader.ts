@@ -22,7 +22,7 @@ import { allSteps } from "../proto/steps.ts";
 import { NO_TABLES, type TableSet } from "../proto/table_descriptor.ts";
 import { listRules, MAX_RULE_FILE_BYTES, readRule, stampOf, words } from "./rule_directories.ts";
 import { type SigmaLoaded, SigmaRules } from "./sigma_rules.ts";
-import type { RuleRow } from "./store/store.ts";
+import type { RuleRow } from "./store/rule_table.ts";
 
 export { MAX_RULE_FILE_BYTES };
 export const MAX_RULE_FILES = 10_000;

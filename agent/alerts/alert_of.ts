@@ -14,7 +14,7 @@ import { columnPlaces, type SqlValue } from "../../proto/event_row.ts";
 import type { Severity } from "../../proto/process_event.ts";
 import { processOfExec } from "../../proto/identity.ts";
 import type { AlertPolicy } from "../../proto/rules/alert_policy.ts";
-import { SEQUENCES_PER_STREAM, type Stream } from "../store/store.ts";
+import { SEQUENCES_PER_STREAM, type Stream } from "../store/streams.ts";
 
 /** Longest text of one column in the evidence; the event itself has the whole. A line of alert stays of bounded size. */
 const MAX_EVIDENCE_TEXT = 8_192;

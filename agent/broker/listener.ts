@@ -13,7 +13,7 @@ import { HandshakeError } from "../../proto/handshake.ts";
 import type { ConnectionStatus } from "../../proto/status.ts";
 import type { Counters } from "../counters.ts";
 import { share } from "../share.ts";
-import type { Stream } from "../store/store.ts";
+import type { Stream } from "../store/streams.ts";
 import { type Intake, type Refusal, Session, type SessionOptions } from "./session.ts";
 
 const SOCKET_MODE = 0o660;

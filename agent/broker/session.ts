@@ -29,7 +29,8 @@ import type { RpcCounters } from "../rpc/counters.ts";
 import type { Demands } from "../demands.ts";
 import type { Ingest, Progress, StreamMessage } from "../ingest.ts";
 import type { Journal } from "../journal.ts";
-import type { Store, Stream } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
+import type { Stream } from "../store/streams.ts";
 
 /** Sequences that may be in flight: some 6 MB of usual events. */
 export const CREDIT = 16_384;

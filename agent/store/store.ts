@@ -9,23 +9,25 @@
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Alert } from "../../proto/alert.ts";
-import { type Table, tableNamed } from "../../proto/catalog.ts";
+import type { Table } from "../../proto/catalog.ts";
 import type { SqlValue } from "../../proto/event_row.ts";
 import type { Gap } from "../../proto/process_event.ts";
-import type { SeenChanges } from "../../proto/rules/seen_table.ts";
-import type { RuleStatus, SourceStatus } from "../../proto/status.ts";
+import type { SourceStatus } from "../../proto/status.ts";
 import { allSteps } from "../../proto/steps.ts";
 import type { TableDescriptor, TableSet } from "../../proto/table_descriptor.ts";
 import type { LedgerNote } from "../../proto/wire.ts";
 import { type NewNote, NoteTable } from "../ledger_notes.ts";
 import { AlertTables } from "./alert_tables.ts";
+import { type AlertTaker, type Batch, TAKE_ALL } from "./batch.ts";
+import { insertInto } from "./insert_into.ts";
+import { type RuleRow, RuleTable } from "./rule_table.ts";
 import { type AnalysisRider, AnalysisTables } from "./analysis_tables.ts";
 import { Checkpointer, type CheckpointOutcome } from "./checkpoint.ts";
-import { type CollectedRows, CollectedTables } from "./collected_tables.ts";
+import { CollectedTables } from "./collected_tables.ts";
 import { closeDatabase, lockStore, openDatabase } from "./database.ts";
 import { DEFAULT_OUTBOX, Outbox, type OutboxLimits, type PendingDelivery, type SinkTerms } from "./outbox.ts";
 import { Partitions } from "./partitions.ts";
-import { ProcessTable, type SnapshotPart } from "./process_table.ts";
+import { ProcessTable } from "./process_table.ts";
 import {
   eventsBetween,
   findingsSince,
@@ -38,81 +40,17 @@ import {
 import { DEFAULT_LIMITS, logLimit, type Removed, Retention, type StoreLimits } from "./retention.ts";
 import { SeenValues, type StoredMemory } from "./seen_values.ts";
 import { faultOf, StoreError, storeError } from "./store_error.ts";
+import {
+  MAX_STREAM,
+  SEQUENCES_PER_STREAM,
+  type Stream,
+  type StreamIdentity,
+  Streams,
+  StreamsUsedUpError,
+} from "./streams.ts";
 
-/** Rules that are written in one transaction. */
-const RULES_A_TRANSACTION = 256;
 /** What a step of retention puts into the log, in rows of events and roughly. */
 const ROWS_A_STEP = 1_000;
-
-/** Room for the sequences of one stream in the ids of its rows. */
-export const SEQUENCES_PER_STREAM = 2 ** 40;
-/** Ids stay below 2^53, where a double is still exact. */
-export const MAX_STREAM = 2 ** 13 - 1;
-
-/** Who a stream of events comes from: one log of one collector, which outlives its starts and those of the host. */
-export interface StreamIdentity {
-  readonly collectorId: string;
-  readonly epoch: string;
-  readonly bootId: string;
-  readonly version: string;
-  readonly source: string;
-}
-
-/** A stream that the store knows. */
-export interface Stream extends StreamIdentity {
-  readonly number: number;
-  /** Last sequence that is stored; moves with each commit. */
-  lastSequence: number;
-  /** Set for a collector that keeps no ledger: what there is to enter about its events, another one's takes. */
-  hasNoLedger?: boolean;
-  /** The tables that its collector registered, once it has. */
-  tables?: ReadonlyMap<string, TableDescriptor>;
-}
-
-/** What one transaction takes over. */
-export interface Batch {
-  readonly stream: Stream;
-  /** Watermark after it. */
-  readonly lastSequence: number;
-  /** Rows of `process_events`, oldest first. */
-  readonly events: readonly SqlValue[][];
-  readonly snapshots: readonly SnapshotPart[];
-  /** Rows of tables that collectors brought. */
-  readonly rows?: readonly CollectedRows[];
-  /** Rows that broke the schema of their table, by table. */
-  readonly refusedRows?: ReadonlyMap<string, number>;
-  readonly gaps: readonly { readonly sequence: number; readonly gap: Gap }[];
-  /** All sources of the collector, `null` when nothing was said of them. */
-  readonly sources: readonly SourceStatus[] | null;
-  readonly alerts: readonly Alert[];
-  /** Decides what becomes of the alerts; without one each is stored and owed. */
-  readonly taker?: AlertTaker;
-  /** What rules remember anew. */
-  readonly seen?: readonly SeenChanges[];
-  /** What is to be entered into the ledger of those of the alerts that are new. */
-  readonly notesOf?: (alerts: readonly Alert[]) => readonly NewNote[];
-}
-
-/** Decides within the transaction that stores the events what becomes of the alerts that they raised. */
-export interface AlertTaker {
-  /** Adds to the tables what becomes an alert, and gives those. What it remembers counts from `committed` on. */
-  take(alerts: readonly Alert[], tables: AlertTables, now: number): readonly Alert[];
-  committed(): void;
-  rolledBack(): void;
-}
-
-const TAKE_ALL: AlertTaker = {
-  take: (alerts, tables) => alerts.filter((alert) => tables.add(alert)),
-  committed: () => {},
-  rolledBack: () => {},
-};
-
-/** A rule as the table shows it. */
-export interface RuleRow extends RuleStatus {
-  readonly description: string | null;
-  readonly tags: readonly string[];
-  readonly sql: string | null;
-}
 
 export class Store {
   readonly #lock: Deno.FsFile;
@@ -132,11 +70,9 @@ export class Store {
   #rider: AnalysisRider | null = null;
   /** Who decides about alerts in the open transaction. */
   #taker: AlertTaker | null = null;
-  /** The open stream of each collector: one object, so that two connections of it share the watermark. */
-  readonly #streams = new Map<string, Stream>();
+  readonly #streams: Streams;
+  readonly #rules: RuleTable;
   #lastCommitTime = 0;
-  /** What `detection_rules` holds, by id; `null` before it was written. */
-  #rules: ReadonlyMap<string, string> | null = null;
   /** The schema version that the store had before this start; `null` when it was up to date. */
   readonly upgradedFrom: number | null;
 
@@ -169,6 +105,8 @@ export class Store {
     this.#retention = new Retention(this.#db, this.#partitions, limits, now, clock, this.#collected);
     this.#checkpointer = new Checkpointer(this.#db, logLimit(limits));
     this.#statements = prepare(this.#db);
+    this.#streams = new Streams(this.#db);
+    this.#rules = new RuleTable(this.#db);
     this.#notes = new NoteTable(this.#db);
     this.#seen = new SeenValues(this.#db);
     this.#outbox = new Outbox(this.#db, sinks, backlog);
@@ -211,41 +149,32 @@ export class Store {
   }
 
   /**
-   * The stream of that identity, with its watermark; a new one gets a number. Numbers of earlier streams of the same
-   * collector that never stored anything are free again, so the caller first ends that collector's older connection.
+   * The stream of that identity, with its watermark; a new one gets a number. The caller first ends older connections of
+   * the same collector: the numbers of its streams that never stored anything are free again.
    *
    * @throws StoreError also when all numbers are used.
    */
   openStream(identity: StreamIdentity, now: number): Stream {
-    const { collectorId, epoch, bootId, version, source } = identity, s = this.#statements;
-    const open = this.#streams.get(collectorId);
-    if (open?.epoch === epoch) {
+    const { bootId, version, source } = identity, what = "The store did not take a stream";
+    const open = this.#streams.open(identity);
+    if (open !== null) {
       if (open.bootId === bootId && open.version === version && open.source === source) return open;
-      this.#transaction(
-        "The store did not take a stream",
-        () => s.renewStream.run(bootId, version, source, open.number),
-      );
+      this.#transaction(what, () => this.#streams.renew(open, identity));
       return Object.assign(open, { bootId, version, source });
     }
-    const stream = this.#transaction("The store did not take a stream", (): Stream => {
-      s.dropUnusedStreams.run(collectorId, epoch);
-      const known = s.stream.get(collectorId, epoch);
-      if (known !== undefined) {
-        s.renewStream.run(bootId, version, source, known["stream"] as number);
-        return { ...identity, number: known["stream"] as number, lastSequence: known["last_sequence"] as number };
-      }
-      const number = s.freeStream.get()!["stream"] as number;
-      if (number > MAX_STREAM) {
-        throw new StoreError(
-          `The store ${this.#path} has had ${MAX_STREAM} streams and cannot number another; stop the agent and move ` +
-            `it away`,
-        );
-      }
-      s.insertStream.run(number, collectorId, epoch, bootId, version, source, now, now, 0);
-      return { ...identity, number, lastSequence: 0 };
-    });
-    this.#streams.set(collectorId, stream);
+    const stream = this.#transaction(what, () => this.#added(identity, now));
+    this.#streams.opened(stream);
     return stream;
+  }
+
+  #added(identity: StreamIdentity, now: number): Stream {
+    try {
+      return this.#streams.add(identity, now);
+    } catch (error) {
+      if (!(error instanceof StreamsUsedUpError)) throw error;
+      const had = `The store ${this.#path} has had ${MAX_STREAM} streams and cannot number another`;
+      throw new StoreError(`${had}; stop the agent and move it away`);
+    }
   }
 
   /**
@@ -473,40 +402,19 @@ export class Store {
     this.#transaction("The store did not keep a number", () => this.#statements.setNumber.run(name, value));
   }
 
-  /** Makes `detection_rules` these; of two with one id the first counts. Only what differs is written. @throws StoreError */
+  /** Makes `detection_rules` these. @throws StoreError */
   replaceRules(rules: readonly RuleRow[]): void {
     allSteps(this.replacingRules(rules));
   }
 
-  /**
-   * The same, in steps of a transaction for {@linkcode RULES_A_TRANSACTION} rules, with room for other work between them
-   * but not for other rules. Who reads meanwhile sees some rules as they were. @throws StoreError
-   */
+  /** The same, in steps: see {@linkcode RuleTable.replacing}. @throws StoreError */
   *replacingRules(rules: readonly RuleRow[]): Generator<void> {
-    const what = "The store did not take the rules", s = this.#statements, next = new Map<string, string>();
-    const written = this.#rules ??
-      new Map<string, string>(
-        this.#reading(() => [...s.ruleIds.iterate()].map((row) => [row["rule_id"] as string, ""])),
-      );
-    // What a failure leaves half done is written anew
-    this.#rules = null;
-    for (let at = 0; at < rules.length; at += RULES_A_TRANSACTION) {
-      this.#transaction(what, () => {
-        for (const r of rules.slice(at, at + RULES_A_TRANSACTION)) {
-          if (next.has(r.id)) continue;
-          const tags = JSON.stringify(r.tags), fault = [r.state, r.line, r.column, r.reason];
-          const cells = [r.id, r.title, r.description, r.severity, tags, r.sql, r.file, ...fault, r.hash];
-          // The hash stands for what the file says; the rest can change without it
-          const said = JSON.stringify(r.hash === null ? cells : [r.hash, r.severity, r.file, ...fault]);
-          next.set(r.id, said);
-          if (written.get(r.id) !== said) s.insertRule.run(...cells);
-        }
-      });
-      yield;
+    const what = "The store did not take the rules";
+    try {
+      yield* this.#rules.replacing(rules, (body) => this.#transaction(what, body));
+    } catch (error) {
+      throw error instanceof StoreError ? error : storeError("The store cannot be read", this.#path, error);
     }
-    const gone = [...written.keys()].filter((id) => !next.has(id));
-    if (gone.length > 0) this.#transaction(what, () => gone.forEach((id) => s.deleteRule.run(id)));
-    this.#rules = next;
   }
 
   /** Sets facts about the host by name. @throws StoreError */
@@ -535,7 +443,7 @@ export class Store {
    * nothing arrives. @throws StoreError
    */
   maintain(now: number): { readonly more: boolean; readonly removed: Removed | null } {
-    const inUse = new Set([...this.#streams.values()].map((stream) => stream.number));
+    const { inUse } = this.#streams;
     const more = this.#transaction(
       "The store was not kept within its limits",
       () => this.#retention.step(now, performance.now(), inUse),
@@ -571,7 +479,7 @@ export class Store {
       ? batch.alerts
       : this.#take(batch.alerts, batch.taker, batch.notesOf, ledgerOf, now);
     for (const changes of batch.seen ?? []) this.#seen.apply(changes);
-    s.advance.run(batch.lastSequence, now, stream.number);
+    this.#streams.advance(stream, batch.lastSequence, now);
     return added;
   }
 
@@ -673,12 +581,6 @@ export class Store {
   }
 }
 
-/** An insert of whole rows, in the order of the catalog's columns. */
-function insertInto(table: string): string {
-  const names = tableNamed(table).columns.map((column) => column.name);
-  return `INSERT INTO ${table} (${names.join(", ")}) VALUES (${names.map(() => "?").join(", ")})`;
-}
-
 // The type is spelt out by the object: every statement once, by name.
 // deno-lint-ignore explicit-function-return-type
 function prepare(db: DatabaseSync) {
@@ -689,24 +591,10 @@ function prepare(db: DatabaseSync) {
     freeGap: db.prepare(
       `SELECT coalesce(max(gap_id), 0) + 1 AS id FROM gaps WHERE gap_id < ${SEQUENCES_PER_STREAM}`,
     ),
-    insertRule: db.prepare(insertInto("detection_rules").replace("INSERT", "INSERT OR REPLACE")),
-    deleteRule: db.prepare("DELETE FROM detection_rules WHERE rule_id = ?"),
-    ruleIds: db.prepare("SELECT rule_id FROM detection_rules"),
     deleteSources: db.prepare("DELETE FROM sources WHERE collector_id = ?"),
     putSource: db.prepare(insertInto("sources") + " ON CONFLICT DO NOTHING"),
     putFact: db.prepare("INSERT OR REPLACE INTO system_info (name, value, time) VALUES (?, ?, ?)"),
-    stream: db.prepare("SELECT stream, last_sequence FROM collectors WHERE collector_id = ? AND epoch = ?"),
-    dropUnusedStreams: db.prepare(
-      "DELETE FROM collectors WHERE collector_id = ? AND epoch <> ? AND last_sequence = 0",
-    ),
-    freeStream: db.prepare(
-      `SELECT min(n) AS stream FROM (SELECT 1 AS n UNION ALL SELECT stream + 1 FROM collectors)
-       WHERE n NOT IN (SELECT stream FROM collectors)`,
-    ),
-    renewStream: db.prepare("UPDATE collectors SET boot_id = ?, version = ?, source = ? WHERE stream = ?"),
-    insertStream: db.prepare(insertInto("collectors")),
     number: db.prepare("SELECT value FROM agent_state WHERE name = ?"),
     setNumber: db.prepare("INSERT OR REPLACE INTO agent_state VALUES (?, ?)"),
-    advance: db.prepare("UPDATE collectors SET last_sequence = ?, last_seen = ? WHERE stream = ?"),
   } satisfies Record<string, StatementSync>;
 }

@@ -5,7 +5,7 @@ import { Detection } from "../../agent/detection.ts";
 import { MAX_FAULTS } from "../../agent/rule_standings.ts";
 import { Journal } from "../../agent/journal.ts";
 import type { LoadedRules } from "../../agent/rules_loader.ts";
-import type { Stream } from "../../agent/store/store.ts";
+import type { Stream } from "../../agent/store/streams.ts";
 import { joinArgv } from "../../proto/argv.ts";
 import { eventRow, type SqlValue } from "../../proto/event_row.ts";
 import { NO_EXCEPTIONS } from "../../proto/rules/exception_set.ts";

@@ -12,7 +12,9 @@ import type { Alert } from "../../proto/alert.ts";
 import { joinArgv } from "../../proto/argv.ts";
 import { eventRow } from "../../proto/event_row.ts";
 import { blankProcessEvent, type ProcessEvent, type ProcessState } from "../../proto/process_event.ts";
-import { type Batch, SEQUENCES_PER_STREAM, type Store, type Stream } from "../../agent/store/store.ts";
+import type { Batch } from "../../agent/store/batch.ts";
+import type { Store } from "../../agent/store/store.ts";
+import { SEQUENCES_PER_STREAM, type Stream } from "../../agent/store/streams.ts";
 import { PATIENCE_MS } from "../support/patience.ts";
 
 export const BOOT_ID = "0123abcd-0000-4000-8000-000000000000";

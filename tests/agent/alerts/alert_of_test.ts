@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { alertOf } from "../../../agent/alerts/alert_of.ts";
-import type { Stream } from "../../../agent/store/store.ts";
+import type { Stream } from "../../../agent/store/streams.ts";
 import type { Alert } from "../../../proto/alert.ts";
 import { eventRow, type SqlValue } from "../../../proto/event_row.ts";
 import { blankProcessEvent, type ProcessEvent } from "../../../proto/process_event.ts";

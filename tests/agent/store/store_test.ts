@@ -4,7 +4,8 @@ import type { Alert } from "../../../proto/alert.ts";
 import { CATALOG } from "../../../proto/catalog.ts";
 import { eventRow } from "../../../proto/event_row.ts";
 import { StoreError } from "../../../agent/store/store_error.ts";
-import { MAX_STREAM, SEQUENCES_PER_STREAM, Store } from "../../../agent/store/store.ts";
+import { Store } from "../../../agent/store/store.ts";
+import { MAX_STREAM, SEQUENCES_PER_STREAM } from "../../../agent/store/streams.ts";
 import { BOOT_ID, checkStore, commitEvents, execIdOf, openTestStream, rows, start, stop, TempDir } from "../support.ts";
 
 function alert(id: string, eventId: number): Alert {
