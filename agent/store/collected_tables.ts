@@ -77,14 +77,14 @@ export class CollectedTables {
 
   /** Why these cannot all be taken over; `null` when they can. Changes nothing. */
   fault(descriptors: readonly TableDescriptor[]): string | null {
-    let fresh = 0;
+    const fresh = new Set<string>();
     for (const descriptor of descriptors) {
-      const before = this.#known.get(descriptor.name);
-      const fault = before === undefined ? this.#newFault(descriptor.name) : changeFault(before, descriptor);
+      const { name } = descriptor, before = this.#known.get(name);
+      const fault = before === undefined ? this.#newFault(name, fresh) : changeFault(before, descriptor);
       if (fault !== null) return fault;
-      if (before === undefined) fresh += 1;
+      if (before === undefined) fresh.add(name);
     }
-    if (this.#known.size + fresh <= MAX_COLLECTED_TABLES) return null;
+    if (this.#known.size + fresh.size <= MAX_COLLECTED_TABLES) return null;
     return `the store has ${this.#known.size} tables of collectors, and may have ${MAX_COLLECTED_TABLES}`;
   }
 
@@ -220,9 +220,19 @@ export class CollectedTables {
     return insert;
   }
 
-  #newFault(name: string): string | null {
-    const there = this.#db.prepare("SELECT 1 FROM sqlite_schema WHERE name = ? COLLATE NOCASE").get(name);
-    return there === undefined ? null : `${name} is a name of the store's own; choose another`;
+  /** Tables and indexes share their names, also those that come together. */
+  #newFault(name: string, others: ReadonlySet<string>): string | null {
+    const tables = new Set([...this.#known.keys(), ...others]), index = timeIndex(name);
+    const indexed = [...tables].find((other) => timeIndex(other) === name);
+    if (indexed !== undefined) return `${name} is the name of the index of the table ${indexed}; choose another`;
+    if (tables.has(index)) return `${name} has an index of the name ${index}, which is a table's; choose another`;
+    const taken = this.#db.prepare("SELECT name FROM sqlite_schema WHERE name IN (?, ?) COLLATE NOCASE").get(
+      name,
+      index,
+    );
+    return taken === undefined
+      ? null
+      : `${name} needs the name ${taken["name"]}, which is the store's own; choose another`;
   }
 
   #renew(): void {
@@ -257,6 +267,10 @@ export function makingStatements(descriptor: TableDescriptor): string[] {
   );
   return [
     `CREATE TABLE "${name}" (\n  ${defined.join(",\n  ")}\n) STRICT`,
-    `CREATE INDEX "${name}_time" ON "${name}" (time)`,
+    `CREATE INDEX "${timeIndex(name)}" ON "${name}" (time)`,
   ];
+}
+
+function timeIndex(table: string): string {
+  return `${table}_time`;
 }

@@ -172,6 +172,27 @@ Deno.test("names of the store's own, words of SQL and too many tables are refuse
   assert.match(world.store.defineTables([{ ...LOGINS, name: "one_more" }], "col", NOW)!, /may have 64/);
 });
 
+Deno.test("a table of the name of another's index is refused, whichever comes first, and the agent goes on", () => {
+  using world = new World();
+  const define = (...names: string[]): string | null =>
+    world.store.defineTables(names.map((name) => ({ ...LOGINS, name })), "col", NOW);
+  assert.match(define("logins_time")!, /^logins_time is the name of the index of the table logins; choose another$/);
+  assert.equal(define("disk_time"), null);
+  assert.match(define("disk")!, /^disk has an index of the name disk_time, which is a table's; choose another$/);
+  assert.match(define("host", "host_time")!, /^host_time is the name of the index of the table host/);
+  assert.match(define("user_time", "user")!, /^user has an index of the name user_time, which is a table's/);
+  assert.deepEqual(
+    [...world.store.tables.keys()].sort(),
+    ["disk_time", "logins"],
+    "of what is refused nothing is made",
+  );
+  assert.match(define("alerts_time")!, /store's own/);
+  assert.equal(define("host", "user_times"), null);
+  world.restart();
+  assert.deepEqual([...world.store.tables.keys()].sort(), ["disk_time", "host", "logins", "user_times"]);
+  assert.match(define("host_time")!, /index of the table host/);
+});
+
 Deno.test("a rule over a collector's table alerts on each row that it matches", async () => {
   using world = new World([rule(ROOT)]);
   await world.take(["me", "10.0.0.1", 1], ["root", "10.0.0.9", 1], ["root", "10.0.0.8", 0]);
