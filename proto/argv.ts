@@ -33,8 +33,12 @@ export function encodeText(text: string): Uint8Array {
 
 /** Arguments of NUL-ended bytes. A last argument without its NUL was cut, and counts. */
 export function splitArgv(argv: Uint8Array): string[] {
-  if (argv.length === 0) return [];
-  const text = decodeBytes(argv);
+  return splitText(decodeBytes(argv));
+}
+
+/** The same of their text. */
+export function splitText(text: string): string[] {
+  if (text === "") return [];
   const parts = text.split("\0");
   if (text.endsWith("\0")) parts.pop();
   return parts;

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { commandLine, splitArgv } from "./argv.ts";
+import { argvTexts } from "./argv_texts.ts";
 import { CONTEXT_COLUMNS, tableNamed } from "./catalog.ts";
 import { processOfExec } from "./identity.ts";
 import type { ProcessContext, ProcessEvent, ProcessState } from "./process_event.ts";
@@ -28,7 +28,7 @@ function blankRow(table: string): SqlValue[] {
 
 /** The row of `process_events` for an event. */
 export function eventRow(event: ProcessEvent, eventId: number, collectorId: string): SqlValue[] {
-  const args = event.argv === null ? null : splitArgv(event.argv);
+  const args = event.argv === null ? null : argvTexts(event.argv);
   const row = BLANK_EVENT.slice();
   let at = 0;
   row[at++] = eventId;
@@ -40,8 +40,8 @@ export function eventRow(event: ProcessEvent, eventId: number, collectorId: stri
   row[at++] = integer(event.ppid);
   row[at++] = event.name;
   row[at++] = event.executablePath;
-  row[at++] = args === null ? null : commandLine(args);
-  row[at++] = args === null ? null : JSON.stringify(args);
+  row[at++] = args === null ? null : args.line;
+  row[at++] = args === null ? null : args.json;
   row[at++] = integer(event.argvLength);
   row[at++] = integer(event.userId);
   row[at++] = event.userName;
@@ -78,7 +78,7 @@ export function eventRow(event: ProcessEvent, eventId: number, collectorId: stri
 
 /** The row of `processes` for a process that a snapshot read at `time` (Unix milliseconds) showed alive. */
 export function processRow(state: ProcessState, time: number, collectorId: string): SqlValue[] {
-  const args = state.argv === null ? null : splitArgv(state.argv);
+  const args = state.argv === null ? null : argvTexts(state.argv);
   const row = BLANK_PROCESS.slice();
   let at = 0;
   row[at++] = processOfExec(state.execId);
@@ -88,8 +88,8 @@ export function processRow(state: ProcessState, time: number, collectorId: strin
   row[at++] = integer(state.ppid);
   row[at++] = state.name;
   row[at++] = state.executablePath;
-  row[at++] = args === null ? null : commandLine(args);
-  row[at++] = args === null ? null : JSON.stringify(args);
+  row[at++] = args === null ? null : args.line;
+  row[at++] = args === null ? null : args.json;
   row[at++] = integer(state.argvLength);
   row[at++] = integer(state.userId);
   row[at++] = state.userName;

@@ -25,10 +25,13 @@ const FORCED_INTERVAL_MS = 1_000;
 /** So many times as long as it may be, the log is worth waiting for its readers. */
 const CROWDED = 2;
 /**
- * So many times as long as the log may be, its file may stay. To cut it falls to the commit that begins the log anew, which
- * then takes 15 ms more; and the log grows a little past its bound before anybody looks.
+ * So many times as long as the log may be, its file may stay while events come: no longer than readers that come and go
+ * make it. To cut it falls to the commit that begins the log anew, which then takes 15 ms more, and so do those that make
+ * it long again.
  */
-const KEPT_FILE = 1.5;
+const KEPT_FILE = 4;
+/** The same while nothing else is to do: the log grows a little past its bound before anybody looks. */
+const KEPT_IDLE = 1.5;
 /** Before each page in the log. */
 const FRAME_HEADER_BYTES = 24;
 /** How long for those readers to leave: ten that export on two processors take 0.2 s. */
@@ -43,6 +46,7 @@ export class Checkpointer {
   readonly #db: DatabaseSync;
   readonly #checkpoint: StatementSync;
   readonly #restart: StatementSync;
+  readonly #truncate: StatementSync;
   readonly #look: StatementSync;
   readonly #frameBytes: number;
   #maxLogBytes = 0;
@@ -55,12 +59,15 @@ export class Checkpointer {
   /** Rows of events in what is to be moved. */
   #rows = 0;
   #logBytes = 0;
+  /** Length of its file. */
+  #fileBytes = 0;
 
   /** `maxLogBytes`: longest log before it is moved even though events keep coming. */
   constructor(db: DatabaseSync, maxLogBytes: number) {
     this.#db = db;
     this.#checkpoint = db.prepare("PRAGMA wal_checkpoint(PASSIVE)");
     this.#restart = db.prepare("PRAGMA wal_checkpoint(RESTART)");
+    this.#truncate = db.prepare("PRAGMA wal_checkpoint(TRUNCATE)");
     this.#look = db.prepare("PRAGMA wal_checkpoint(NOOP)");
     this.#frameBytes = FRAME_HEADER_BYTES + (db.prepare("PRAGMA page_size").get()!["page_size"] as number);
     this.limit(maxLogBytes);
@@ -96,12 +103,15 @@ export class Checkpointer {
   tick(now: number): CheckpointOutcome {
     if (!this.#dirty) return "nothing";
     this.#logBytes = (this.#look.get()!["log"] as number) * this.#frameBytes;
+    this.#fileBytes = Math.max(this.#fileBytes, this.#logBytes);
     const idleFor = now - this.#lastCommit;
     const idle = idleFor >= IDLE_MS && (this.isPressed || now - this.#lastAttempt >= IDLE_SMALL_MS);
     const forced = this.#logBytes > this.#maxLogBytes && now - this.#lastAttempt >= FORCED_INTERVAL_MS;
     if (!idle && !forced) return "nothing";
     this.#lastAttempt = now;
-    let isMoved = isWhole(this.#checkpoint.get());
+    let isMoved = idle && this.#fileBytes > KEPT_IDLE * this.#maxLogBytes
+      ? this.#cut()
+      : isWhole(this.#checkpoint.get());
     if (this.#logBytes > CROWDED * this.#maxLogBytes && now >= this.#waitAgainAt) {
       isMoved = this.#waitForReaders();
       this.#waitAgainAt = now + this.#stayedMs;
@@ -113,11 +123,23 @@ export class Checkpointer {
     return "moved";
   }
 
+  /** Moves all of the log and cuts its file; false when a reader is in it just now. */
+  #cut(): boolean {
+    const isCut = this.#waiting(0, () => isWhole(this.#truncate.get()));
+    if (isCut) this.#fileBytes = 0;
+    return isCut;
+  }
+
   /** Moves all of the log and has the next commit begin it anew; false when a reader stayed in it. */
   #waitForReaders(): boolean {
-    this.#db.exec(`PRAGMA busy_timeout = ${READERS_LEAVE_MS}`);
+    return this.#waiting(READERS_LEAVE_MS, () => isWhole(this.#restart.get()));
+  }
+
+  /** `act` waits so long for others. */
+  #waiting(ms: number, act: () => boolean): boolean {
+    this.#db.exec(`PRAGMA busy_timeout = ${ms}`);
     try {
-      return isWhole(this.#restart.get());
+      return act();
     } finally {
       this.#db.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
     }

@@ -74,13 +74,29 @@ const EVENT_END_TIME = EVENT_PLACE.get("end_time")!;
 const EVENT_TYPE = EVENT_PLACE.get("event_type")!;
 const EVENT_MODIFIED = EVENT_PLACE.get("modified_fields")!;
 const EVENT_EXEC_ID = EVENT_PLACE.get("exec_id")!;
+/** A row that may still change, and what of an event may change it. */
+const BETTER = "processes.end_time IS NULL OR processes.status = 'lost'";
+const UPDATES = `${BETTER} OR excluded.end_time IS NOT NULL`;
 /** For each column of `processes` the place of its namesake in an event's row, -1 where there is none. */
 const FROM_EVENT = COLUMNS.map((name) => EVENT_PLACE.get(name) ?? -1);
 /** Places of what holds for another column only, each with the place of that one. */
 const HELD = [...HOLDS_FOR].map(([name, by]) => [PLACE.get(name)!, PLACE.get(by)!] as const);
 
+/** Statements for rows that know the same columns; others take the one that names all. */
+const MAX_SHAPES = 8;
+/** By place, what a known cell adds to the number of a row's shape: there are fewer columns than bits that are exact. */
+const WEIGHTS = COLUMNS.map((_, place) => 2 ** place);
+
+/** An upsert of the columns that some rows know. */
+interface Shape {
+  readonly places: readonly number[];
+  readonly statement: StatementSync;
+}
+
 export class ProcessTable {
+  readonly #db: DatabaseSync;
   readonly #update: StatementSync;
+  readonly #shapes = new Map<number, Shape>();
   readonly #end: StatementSync;
   readonly #snapshot: StatementSync;
   readonly #lose: StatementSync;
@@ -90,13 +106,13 @@ export class ProcessTable {
   readonly #scan: StatementSync;
 
   constructor(db: DatabaseSync) {
-    const better = "processes.end_time IS NULL OR processes.status = 'lost'";
-    this.#update = db.prepare(upsert(`${better} OR excluded.end_time IS NOT NULL`));
+    this.#db = db;
+    this.#update = db.prepare(upsert(UPDATES));
     // What most ends need: all else of that execution is known already.
     this.#end = db.prepare(`
       UPDATE processes SET status = 'ended', ${END_COLUMNS.map((name) => `${name} = coalesce(?, ${name})`).join(", ")}
-      WHERE process_id = ? AND exec_id = ? AND (${better})`);
-    this.#snapshot = db.prepare(upsert(`(${better}) AND excluded.collection_time >= processes.collection_time`));
+      WHERE process_id = ? AND exec_id = ? AND (${BETTER})`);
+    this.#snapshot = db.prepare(upsert(`(${BETTER}) AND excluded.collection_time >= processes.collection_time`));
     // Alive in the store, not in the table: its end was missed. What was reported after the table was read is newer.
     this.#lose = db.prepare(`
       UPDATE processes SET status = 'lost', end_time = max($time, coalesce(start_time, $time))
@@ -121,8 +137,23 @@ export class ProcessTable {
       else mergeInto(earlier, row);
     }
     for (const row of merged.values()) {
-      if (!ends.has(row) || !this.#endKnown(row)) this.#update.get(...row); // run() would make an object of what changed
+      if (!ends.has(row) || !this.#endKnown(row)) this.#put(row);
     }
+  }
+
+  /** Half of what a process could say is unknown of most, and a NULL costs as much to bind as to say nothing saves. */
+  #put(row: readonly SqlValue[]): void {
+    let weight = 0;
+    for (let place = 0; place < row.length; place++) if (row[place] !== null) weight += WEIGHTS[place]!;
+    let shape = this.#shapes.get(weight);
+    if (shape === undefined) {
+      // run() would make an object of what changed
+      if (this.#shapes.size === MAX_SHAPES) return void this.#update.get(...row);
+      const places = [...row.keys()].filter((place) => row[place] !== null);
+      const statement = this.#db.prepare(upsert(UPDATES, places.map((place) => COLUMNS[place]!)));
+      this.#shapes.set(weight, shape = { places, statement });
+    }
+    shape.statement.get(...shape.places.map((place) => row[place]!));
   }
 
   /** Ends a process whose execution is known; false when it is not. */
@@ -179,8 +210,11 @@ function mergeInto(earlier: SqlValue[], row: readonly SqlValue[]): void {
   for (let i = 0; i < row.length; i++) if (row[i] !== null) earlier[i] = row[i]!;
 }
 
-/** An insert that, where the process is known, keeps what the new row does not say, as far as it still holds. */
-function upsert(where: string): string {
+/**
+ * An insert of these columns, the others being NULL, that, where the process is known, keeps what the new row does not
+ * say, as far as it still holds.
+ */
+function upsert(where: string, columns: readonly string[] = COLUMNS): string {
   const set = COLUMNS.filter((name) => name !== "process_id").map((name) => {
     if (ALWAYS.has(name)) return `${name} = excluded.${name}`;
     const known = `coalesce(excluded.${name}, processes.${name})`, by = HOLDS_FOR.get(name);
@@ -188,6 +222,6 @@ function upsert(where: string): string {
     const holds = `excluded.${by} IS NULL OR excluded.${by} IS processes.${by}`;
     return `${name} = CASE WHEN ${holds} THEN ${known} ELSE excluded.${name} END`;
   });
-  return `INSERT INTO processes (${COLUMNS.join(", ")}) VALUES (${COLUMNS.map(() => "?").join(", ")})
+  return `INSERT INTO processes (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")})
     ON CONFLICT (process_id) DO UPDATE SET ${set.join(", ")} WHERE ${where}`;
 }

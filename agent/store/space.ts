@@ -5,8 +5,12 @@
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 
-/** Pages given back in one step. To move one out of the way of the file's end writes some pages to the log. */
+/**
+ * Pages given back in one step, and the time after which it ends all the same. To move one out of the way of the file's
+ * end writes some pages to the log.
+ */
 const STEP_PAGES = 128;
+const STEP_MS = 4;
 /** Free pages that are left alone: what arrives next takes them. */
 const MIN_SLACK_BYTES = 4 << 20;
 const SLACK_SHARE = 16;
@@ -38,8 +42,11 @@ export class Space {
     const slack = Math.max(MIN_SLACK_BYTES, this.usedBytes / SLACK_SHARE), free = this.freeBytes;
     if (free <= slack) return false;
     const pages = Math.min(STEP_PAGES, Math.ceil((free - slack) / this.#pageBytes));
+    const end = performance.now() + STEP_MS;
     // A step of the statement gives one page back, and exec() of Deno 2.9.6 takes but one
-    for (const _ of this.#db.prepare(`PRAGMA incremental_vacuum(${pages})`).iterate());
+    for (const _ of this.#db.prepare(`PRAGMA incremental_vacuum(${pages})`).iterate()) {
+      if (performance.now() >= end) break;
+    }
     // None went: a store of a file that was not made for it
     return this.freeBytes < free;
   }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { argvTexts } from "../../proto/argv_texts.ts";
 import { commandLine, decodeBytes, encodeText, joinArgv, splitArgv } from "../../proto/argv.ts";
 
 Deno.test("decodeBytes() gives any bytes a text from which encodeText() has them back", () => {
@@ -37,4 +38,28 @@ Deno.test("splitArgv() counts a last argument that was cut", () => {
 
 Deno.test("commandLine() is well-formed text whatever the arguments", () => {
   assert.equal(commandLine(["a", "b\udcff"]), "a b\ufffd");
+});
+
+Deno.test("argvTexts() is command line and JSON of the arguments, whatever came before", () => {
+  const byte = fc.oneof({ weight: 4, arbitrary: fc.constantFrom(0, 0x61, 0x62, 0x20, 0x22) }, fc.nat({ max: 255 }));
+  // Few different ones, so that they come again and share places
+  const argv = fc.array(byte, { maxLength: 6 }).map((bytes) => Uint8Array.from(bytes));
+  fc.assert(
+    fc.property(fc.array(argv, { maxLength: 40 }), (many) => {
+      for (const each of many) {
+        const parts = splitArgv(each), { line, json } = argvTexts(each);
+        assert.equal(line, commandLine(parts));
+        assert.equal(json, JSON.stringify(parts));
+      }
+    }),
+    { numRuns: 1_000 },
+  );
+  const long = joinArgv(["x".repeat(300), "y"]);
+  assert.equal(argvTexts(long).line, `${"x".repeat(300)} y`);
+});
+
+Deno.test("argvTexts() gives the same texts for arguments that come again", () => {
+  const first = argvTexts(joinArgv(["/bin/again", "-v"]));
+  assert.equal(argvTexts(joinArgv(["/bin/again", "-v"])), first);
+  assert.notEqual(argvTexts(joinArgv(["/bin/again", "-w"])).line, first.line);
 });

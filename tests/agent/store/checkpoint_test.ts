@@ -68,11 +68,12 @@ Deno.test("Checkpointer begins the log anew although readers that come and go ar
     Promise.all(readers.map((worker) => new Promise((resolve) => worker.onmessage = resolve)));
   await heard();
   let longest = 0, now = performance.now(), size = 0;
-  // Each megabyte with a tick that is forced; a log that begins anew is cut
+  // Each megabyte with a tick that is forced
   for (let i = 0; i < 2_000 && (longest < 3 * MAX_LOG || size >= 2 * MAX_LOG); i++) {
     world.commit();
-    if (i % 10 === 9) world.log.tick(now += 1_001);
-    size = Deno.statSync(`${world.path}-wal`).size;
+    if (i % 10 !== 9) continue;
+    world.log.tick(now += 1_001);
+    size = world.log.logBytes;
     longest = Math.max(longest, size);
   }
   const ended = heard();
@@ -95,6 +96,35 @@ Deno.test("Checkpointer goes by what is in the log, whose file stays as long as 
   assert.ok(moves >= 8 && moves <= 14, `${moves} moves`);
   assert.equal(sizes.size, 1);
   assert.ok(world.log.logBytes < 2 * MAX_LOG);
+});
+
+Deno.test("Checkpointer cuts a long log while nothing else is to do, and no commit has to", () => {
+  using world = makeWorld();
+  const size = (): number => Deno.statSync(`${world.path}-wal`).size;
+  for (let i = 0; i < 30; i++) world.commit();
+  world.db.exec("PRAGMA wal_checkpoint(RESTART)");
+  world.commit();
+  assert.ok(size() > 2 * MAX_LOG, "the commit that began it anew left it");
+  for (let i = 0; i < 18; i++) world.commit();
+  assert.equal(world.log.tick(performance.now() + 10_001), "moved");
+  assert.equal(size(), 0);
+});
+
+Deno.test("Checkpointer leaves a long log that a reader is in, and does not wait for it", () => {
+  using world = makeWorld();
+  const reader = new DatabaseSync(world.path, { readOnly: true });
+  for (let i = 0; i < 18; i++) world.commit();
+  reader.exec("BEGIN");
+  reader.prepare("SELECT count(*) FROM t").get();
+  world.commit();
+  const before = performance.now();
+  assert.equal(world.log.tick(before + 10_001), "partly");
+  assert.ok(performance.now() - before < 400, "the timeout of other commits is a second");
+  assert.equal(world.db.prepare("PRAGMA busy_timeout").get()!["timeout"], 1_000);
+  reader.exec("ROLLBACK");
+  assert.equal(world.log.tick(before + 20_002), "moved");
+  assert.equal(Deno.statSync(`${world.path}-wal`).size, 0);
+  reader.close();
 });
 
 Deno.test("Checkpointer waits for a reader that stays once in a while, not at every tick", () => {

@@ -24,6 +24,10 @@ class World implements Disposable {
     return rows(this.path, "SELECT * FROM processes WHERE pid = ?", pid)[0];
   }
 
+  event(pid: number): Record<string, SqlValue> {
+    return rows(this.path, "SELECT * FROM process_events WHERE pid = ?", pid)[0]!;
+  }
+
   [Symbol.dispose](): void {
     this.store.close();
     this.#dir[Symbol.dispose]();
@@ -42,6 +46,20 @@ Deno.test("a process that starts and ends in one batch is one ended row", () => 
   assert.equal(row["exit_code"], 0);
   assert.equal(row["command_line"], "prog arg-7");
   assert.equal(rows(world.path, "SELECT count(*) AS n FROM processes")[0]!["n"], 1);
+});
+
+Deno.test("processes of which different things are known are each as they were told", () => {
+  using world = new World();
+  const unknown = { parentExecId: null, ppid: null, executablePath: null, argv: null, userName: null } as const;
+  const names = Object.keys(unknown) as (keyof typeof unknown)[];
+  for (let known = 0; known < 2 ** names.length; known++) {
+    const left = Object.fromEntries(names.filter((_, bit) => (known >> bit & 1) === 0).map((name) => [name, null]));
+    commitEvents(world.store, world.stream, [start(known + 2, { parentExecId: "p", userName: "u", ...left })]);
+    const row = world.process(known + 2)!, event = world.event(known + 2);
+    for (const column of Object.keys(row).filter((name) => name in event)) assert.equal(row[column], event[column]);
+    assert.equal(row["argv"] === null, "argv" in left);
+  }
+  assert.ok(tableNamed("processes").columns.length <= 53, "what is known is numbered by bits of a double");
 });
 
 Deno.test("a stop in a later batch ends the row and keeps what it does not say", () => {
