@@ -2,12 +2,15 @@
  * What readers cost the agent: ten copies of the command line read the store as hard as they can while events are stored.
  *
  * Another process stores events with the agent's store and upkeep, once as fast as it can, with a backlog that it tells
- * as a collector does and readers give way to, and once at a steady rate, without one. In
- * each, times without readers (the baseline) and times with ten take turns. The readers are what `deno task build
- * --launcher` makes: each exports all events into nothing, again and again. Printed are the rate beside the baseline's,
- * and how long the write-ahead log became: a reader that holds an old state of the store keeps it from being cleared.
+ * as a collector does and readers give way to, and once at a steady rate, without one. In each, times without readers
+ * (the baseline) and times with ten take turns, and which of them comes first does too. What an event costs grows by two
+ * thirds while a partition fills, by more than readers cost: so, as fast as it can, each time lasts about as long as a
+ * partition takes. The readers are what `deno task build --launcher` makes: each exports all events into nothing, again
+ * and again. Printed are what the rate is of the baseline's beside it, what an event costs of CPU, and how long the
+ * write-ahead log became: a reader that holds an old state of the store keeps it from being cleared.
  *
- * Usage: `deno task bench:readers [--readers 10] [--seconds 8] [--pairs 3] [--stored 300000] [--rate 5000]`.
+ * Usage: `deno task bench:readers [--readers 10] [--pairs 3] [--stored 300000] [--events 950000] [--rate 5000]
+ * [--seconds 8]`.
  *
  * @module
  */
@@ -21,25 +24,27 @@ import { type Figure, median, report, table } from "./support/report.ts";
 const { values } = parseArgs({
   options: {
     readers: { type: "string", default: "10" },
-    seconds: { type: "string", default: "8" },
     pairs: { type: "string", default: "3" },
     stored: { type: "string", default: "300000" },
+    // As fast as it can: about what a partition takes
+    events: { type: "string", default: "950000" },
     rate: { type: "string", default: "5000" },
+    seconds: { type: "string", default: "8" },
   },
 });
-const READERS = Number(values.readers), SECONDS = Number(values.seconds), PAIRS = Number(values.pairs);
+const READERS = Number(values.readers), PAIRS = Number(values.pairs), RATE = Number(values.rate);
 const MEGABYTE = 1e6;
 
 const temporary = Deno.makeTempDirSync({ prefix: "daemoneye-bench-readers-" });
 const layout = stateLayout(`${temporary}/state`);
-/** What the process that stores has said last. */
-let stored = 0, longestLog = 0;
+/** What the process that stores has said last: when, how many events, and milliseconds of CPU. */
+let said = { at: 0, stored: 0, cpuMs: 0 }, longestLog = 0;
 let writer: Deno.ChildProcess | null = null;
 try {
   for (const directory of [layout.agent, layout.collector]) Deno.mkdirSync(directory, { recursive: true });
   fillStore(layout.store, Number(values.stored));
   const launcher = await installCli(temporary, layout), figures: Figure[] = [];
-  for (const rate of [0, Number(values.rate)]) {
+  for (const [rate, events] of [[0, Number(values.events)], [RATE, RATE * Number(values.seconds)]] as const) {
     const what = rate === 0 ? "as fast as it can" : `${rate} events/s`;
     const child = storing(rate);
     let isOver = false;
@@ -47,41 +52,51 @@ try {
     void child.status.then(({ code }) => {
       if (!isOver) throw new Error(`What stores ended with ${code}`);
     });
-    while (stored === 0) await new Promise((resolve) => setTimeout(resolve, 50));
-    const quiet: number[] = [], read: number[] = [], rows: string[][] = [];
+    while (said.stored === 0) await new Promise((resolve) => setTimeout(resolve, 50));
+    const shares: number[] = [], rows: string[][] = [], logs = { alone: 0, among: 0 };
     for (let pair = 1; pair <= PAIRS; pair++) {
-      const alone = await measured(), readers = Array.from({ length: READERS }, () => startReader(launcher));
-      const among = await measured();
-      const exports = (await Promise.all(readers.map((reader) => reader.stop()))).reduce((a, b) => a + b, 0);
-      quiet.push(alone.rate);
-      read.push(among.rate);
+      let exports = 0;
+      const amongReaders = async (): Promise<Measured> => {
+        const readers = Array.from({ length: READERS }, () => startReader(launcher)), found = await measured(events);
+        exports = (await Promise.all(readers.map((reader) => reader.stop()))).reduce((a, b) => a + b, 0);
+        return found;
+      };
+      const early = pair % 2 === 0 ? await amongReaders() : null;
+      const alone = await measured(events), among = early ?? await amongReaders();
+      shares.push(among.rate / alone.rate * 100);
+      logs.alone = Math.max(logs.alone, alone.log / MEGABYTE);
+      logs.among = Math.max(logs.among, among.log / MEGABYTE);
       rows.push([
         String(pair),
-        ...[alone, among].flatMap(({ rate, log }) => [rate.toFixed(0), (log / MEGABYTE).toFixed(1)]),
+        ...[alone, among].flatMap((
+          { rate, cpu, log },
+        ) => [rate.toFixed(0), cpu.toFixed(1), (log / MEGABYTE).toFixed(0)]),
+        shares.at(-1)!.toFixed(1),
         String(exports),
       ]);
     }
     table(`stored ${what}; ${READERS} readers`, [
-      ...["pair", "alone events/s", "longest log MB", "among readers events/s", "longest log MB", "exports ended"],
+      ...["pair", "alone events/s", "CPU us/event", "log MB"],
+      ...["among readers events/s", "CPU us/event", "log MB", "%", "exports ended"],
     ], rows);
     figures.push({
-      what: `stored among ${READERS} readers, ${what}`,
-      ours: median(read),
-      unit: "events/s",
-      peer: { name: "without readers", value: median(quiet) },
-      target: { least: 0.9 * median(quiet) },
+      what: `stored among ${READERS} readers, ${what}, of what is stored without them`,
+      ours: median(shares),
+      unit: "%",
+      peer: null,
+      target: { least: 90 },
     }, {
       what: "the longest log",
-      ours: Math.max(...rows.map((row) => Number(row[4]))),
+      ours: logs.among,
       unit: "MB",
-      peer: { name: "without readers", value: Math.max(...rows.map((row) => Number(row[2]))) },
+      peer: { name: "without readers", value: logs.alone },
       target: null,
     });
     isOver = true;
     child.kill("SIGTERM");
     await child.status;
     writer = null;
-    stored = 0;
+    said = { at: 0, stored: 0, cpuMs: 0 };
   }
   report("readers beside the agent's store", figures);
 } finally {
@@ -100,20 +115,31 @@ function storing(rate: number): Deno.ChildProcess {
   }).spawn();
   void (async () => {
     for await (const line of lines(child.stdout)) {
-      const [count, log] = line.split(" ").map(Number) as [number, number];
-      stored = count;
+      const [at, stored, log, cpuMs] = line.split(" ").map(Number) as [number, number, number, number];
+      said = { at, stored, cpuMs };
       longestLog = Math.max(longestLog, log);
     }
   })();
   return child;
 }
 
-/** Events a second over a time, and the longest log in it. */
-async function measured(): Promise<{ rate: number; log: number }> {
-  const before = stored, began = performance.now();
+interface Measured {
+  /** Events a second. */
+  readonly rate: number;
+  /** Microseconds of CPU an event. */
+  readonly cpu: number;
+  /** Bytes of the longest log. */
+  readonly log: number;
+}
+
+/** While so many events are stored, between two moments of which the process that stores has said something. */
+async function measured(events: number): Promise<Measured> {
+  const before = said;
   longestLog = 0;
-  await new Promise((resolve) => setTimeout(resolve, SECONDS * 1_000));
-  return { rate: (stored - before) / ((performance.now() - began) / 1_000), log: longestLog };
+  while (said.stored - before.stored < events) await new Promise((resolve) => setTimeout(resolve, 50));
+  const stored = said.stored - before.stored;
+  const rate = stored / ((said.at - before.at) / 1_000), cpu = (said.cpuMs - before.cpuMs) * 1_000 / stored;
+  return { rate, cpu, log: longestLog };
 }
 
 interface Reader {

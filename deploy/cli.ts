@@ -8,6 +8,7 @@
 import { stateLayout } from "../proto/state_layout.ts";
 import { CHECKOUT } from "./bundle.ts";
 import { findLibc, isExplained, stateDirectory } from "./launch.ts";
+import { PRIORITY } from "./launcher.ts";
 import { grantFlags, namedPaths, tierGrants } from "./privileges.ts";
 import { fromCaller, placedSettings } from "./settings.ts";
 
@@ -41,8 +42,12 @@ function main(): Promise<number> {
   ];
   // Ctrl-C reaches both: the CLI decides what it means, and this program waits for it.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const) Deno.addSignalListener(signal, () => {});
-  const process = new Deno.Command(Deno.execPath(), {
+  const process = new Deno.Command("/bin/sh", {
     args: [
+      "-c",
+      `${PRIORITY}; exec /usr/bin/nice -n "$n" "$@"`,
+      "sh",
+      Deno.execPath(),
       "run",
       "--quiet",
       ...grantFlags({ ...grants, read: [...grants.read, ...mentioned] }),

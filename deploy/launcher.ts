@@ -27,9 +27,12 @@ export interface LauncherOptions {
 /**
  * What reads gives way to what stores: ten copies of the command line would take ten elevenths of the processors from the
  * agent otherwise. A question still gets its share on a host that is busy with something else; an export, which takes all
- * that there is for minutes, only what nobody wants.
+ * that there is for minutes, only what nobody wants. Its nice value does not say that: whoever runs keeps the processor
+ * for some milliseconds, and what stores sleeps at each sync. Under `SCHED_IDLE` it is given up at once, and the disk too.
+ * Where that is refused, the nice value has to do.
  */
-const PRIORITY = 'n=10; for w do case "$w" in export) n=19;; esac; done';
+export const PRIORITY: string =
+  'n=10; for w do case "$w" in export) n=19; /usr/bin/chrt -i -p 0 $$ 2>/dev/null;; esac; done';
 
 const PREFIX = `":" //; exec `;
 

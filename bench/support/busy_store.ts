@@ -1,12 +1,14 @@
 /**
  * A program that stores events as the agent does, with its store and its upkeep, until it is ended: as fast as it can,
- * or so many a second. It says twice a second how many it has stored and how long the log is, and in the status of a
- * collector how many wait: of as fast as it can, that is more than can be counted.
+ * or so many a second. It says twice a second when it is (milliseconds), how many it has stored, how long the log is
+ * and how many milliseconds of CPU that took, and in the status of a collector how many wait: of as fast as it can, that
+ * is more than can be counted.
  *
  * Arguments: the state directory, events a second (0: as fast as it can).
  *
  * @module
  */
+import process from "node:process";
 import { Journal } from "../../agent/journal.ts";
 import { Store } from "../../agent/store/store.ts";
 import { Upkeep } from "../../agent/store/upkeep.ts";
@@ -56,7 +58,8 @@ for (;;) {
     const status = encodeCollectorStatus({ ...COLLECTOR, time: Date.now(), queuedEvents });
     Deno.writeFileSync(`${layout.collectorStatus}.new`, status);
     Deno.renameSync(`${layout.collectorStatus}.new`, layout.collectorStatus);
-    console.log(`${stored} ${Deno.statSync(`${path}-wal`).size}`);
+    const { user, system } = process.cpuUsage();
+    console.log(`${now} ${stored} ${Deno.statSync(`${path}-wal`).size} ${(user + system) / 1_000}`);
   }
   // Upkeep runs between batches
   await new Promise((resolve) => setTimeout(resolve, RATE === 0 ? 0 : 10));

@@ -161,6 +161,22 @@ Deno.test("launcherText() survives odd paths, and launcherCommand() reads back w
   assert.equal(launcherCommand("#!/bin/sh\nexec rm -rf /\n"), null);
 });
 
+Deno.test("the command line's launcher gives way: a question keeps some share, an export takes what nobody wants", async () => {
+  await using directory = await temporary();
+  const [deno, launcher] = [`${directory.path}/deno`, `${directory.path}/launcher`];
+  const write = (path: string, text: string): void => Deno.writeTextFileSync(path, text, { mode: 0o755 });
+  write(deno, "#!/bin/sh\n/usr/bin/chrt -p $$ | grep -o 'SCHED_[A-Z]*'\n/usr/bin/nice\n");
+  write(launcher, launcherText("", { tier: "cli", grants, deno, denoDir: "/d", args: [] }));
+  const runs = async (...args: string[]): Promise<string[]> => {
+    const { stdout } = await new Deno.Command(launcher, { args }).output();
+    return decoder.decode(stdout).trim().split("\n");
+  };
+  const own = Number(decoder.decode((await new Deno.Command("/usr/bin/nice").output()).stdout));
+  const atMost = (nice: number): string => String(Math.min(19, own + nice));
+  assert.deepEqual(await runs("hunt"), ["SCHED_OTHER", atMost(10)]);
+  assert.deepEqual(await runs("export", "events"), ["SCHED_IDLE", atMost(19)]);
+});
+
 Deno.test("launcherDifferences() finds a flag that was added or taken away", async () => {
   await using directory = await temporary();
   const file = `${directory.path}/launcher`;
