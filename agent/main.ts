@@ -438,6 +438,7 @@ async function main(): Promise<void> {
       upkeep = new Upkeep(store, journal);
       exports.attach(store);
       check = new BackgroundCheck(layout.store, {
+        isBusy: () => store.isPressed,
         ended: (result) => {
           checked = result;
           if (result.verdict !== "ok") journal.notice(`the store is damaged: ${result.verdict}; see 'agent check'`);
