@@ -17,7 +17,8 @@ import {
   type ProcessEvent,
   SEVERITIES,
 } from "./process_event.ts";
-import { executableKind, isKnown, readContext, writeContext } from "./context_codec.ts";
+import { executableKind, isKnown, writeContext } from "./context_codec.ts";
+import { contextAt } from "./context_cache.ts";
 import { WireError } from "./wire_error.ts";
 import {
   checkSequences,
@@ -68,7 +69,7 @@ export function readEventBatch(body: Uint8Array): EventBatch {
     const tag = r.uint32();
     if (tag === 18) {
       if (events.length === MAX_BATCH_EVENTS) throw tooMany("events", MAX_BATCH_EVENTS);
-      events.push(readEvent(r, readEnd(r, r.len)));
+      events.push(readEvent(r, body, readEnd(r, r.len)));
     } else if (tag === 9) firstSequence = readU53(r, tag);
     else skipUnknown(r, tag);
   }
@@ -125,7 +126,7 @@ function writeEvent(w: FieldWriter, e: ProcessEvent): void {
   if (e.severity !== null) w.uint32(368).uint32(SEVERITIES.indexOf(e.severity));
 }
 
-function readEvent(r: BinaryReader, end: number): ProcessEvent {
+function readEvent(r: BinaryReader, bytes: Uint8Array, end: number): ProcessEvent {
   const e = blankProcessEvent("start", 0, "", 0);
   const modified: string[] = [];
   let kind = 0;
@@ -232,7 +233,7 @@ function readEvent(r: BinaryReader, end: number): ProcessEvent {
         e.executableKind = executableKind(readText(r, tag));
         break;
       case 298:
-        e.context = readContext(r, readEnd(r, end));
+        e.context = contextAt(r, bytes, readEnd(r, end));
         break;
       case 313:
         e.inode = readU53(r, tag);

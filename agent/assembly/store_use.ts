@@ -54,6 +54,7 @@ export class StoreUse implements StoreUser {
     this.#upkeep = new Upkeep(store, journal);
     this.#exports.attach(store);
     this.#check = new BackgroundCheck(layout.store, {
+      isBusy: () => store.isPressed,
       ended: (result) => {
         progress.checked = result;
         if (result.verdict !== "ok") journal.notice(`the store is damaged: ${result.verdict}; see 'agent check'`);

@@ -15,6 +15,9 @@ const SLICE_MS = 3;
 const PAUSE_MS = 30;
 /** The first check begins so long after the store was opened, the next after the last ended. */
 const FIRST_MS = 60_000;
+/** Each tree pins the log: while events come in a storm it waits for better times, but not for longer than this. */
+const LOOK_AGAIN_MS = 60_000;
+const LONGEST_WAIT_MS = 3_600_000;
 const AGAIN_MS = 86_400_000;
 const CACHE_KIB = 1_024;
 
@@ -28,10 +31,14 @@ export interface CheckResult {
 
 export interface CheckOptions {
   readonly ended: (result: CheckResult) => void;
+  /** Whether a check should begin later. */
+  readonly isBusy?: () => boolean;
   readonly firstMs?: number;
   readonly againMs?: number;
   readonly sliceMs?: number;
   readonly pauseMs?: number;
+  readonly lookAgainMs?: number;
+  readonly longestWaitMs?: number;
 }
 
 export class BackgroundCheck {
@@ -53,7 +60,12 @@ export class BackgroundCheck {
     this.#db = null;
   }
 
-  #begin(): void {
+  #begin(waitedMs = 0): void {
+    const { isBusy, lookAgainMs = LOOK_AGAIN_MS, longestWaitMs = LONGEST_WAIT_MS } = this.#options;
+    if (waitedMs < longestWaitMs && isBusy?.() === true) {
+      this.#timer = setTimeout(() => this.#begin(waitedMs + lookAgainMs), lookAgainMs);
+      return;
+    }
     try {
       this.#db = new DatabaseSync(this.#path, { readOnly: true });
       this.#db.exec(`PRAGMA cache_size = -${CACHE_KIB}`);

@@ -2,6 +2,9 @@ import { create, type DescMessage, fromBinary, toBinary } from "@bufbuild/protob
 import { FieldWriter } from "../../proto/field_writer.ts";
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { BinaryReader } from "@bufbuild/protobuf/wire";
+import { contextAt } from "../../proto/context_cache.ts";
+import { readContext, writeContext } from "../../proto/context_codec.ts";
 import { readEventBatch, writeEventBatch } from "../../proto/event_codec.ts";
 import {
   AlertSeverity,
@@ -17,6 +20,7 @@ import {
   blankProcessEvent,
   MAX_ARGV_BYTES,
   PROCESS_EVENT_KINDS,
+  type ProcessContext,
   type ProcessEvent,
   SEVERITIES,
 } from "../../proto/process_event.ts";
@@ -190,4 +194,38 @@ Deno.test("readEventBatch() shares no memory with its input", () => {
   const { events } = readEventBatch(bytes);
   bytes.fill(0);
   assert.deepEqual(events, [USUAL_EVENT]);
+});
+
+Deno.test("a context that differs in any one byte from one that came before is not taken for it", () => {
+  const known = { ...FULL_CONTEXT, environment: null }, writer = new FieldWriter();
+  writeContext(writer, known);
+  const bytes = writer.finish();
+  const read = (of: Uint8Array, reader: (r: BinaryReader) => ProcessContext): unknown => {
+    try {
+      return reader(new BinaryReader(of));
+    } catch (error) {
+      return String(error);
+    }
+  };
+  const contextOf = (of: Uint8Array): unknown => read(of, (r) => contextAt(r, of, of.length));
+  assert.deepEqual(contextOf(bytes), known);
+  for (let at = 0; at < bytes.length; at++) {
+    for (const bit of [0, 3, 6, 7]) {
+      const other = bytes.slice();
+      other[at]! ^= 1 << bit;
+      const twice = [contextOf(other), contextOf(other)];
+      assert.deepEqual(twice, Array(2).fill(read(other, (r) => readContext(r, other.length))));
+      assert.deepEqual(contextOf(bytes), known);
+    }
+  }
+});
+
+Deno.test("a context that comes again is made once, a long one each time", () => {
+  const short = { ...FULL_CONTEXT, environment: null };
+  const long = { ...short, environment: JSON.stringify({ A: "x".repeat(2_000) }) };
+  const bytes = written([short, long, short, long].map((context) => ({ ...BLANK_EVENT, context })));
+  const found = readEventBatch(bytes).events.map(({ context }) => context);
+  assert.deepEqual(found, [short, long, short, long]);
+  assert.equal(found[0], found[2]);
+  assert.notEqual(found[1], found[3]);
 });

@@ -35,6 +35,18 @@ Deno.test("BackgroundCheck finds nothing in a sound store, also while it grows a
   store.close();
 });
 
+Deno.test("BackgroundCheck waits while the store is busy, but not for ever", async () => {
+  using dir = new TempDir();
+  const path = `${dir.path}/events.db`;
+  filled(path).close();
+  let asked = 0, ended = 0;
+  const waiting = { firstMs: 0, pauseMs: 0, lookAgainMs: 5, longestWaitMs: 20, ended: (): void => void ended++ };
+  const check = new BackgroundCheck(path, { ...waiting, isBusy: () => ++asked > 0 });
+  await until("it has ended", () => ended === 1, 60_000);
+  check.stop();
+  assert.equal(asked, 4);
+});
+
 Deno.test("BackgroundCheck finds every page that is zeroed or garbage, and names what it belongs to", async () => {
   using dir = new TempDir();
   const path = `${dir.path}/events.db`;
