@@ -103,8 +103,8 @@ export class Channel {
   readonly #writing = new Deadline(() => this.close());
   /** Time spent waiting for the rest of the frame that is in the buffer. */
   #frameWaitMs = 0;
-  /** Ends when everything before it is sent. Never rejects. */
-  #lastSend: Promise<unknown> = Promise.resolve();
+  /** Ends when everything before it is sent, or could not be; who sent it hears why. */
+  #lastSend: Promise<void> = Promise.resolve();
   #unsentBytes = 0;
   #lastRequest = 0;
   readonly #waiting = new Map<number, Waiting>();
@@ -186,8 +186,10 @@ export class Channel {
     }
     const isFree = this.#unsentBytes === 0;
     this.#unsentBytes += frame.length;
-    const sent = isFree ? this.#writeAll(frame) : this.#lastSend.then(() => this.#writeAll(frame));
-    this.#lastSend = sent.then(nothing, nothing);
+    const write = (): Promise<void> => this.#writeAll(frame);
+    // Also behind one that failed: that closed the channel, and this one then says so.
+    const sent = isFree ? write() : this.#lastSend.then(write, write);
+    this.#lastSend = sent;
     try {
       await sent;
     } catch (error) {

@@ -38,13 +38,17 @@ export function encodeFrame(payload: Uint8Array): Uint8Array<ArrayBuffer> {
 
 /** {@linkcode encodeFrame} for whoever knows the checksum of the payload already. */
 export function frameOf(payload: Uint8Array, checksum: number): Uint8Array<ArrayBuffer> {
-  if (payload.length === 0 || payload.length > MAX_FRAME_BYTES) {
-    throw new RangeError(`A frame holds 1 to ${MAX_FRAME_BYTES} bytes, got ${payload.length}`);
-  }
+  checkLength(payload.length);
   const frame = new Uint8Array(FRAME_HEADER_BYTES + payload.length);
-  writeU32(frame, 0, payload.length);
-  writeU32(frame, 4, checksum);
   frame.set(payload, FRAME_HEADER_BYTES);
+  return sealed(frame, checksum);
+}
+
+/** A frame that has its payload, with its header, given the checksum of the payload. */
+export function sealed(frame: Uint8Array<ArrayBuffer>, checksum: number): Uint8Array<ArrayBuffer> {
+  checkLength(frame.length - FRAME_HEADER_BYTES);
+  writeU32(frame, 0, frame.length - FRAME_HEADER_BYTES);
+  writeU32(frame, 4, checksum);
   return frame;
 }
 
@@ -130,6 +134,11 @@ export class FrameReader {
     this.#begin = 0;
     this.#end = waiting.length;
   }
+}
+
+function checkLength(payload: number): void {
+  if (payload > 0 && payload <= MAX_FRAME_BYTES) return;
+  throw new RangeError(`A frame holds 1 to ${MAX_FRAME_BYTES} bytes, got ${payload}`);
 }
 
 function writeU32(bytes: Uint8Array, at: number, value: number): void {

@@ -7,12 +7,20 @@
  * @module
  */
 import { create, toBinary } from "@bufbuild/protobuf";
-import { readDeliveries, readPublish, readTaken, writeDeliveries, writePublish, writeTaken } from "./bus/codec.ts";
+import {
+  readConsumed,
+  readDeliveries,
+  readPublish,
+  readTaken,
+  writeConsumed,
+  writeDeliveries,
+  writePublish,
+  writeTaken,
+} from "./bus/codec.ts";
 import type { FieldWriter } from "./field_writer.ts";
 import { fromU53, parse, toU53 } from "./cold_codec.ts";
 import { readEventBatch, writeEventBatch } from "./event_codec.ts";
 import { MAX_FRAME_BYTES } from "./frame.ts";
-import { ConsumedSchema } from "./gen/bus_pb.ts";
 import * as bus from "./gen/eventbus_pb.ts";
 import * as ipc from "./gen/ipc_pb.ts";
 import { checkHeartbeat } from "./registration.ts";
@@ -287,14 +295,8 @@ export const CODECS: { readonly [K in WireMessage["kind"]]: Codec<Extract<WireMe
     kind: "busConsumed",
     field: 23,
     limit: SHORT,
-    write: (writer, { number, window }) => {
-      const message = create(ConsumedSchema, { number: fromU53(number, "A number"), window });
-      writer.raw(toBinary(ConsumedSchema, message));
-    },
-    read: (body) => {
-      const { number, window } = parse(ConsumedSchema, body);
-      return { kind: "busConsumed", number: toU53(number, "A number"), window };
-    },
+    write: writeConsumed,
+    read: readConsumed,
   },
   rpcCancel: {
     kind: "rpcCancel",

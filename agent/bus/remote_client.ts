@@ -7,14 +7,13 @@
  *
  * @module
  */
-import { encodeFrame } from "../../proto/frame.ts";
 import { type Channel, ChannelClosedError } from "../../proto/channel.ts";
-import { encodeBusMessage, encodeDeliveries } from "../../proto/bus/codec.ts";
 import { type Refusal } from "../../proto/bus/message.ts";
 import { checkPattern, checkTopic, TopicError } from "../../proto/bus/topic.ts";
 import type { BusConsumed, BusPublish, BusSubscribe, BusTaken } from "../../proto/bus/wire.ts";
 import type { BusClientStatus } from "../../proto/status.ts";
 import type { Bus } from "./bus.ts";
+import type { DeliveryFrames } from "./delivery_frames.ts";
 import type { Published } from "./published.ts";
 import { isWithin, rightsOf, segmentsOf } from "./rights.ts";
 import { MAX_PATTERNS, type QueueLimits, Subscriber } from "./subscriber.ts";
@@ -40,6 +39,8 @@ export interface RemoteClientOptions {
   /** What its deliveries are called: another name after another start of the agent, or of this client's memory. */
   readonly stream: number;
   readonly limits: ClientLimits;
+  /** Shared with the other clients. */
+  readonly frames: DeliveryFrames;
   readonly notice: (text: string) => void;
   /** A clock that does not jump, in milliseconds. */
   readonly clock: () => number;
@@ -233,16 +234,15 @@ export class RemoteClient {
   async #send(channel: Channel): Promise<void> {
     if (this.#isSending) return;
     this.#isSending = true;
-    const subscriber = this.#subscriber, batch: Published[] = [], encoded: Uint8Array[] = [];
+    const { bus, frames } = this.#options, subscriber = this.#subscriber, batch: Published[] = [];
     try {
       // What is published in the same turn goes out in one frame.
       await null;
       while (this.#channel === channel) {
-        batch.length = encoded.length = 0;
-        const first = subscriber.take(batch, FRAME_MESSAGES, FRAME_BYTES, this.#options.bus.now());
+        batch.length = 0;
+        const first = subscriber.take(batch, FRAME_MESSAGES, FRAME_BYTES, bus.now());
         if (batch.length === 0) break;
-        for (const message of batch) encoded.push(message.encoded ??= encodeBusMessage(message));
-        await channel.sendFrame(encodeFrame(encodeDeliveries(this.stream, first, subscriber.counts.lost, encoded)));
+        await channel.sendFrame(frames.of(batch, this.stream, first, subscriber.counts.lost));
       }
     } catch {
       // The connection's own end says why; what was under way is known by its numbers.

@@ -9,6 +9,7 @@
 import type { Channel } from "../../proto/channel.ts";
 import type { BusClientStatus } from "../../proto/status.ts";
 import type { Bus } from "./bus.ts";
+import { DeliveryFrames } from "./delivery_frames.ts";
 import { type ClientLimits, RemoteClient } from "./remote_client.ts";
 import { QUEUE_LIMITS } from "./subscriber.ts";
 
@@ -31,6 +32,7 @@ export interface RemoteClientsOptions {
 export class RemoteClients {
   readonly #bus: Bus;
   readonly #options: RemoteClientsOptions;
+  readonly #frames = new DeliveryFrames();
   /** By collector and epoch. */
   readonly #clients = new Map<string, RemoteClient>();
   /** Those that have gone, the longest gone first. */
@@ -54,6 +56,7 @@ export class RemoteClients {
         collectorId,
         stream: randomNumber(),
         limits: { ...CLIENT_LIMITS, ...limits },
+        frames: this.#frames,
         notice,
         clock,
       });

@@ -25,8 +25,10 @@ export const MAX_PATTERNS = 64;
 /** Most that may be under way to one subscriber, whatever it grants. */
 export const MAX_WINDOW = 1_000;
 
+/** What was handed out under consecutive numbers: one message, or any number of those that are not sent again. */
 interface Sent {
-  readonly number: number;
+  first: number;
+  last: number;
   /** `null` of what is not sent again. */
   readonly message: Published | null;
 }
@@ -50,6 +52,8 @@ export class Subscriber implements Recipient {
   readonly #isRemote: boolean;
   /** Handed out and not acknowledged, by rising numbers. */
   #underWay: Sent[] = [];
+  /** How many messages those are. */
+  #underWayCount = 0;
   /** Those that are to be sent again before anything else. */
   #again: Sent[] = [];
   #isConnected = true;
@@ -83,7 +87,7 @@ export class Subscriber implements Recipient {
 
   /** How many may be handed out now. */
   get credit(): number {
-    return this.#window - this.#underWay.length;
+    return this.#window - this.#underWayCount;
   }
 
   /** Whether anything of it is worth keeping for another connection. */
@@ -135,9 +139,8 @@ export class Subscriber implements Recipient {
       }
       this.#number++;
       bytes += message.payload.length;
-      if (this.#isRemote) {
-        this.#underWay.push({ number: this.#number, message: this.#queue.isReliable ? message : null });
-      } else message.receipt?.acknowledged(this);
+      if (this.#isRemote) this.#handedOut(this.#queue.isReliable ? message : null);
+      else message.receipt?.acknowledged(this);
       into.push(message);
     }
     this.counts.delivered += into.length;
@@ -153,7 +156,7 @@ export class Subscriber implements Recipient {
   acknowledge(number: number, window: number): boolean {
     if (number > this.#number) return false;
     this.#window = Math.min(Math.max(window, 0), MAX_WINDOW);
-    this.#dropUpTo(this.#underWay, number);
+    this.#underWayCount -= this.#dropUpTo(this.#underWay, number);
     if (this.queued > 0 && this.credit > 0) this.#stir();
     return true;
   }
@@ -163,9 +166,10 @@ export class Subscriber implements Recipient {
     this.wake = () => {};
     this.#isAwake = this.#isConnected = false;
     const kept = this.#underWay.filter(({ message }) => message !== null);
-    const lost = this.#underWay.length - kept.length + this.#queue.keepReliable();
+    const lost = this.#underWayCount - kept.length + this.#queue.keepReliable();
     this.#again = [...kept, ...this.#again];
     this.#underWay = [];
+    this.#underWayCount = 0;
     if (lost > 0) this.#lose(lost, "bus_lost_disconnected");
   }
 
@@ -192,17 +196,27 @@ export class Subscriber implements Recipient {
     }
     this.#again = [];
     this.#underWay = [];
+    this.#underWayCount = 0;
+  }
+
+  /** Under the newest number. */
+  #handedOut(message: Published | null): void {
+    const number = this.#number, before = this.#underWay.at(-1);
+    this.#underWayCount++;
+    if (message === null && before?.message === null && before.last === number - 1) before.last = number;
+    else this.#underWay.push({ first: number, last: number, message });
   }
 
   #takeAgain(into: Published[], most: number): number {
-    const again = this.#again, first = again[0]!.number;
+    const again = this.#again, first = again[0]!.first;
     let count = 0;
-    while (count < again.length && count < most && again[count]!.number === first + count) {
+    while (count < again.length && count < most && again[count]!.first === first + count) {
       const sent = again[count++]!;
       this.#underWay.push(sent);
       into.push(sent.message!);
     }
     again.splice(0, count);
+    this.#underWayCount += count;
     this.#counters.bus_redelivered += count;
     this.#isAwake = this.queued > 0 && this.credit > 0;
     return first;
@@ -219,9 +233,19 @@ export class Subscriber implements Recipient {
     this.wake();
   }
 
-  #dropUpTo(sent: Sent[], number: number): void {
-    let gone = 0;
-    while (gone < sent.length && sent[gone]!.number <= number) sent[gone++]!.message?.receipt?.acknowledged(this);
+  /** Returns how many messages those were. */
+  #dropUpTo(sent: Sent[], number: number): number {
+    let gone = 0, messages = 0;
+    for (; gone < sent.length && sent[gone]!.last <= number; gone++) {
+      const { first, last, message } = sent[gone]!;
+      message?.receipt?.acknowledged(this);
+      messages += last - first + 1;
+    }
     if (gone > 0) sent.splice(0, gone);
+    const rest = sent[0];
+    if (rest === undefined || rest.first > number) return messages;
+    messages += number + 1 - rest.first;
+    rest.first = number + 1;
+    return messages;
   }
 }

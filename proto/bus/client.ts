@@ -25,10 +25,13 @@ import type { BusDeliveries, BusPublish, BusTaken } from "./wire.ts";
 
 /** Messages that may be under way to this side. */
 const WINDOW = 1_000;
-/** What was handled is acknowledged after so many, or after a while: not each by itself. */
+/**
+ * What was handled is acknowledged after so many, or after a while: not each by itself. Where all of it is delivered at
+ * most once nobody waits for that: it only makes room for more, and what is left of the window is room enough.
+ */
 const ACKNOWLEDGE_AFTER = 250, ACKNOWLEDGE_MS = 20;
-/** Where all of it is delivered at most once nobody waits for that: it only makes room for more. */
-const GRANT_MS = 100;
+/** Topics whose subscriptions are remembered. */
+const MAX_TOPICS = 1_024;
 /** Publications that were not taken yet. */
 const MAX_UNTAKEN = 500;
 
@@ -49,6 +52,8 @@ interface Untaken {
 export class RemotePort implements BusPort {
   #channel: Channel | null = null;
   readonly #held = new Set<Held>();
+  /** Those that a message of a topic goes to, until subscriptions change. */
+  readonly #ofTopic = new Map<string, readonly Held[]>();
   readonly #untaken = new Map<number, Untaken>();
   #published = 0;
   /** What this connection has still to send, and the one for which that is under way. */
@@ -100,6 +105,7 @@ export class RemotePort implements BusPort {
     for (const { reject } of this.#untaken.values()) reject(new BusRefusedError("closed", "The port is closed"));
     this.#untaken.clear();
     this.#held.clear();
+    this.#ofTopic.clear();
   }
 
   /** Takes a message of the channel. @throws WireError when the broker does what it may not */
@@ -142,11 +148,12 @@ export class RemotePort implements BusPort {
     }
     const held: Held = { pattern, segments, quality: options.quality ?? "at-most-once", handler };
     this.#held.add(held);
+    this.#ofTopic.clear();
     const channel = this.#channel;
     try {
       if (channel !== null) await this.#ask(channel, pattern, held.quality);
     } catch (error) {
-      if (error instanceof BusRefusedError) this.#held.delete(held);
+      if (error instanceof BusRefusedError) this.#release(held);
       throw error;
     }
     return { pattern, end: () => this.#end(held) };
@@ -179,9 +186,26 @@ export class RemotePort implements BusPort {
   }
 
   async #end(held: Held): Promise<void> {
-    if (!this.#held.delete(held)) return;
+    if (!this.#release(held)) return;
     if ([...this.#held].some(({ pattern }) => pattern === held.pattern)) return;
     await this.#channel?.request({ kind: "unsubscribe", pattern: held.pattern });
+  }
+
+  /** Whether it was held. */
+  #release(held: Held): boolean {
+    this.#ofTopic.clear();
+    return this.#held.delete(held);
+  }
+
+  #heldFor(topic: string): readonly Held[] {
+    let held = this.#ofTopic.get(topic);
+    if (held === undefined) {
+      const segments = topic.split(".");
+      held = [...this.#held].filter((each) => matches(each.segments, segments));
+      if (this.#ofTopic.size >= MAX_TOPICS) this.#ofTopic.clear();
+      this.#ofTopic.set(topic, held);
+    }
+    return held;
   }
 
   #messageOf(topic: string, payload: Uint8Array, options: PublishOptions, isReliable: boolean): BusPublish {
@@ -222,9 +246,10 @@ export class RemotePort implements BusPort {
           continue;
         }
         this.#received = number;
-        const segments = message.topic.split("."), delivery = { message, number, lost };
-        for (const held of this.#held) {
-          if (!matches(held.segments, segments)) continue;
+        const delivery = { message, number, lost }, receivers = this.#heldFor(message.topic);
+        for (let j = 0; j < receivers.length; j++) {
+          const held = receivers[j]!;
+          if (!this.#held.has(held)) continue; // ended while another handler took its time
           try {
             const pending = held.handler(delivery);
             if (pending !== undefined) await pending;
@@ -237,13 +262,14 @@ export class RemotePort implements BusPort {
       }
       if (channel === null || channel !== this.#channel) return;
       if (this.#received - this.#acknowledged >= ACKNOWLEDGE_AFTER) this.#acknowledge(channel);
-      else this.#timer ??= setTimeout(() => this.#acknowledge(channel), this.#acknowledgeMs);
+      else if (this.#isAwaited) this.#timer ??= setTimeout(() => this.#acknowledge(channel), ACKNOWLEDGE_MS);
     });
   }
 
-  get #acknowledgeMs(): number {
-    for (const { quality } of this.#held) if (quality === "at-least-once") return ACKNOWLEDGE_MS;
-    return GRANT_MS;
+  /** Whether anything of what comes is delivered at least once. */
+  get #isAwaited(): boolean {
+    for (const { quality } of this.#held) if (quality === "at-least-once") return true;
+    return false;
   }
 
   #acknowledge(channel: Channel): void {

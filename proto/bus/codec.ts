@@ -8,19 +8,31 @@
  */
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { member } from "../cold_codec.ts";
+import { crc32c, crc32cBehind } from "../crc32c.ts";
+import { FieldReader } from "../field_reader.ts";
 import { FieldWriter } from "../field_writer.ts";
+import { FRAME_HEADER_BYTES, sealed } from "../frame.ts";
 import { WireError } from "../wire_error.ts";
 import { readBytes, readEnd, readText, readU53, skipUnknown, tooMany, writeText, writeU53 } from "../wire_fields.ts";
 import { type Correlation, CORRELATION_LIMITS } from "./correlation.ts";
 import { type BusMessage, MAX_PAYLOAD_BYTES, MESSAGE_TYPES, PRIORITIES, REFUSALS } from "./message.ts";
 import { MAX_TOPIC_LENGTH } from "./topic.ts";
-import { type BusDeliveries, type BusPublish, type BusTaken, MAX_DELIVERIES, MAX_REFUSED } from "./wire.ts";
+import {
+  type BusConsumed,
+  type BusDeliveries,
+  type BusPublish,
+  type BusTaken,
+  MAX_DELIVERIES,
+  MAX_REFUSED,
+} from "./wire.ts";
 
 // In what follows a tag is the field's number times 8 plus its wire type: 0 varint, 1 eight bytes, 2 length and bytes.
 
 const NOTHING = new Uint8Array(0);
 /** Longest name of a publisher. */
 const MAX_SOURCE_LENGTH = 64;
+/** Longest deliveries whose payloads lie in one piece of memory. */
+const COPIED_BYTES = 16_384;
 
 /** One for all messages: it keeps its memory, and every use begins and ends with it empty. */
 const writer = new FieldWriter();
@@ -52,24 +64,12 @@ function writeBusMessage(w: FieldWriter, message: BusMessage): void {
   w.uint32(74).bytes(checkedPayload(message.payload));
 }
 
-/** The payload of the frame that holds these messages, each already as {@linkcode encodeBusMessage} makes it. */
-export function encodeDeliveries(
-  stream: number,
-  first: number,
-  lost: number,
-  messages: readonly Uint8Array[],
-): Uint8Array {
-  let length = 27;
+/** Messages as deliveries hold them, each already as {@linkcode encodeBusMessage} makes it: alike for all who get the same. */
+export function joinMessages(messages: readonly Uint8Array[]): Uint8Array {
+  let length = 0;
   for (const { length: each } of messages) length += 1 + sizeOfVarint(each) + each;
-  const bytes = new Uint8Array(2 + sizeOfVarint(length) + length);
-  let at = putVarint(bytes, 0, DELIVERIES_TAG);
-  at = putVarint(bytes, at, length);
-  bytes[at++] = 9;
-  at = putU53(bytes, at, first);
-  bytes[at++] = 17;
-  at = putU53(bytes, at, lost);
-  bytes[at++] = 33;
-  at = putU53(bytes, at, stream);
+  const bytes = new Uint8Array(length);
+  let at = 0;
   for (const message of messages) {
     bytes[at++] = 26;
     at = putVarint(bytes, at, message.length);
@@ -77,6 +77,28 @@ export function encodeDeliveries(
     at += message.length;
   }
   return bytes;
+}
+
+/** The whole frame of deliveries, from what {@linkcode joinMessages} made and the checksum of that. */
+export function deliveriesFrame(
+  stream: number,
+  first: number,
+  lost: number,
+  joined: Uint8Array,
+  checksum: number,
+): Uint8Array<ArrayBuffer> {
+  const length = 27 + joined.length;
+  const frame = new Uint8Array(FRAME_HEADER_BYTES + 2 + sizeOfVarint(length) + length);
+  let at = putVarint(frame, FRAME_HEADER_BYTES, DELIVERIES_TAG);
+  at = putVarint(frame, at, length);
+  frame[at++] = 9;
+  at = putU53(frame, at, first);
+  frame[at++] = 17;
+  at = putU53(frame, at, lost);
+  frame[at++] = 33;
+  at = putU53(frame, at, stream);
+  frame.set(joined, at);
+  return sealed(frame, crc32cBehind(crc32c(frame.subarray(FRAME_HEADER_BYTES, at)), joined, checksum));
 }
 
 /** Of `bus_deliveries` in `Envelope`: field 22, with a length. */
@@ -95,13 +117,15 @@ export function writeDeliveries(w: FieldWriter, { stream, firstNumber, lost, mes
 }
 
 export function readDeliveries(body: Uint8Array): BusDeliveries {
-  const r = new BinaryReader(body), messages: BusMessage[] = [];
+  // Copied at once where that is cheaper than one by one, and a payload that is kept holds little else in memory.
+  const isCopied = body.length <= COPIED_BYTES;
+  const r = new FieldReader(isCopied ? new Uint8Array(body) : body), messages: BusMessage[] = [];
   let stream = 0, firstNumber = 0, lost = 0;
   while (r.pos < r.len) {
     const tag = r.uint32();
     if (tag === 26) {
       if (messages.length === MAX_DELIVERIES) throw tooMany("messages of the bus", MAX_DELIVERIES);
-      messages.push(readBusMessage(r, readEnd(r, r.len)));
+      messages.push(readBusMessage(r, readEnd(r, r.len), isCopied));
     } else if (tag === 9) firstNumber = readU53(r, tag);
     else if (tag === 17) lost = readU53(r, tag);
     else if (tag === 33) stream = readU53(r, tag);
@@ -110,7 +134,7 @@ export function readDeliveries(body: Uint8Array): BusDeliveries {
   return { kind: "busDeliveries", stream, firstNumber, lost, messages };
 }
 
-function readBusMessage(r: BinaryReader, end: number): BusMessage {
+function readBusMessage(r: BinaryReader, end: number, isCopied: boolean): BusMessage {
   let topic = "", source = "", type = 0, priority = 0, sequence = 0, time = 0, ttlMs = 0;
   let correlation: Correlation | null = null, payload: Uint8Array = NOTHING;
   while (r.pos < end) {
@@ -123,7 +147,7 @@ function readBusMessage(r: BinaryReader, end: number): BusMessage {
     else if (tag === 48) priority = r.uint32();
     else if (tag === 56) ttlMs = r.uint32();
     else if (tag === 66) correlation = readCorrelation(r, readEnd(r, end));
-    else if (tag === 74) payload = readBytes(r, tag, MAX_PAYLOAD_BYTES);
+    else if (tag === 74) payload = isCopied ? r.bytes() : readBytes(r, tag, MAX_PAYLOAD_BYTES);
     else skipUnknown(r, tag);
   }
   checkEnd(r, end);
@@ -157,7 +181,7 @@ export function writePublish(w: FieldWriter, message: BusPublish): void {
 
 /** What its topic is worth is for the broker to say: here it is only bounded. */
 export function readPublish(body: Uint8Array): BusPublish {
-  const r = new BinaryReader(body);
+  const r = new FieldReader(body);
   let number = 0, isReliable = false, topic = "", type = 0, priority = 0, ttlMs = 0;
   let correlation: Correlation | null = null, payload: Uint8Array = NOTHING;
   while (r.pos < r.len) {
@@ -190,6 +214,23 @@ export function readPublish(body: Uint8Array): BusPublish {
 
 /** Longer than any topic, so that one that is a little too long is refused by its name and not as damage. */
 export const MAX_PATTERN_LENGTH: number = 4 * MAX_TOPIC_LENGTH;
+
+export function writeConsumed(w: FieldWriter, { number, window }: BusConsumed): void {
+  writeU53(w, 9, number);
+  w.uint32(16).uint32(window);
+}
+
+export function readConsumed(body: Uint8Array): BusConsumed {
+  const r = new BinaryReader(body);
+  let number = 0, window = 0;
+  while (r.pos < r.len) {
+    const tag = r.uint32();
+    if (tag === 9) number = readU53(r, tag);
+    else if (tag === 16) window = r.uint32();
+    else skipUnknown(r, tag);
+  }
+  return { kind: "busConsumed", number, window };
+}
 
 export function writeTaken(w: FieldWriter, { number, refused }: BusTaken): void {
   if (refused.length > MAX_REFUSED) throw tooMany("refusals", MAX_REFUSED);

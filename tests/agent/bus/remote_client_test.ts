@@ -100,6 +100,20 @@ Deno.test("at most once: a broken connection loses what was under way, which is 
   assert.equal(new Set(came).size, came.length);
 });
 
+Deno.test("at most once: room is granted as messages come, with no clock", async () => {
+  await using world = await BusWorld.begin();
+  using collector = await BusCollector.join(world.socket);
+  const came: string[] = [], total = 5_000;
+  await collector.port.subscribe("events.#", (each) => void came.push(text(each)));
+  // As many at a time as are never all granted at the end of the window.
+  for (let sent = 0; sent < total;) {
+    for (let i = 0; i < 500; i++) world.agent.tell(TOPIC, bytes(`${++sent}`));
+    await until("all came", () => came.length === sent);
+  }
+  assert.deepEqual(came, numbers(1, total));
+  assert.equal(collector.port.lost, 0);
+});
+
 Deno.test("what a collector publishes at least once takes effect exactly once, whatever its connections do", async () => {
   const rate = { burst: 1e6, perSecond: 1e6 };
   await using world = await BusWorld.begin({ rate, topicRate: rate });

@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
-import { encodeBusMessage, encodeDeliveries } from "../../../proto/bus/codec.ts";
+import { deliveriesFrame, encodeBusMessage, joinMessages } from "../../../proto/bus/codec.ts";
 import { MAX_PAYLOAD_BYTES } from "../../../proto/bus/message.ts";
 import type { BusDeliveries, BusPublish } from "../../../proto/bus/wire.ts";
+import { crc32c } from "../../../proto/crc32c.ts";
+import { encodeFrame, FRAME_HEADER_BYTES } from "../../../proto/frame.ts";
 import { decodeMessage, encodeMessage } from "../../../proto/wire.ts";
 import { WireError } from "../../../proto/wire_error.ts";
 import { BUS_MESSAGES } from "../../support/bus_samples.ts";
 
-Deno.test("encodeDeliveries() makes of encoded messages what encodeMessage() makes of them all", () => {
+Deno.test("deliveriesFrame() makes of encoded messages the frame that encodeMessage() makes of them all", () => {
   const samples = BUS_MESSAGES.filter((message): message is BusDeliveries => message.kind === "busDeliveries");
   const [full] = samples.filter(({ messages }) => messages.length > 0);
   // Lengths around those at which a varint grows.
@@ -16,9 +18,10 @@ Deno.test("encodeDeliveries() makes of encoded messages what encodeMessage() mak
   }));
   for (const sample of [...samples, ...long]) {
     const { stream, firstNumber, lost, messages } = sample;
-    const payload = encodeDeliveries(stream, firstNumber, lost, messages.map(encodeBusMessage));
-    assert.deepEqual(decodeMessage(payload), sample);
-    assert.deepEqual(payload, encodeMessage(sample));
+    const joined = joinMessages(messages.map(encodeBusMessage));
+    const frame = deliveriesFrame(stream, firstNumber, lost, joined, crc32c(joined));
+    assert.deepEqual(decodeMessage(frame.subarray(FRAME_HEADER_BYTES)), sample);
+    assert.deepEqual(frame, encodeFrame(encodeMessage(sample)));
   }
 });
 
