@@ -23,13 +23,13 @@ import { WireError } from "./wire_error.ts";
 import {
   checkSequences,
   overrun,
-  readBytes,
   readDouble,
   readEnd,
   readText,
   readU53,
   skipUnknown,
   tooMany,
+  viewBytes,
   writeArgv,
   writeDouble,
   writeId,
@@ -62,14 +62,15 @@ export function writeEventBatch(w: FieldWriter, batch: EventBatch): void {
 
 /** @throws WireError or what the reader throws on bytes that are no message. */
 export function readEventBatch(body: Uint8Array): EventBatch {
-  const r = new FieldReader(body);
+  // One copy for the arguments of all: memory of its own for each would cost more than all else of an event.
+  const bytes = body.slice(), r = new FieldReader(bytes);
   const events: ProcessEvent[] = [];
   let firstSequence = 0;
   while (r.pos < r.len) {
     const tag = r.uint32();
     if (tag === 18) {
       if (events.length === MAX_BATCH_EVENTS) throw tooMany("events", MAX_BATCH_EVENTS);
-      events.push(readEvent(r, body, readEnd(r, r.len)));
+      events.push(readEvent(r, bytes, readEnd(r, r.len)));
     } else if (tag === 9) firstSequence = readU53(r, tag);
     else skipUnknown(r, tag);
   }
@@ -158,7 +159,7 @@ function readEvent(r: BinaryReader, bytes: Uint8Array, end: number): ProcessEven
         e.executablePath = readText(r, tag);
         break;
       case 74:
-        e.argv = readBytes(r, tag, MAX_ARGV_BYTES);
+        e.argv = viewBytes(r, tag, MAX_ARGV_BYTES);
         break;
       case 80:
         e.argvLength = r.uint32();

@@ -86,11 +86,16 @@ export function readDouble(reader: BinaryReader, tag: number): number {
 
 /** Bytes, copied: what {@linkcode BinaryReader.bytes} gives lies in the message's own memory. */
 export function readBytes(reader: BinaryReader, tag: number, limit: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(viewBytes(reader, tag, limit));
+}
+
+/** Bytes that lie in what the reader reads. */
+export function viewBytes(reader: BinaryReader, tag: number, limit: number): Uint8Array {
   const bytes = reader.bytes();
   if (bytes.length > limit) {
     throw new WireError(`Field ${tag >>> 3} holds ${bytes.length} bytes; at most ${limit} are allowed`);
   }
-  return new Uint8Array(bytes);
+  return bytes;
 }
 
 export function writeArgv(writer: FieldWriter, tag: number, argv: Uint8Array): void {

@@ -229,3 +229,10 @@ Deno.test("a context that comes again is made once, a long one each time", () =>
   assert.equal(found[0], found[2]);
   assert.notEqual(found[1], found[3]);
 });
+
+Deno.test("readEventBatch() keeps nothing of the bytes that it was given", () => {
+  const events = [FULL_EVENT, USUAL_EVENT], bytes = written(events);
+  const found = readEventBatch(bytes);
+  bytes.fill(0xff);
+  assert.deepEqual(found.events, readEventBatch(written(events)).events);
+});
