@@ -77,6 +77,11 @@ export function tableOf({ name, description, columns }: TableDescriptor): Table 
   return { name, description, columns: [...ROW_COLUMNS, ...columns], key: ["row_id"], indexes: [["time"]] };
 }
 
+/** The name of a table's index over time, which no other table can have: in SQLite tables and indexes share their names. */
+export function timeIndex(table: string): string {
+  return `${table}_time`;
+}
+
 /** Why a descriptor cannot become a table, in words; `null` when it can. */
 export function descriptorFault({ name, version, description, columns }: TableDescriptor): string | null {
   if (!TABLE_NAME.test(name)) return "a table's name is 3 to 48 lower-case letters, digits and _, a letter first";

@@ -19,6 +19,7 @@ import {
   type TableDescriptor,
   tableOf,
   type TableSet,
+  timeIndex,
 } from "../../proto/table_descriptor.ts";
 import { type RemovalReason, type Removals, Tally } from "./removals.ts";
 
@@ -269,8 +270,4 @@ export function makingStatements(descriptor: TableDescriptor): string[] {
     `CREATE TABLE "${name}" (\n  ${defined.join(",\n  ")}\n) STRICT`,
     `CREATE INDEX "${timeIndex(name)}" ON "${name}" (time)`,
   ];
-}
-
-function timeIndex(table: string): string {
-  return `${table}_time`;
 }

@@ -14,7 +14,7 @@ import type { Connection } from "../../proto/channel.ts";
 import { NoticeLog } from "../../proto/notice_log.ts";
 import type { Gap } from "../../proto/process_event.ts";
 import { DEFAULT_HEARTBEAT_MS, type Registration, tableSchema } from "../../proto/registration.ts";
-import { changeFault, descriptorFault, type TableDescriptor } from "../../proto/table_descriptor.ts";
+import { changeFault, descriptorFault, type TableDescriptor, timeIndex } from "../../proto/table_descriptor.ts";
 import type { SourceStatus } from "../../proto/status.ts";
 import { encodeMessage, type ReplyBody, type RequestBody } from "../../proto/wire.ts";
 import { LiveSettings } from "../calls/live_settings.ts";
@@ -369,6 +369,10 @@ function checkOptions({ id, type, version, sources }: CollectorOptions): TableDe
       }
       tables.set(table.name, table);
     }
+  }
+  for (const name of tables.keys()) {
+    if (!tables.has(timeIndex(name))) continue;
+    throw new RangeError(`${timeIndex(name)} is the name of the index of the table ${name}; choose another`);
   }
   return [...tables.values()];
 }

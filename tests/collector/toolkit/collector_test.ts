@@ -230,4 +230,9 @@ Deno.test("options that cannot be are refused with the reason", () => {
   refuses({}, { sources: [] }, /1 to 16 sources/);
   refuses({}, { sources: [new Counting(), new Counting()] }, /Two sources are named counting/);
   refuses({ tables: [{ ...TICKS, columns: [] }] }, {}, /has 0 columns/);
+  refuses(
+    { tables: [{ ...TICKS, name: "ticks_time" }, TICKS] },
+    {},
+    /ticks_time is the name of the index of the table ticks/,
+  );
 });
