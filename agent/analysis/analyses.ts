@@ -101,7 +101,8 @@ export class Analyses {
     this.#triggers = triggers;
     this.#plan = plan;
     this.#lane?.[Symbol.dispose]();
-    this.#lane = null;
+    const queries = [...plan.rules.map(({ query }) => query), ...plan.queries.values()];
+    this.#lane = queries.length === 0 ? null : new ResultLane(queries);
     this.#queue.forget(new Set(plan.triggers.map(({ id }) => id)));
   }
 
@@ -258,8 +259,8 @@ export class Analyses {
   #judge(run: Run): void {
     const { chain, target, lineage } = run.order, rows = run.rows(), now = this.#now(), alerts: Alert[] = [];
     const { rules, queries } = this.#plan;
-    if (rules.length === 0 && queries.size === 0) return;
-    const lane = this.#lane ??= new ResultLane();
+    const lane = this.#lane;
+    if (lane === null) return;
     lane.put(rows);
     for (const { rule, query } of rules) {
       const hits = this.#hits(`rule ${rule.id}`, () => lane.hits(query, now));

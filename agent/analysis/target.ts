@@ -12,7 +12,7 @@ const MAX_KEPT_TEXT = 1_024;
 const PATH = PLACE.get("executable_path")!, HASH = PLACE.get("executable_hash")!, EXEC_ID = PLACE.get("exec_id")!;
 const DEVICE = PLACE.get("device")!, INODE = PLACE.get("inode")!;
 /** What no alert takes from the event. */
-const LEFT_OUT = new Set(["argv", "environment", "modified_fields"].map((name) => PLACE.get(name)!));
+const LEFT_OUT = ["argv", "environment", "modified_fields"].map((name) => PLACE.get(name)!);
 
 export interface Target {
   readonly path: string | null;
@@ -42,8 +42,18 @@ export function targetOfEvent(row: readonly SqlValue[]): Target {
     name: text("name"),
     userName: text("user_name"),
     eventId: number("event_id"),
-    row: row.map((cell, place) => typeof cell !== "string" ? cell : LEFT_OUT.has(place) ? null : own(cell)),
+    row: kept(row),
   };
+}
+
+function kept(row: readonly SqlValue[]): SqlValue[] {
+  const cells = row.slice();
+  for (const place of LEFT_OUT) cells[place] = null;
+  for (let place = 0; place < cells.length; place++) {
+    const cell = cells[place]!;
+    if (typeof cell === "string" && cell.length > MAX_KEPT_TEXT) cells[place] = own(cell);
+  }
+  return cells;
 }
 
 /** A file that a person names. */

@@ -57,7 +57,8 @@ export class ResultLane implements Disposable {
   readonly #tables: readonly Filled[];
   readonly #prepared = new Map<ResultQuery, PreparedQuery>();
 
-  constructor() {
+  /** `queries`: those that will be asked, which are made ready now, and not when something waits for their answer. */
+  constructor(queries: Iterable<ResultQuery> = []) {
     this.#db = new DatabaseSync(":memory:", { limits: READ_LIMITS });
     for (const { name, columns } of ANALYSIS_TABLES) {
       this.#db.exec(
@@ -71,6 +72,9 @@ export class ResultLane implements Disposable {
       clear: this.#db.prepare(`DELETE FROM main.${name}`),
       insert: this.#db.prepare(`INSERT INTO main.${name} VALUES (${columns.map(() => "?").join(", ")})`),
     }));
+    const asked = [...queries];
+    this.#prepareAll(asked);
+    for (const query of asked) this.#warm(query);
   }
 
   /** Puts the rows of an analysis in the place of those before. */
@@ -89,6 +93,27 @@ export class ResultLane implements Disposable {
       if (hits.length >= MAX_HITS) break;
     }
     return hits;
+  }
+
+  /** What cannot be prepared says why when it is asked. */
+  #prepareAll(queries: readonly ResultQuery[]): void {
+    try {
+      for (const query of queries) {
+        this.#prepared.set(query, prepareGuarded(this.#db, this.#views, query.guarded, DEADLINE_MS, COLUMNS));
+      }
+    } catch {
+      // The others are prepared when they are asked
+    } finally {
+      this.#db.setAuthorizer(null);
+    }
+  }
+
+  #warm(query: ResultQuery): void {
+    try {
+      this.hits(query, 0);
+    } catch {
+      // It says so again when it is asked
+    }
   }
 
   /** The gate stands while a query is prepared; taking it away makes SQLite prepare anew, once, what it let through. */
