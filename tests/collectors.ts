@@ -1,12 +1,12 @@
 /**
- * `deno task test:collectors [--seconds 60] [--most RATIO]`: five collector processes for a minute, each killed in turn.
+ * `deno task test:collectors [--seconds 60] [--most RATIO]`: five collector processes for a minute, each killed in turn, twice.
  *
  * The sensor, three collectors of another maker and a hostile one run under one supervisor, with events, tasks, calls and
- * changes of settings all the time. In the last two thirds of the time each is killed and comes back. Then what each sent
+ * changes of settings all the time. In the last two thirds of the time each is killed twice and comes back. Then what each sent
  * is held against what is stored: only what came between a kill and the next start may be missing, all of it is in gaps,
  * and nothing is stored twice. Prints how long the agent took for those that were not killed, while one was, against the
- * rest of the time; exits with 1 when something was lost or doubled, or with `--most` when that ratio is above it. Wants root
- * and eBPF.
+ * time just before (`disturbance.ts`); exits with 1 when something was lost or doubled, or with `--most` when that ratio is
+ * above it. Wants root and eBPF.
  *
  * @module
  */
@@ -26,23 +26,15 @@ import {
   SENSOR,
   supervised,
 } from "./support/collectors/clock_world.ts";
+import { Disturbance, type Kill, LEAST_BETWEEN_MS, type Timed } from "./support/collectors/disturbance.ts";
 import { PATIENCE_MS } from "./support/patience.ts";
 import { OperatorWork } from "./support/collectors/operator_work.ts";
 import { World } from "./support/world.ts";
 
 const HOSTILE = "perfmond";
-/** After the other one is back its start still weighs on the host. */
-const AFTER_MS = 500;
-const SHARE = 0.99;
+const ROUNDS = 2;
 /** On a busy host a clock may not have come to look for so long before it was killed. */
 const STARVED_MS = 5_000;
-
-/** When a collector was killed, and when the next one was there, in Unix milliseconds. */
-interface Kill {
-  readonly id: string;
-  readonly from: number;
-  readonly to: number;
-}
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, Math.max(0, ms)));
 
@@ -68,12 +60,13 @@ async function main(): Promise<number> {
 
   await using bystanders = await Bystanders.start();
   await using work = new OperatorWork(world.layout.requests);
-  const began = Date.now(), end = began + seconds * 1_000;
+  const end = Date.now() + seconds * 1_000;
   work.begin();
   await pause(seconds * 1_000 / 3);
-  const first = Date.now(), kills: Kill[] = [], ids = [...CLOCKS, HOSTILE, SENSOR];
+  const first = Date.now(), kills: Kill[] = [], ids = Array(ROUNDS).fill([...CLOCKS, HOSTILE, SENSOR]).flat();
   for (const [i, id] of ids.entries()) {
-    await pause(first + (end - first) * i / ids.length - Date.now());
+    const due = first + (end - first) * i / ids.length;
+    await pause(Math.max(due, (kills.at(-1)?.to ?? 0) + LEAST_BETWEEN_MS) - Date.now());
     const from = Date.now();
     if (id === HOSTILE) await killedHostile(world);
     else await killed(world, id);
@@ -89,7 +82,7 @@ async function main(): Promise<number> {
   console.log(`\n${work.words()}`);
   console.log(`of ${HOSTILE} was refused: ${refused}`);
   const faults = [...work.faults, ...lostOrDoubled(world, work, kills)];
-  const ratio = printTimes(setting.logs, bystanders, began, kills);
+  const ratio = printTimes(setting.logs, bystanders, kills);
   for (const fault of faults) console.log(`FAULT: ${fault}`);
   if (ratio > most) console.log(`FAULT: a ratio of ${ratio.toFixed(2)} is above ${most}`);
   const isRight = faults.length === 0 && ratio <= most;
@@ -132,14 +125,17 @@ function lostOrDoubled(world: World, work: OperatorWork, kills: readonly Kill[])
   };
   for (const id of CLOCKS) {
     hold(id, () => {
-      const { stored, missed } = checkClock(world, id), kill = kills.find((each) => each.id === id)!;
+      const { stored, missed } = checkClock(world, id), own = kills.filter((each) => each.id === id);
       // The other one is of the time before its first start.
       const gaps = world.query(
-        "SELECT from_time, to_time FROM gaps WHERE collector_id = ? AND reason LIKE 'events %' AND reason NOT LIKE 'events 0 %'",
+        "SELECT from_time, to_time FROM gaps WHERE collector_id = ? AND reason LIKE 'events %' AND reason NOT LIKE 'events 0 %' ORDER BY from_time",
         id,
       ).map((row) => ({ from: Number(row["from_time"]), to: Number(row["to_time"]) }));
-      const isOfKill = gaps.every(({ from, to }) => from > kill.from - STARVED_MS && from <= kill.to && to <= kill.to);
-      assert.ok(gaps.length === 1 && isOfKill, `it has one gap, and that from its kill to its next start`);
+      const areOfKills = gaps.length === own.length && gaps.every(({ from, to }, i) => {
+        const kill = own[i]!;
+        return from > kill.from - STARVED_MS && from <= kill.to && to <= kill.to;
+      });
+      assert.ok(areOfKills, `it has one gap of each kill, and that from its kill to its next start`);
       const tagged = world.count(
         "SELECT count(*) FROM process_events WHERE collector_id = ? AND command_line LIKE ?",
         id,
@@ -184,24 +180,12 @@ function lostOrDoubled(world: World, work: OperatorWork, kills: readonly Kill[])
   return faults;
 }
 
-/** Prints both kinds of times, quiet and beside a kill, and the same of who has nothing to do with it; returns the worst ratio. */
-function printTimes(logs: string, bystanders: Bystanders, since: number, kills: readonly Kill[]): number {
-  const isOf = (at: number) => (kill: Kill): boolean => at >= kill.from && at < kill.to + AFTER_MS;
-  const print = (what: string, of: readonly { readonly id: string; readonly times: readonly Time[] }[]): number => {
-    // All through the run: a host that others use is not the same a minute later.
-    const alone = of.flatMap(({ times }) => times.filter(({ at }) => at >= since && !kills.some(isOf(at))));
-    const beside = of.flatMap(({ id, times }) => {
-      const others = kills.filter((kill) => kill.id !== id);
-      return times.filter(({ at }) => others.some(isOf(at)));
-    });
-    const words = (times: readonly Time[]): string =>
-      [0.5, 0.9, SHARE].map((share) => percentile(times, share).toFixed(1)).join(", ");
-    const ratio = percentile(beside) / percentile(alone);
-    console.log(
-      `${what}, p50, p90, p99: ${words(alone)} ms of ${alone.length} while nobody was killed, ${words(beside)} ms of ` +
-        `${beside.length} beside a kill: ${ratio.toFixed(2)} times`,
-    );
-    return ratio;
+/** Prints both kinds of times, and the same of who has nothing to do with it; returns the worst ratio. */
+function printTimes(logs: string, bystanders: Bystanders, kills: readonly Kill[]): number {
+  const print = (what: string, of: readonly Timed[]): number => {
+    const disturbance = new Disturbance(of, kills);
+    console.log(`${what}, ${disturbance.words()}`);
+    return disturbance.ratio;
   };
   const ratios = TIMES.map((kind) =>
     print(WORDS[kind], CLOCKS.map((id) => ({ id, times: readTimes(`${logs}/${id}.times`, kind) })))
@@ -210,20 +194,9 @@ function printTimes(logs: string, bystanders: Bystanders, since: number, kills: 
   return Math.max(...ratios);
 }
 
-interface Time {
-  /** Unix milliseconds at which it ended. */
-  readonly at: number;
-  readonly ms: number;
-}
-
 const WORDS: Readonly<Record<TimeKind, string>> = {
   acknowledged: "from an event's sending to its acknowledgement",
   answered: "from a call to its answer",
 };
-
-function percentile(times: readonly Time[], share: number = SHARE): number {
-  const sorted = times.map(({ ms }) => ms).sort((a, b) => a - b);
-  return sorted[Math.ceil(sorted.length * share) - 1] ?? NaN;
-}
 
 Deno.exit(await main());

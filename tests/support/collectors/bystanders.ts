@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { readTimes } from "./clock_times.ts";
+import { readTimes, type Time } from "./clock_times.ts";
 
 const PROGRAM = new URL("bystander.ts", import.meta.url).pathname;
 
@@ -28,7 +28,7 @@ export class Bystanders implements AsyncDisposable {
     return new Bystanders(directory, [answering, asking]);
   }
 
-  times(): { at: number; ms: number }[] {
+  times(): Time[] {
     return readTimes(`${this.directory}/times`, "answered");
   }
 

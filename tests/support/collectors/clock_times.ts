@@ -6,7 +6,7 @@
  */
 import { AGENT, type Channel } from "../../../mod.ts";
 
-export const CALL_MS = 25;
+export const CALL_MS = 10;
 const WRITE_MS = 250, TIMEOUT_MS = 10_000;
 
 export const TIMES = ["acknowledged", "answered"] as const;
@@ -74,8 +74,14 @@ export class ClockTimes {
   }
 }
 
+export interface Time {
+  /** Unix milliseconds at which it ended. */
+  readonly at: number;
+  readonly ms: number;
+}
+
 /** Times of a kind by the moment at which they ended. */
-export function readTimes(path: string, kind: TimeKind): { at: number; ms: number }[] {
+export function readTimes(path: string, kind: TimeKind): Time[] {
   return Deno.readTextFileSync(path).split("\n").flatMap((line) => {
     const [at, of, ms] = line.split(" ");
     return of === kind && ms !== undefined ? [{ at: Number(at), ms: Number(ms) }] : [];
