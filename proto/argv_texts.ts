@@ -9,12 +9,11 @@
  * @module
  */
 import { commandLine, decodeBytes, splitText } from "./argv.ts";
+import { byteHash } from "./byte_hash.ts";
 
 /** Arguments that are kept, a power of two, and the longest, in bytes: all together less than half a megabyte. */
 const PLACES = 512;
 const MAX_KEPT_BYTES = 256;
-/** Of the hash FNV-1a. */
-const PRIME = 16_777_619;
 
 /** Arguments as a row of the catalog has them. */
 export interface ArgvTexts {
@@ -35,7 +34,7 @@ const kept: Kept[] = new Array(PLACES).fill(NOTHING);
 /** Command line and JSON array of arguments that are ended by NUL bytes. */
 export function argvTexts(argv: Uint8Array): ArgvTexts {
   if (argv.length > MAX_KEPT_BYTES) return textsOf(decodeBytes(argv));
-  const place = placeOf(argv), known = kept[place]!;
+  const place = byteHash(argv, 0, argv.length) & (PLACES - 1), known = kept[place]!;
   if (isOf(known.text, argv)) return known;
   const text = decodeBytes(argv), texts = { text, ...textsOf(text) };
   // As many characters as bytes: only then can one be compared with the other, where a byte is its character's number
@@ -52,10 +51,4 @@ function isOf(text: string, bytes: Uint8Array): boolean {
   if (text.length !== bytes.length) return false;
   for (let at = 0; at < bytes.length; at++) if (text.charCodeAt(at) !== bytes[at]) return false;
   return true;
-}
-
-function placeOf(bytes: Uint8Array): number {
-  let hash = bytes.length;
-  for (let at = 0; at < bytes.length; at++) hash = Math.imul(hash ^ bytes[at]!, PRIME);
-  return (hash ^ hash >>> 15) & (PLACES - 1);
 }

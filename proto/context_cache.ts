@@ -8,14 +8,13 @@
  * @module
  */
 import type { BinaryReader } from "@bufbuild/protobuf/wire";
+import { byteHash } from "./byte_hash.ts";
 import { readContext } from "./context_codec.ts";
 import type { ProcessContext } from "./process_event.ts";
 
 /** Contexts that are kept, a power of two, and the longest, in bytes: all together some hundred kilobytes. */
 const PLACES = 128;
 const MAX_KEPT_BYTES = 512;
-/** Of the hash FNV-1a. */
-const PRIME = 16_777_619;
 
 interface Kept {
   readonly bytes: Uint8Array;
@@ -28,7 +27,7 @@ const kept: (Kept | null)[] = new Array(PLACES).fill(null);
 export function contextAt(reader: BinaryReader, bytes: Uint8Array, end: number): ProcessContext {
   const from = reader.pos;
   if (end - from > MAX_KEPT_BYTES) return readContext(reader, end);
-  const place = placeOf(bytes, from, end), known = kept[place]!;
+  const place = byteHash(bytes, from, end) & (PLACES - 1), known = kept[place]!;
   if (known !== null && isAt(known.bytes, bytes, from, end)) {
     reader.pos = end;
     return known.context;
@@ -42,10 +41,4 @@ function isAt(own: Uint8Array, bytes: Uint8Array, from: number, end: number): bo
   if (own.length !== end - from) return false;
   for (let at = 0; at < own.length; at++) if (own[at] !== bytes[from + at]) return false;
   return true;
-}
-
-function placeOf(bytes: Uint8Array, from: number, end: number): number {
-  let hash = end - from;
-  for (let at = from; at < end; at++) hash = Math.imul(hash ^ bytes[at]!, PRIME);
-  return (hash ^ hash >>> 15) & (PLACES - 1);
 }

@@ -84,8 +84,9 @@ const HELD = [...HOLDS_FOR].map(([name, by]) => [PLACE.get(name)!, PLACE.get(by)
 
 /** Statements for rows that know the same columns; others take the one that names all. */
 const MAX_SHAPES = 8;
-/** By place, what a known cell adds to the number of a row's shape: there are fewer columns than bits that are exact. */
+/** By place, what a known cell adds to the number of a row's shape. */
 const WEIGHTS = COLUMNS.map((_, place) => 2 ** place);
+if (COLUMNS.length > 53) throw new RangeError("A number tells the shapes of rows of at most 53 columns apart");
 
 /** An upsert of the columns that some rows know. */
 interface Shape {
