@@ -144,7 +144,7 @@ export class Detection implements Judge {
   /** What was not seen in the time that these windows span. @throws StoreError */
   #lookAt(store: Store, window: RuleLanes["window"], now: number): void {
     const newest = window?.newest ?? -Infinity;
-    const { gaps, sources } = store.sightSince(Number.isFinite(newest) ? newest - window!.windowMs : now);
+    const { gaps, sources } = store.recent.sightSince(Number.isFinite(newest) ? newest - window!.windowMs : now);
     this.#statuses.changed();
     this.#sight.clear();
     for (const gap of gaps) this.#sight.noteGap(gap);
