@@ -15,7 +15,8 @@ import { Journal } from "../../agent/journal.ts";
 import { NO_RULES } from "../../agent/rules_loader.ts";
 import { Store } from "../../agent/store/store.ts";
 import { SEVERITIES } from "../../proto/process_event.ts";
-import { parseRule, validateRule } from "../../proto/rules/rule.ts";
+import { validateRule } from "../../proto/rules/rule.ts";
+import { parseRule } from "../../proto/rules/rule_yaml.ts";
 import { newAlert, openTestStream, start, TempDir } from "../agent/support.ts";
 
 /** Alerts of one commit while the backlog grows. */
