@@ -35,7 +35,7 @@ import type { PreparedRules } from "./prepared_rules.ts";
 import { RuleLanes } from "./rule_lanes.ts";
 import { RuleStandings } from "./rule_standings.ts";
 import { RuleStatuses } from "./rule_statuses.ts";
-import type { LoadedRules } from "./rules_loader.ts";
+import type { LoadedRules } from "./loaded_rules.ts";
 import { Sight } from "./sight.ts";
 import type { RuleRow } from "./store/rule_table.ts";
 import type { Store } from "./store/store.ts";

@@ -22,7 +22,7 @@ import type { Counters } from "./counters.ts";
 import type { Journal } from "./journal.ts";
 import { type Pace, paced } from "./paced.ts";
 import { PreparedRules, windowsOf } from "./prepared_rules.ts";
-import type { LoadedRules } from "./rules_loader.ts";
+import type { LoadedRules } from "./loaded_rules.ts";
 import type { CollectedRows } from "./store/collected_tables.ts";
 import type { Store } from "./store/store.ts";
 import { StoreError } from "./store/store_error.ts";

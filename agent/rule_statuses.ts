@@ -9,7 +9,7 @@ import { laneOf, type ValidatedRule } from "../proto/rules/rule.ts";
 import type { RuleStatus } from "../proto/status.ts";
 import type { RuleLanes } from "./rule_lanes.ts";
 import type { RuleStandings } from "./rule_standings.ts";
-import { type LoadedRules, type Remark, ruleRow } from "./rules_loader.ts";
+import { type LoadedRules, type Remark, ruleRow } from "./loaded_rules.ts";
 import type { Sight } from "./sight.ts";
 import type { RuleRow } from "./store/rule_table.ts";
 import type { Suppressions } from "./suppressions.ts";

@@ -21,7 +21,7 @@ import { newCounters } from "../agent/counters.ts";
 import { Detection } from "../agent/detection.ts";
 import { Ingest } from "../agent/ingest.ts";
 import { Journal } from "../agent/journal.ts";
-import { NO_RULES } from "../agent/rules_loader.ts";
+import { NO_RULES } from "../agent/loaded_rules.ts";
 import { Store } from "../agent/store/store.ts";
 import { readPlan } from "../proto/analysis/plan.ts";
 import { decodeStageRequest, encodeStageRows, type Stage, type StageRows } from "../proto/analysis/stage.ts";

@@ -4,7 +4,7 @@ import { newCounters } from "../../agent/counters.ts";
 import { Detection } from "../../agent/detection.ts";
 import { MAX_FAULTS } from "../../agent/rule_standings.ts";
 import { Journal } from "../../agent/journal.ts";
-import type { LoadedRules } from "../../agent/rules_loader.ts";
+import type { LoadedRules } from "../../agent/loaded_rules.ts";
 import type { Stream } from "../../agent/store/streams.ts";
 import { joinArgv } from "../../proto/argv.ts";
 import { eventRow, type SqlValue } from "../../proto/event_row.ts";
