@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { ArgumentReader } from "./kernel/argument_reader.ts";
 import { loadSettings, parseDaemonFlags, settingsEnvironment } from "../proto/config.ts";
 import { describeSettings } from "../proto/setting_definitions.ts";
 import { MEMORY_LOOK_MS, MemoryKeeper } from "../proto/memory.ts";
@@ -299,7 +300,9 @@ async function main(): Promise<void> {
       if (tasks.isWatching) tasks.saw(events);
     },
     // Elsewhere the table is read from /proc itself.
-    tables: source.description.name === "ebpf" && seesAllPids() ? new TableCheck({ source }) : null,
+    tables: source.description.name === "ebpf" && seesAllPids()
+      ? new TableCheck({ source, argumentsOf: new ArgumentReader() })
+      : null,
     attributes: () => demands.standings(),
     sources: () => {
       const responder = responses.status();
