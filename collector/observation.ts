@@ -12,17 +12,10 @@ import process from "node:process";
 import type { AttributeStanding } from "../proto/demand.ts";
 import { NoticeLog } from "../proto/notice_log.ts";
 import type { Gap, ProcessEvent, ProcessState } from "../proto/process_event.ts";
-import {
-  type CollectorStatus,
-  type LedgerStatus,
-  type LogStatus,
-  type SourceStatus,
-  STATUS_INTERVAL_MS,
-} from "../proto/status.ts";
+import { type CollectorStatus, type LedgerStatus, type SourceStatus, STATUS_INTERVAL_MS } from "../proto/status.ts";
 import type { SignsOfLife } from "../proto/status_image.ts";
-import { VERSION } from "../proto/version.ts";
 import { bootTimeNs } from "./kernel/libc.ts";
-import { readForkCount } from "./kernel/procfs.ts";
+import { collectorStatus } from "./collector_status.ts";
 import type { Completeness } from "./completeness.ts";
 import { CollectorDelays } from "./delays.ts";
 import { DrainPace, LEAST_PAUSE_MS } from "./drain_pace.ts";
@@ -402,62 +395,9 @@ export class Observation {
   }
 
   #status(state: string): CollectorStatus {
-    const { received, lost, overruns, damaged } = this.source.counters();
-    const signs = this.#signs(), { time } = signs;
-    return {
-      bootId: this.options.bootId,
-      ...signs,
-      pid: Deno.pid,
-      userId: this.options.userId,
-      version: VERSION,
-      state,
-      notices: this.notices.notices,
-      noticeCount: this.notices.count,
-      collectorId: this.options.collectorId,
-      epoch: this.outbox.epoch,
-      sources: this.options.sources(),
-      confinement: this.options.confinement,
-      redaction: this.options.redaction,
-      completeness: this.options.completeness.status(performance.now()),
-      attributes: this.options.attributes(),
-      connected: this.publisher.connected,
-      lastSequence: this.outbox.lastSequence,
-      acknowledgedSequence: this.outbox.acknowledged,
-      durableTime: this.outbox.safeTime(time),
-      log: this.#logStatus(),
-      ledger: this.options.ledger.status(),
-      queuedEvents: this.outbox.waiting,
-      trackedProcesses: this.lifecycle.tracked,
-      forksSinceBoot: readForkCount(),
-      counters: {
-        exec_received: received.exec,
-        fork_received: received.fork,
-        exit_received: received.exit,
-        exec_lost: lost.exec,
-        fork_lost: lost.fork,
-        exit_lost: lost.exit,
-        ...this.options.completeness.counters(),
-        hidden_processes: this.#hidden,
-        suspicious_repeated: this.lifecycle.repeated,
-        overruns,
-        damaged_records: damaged,
-        record_faults: this.#faults,
-        forgotten_processes: this.lifecycle.forgotten,
-        events: this.#events,
-        gaps: this.#gaps,
-        refused_events: this.outbox.status.refused,
-        cut_texts: this.outbox.cutTexts,
-        masked_secrets: this.lifecycle.masked,
-        ...this.#delays.counters(),
-        connections: this.publisher.connections,
-        ...this.options.moreCounters(),
-      },
-    };
-  }
-
-  #logStatus(): LogStatus {
-    const { place, trouble, load, oldestTime } = this.outbox;
-    const isSlowed = this.#pressure.isRaised, maxBytes = this.options.logBytes;
-    return { ...this.outbox.status, place, trouble, load, oldestTime, isSlowed, maxBytes };
+    const { source, lifecycle, outbox, publisher, options, notices } = this;
+    const parts = { source, lifecycle, outbox, publisher, options, notices, delays: this.#delays };
+    const counts = { events: this.#events, gaps: this.#gaps, faults: this.#faults, hidden: this.#hidden };
+    return collectorStatus(parts, state, this.#signs(), counts, this.#pressure.isRaised);
   }
 }

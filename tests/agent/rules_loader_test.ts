@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { loadRuleFiles, MAX_RULE_FILE_BYTES, RulesLoader } from "../../agent/rules_loader.ts";
+import { loadRuleFiles, RulesLoader } from "../../agent/rules_loader.ts";
+import { MAX_RULE_FILE_BYTES } from "../../agent/rule_directories.ts";
 import { TempDir } from "./support.ts";
 
 function ruleText(id: string, sql = "SELECT pid FROM process_events WHERE name = 'x'", more = ""): string {

@@ -263,12 +263,12 @@ Deno.test("Store knows a stream again whose collector was started on another boo
 Deno.test("Store knows a user's name from the newest processes, and of others that it does not", () => {
   using dir = new TempDir();
   const store = new Store(`${dir.path}/events.db`), stream = openTestStream(store);
-  assert.equal(store.userName(1_000), null);
+  assert.equal(store.recent.userName(1_000), null);
   commitEvents(store, stream, [
     start(1, { userId: 1_000, userName: "before" }),
     start(2, { userId: 1_000, userName: "alice" }),
     start(3, { userId: 1_001, userName: null }),
   ]);
-  assert.deepEqual([store.userName(1_000), store.userName(1_001), store.userName(1_002)], ["alice", null, null]);
+  assert.deepEqual([store.recent.userName(1_000), store.recent.userName(1_001), store.recent.userName(1_002)], ["alice", null, null]);
   store.close();
 });
