@@ -25,9 +25,9 @@ import type { Lifecycle } from "./lifecycle.ts";
 import type { Outbox } from "./outbox.ts";
 import { Pressure } from "./pressure.ts";
 import type { Publisher } from "./publisher.ts";
-import type { ProcessSource, SourceRecord, TableEntry } from "./sources/source.ts";
+import type { ProcessSource, SourceRecord } from "./sources/source.ts";
 import { StatusFile } from "./status_file.ts";
-import type { TableCheck } from "./table_check.ts";
+import type { Checked, Hidden, TableCheck } from "./table_check.ts";
 
 /** Longest sleep in the kernel: a status is due once a second. */
 const MAX_WAIT_MS = STATUS_INTERVAL_MS;
@@ -125,11 +125,12 @@ export class Observation {
    */
   async begin(last: KnownTable | null): Promise<number> {
     const time = Date.now();
-    const entries = await this.source.snapshot();
+    const { hidden, entries } = await this.#readTable();
     this.lifecycle.baseline(entries, bootTimeNs(), last);
     this.#read();
     this.options.completeness.learnThreads(entries);
     const states = this.lifecycle.settle(entries);
+    this.#tellHidden(hidden);
     const { events, gaps } = this.lifecycle.flush(Date.now());
     this.#replaceKnown();
     this.#offer(events, gaps);
@@ -264,19 +265,22 @@ export class Observation {
     if (findings.differences.length > 0) this.#lossSeen = true;
   }
 
-  /** Reads the process table, and tells of who is hidden from it or from another way to list processes. */
-  async #readTable(): Promise<TableEntry[]> {
+  /** Reads the process table, and finds who is hidden from it or from another way to list processes. */
+  async #readTable(): Promise<Checked> {
     const { tables } = this.options;
     const before = tables?.before() ?? null;
     const entries = await this.source.snapshot();
-    if (tables === null || before === null) return entries;
-    for (const { pid, seenBy, missedBy } of tables.after(before, entries)) {
+    return tables === null || before === null ? { hidden: [], entries } : await tables.after(before, entries);
+  }
+
+  /** To be called when the lifecycle knows of the table that they are hidden from, and so what they are. */
+  #tellHidden(hidden: readonly Hidden[]): void {
+    for (const { pid, seenBy, missedBy } of hidden) {
       this.#hidden++;
       // Nobody is misled about the first one: sandboxes keep it from being looked at.
       const severity = pid === 1 ? "low" : "high";
       this.lifecycle.accuse(pid, bootTimeNs(), severity, `it is hidden: seen by ${seenBy}, not by ${missedBy}`);
     }
-    return entries;
   }
 
   #offer(events: readonly ProcessEvent[], gaps: readonly Gap[]): void {
@@ -322,7 +326,7 @@ export class Observation {
     this.#pressure.lengthen();
     try {
       const takenAt = bootTimeNs();
-      const entries = await this.#readTable();
+      const { hidden, entries } = await this.#readTable();
       await this.#gather(0);
       if (this.#stopping) return;
       // What happened up to the snapshot can be drained now: with that done first, whatever the snapshot shows and the
@@ -330,6 +334,7 @@ export class Observation {
       this.#drain();
       if (this.options.completeness.wantsThreads) this.options.completeness.learnThreads(entries);
       const states: ProcessState[] = this.lifecycle.reconcile(entries, takenAt);
+      this.#tellHidden(hidden);
       this.#drain();
       if (this.options.knownFile.isDue) this.#replaceKnown();
       this.outbox.addSnapshot(states, this.#lastSnapshot);

@@ -6,6 +6,7 @@
 import { Completeness } from "../completeness.ts";
 import { DemandKeeper } from "../demand_keeper.ts";
 import { type Hashing, openHashing } from "../hashing.ts";
+import { ArgumentReader } from "../kernel/argument_reader.ts";
 import { readForkCount } from "../kernel/procfs.ts";
 import { KnownFile } from "../known_table.ts";
 import { Lifecycle } from "../lifecycle.ts";
@@ -91,7 +92,9 @@ export function newObservation(parts: CollectorParts): Observation {
       if (tasks.isWatching) tasks.saw(events);
     },
     // Elsewhere the table is read from /proc itself.
-    tables: source.description.name === "ebpf" && seesAllPids() ? new TableCheck({ source }) : null,
+    tables: source.description.name === "ebpf" && seesAllPids()
+      ? new TableCheck({ source, argumentsOf: new ArgumentReader() })
+      : null,
     attributes: () => demands.standings(),
     sources: () => {
       const responder = responses.status(), first = sourceStatuses(opened.ladder);

@@ -13,7 +13,7 @@ import { MAX_ARGV_BYTES } from "../../proto/process_event.ts";
 import { BpfAssembler, R0, R1, R10, R2, R3, R4, R6, R7, R8, R9 } from "./bpf_assembler.ts";
 import { HELPER } from "./bpf.ts";
 import type { KernelLayout } from "./kernel_layout.ts";
-import { appendContext, appendEnvironment, copyPid } from "./context_programs.ts";
+import { appendContext, appendEnvironment, copyPid, endText } from "./context_programs.ts";
 import { appendPath, DENTRY, MOUNT } from "./path_programs.ts";
 import { BY_PROBES, read, readThrough } from "./probes.ts";
 import {
@@ -32,6 +32,7 @@ import {
   PATH_LIMIT,
   RECORD_KINDS,
   type RecordKind,
+  SCRIPT_LIMIT,
   SCRIPT_UNREAD,
   SETS_USER_ID,
   UNLINKED,
@@ -130,7 +131,7 @@ function appendExecutable(a: BpfAssembler, layout: KernelLayout): void {
   flag(a, UNLINKED);
   a.label("linked");
   appendPath(a, layout, { name: "path", texts: EXEC.bytes, limit: PATH_LIMIT, cut: () => flag(a, PATH_CUT) });
-  a.store(4, R9, EXEC.pathEnd, R7);
+  endText(a, EXEC.pathEnd, PATH_LIMIT);
 }
 
 /** Appends the file that was asked for and its interpreter, where another was started than was asked for. */
@@ -152,6 +153,7 @@ function appendScript(a: BpfAssembler, { context: { script } }: KernelLayout): v
   a.store(4, R9, EXEC.interpreterEnd, R7).jump("script done").label("script unread");
   flag(a, SCRIPT_UNREAD);
   a.store(4, R9, EXEC.scriptEnd, R7).store(4, R9, EXEC.interpreterEnd, R7).label("script done");
+  endText(a, EXEC.interpreterEnd, SCRIPT_LIMIT + MAX_INTERPRETER_BYTES);
 }
 
 /** Appends the arguments and, if wanted, the environment. */
@@ -161,13 +163,13 @@ function appendArguments(a: BpfAssembler, { task, mm, context }: KernelLayout, w
   readThrough(a, R10, START, 8, POINTER, mm.argStart);
   readThrough(a, R10, END, 8, POINTER, mm.argEnd);
   a.load(8, R2, R10, END).load(8, R3, R10, START).subtract(R2, R3).store(8, R9, EXEC.argvLength, R2);
-  a.jumpIf(R2, "le", MAX_ARGV_BYTES, "argv fits").moveConstant(R2, MAX_ARGV_BYTES).label("argv fits");
+  a.limit(R2, MAX_ARGV_BYTES, MAX_ARGV_BYTES, "argv length");
   a.store(8, R10, KEPT, R2).move(R1, R9).addConstant(R1, EXEC.bytes).add(R1, R7).call(HELPER.probeReadUser);
   a.load(8, R2, R10, KEPT).jumpIf(R0, "eq", 0, "argv read");
   flag(a, ARGV_UNREAD);
   a.moveConstant(R2, 0);
   // Bounded again: older verifiers forget what they knew of a number that was stored.
-  a.label("argv read").jumpIf(R2, "le", MAX_ARGV_BYTES, "argv bounded").moveConstant(R2, 0).label("argv bounded");
+  a.label("argv read").limit(R2, MAX_ARGV_BYTES, 0, "argv");
   a.add(R7, R2).store(4, R9, EXEC.argvEnd, R7).storeConstant(8, R9, EXEC.environmentLength, 0);
 
   if (withEnvironment && context.environment !== null) {
