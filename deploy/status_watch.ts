@@ -64,6 +64,15 @@ export class StatusWatch {
   }
 }
 
+/** Resolves when a status is written anew, or so many milliseconds have passed. */
+export async function nextStatus(path: string, withinMs: number): Promise<void> {
+  const before = markOf(path), end = performance.now() + withinMs;
+  do await new Promise((resolve) => setTimeout(resolve, NEXT_LOOK_MS)); while (
+    markOf(path) === before && performance.now() < end
+  );
+}
+const NEXT_LOOK_MS = 20;
+
 /** Changes with each replacement of the file. */
 function markOf(path: string): string {
   try {
