@@ -170,6 +170,7 @@ export {
   type ProcessContext,
   type ProcessEvent,
   type ProcessEventKind,
+  type ProcessFacts,
   type ProcessState,
   SEVERITIES,
   type Severity,

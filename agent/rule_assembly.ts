@@ -15,7 +15,7 @@ import type { SigmaLoaded } from "./sigma_rules.ts";
 import type { RuleRow } from "./store/rule_table.ts";
 
 /** Rules over windows: each has a table and a statement of its own in memory. */
-export const MAX_WINDOW_RULES = 500;
+const MAX_WINDOW_RULES = 500;
 /** Rules that are put together between two steps: a millisecond or two. */
 const RULES_A_STEP = 64;
 

@@ -19,19 +19,13 @@ import { listRules, stampOf, words } from "./rule_directories.ts";
 import { type Known, looking, rereadable } from "./rule_file.ts";
 import { SigmaRules } from "./sigma_rules.ts";
 
-export const MAX_RULE_FILES = 10_000;
+const MAX_RULE_FILES = 10_000;
 /** Files that are looked at between two steps: a millisecond or two. */
 const FILES_A_STEP = 64;
 
 /**
- * Loads every `*.yml` and `*.yaml` below the directories, in the order of their names. A rule over a longer window than
- * `windowMs` does not run.
+ * Loads the rules of some directories, again and again: every `*.yml` and `*.yaml` below them, in the order of their names.
  */
-export function loadRuleFiles(directories: readonly string[], windowMs = Infinity): LoadedRules {
-  return allSteps(new RulesLoader(directories, windowMs).load());
-}
-
-/** Loads the rules of some directories, again and again. */
 export class RulesLoader {
   readonly #directories: readonly string[];
   readonly #windowMs: number;

@@ -38,16 +38,12 @@ export interface Refilled {
   readonly isCut: boolean;
 }
 
-/** Makes the window what it was when the last batch was stored. @throws StoreError */
-export function refillWindow(lane: WindowLane, store: Store, now: number): Refilled {
-  const steps = refilling(lane, store, now);
-  for (;;) {
-    const { done, value } = steps.next();
-    if (done) return value;
-  }
-}
-
-/** The same, with room for other work between the steps; no batch is stored meanwhile. @throws StoreError */
+/**
+ * Makes the window what it was when the last batch was stored, with room for other work between the steps; no batch is
+ * stored meanwhile.
+ *
+ * @throws StoreError
+ */
 export function* refilling(lane: WindowLane, store: Store, now: number): Generator<void, Refilled> {
   const newest = store.recent.newestEventTime(now + MAX_AHEAD_MS);
   lane.clear(newest ?? -Infinity);

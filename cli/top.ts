@@ -27,7 +27,7 @@ const NAMES = [
   ...["kernel_thread", "collection_time"],
 ] as const;
 const PLACES = new Map<string, number>(NAMES.map((name, place) => [name, place]));
-export const TOP_SORTS = ["cpu", "memory", "start", "pid", "name"] as const;
+const TOP_SORTS = ["cpu", "memory", "start", "pid", "name"] as const;
 type Sort = (typeof TOP_SORTS)[number];
 /** Processes that are read and sorted; hosts with more are rare, and it is said. */
 const MAX_PROCESSES = 50_000;

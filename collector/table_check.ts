@@ -22,7 +22,7 @@ const MARGIN_NS = 20e6;
 /** Processes that are remembered as told; with more, some may be told again. */
 const MAX_TOLD = 1_024;
 /** Hidden processes that one look names. */
-export const MAX_HIDDEN = 64;
+const MAX_HIDDEN = 64;
 /** How long all that are hidden from the kernel's table may take to show their arguments. */
 const ARGUMENTS_MS = 500;
 const FIRST_PID_NAMESPACE = 0xeffffffc;

@@ -7,7 +7,7 @@
  * @module
  */
 import { resolve } from "node:path";
-import { SYSTEM_FILES } from "../proto/config.ts";
+import { SYSTEM_FILES } from "../proto/root_settings.ts";
 import { DATAGRAM_BINDS, sendsDatagrams, type SinkNeeds } from "../proto/sink_needs.ts";
 import { INSTALLED_STATE, type StateLayout, stateLayout } from "../proto/state_layout.ts";
 
@@ -67,7 +67,6 @@ export interface TierGrants {
 
 /** The kinds of permission, in the order in which flags are written. */
 export const GRANT_KINDS = ["read", "write", "net", "env", "sys", "run", "ffi", "import"] as const;
-export type GrantKind = typeof GRANT_KINDS[number];
 
 /** Where C libraries are, as the collector looks for them (`collector/kernel/libc.ts`; a test holds the two equal). */
 export const LIBC_PATHS: Readonly<Record<"x86_64" | "aarch64", readonly string[]>> = {

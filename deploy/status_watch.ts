@@ -13,7 +13,7 @@ import type { Supervised } from "./supervised.ts";
 
 const LOOK_MS = 1_000;
 /** Looks in a row without a change. */
-export const STILL_LOOKS = 60;
+const STILL_LOOKS = 60;
 /** Clock ticks of CPU (1/100 s) that a tier uses in a minute at the least: writing its status takes more. */
 const FEWEST_TICKS = 2;
 

@@ -12,7 +12,7 @@ import type { AlertTables, StoredWindow } from "../store/alert_tables.ts";
 import { leftOf } from "./mutes.ts";
 
 /** Windows at once; past that the oldest end before their time. */
-export const MAX_WINDOWS = 20_000;
+const MAX_WINDOWS = 20_000;
 
 export interface AlertWindow {
   readonly key: string;

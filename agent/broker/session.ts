@@ -34,7 +34,7 @@ import { NoteDelivery } from "./note_delivery.ts";
 import { ProtocolError } from "./protocol_error.ts";
 
 /** Sequences that may be in flight: some 6 MB of usual events. */
-export const CREDIT = 16_384;
+const CREDIT = 16_384;
 const HEARTBEAT_MS = 5_000;
 /** The kernel writes boot ids as UUIDs; the first eight digits name processes. */
 const BOOT_ID = /^[0-9a-f]{8}[0-9a-f-]{0,28}$/;

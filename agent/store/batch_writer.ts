@@ -18,7 +18,8 @@ import type { Partitions } from "./partitions.ts";
 import type { ProcessTable } from "./process_table.ts";
 import type { SeenValues } from "./seen_values.ts";
 import { faultOf } from "./store_error.ts";
-import { SEQUENCES_PER_STREAM, type Streams } from "./streams.ts";
+import type { Streams } from "./streams.ts";
+import { SEQUENCES_PER_STREAM } from "../../proto/store_layout.ts";
 
 /** Where a batch goes. */
 export interface BatchTables {

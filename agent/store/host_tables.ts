@@ -7,7 +7,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Gap } from "../../proto/process_event.ts";
 import type { SourceStatus } from "../../proto/status.ts";
 import { insertInto } from "./insert_into.ts";
-import { SEQUENCES_PER_STREAM } from "./streams.ts";
+import { SEQUENCES_PER_STREAM } from "../../proto/store_layout.ts";
 
 /** All of it within transactions of the store. */
 export class HostTables {

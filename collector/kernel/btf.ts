@@ -24,7 +24,7 @@ const KERNEL_BTF = "/sys/kernel/btf/vmlinux";
 const MAGIC = 0xeb9f;
 const HEADER_BYTES = 24;
 /** More than ten times what kernels have today. */
-export const MAX_BTF_BYTES = 64 << 20;
+const MAX_BTF_BYTES = 64 << 20;
 /** Typedefs and qualifiers in a row; and anonymous structures inside each other. The kernel has fewer than ten. */
 const MAX_CHAIN = 32;
 /** Members that are looked at for one path: structures inside each other may have the same one inside them many times. */

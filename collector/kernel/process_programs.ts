@@ -10,7 +10,7 @@
  * @module
  */
 import { MAX_ARGV_BYTES } from "../../proto/process_event.ts";
-import { BpfAssembler, R0, R1, R10, R2, R3, R4, R6, R7, R8, R9 } from "./bpf_assembler.ts";
+import { BpfAssembler, R0, R1, R10, R2, R3, R6, R7, R8, R9 } from "./bpf_assembler.ts";
 import { HELPER } from "./bpf.ts";
 import type { KernelLayout } from "./kernel_layout.ts";
 import { appendContext, appendEnvironment, copyPid, endText } from "./context_programs.ts";
@@ -18,7 +18,6 @@ import { appendPath, DENTRY, MOUNT } from "./path_programs.ts";
 import { BY_PROBES, read, readThrough } from "./probes.ts";
 import {
   ARGV_UNREAD,
-  counterOffset,
   ENVIRONMENT_UNREAD,
   EXEC,
   EXEC_TEXT_LIMIT,
@@ -37,15 +36,13 @@ import {
   SETS_USER_ID,
   UNLINKED,
 } from "./process_records.ts";
+import { count, type OutputMaps, submit } from "./record_output.ts";
 
 /** `signal_struct.flags`: the whole group ends with `group_exit_code` (`include/linux/sched/signal.h`). */
 const SIGNAL_GROUP_EXIT = 4;
 
 /** What the programs are built with: descriptors of their maps, and whether environments are wanted. */
-export interface ProgramMaps {
-  readonly ring: number;
-  /** One element of {@linkcode COUNTER_BYTES}. */
-  readonly counters: number;
+export interface ProgramMaps extends OutputMaps {
   /** One element per processor of `MAX_EXEC_BYTES`: more than fits on the stack of 512 bytes. */
   readonly scratch: number;
   readonly environment: boolean;
@@ -267,17 +264,4 @@ export function skipUnlessGroupDead(
 
 function flag(a: BpfAssembler, bit: number): void {
   a.load(4, R1, R9, EXEC.flags).orConstant(R1, bit).store(4, R9, EXEC.flags, R1);
-}
-
-function count(a: BpfAssembler, maps: ProgramMaps, kind: RecordKind, counter: "seen" | "lost"): void {
-  a.loadMapValue(R1, maps.counters, counterOffset(kind, counter)).moveConstant(R2, 1).atomicAdd(R1, 0, R2);
-}
-
-/** Puts R3 bytes at R2 into the ring, or counts them as lost, and ends the program. Without flags, so that the kernel
- * wakes the reader only when it has taken everything before. */
-function submit(a: BpfAssembler, maps: ProgramMaps, kind: RecordKind): void {
-  a.loadMap(R1, maps.ring).moveConstant(R4, 0).call(HELPER.ringBufferOutput).jumpIf(R0, "eq", 0, "out");
-  a.label("lost");
-  count(a, maps, kind, "lost");
-  a.label("out").moveConstant(R0, 0).exit();
 }

@@ -276,7 +276,7 @@ export function readTaken(body: Uint8Array): BusTaken {
 }
 
 /** Of one within the limits: see `limited()`. */
-export function writeCorrelation(w: FieldWriter, correlation: Correlation): void {
+function writeCorrelation(w: FieldWriter, correlation: Correlation): void {
   writeText(w, 10, correlation.id);
   if (correlation.parentId !== null) writeText(w, 18, correlation.parentId);
   writeText(w, 26, correlation.rootId);
@@ -292,7 +292,7 @@ export function writeCorrelation(w: FieldWriter, correlation: Correlation): void
 }
 
 /** Bounded loosely: what is too long is cut by whoever takes it over. */
-export function readCorrelation(r: BinaryReader, end: number): Correlation {
+function readCorrelation(r: BinaryReader, end: number): Correlation {
   let id = "", parentId: string | null = null, rootId = "", sequence = 0, stage: string | null = null, createdAt = 0;
   const tags: Record<string, string> = {};
   let count = 0;
