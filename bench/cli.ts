@@ -42,13 +42,21 @@ try {
   launcher = await installCli(temporary, layout);
   const [events, newest] = sqlite3("SELECT count(*), max(time) FROM process_events").trim().split(",").map(Number);
   const hunt = `SELECT ${COLUMNS} FROM process_events WHERE exec_id = '${filledExecId(Math.floor(events! / 2))}'`;
-  const busiest = `SELECT name, count(*) AS n FROM process_events WHERE time >= ${newest! - HOUR_MS} ` +
-    "GROUP BY name ORDER BY n DESC";
+  const hour = (columns: string, by: string): string =>
+    `SELECT ${columns} FROM process_events WHERE time >= ${newest! - HOUR_MS} GROUP BY ${by} ORDER BY n DESC`;
+  const busiest = hour("name, count(*) AS n", "name");
+  const paths = hour("executable_path, count(*) AS n, min(time), max(time)", "executable_path");
+  const users = hour("user_name, count(*) AS n", "user_name"), minutes = hour("time / 60000, count(*) AS n", "1");
+  const means = hour("name, avg(duration_ms) AS n", "name");
   report(`the command line on ${events} events, medians of ${ROUNDS}`, [
     ...waits([
       ["--help", ["--help"], null, 0.1],
       ["indexed hunt", ["query", hunt, "-f", "csv"], hunt, 0.2],
       ["last hour by name", ["query", busiest, "-f", "csv"], busiest, 1],
+      ["by path, first and last", ["query", paths, "-f", "csv"], paths, null],
+      ["by user", ["query", users, "-f", "csv"], users, null],
+      ["by minute", ["query", minutes, "-f", "csv"], minutes, null],
+      ["by name, a mean", ["query", means, "-f", "csv"], means, null],
       ["newest 100 events", ["events", "-f", "csv"], null, null],
     ]),
     ...exported(events!),

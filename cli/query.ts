@@ -112,7 +112,7 @@ export function ask(call: Call, text: string, asking: Asking): Exit {
     parse,
     collected: store.tables,
   });
-  if (asking.isExplained === true) writePlan(call, guarded.sql, sizeOf, store.tables);
+  if (asking.isExplained === true) writePlan(call, guarded, sizeOf, store.tables);
   if (refusal !== null) throw new CommandError(`The query is refused: ${refusal}`);
   for (const reason of store.leftOut) call.note(reason);
   for (const reason of slow) call.note(`This is slow: ${reason}`);

@@ -9,6 +9,7 @@
 import { CATALOG } from "../proto/catalog.ts";
 import type { TableSet } from "../proto/table_descriptor.ts";
 import { catalogPlan } from "../proto/rules/plan.ts";
+import type { GuardedQuery } from "../proto/rules/sql_guard.ts";
 import type { ShownColumn } from "./output.ts";
 import type { Call } from "./command.ts";
 import { openRows } from "./row_output.ts";
@@ -17,7 +18,7 @@ import { count } from "./units.ts";
 export type RowsOf = (table: string) => number;
 
 /** Writes the plan, a step a row. */
-export function writePlan(call: Call, sql: string, rowsOf: RowsOf, collected: TableSet): void {
+export function writePlan(call: Call, { sql, grouped }: GuardedQuery, rowsOf: RowsOf, collected: TableSet): void {
   const names = ["step", "depth", "words", "sqlite"];
   const shown: ShownColumn[] = [
     { name: "step", title: "STEP" },
@@ -36,11 +37,16 @@ export function writePlan(call: Call, sql: string, rowsOf: RowsOf, collected: Ta
     return known;
   };
   for (const [i, { depth, detail }] of catalogPlan(sql, collected).entries()) {
-    output.add([i + 1, depth, stepWords(detail, sized), detail]);
+    const words = grouped !== null && detail === SORTED_GROUPS ? GROUPED_WORDS : stepWords(detail, sized);
+    output.add([i + 1, depth, words, detail]);
   }
   output.end();
   call.out.flush();
 }
+
+/** The step that is another where events are counted by what they say as they are read. */
+const SORTED_GROUPS = "USE TEMP B-TREE FOR GROUP BY";
+const GROUPED_WORDS = "counts events that are alike, and sorts these (GROUP BY)";
 
 const FIXED: readonly (readonly [RegExp, (...groups: string[]) => string])[] = [
   [/^USE TEMP B-TREE FOR (?:LAST (\d+) TERMS? OF |RIGHT PART OF )?(.+)$/, (_part, of) => {

@@ -23,7 +23,8 @@ import {
   runGuarded,
 } from "../proto/rules/authorizer.ts";
 import type { GuardedQuery } from "../proto/rules/sql_guard.ts";
-import { columnsSelect, type PartitionLayout } from "../proto/partition_layout.ts";
+import type { EventPart } from "../proto/rules/event_groups.ts";
+import type { PartitionLayout } from "../proto/partition_layout.ts";
 import { MAX_PARTITIONS } from "../proto/store_layout.ts";
 import { CommandError } from "./command.ts";
 import type { Cell } from "./output.ts";
@@ -46,6 +47,8 @@ export const DEFAULT_DEADLINE_MS = 30_000;
 export const MAX_HEAP_BYTES = 1_073_741_824;
 /** Arguments of a function: those of `json_object` for the widest table. */
 const ROW_ARGUMENTS = 2 * Math.max(...[...CATALOG.values()].map(({ columns }) => columns.length));
+/** Bytes of the SQL of the view over all partitions: each has every column and its dictionaries there, by name. */
+const MAX_VIEW = 4_096 * MAX_PARTITIONS;
 /** Rows of an answer between two looks at the clock. */
 const ROWS_PER_LOOK = 32;
 /** Statements that are kept for another use. */
@@ -120,7 +123,7 @@ export class Store implements Disposable {
         allowExtension: false,
         // The view over the partitions is one compound SELECT; those of people are bounded by the guard.
         // So is what `export` has SQLite make of a row: its names and values are arguments of one function.
-        limits: { ...READ_LIMITS, compoundSelect: MAX_PARTITIONS + 8, functionArg: ROW_ARGUMENTS },
+        limits: { ...READ_LIMITS, compoundSelect: MAX_PARTITIONS + 8, sqlLength: MAX_VIEW, functionArg: ROW_ARGUMENTS },
         readBigInts: true,
         returnArrays: true,
       });
@@ -147,7 +150,7 @@ export class Store implements Disposable {
     ({ tables: this.tables, leftOut: this.leftOut } = tablesOf(db));
     const all = [...CATALOG.values(), ...this.tables.values()];
     this.#views = openDeadlineViews(db, all, sinceCondition(options.since ?? null), partitions);
-    this.#views.readEventsFrom((columns) => this.#partitions(columns, options.since ?? null));
+    this.#views.readEventsFrom((earliest) => this.#partitions(earliest, options.since ?? null));
     if (options.isStopped !== undefined) this.#views.stopWhen(options.isStopped);
     db.exec("PRAGMA query_only = 1");
   }
@@ -183,14 +186,16 @@ export class Store implements Disposable {
     this.#db.exec("BEGIN");
   }
 
-  /** Of these columns, a SELECT for each partition that may hold what happened since a moment. */
-  #partitions(columns: readonly string[], since: number | null): string[] {
+  /** The partitions that may hold what happened since both moments. */
+  #partitions(...since: (number | null)[]): EventPart[] {
+    const from = Math.max(...since.map((time) => time ?? Number.MIN_SAFE_INTEGER));
     const parts = this.#db.prepare(
       "SELECT partition, layout FROM main.partitions WHERE state <> 'removing' AND coalesce(to_time >= ?, 1) ORDER BY 1",
-    ).iterate(since);
-    return [...parts].map(cells).map(([number, layout]) =>
-      columnsSelect(Number(number), Number(layout) as PartitionLayout, columns)
-    );
+    ).iterate(from);
+    return [...parts].map(cells).map(([number, layout]) => ({
+      number: Number(number),
+      layout: Number(layout) as PartitionLayout,
+    }));
   }
 
   /** Rows of a query of this program, one by one, under the deadline, which counts from the first. */

@@ -49,6 +49,11 @@ const HELD: ReadonlyMap<string, string> = new Map(
 /** Made from what `arguments` and `quoted` hold: see `setArguments` of the agent. */
 const DERIVED: readonly string[] = ["command_line", "argv"];
 
+/** Columns that an event's own row holds, and that have few values. */
+export const FEW_VALUED: readonly string[] = ["event_type", "exit_code", "exit_signal", "severity"];
+/** Columns whose values many events have in common. */
+export const REPEATED_COLUMNS: ReadonlySet<string> = new Set([...HELD.keys(), ...FEW_VALUED]);
+
 /** Columns that an event's own row holds, as they are. */
 export const OWN_COLUMNS: readonly string[] = TABLE.columns.map(({ name }) => name)
   .filter((name) => !HELD.has(name) && !DERIVED.includes(name));
@@ -88,10 +93,28 @@ export function partitionRows(number: number, layout: PartitionLayout, where: st
 /** A SELECT of some columns of one partition, by name, that reads only the dictionaries which hold them. */
 export function columnsSelect(number: number, layout: PartitionLayout, columns: readonly string[]): string {
   if (layout === FLAT) return `SELECT ${columns.join(", ")} FROM ${partitionTable(number)}`;
-  const list = columns.map((name) => `${compactColumn(name)} AS "${name}"`).join(", ");
+  return compactColumns(number, partitionTable(number), columns, []);
+}
+
+/** The same of a compact partition, with further columns of `table`, which holds references into its dictionaries. */
+export function compactColumns(
+  number: number,
+  table: string,
+  columns: readonly string[],
+  further: readonly { readonly own: string; readonly name: string }[],
+): string {
+  const list = [
+    ...columns.map((name) => `${compactColumn(name)} AS "${name}"`),
+    ...further.map(({ own, name }) => `e.${own} AS "${name}"`),
+  ];
+  const joins = dictionaryJoins(number, dictionariesOf(columns));
+  return `SELECT ${list.join(", ")} FROM ${table} e${joins}`;
+}
+
+/** The dictionaries that hold some of the columns. */
+export function dictionariesOf(columns: readonly string[]): readonly Dictionary[] {
   const held = new Set(columns.map((name) => HELD.get(name)));
-  const joins = dictionaryJoins(number, DICTIONARIES.filter(({ name }) => held.has(name)));
-  return `SELECT ${list} FROM ${partitionTable(number)} e${joins}`;
+  return DICTIONARIES.filter(({ name }) => held.has(name));
 }
 
 function flatSelect(number: number): string {

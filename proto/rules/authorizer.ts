@@ -16,11 +16,22 @@
  */
 import { constants, type DatabaseSync, type StatementSync } from "node:sqlite";
 import "./sqlite_types.ts";
-import { CATALOG, type Table, tableNamed } from "../catalog.ts";
+import { CATALOG, type Table } from "../catalog.ts";
 import type { SqlValue } from "../event_row.ts";
 import { NO_TABLES, type TableSet } from "../table_descriptor.ts";
 import { allSteps } from "../steps.ts";
-import { MAX_EXPANSION, STORED_EVENTS } from "../store_layout.ts";
+import { STORED_EVENTS } from "../store_layout.ts";
+import {
+  asWriter,
+  chooseGate,
+  EVENT_COLUMNS,
+  namedColumns,
+  narrowName,
+  narrowSelect,
+  seeEvents,
+  wholeGate,
+} from "./event_gate.ts";
+import { EventGroups, type EventPart } from "./event_groups.ts";
 import { planSteps, sortsRows } from "./plan.ts";
 import { FUNCTION_NAMES, FUNCTIONS } from "./sql_functions.ts";
 import type { GuardedQuery } from "./sql_guard.ts";
@@ -64,8 +75,6 @@ const ROW_FUNCTIONS: readonly string[] = [
   ...[...OPERATORS.values()].flatMap(({ calls }) => calls ?? []),
 ];
 
-const EVENTS = tableNamed("process_events");
-
 /** A query ran longer than it may. */
 export class QueryDeadlineError extends Error {
   override name = "QueryDeadlineError";
@@ -102,14 +111,18 @@ export interface DeadlineViews {
   readonly marked: boolean;
   /** How many partitions `process_events` has: 1 where it is a table. */
   readonly partitions: number;
-  /** Has queries over several partitions read from these of them alone, and no column that they do not name. */
+  /** Has queries read from these partitions alone, and no column that they do not name. */
   readEventsFrom(source: EventSource): void;
-  /** SQL of a gate that has these columns alone; `null` where nobody said what to read them from. */
-  narrowGate(columns: readonly string[]): { readonly sql: string; readonly parts: number } | null;
+  /** The partitions to read for what happened since a time; `null` where nobody said which there are. */
+  parts(earliest: number | null): readonly EventPart[] | null;
+  /** What every event must be like that a query sees, beside the look at the clock in it. */
+  readonly eventCondition: string;
+  /** What makes groups of events; `null` where nobody said which partitions there are. */
+  readonly groups: EventGroups | null;
 }
 
-/** Of `process_events`, SELECTs of these columns, one for each partition to read, by trusted SQL. */
-export type EventSource = (columns: readonly string[]) => readonly string[];
+/** The partitions of `process_events` that may hold what happened since a time. */
+export type EventSource = (earliest: number | null) => readonly EventPart[];
 
 /**
  * Makes temporary views named like the tables, which from then on hide them. Also on a database that is open read-only.
@@ -140,8 +153,8 @@ export function* openingDeadlineViews(
   const secret = crypto.randomUUID().replaceAll("-", "");
   const tick = `tick_${secret}`, mark = `mark_${secret}`;
   let budget = 0, deadline = Infinity, readingEnds = Infinity, marked = false, now = 0;
-  let stride = 1, left = 1, looked = 0, isStopped: () => boolean = () => false, source: EventSource | null = null;
-  let eventCondition = "";
+  let stride = 1, left = 1, looked = 0, isStopped: () => boolean = () => false;
+  let source: EventSource | null = null, groups: EventGroups | null = null, eventCondition = "";
   const look = (until = deadline): void => {
     const at = performance.now();
     if (isStopped()) throw new QueryStoppedError("The query was stopped");
@@ -187,15 +200,14 @@ export function* openingDeadlineViews(
     trusted,
     gates,
     partitions,
-    readEventsFrom: (from) => void (source = from),
-    narrowGate(columns) {
-      const parts = source?.(columns) ?? [];
-      if (parts.length === 0) return null;
-      const list = columns.map((name) => `"${name}"`).join(", ");
-      return {
-        sql: `SELECT ${list} FROM (${parts.join(" UNION ALL ")}) WHERE ${eventCondition}`,
-        parts: parts.length,
-      };
+    readEventsFrom(from) {
+      source = from;
+      groups = new EventGroups(db, secret);
+    },
+    parts: (earliest) => source?.(earliest) ?? null,
+    eventCondition,
+    get groups() {
+      return groups;
     },
     look: () => look(),
     stopWhen: (asked) => void (isStopped = asked),
@@ -212,50 +224,6 @@ export function* openingDeadlineViews(
       return marked;
     },
   };
-}
-
-/** The name of the view that stands for a gate where the query is not to be expanded. */
-function wholeGate(gate: string): string {
-  return `${gate}_whole`;
-}
-
-/** The name of the view that has the columns alone that the query names. */
-function narrowName(gate: string): string {
-  return `${gate}_narrow`;
-}
-
-/**
- * Where a query reads `process_events` so often that SQLite would expand it to more SELECTs than it can plan in time
- * (nothing stops it while it plans), the table is read as one: all of it that `--since` leaves, into memory, under the
- * deadline. Where it names its columns, it is given those alone: SQLite would make all of them, dictionaries and all, of
- * what it groups or sorts over several partitions. Answers are the same.
- */
-function chooseGate(db: DatabaseSync, views: DeadlineViews, query: GuardedQuery, isNarrow: boolean): boolean {
-  const gate = views.gates.get("process_events"), reads = query.needs.eventReads;
-  if (gate === undefined || views.partitions < 2) return false;
-  const columns = isNarrow && reads > 0 ? namedColumns(query.sql) : null;
-  let narrow = columns === null ? null : views.narrowGate(columns);
-  if (narrow !== null && narrow.parts ** reads > MAX_EXPANSION) narrow = null;
-  const from = narrow !== null ? narrowName(gate) : views.partitions ** reads > MAX_EXPANSION ? wholeGate(gate) : gate;
-  // Its values may be those of an array, or not
-  const [fixed] = Object.values(db.prepare("SELECT query_only FROM pragma_query_only").get()!);
-  db.exec(
-    `PRAGMA query_only = 0; DROP VIEW temp.process_events; DROP VIEW IF EXISTS temp."${narrowName(gate)}";
-     ${narrow === null ? "" : `CREATE TEMP VIEW "${narrowName(gate)}" AS ${narrow.sql};`}
-     CREATE TEMP VIEW process_events AS SELECT * FROM temp."${from}"; PRAGMA query_only = ${fixed}`,
-  );
-  return narrow !== null;
-}
-
-/**
- * Columns of `process_events` that a query may read: all whose name is anywhere in it. `null` where it may read any
- * without its name. What is not found here SQLite does not find either, and the query is prepared again with all.
- */
-function namedColumns(sql: string): string[] | null {
-  const text = sql.toLowerCase();
-  if (text.replaceAll(/\bcount\s*\(\s*\*\s*\)/g, "").includes("*") || text.includes("natural")) return null;
-  const { columns } = EVENTS;
-  return columns.map(({ name }) => name).filter((name) => name === tickColumn(EVENTS) || text.includes(name));
 }
 
 /** What {@linkcode authorizeReads} lets through. */
@@ -284,7 +252,10 @@ export function columnsOf(tables: Iterable<Table>): ReadonlyMap<string, Readonly
 export function authorizeReads(db: DatabaseSync, scope: ReadScope): void {
   const { tables, views } = scope;
   const functions = new Set(scope.functions === "row" ? ROW_FUNCTIONS : [...ROW_FUNCTIONS, ...FUNCTION_NAMES]);
-  if (views !== null) { for (const name of [views.tick, views.mark, ...views.trusted]) functions.add(name); }
+  const groups = views?.groups ?? null;
+  if (views !== null) {
+    for (const name of [views.tick, views.mark, ...views.trusted, ...groups?.functions ?? []]) functions.add(name);
+  }
   if (scope.own !== undefined) functions.add(scope.own);
   const gated = new Map(
     [...views?.gates ?? []].flatMap(([table, gate]) =>
@@ -295,18 +266,20 @@ export function authorizeReads(db: DatabaseSync, scope: ReadScope): void {
   // A table that is read without a column, as by count(*), has "" for one, and its schema only if the query names it.
   // Of a table behind a view that would be a read past the clock; the views themselves read a column always.
   const readAllowed = (table: string, column: string, schema: string | null, by: string | null): boolean => {
+    // What the views over the partitions read, and only they: runGuarded() refuses a query that holds the name. A table of
+    // a partition of which no column is asked for is told without the view that reads it.
+    if (views !== null && table.startsWith(STORED_EVENTS) && (schema === "main" || schema === null)) {
+      const isView = by === STORED_EVENTS || by === "process_events" || gated.get(by ?? "") === "process_events";
+      if (column === "" || (isView && schema === "main")) return true;
+    }
     if (views !== null && schema === "main") {
-      // What the views over the partitions read, and only they: runGuarded() refuses a query that holds the name. A
-      // table of a partition of which no column is asked for is told without the view that reads it.
-      if (table.startsWith(STORED_EVENTS)) {
-        const isView = by === STORED_EVENTS || by === "process_events" || gated.get(by ?? "") === "process_events";
-        if (isView || column === "") return true;
-      }
       return gated.get(by ?? "") === table && column !== "";
     }
+    if (groups?.holds(table) === true) return schema === "temp" && gated.get(by ?? "") === "process_events";
     const columns = tables.get(gated.get(table) ?? table);
+    const isOfGroup = groups !== null && (gated.get(table) ?? table) === "process_events" && groups.columns.has(column);
     const known = schema === (views === null ? "main" : "temp") || (schema === null && column === "");
-    return known && columns !== undefined && (column === "" || columns.has(column));
+    return known && columns !== undefined && (column === "" || isOfGroup || columns.has(column));
   };
 
   db.setAuthorizer((code, first, second, schema, by) => {
@@ -363,6 +336,79 @@ export function prepareGuarded(
   tables: ReadScope["tables"],
 ): PreparedQuery {
   if (query.sql.toLowerCase().includes(STORED_EVENTS)) throw new RangeError(`A query cannot name ${STORED_EVENTS}`);
+  const grouped = prepareGrouped(db, views, query, tables);
+  if (grouped === null) {
+    const { names, sorts, rows } = prepareRead(db, views, query, mostMs, tables);
+    return {
+      names,
+      run(budgetMs, nowMs) {
+        views.start(budgetMs, nowMs, sorts);
+        return rows();
+      },
+    };
+  }
+  const answer = function* (): Answer["rows"] {
+    yield* grouped.run() ?? prepareRead(db, views, query, mostMs, tables).rows();
+  };
+  return {
+    names: grouped.names,
+    run(budgetMs, nowMs) {
+      views.start(budgetMs, nowMs);
+      return answer();
+    },
+  };
+}
+
+/** A query of events, prepared to be answered of groups of them; `null` where it cannot be. */
+function prepareGrouped(
+  db: DatabaseSync,
+  views: DeadlineViews,
+  query: GuardedQuery,
+  tables: ReadScope["tables"],
+): { readonly names: readonly string[]; run(): Answer["rows"] | null } | null {
+  const { groups } = views, read = query.grouped ?? null;
+  if (groups === null || read === null) return null;
+  db.setAuthorizer(null);
+  const parts = views.parts(query.earliest) ?? [];
+  if (!EventGroups.areFor(parts)) return null;
+  const see = (select: string): void => {
+    db.setAuthorizer(null);
+    seeEvents(db, views, select);
+    authorizeReads(db, { tables, functions: "query", views });
+  };
+  const write = (act: () => void): void => {
+    db.setAuthorizer(null);
+    asWriter(db, act);
+  };
+  let names: string[];
+  try {
+    // Of one partition: what its columns are called, and whether it may be asked
+    see(narrowSelect(views, parts.slice(-1), namedColumns(query.sql) ?? EVENT_COLUMNS));
+    names = db.prepare(query.sql).columns().map((column) => column.name);
+  } catch {
+    return null;
+  }
+  return {
+    names,
+    run() {
+      const filter = namedColumns(read.where) ?? EVENT_COLUMNS;
+      if (!groups.replace(read, parts, { filter, condition: views.eventCondition, tick: views.tick, see, write })) {
+        return null;
+      }
+      const sql = marking(read.rewritten(groups.names), names.length, views.mark);
+      return readMarked(db, views, sql, names.length, db.prepare(sql));
+    },
+  };
+}
+
+/** A query, prepared to be run as it stands. */
+function prepareRead(
+  db: DatabaseSync,
+  views: DeadlineViews,
+  query: GuardedQuery,
+  mostMs: number,
+  tables: ReadScope["tables"],
+): { readonly names: readonly string[]; readonly sorts: boolean; rows(): Answer["rows"] } {
   const sql = weave(query, views.tick);
   const choose = (isNarrow: boolean): boolean => {
     db.setAuthorizer(null);
@@ -382,17 +428,13 @@ export function prepareGuarded(
   } else statement = prepared();
   const sorts = mostMs <= EAGER_BUDGET_MS && sortsRows(planSteps(db, sql));
   const names = statement.columns().map((column) => column.name);
-  // The second part runs when the first has given all its rows, and gives none.
-  const nothing = names.map(() => "NULL").join(", ");
-  const marking = `SELECT * FROM (${sql}) UNION ALL SELECT ${nothing} WHERE ${views.mark}()`;
-  const whole = db.prepare(marking);
-  return {
-    names,
-    run(budgetMs, nowMs) {
-      views.start(budgetMs, nowMs, sorts);
-      return readMarked(db, views, marking, names.length, whole);
-    },
-  };
+  const marked = marking(sql, names.length, views.mark), whole = db.prepare(marked);
+  return { names, sorts, rows: () => readMarked(db, views, marked, names.length, whole) };
+}
+
+/** The query, with a second part that runs when the first has given all its rows, and gives none. */
+function marking(sql: string, width: number, mark: string): string {
+  return `SELECT * FROM (${sql}) UNION ALL SELECT ${Array(width).fill("NULL").join(", ")} WHERE ${mark}()`;
 }
 
 /**

@@ -14,6 +14,7 @@ import { attributesOf, NO_ATTRIBUTES } from "./sql_attributes.ts";
 import type { Purpose } from "./sql_expression.ts";
 import type { Output } from "./sql_from.ts";
 import { parsePlainSelect } from "./sql_fast_parser.ts";
+import { earliestEvent, groupedRead } from "./sql_grouped.ts";
 import { QueryCheck } from "./sql_query.ts";
 import { translateWhere } from "./sql_predicate.ts";
 import { refuse, SqlRefusedError } from "./sql_refused.ts";
@@ -71,6 +72,8 @@ export function gateSql(
     insertions: check.insertions.map((insertion, i) => ({ insertion, i }))
       .sort((a, b) => a.insertion.at - b.insertion.at || a.i - b.i).map(({ insertion }) => insertion),
     row: purpose === "rule" ? rowQuery(lexed.sql, statement, check, outputs) : null,
+    grouped: purpose === "hunt" ? groupedRead(statement, lexed.sql) : null,
+    earliest: purpose === "hunt" ? earliestEvent(statement) : null,
   };
   const guarded = query as unknown as GuardedQuery;
   if (purpose === "window" || purpose === "collected") STATEMENTS.set(guarded, statement);

@@ -17,6 +17,7 @@ import { parseSql } from "./sql_library.ts";
 import type { Attributes } from "./sql_attributes.ts";
 import type { Purpose, SeveralRows } from "./sql_expression.ts";
 import type { Insertion } from "./sql_from.ts";
+import type { GroupedRead } from "./sql_grouped.ts";
 import type { Translation } from "./sql_predicate.ts";
 
 /** A column that a rule selects: one of `process_events` unchanged, or an expression over it. */
@@ -84,6 +85,10 @@ export interface GuardedQuery {
   readonly insertions: readonly Insertion[];
   /** Of purpose "rule" alone. */
   readonly row: RowQuery | null;
+  /** Of purpose "hunt" alone: how it can be answered of groups of events, where it can. */
+  readonly grouped: GroupedRead | null;
+  /** Of purpose "hunt" alone: no event before this time is in its answer; `null` where nothing is known. */
+  readonly earliest: number | null;
 }
 
 /**
@@ -135,6 +140,8 @@ export function formQuery(form: Form, shown: readonly string[]): GuardedQuery {
       severalRows: null,
     },
     insertions: [],
+    grouped: null,
+    earliest: null,
     attributes: attributesOfForms([form]),
     row: {
       alias,

@@ -4,7 +4,7 @@ import { Partitions, Reclaimer } from "../../agent/store/partitions.ts";
 import { Store } from "../../cli/store_reader.ts";
 import { authorizeReads, catalogColumns, openDeadlineViews, runGuarded } from "../../proto/rules/authorizer.ts";
 import { type GuardedQuery, guardSql } from "../../proto/rules/sql_guard.ts";
-import { STORED_EVENTS } from "../../proto/store_layout.ts";
+import { MAX_PARTITIONS, STORED_EVENTS } from "../../proto/store_layout.ts";
 import { cli } from "../support/cli_run.ts";
 import { NOW, testProcess, TestState } from "../support/test_store.ts";
 
@@ -54,6 +54,16 @@ Deno.test("a hunt over many partitions gives what it gives over one, joins and s
   ) {
     assert.deepEqual(all(b, sql), all(a, sql), sql);
   }
+});
+
+Deno.test("a store of as many partitions as it may have is read, and a hunt of all is prepared in time", () => {
+  using state = partitioned(MAX_PARTITIONS, 1);
+  using store = Store.open(state.layout.store);
+  assert.deepEqual(all(store, "SELECT count(*) FROM process_events"), [[MAX_PARTITIONS]]);
+  const names = all(store, "SELECT name, count(*) FROM process_events GROUP BY name ORDER BY name");
+  assert.deepEqual(names.map(([name]) => name), ["n0", "n1", "n2", "n3", "n4", "n5", "n6"]);
+  assert.equal(names.reduce((sum, [, n]) => sum + Number(n), 0), MAX_PARTITIONS);
+  assert.equal(all(store, "SELECT * FROM process_events ORDER BY time DESC, pid")[0]!.length > 60, true);
 });
 
 Deno.test("a hunt since a moment gives the same, whether its partitions hold that time, reach into it or lie before", () => {
