@@ -170,6 +170,7 @@ export {
   type ProcessContext,
   type ProcessEvent,
   type ProcessEventKind,
+  type ProcessFacts,
   type ProcessState,
   SEVERITIES,
   type Severity,
@@ -221,7 +222,6 @@ export { type RuleTestResult, runRuleTests } from "./proto/rules/rule_tests.ts";
 export type { SqlValue } from "./proto/event_row.ts";
 export { RuleEngine } from "./proto/rules/engine.ts";
 export {
-  parseRule,
   type Position,
   type Rule,
   RULE_STATUSES,
@@ -232,6 +232,7 @@ export {
   type ValidatedRule,
   validateRule,
 } from "./proto/rules/rule.ts";
+export { parseRule } from "./proto/rules/rule_yaml.ts";
 export type { Attributes } from "./proto/rules/sql_attributes.ts";
 export type { Purpose, SeveralRows } from "./proto/rules/sql_expression.ts";
 export type { Insertion } from "./proto/rules/sql_from.ts";

@@ -19,7 +19,7 @@ import type { Store } from "./store/store.ts";
 import type { Stream } from "./store/streams.ts";
 import { StoreError } from "./store/store_error.ts";
 
-/** Events of one transaction. */
+/** Events of one transaction; more are taken over in several, with room for other connections between them. */
 export const GROUP_EVENTS = 1_000;
 /** Events that may wait, and bytes of their arguments: an alert is stored in one transaction with all of them. */
 export const WAITING_EVENTS = 64;

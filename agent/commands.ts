@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { SYSTEM_FILES } from "../proto/config.ts";
+import { SYSTEM_FILES } from "../proto/root_settings.ts";
 import type { StateLayout } from "../proto/state_layout.ts";
 import { backUp, backupDirectory, backupName } from "./store/backup.ts";
 import { checkStore } from "./store/check.ts";

@@ -1,5 +1,6 @@
 /**
- * The few files that the agent reads at its start, each bounded, each failure in words with its mend.
+ * The few files that the agent reads at its start, each bounded, each failure in words with its mend; and whether a file is
+ * there.
  *
  * @module
  */
@@ -32,4 +33,14 @@ export function readToken(path: string): string {
     );
   }
   return parseToken(text, path);
+}
+
+/** What stands at a path itself, no link followed; `null` where nothing does. */
+export function lstat(path: string): Deno.FileInfo | null {
+  try {
+    return Deno.lstatSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
 }

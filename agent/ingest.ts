@@ -18,7 +18,7 @@ import type { SeenChanges } from "../proto/rules/seen_table.ts";
 import type { SourceStatus } from "../proto/status.ts";
 import { rowFault } from "../proto/table_descriptor.ts";
 import type { Events, GapMessage, Rows, Snapshot, Sources } from "../proto/wire.ts";
-import { BatchGroup, type Committed, GROUP_EVENTS } from "./batch_group.ts";
+import { BatchGroup, type Committed } from "./batch_group.ts";
 import type { PlacedEvent, Publications } from "./bus/publications.ts";
 import type { Counters } from "./counters.ts";
 import { AgentDelays } from "./delays.ts";
@@ -27,11 +27,9 @@ import type { CollectedRow, CollectedRows } from "./store/collected_tables.ts";
 import type { SnapshotPart } from "./store/process_table.ts";
 import type { AlertTaker, Batch } from "./store/batch.ts";
 import type { Store } from "./store/store.ts";
-import { SEQUENCES_PER_STREAM, type Stream } from "./store/streams.ts";
+import type { Stream } from "./store/streams.ts";
+import { SEQUENCES_PER_STREAM } from "../proto/store_layout.ts";
 import { Turn } from "./turn.ts";
-
-/** Events of one transaction; more are taken over in several, with room for other connections between them. */
-export const MAX_SLICE_EVENTS = GROUP_EVENTS;
 
 /** The messages that consume sequence numbers. */
 export type StreamMessage = Events | Rows | GapMessage | Snapshot | Sources;

@@ -8,7 +8,7 @@
 import type { CollectedLane } from "../proto/rules/collected_lane.ts";
 import type { RuleEngine } from "../proto/rules/engine.ts";
 import type { WindowLane } from "../proto/rules/window_lane.ts";
-import type { LoadedRules } from "./rules_loader.ts";
+import type { LoadedRules } from "./loaded_rules.ts";
 
 /** Rules that are ready to take the place of others. */
 export class PreparedRules {

@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { settingsStatement } from "../proto/ledger/settings_statement.ts";
 import type { SettingValue } from "../proto/setting_values.ts";
-import type { LoadedRules } from "./rules_loader.ts";
+import type { LoadedRules } from "./loaded_rules.ts";
 import type { NewNote } from "./ledger_notes.ts";
 import type { Store } from "./store/store.ts";
 import { StoreError } from "./store/store_error.ts";

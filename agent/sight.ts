@@ -6,7 +6,9 @@
  * @module
  */
 import { type Gap, SOURCE_NAMES } from "../proto/process_event.ts";
+import type { ValidatedRule } from "../proto/rules/rule.ts";
 import type { SourceStatus } from "../proto/status.ts";
+import type { Demands } from "./demands.ts";
 
 /** Gaps that are remembered one by one; past them the oldest two become one. */
 const MAX_GAPS = 64;
@@ -26,6 +28,8 @@ export class Sight {
   readonly #sources = new Map<string, readonly SourceStatus[]>();
   /** Of each collector, why its hasher does not hash everything. */
   readonly #hashers = new Map<string, readonly string[]>();
+
+  constructor(private readonly demands: Pick<Demands, "lacks">) {}
 
   /** Forgets everything, to be told again what a store says. */
   clear(): void {
@@ -60,8 +64,17 @@ export class Sight {
     this.#sources.set(collectorId, sources.filter(({ name }) => (SOURCE_NAMES as readonly string[]).includes(name)));
   }
 
-  /** Why hashes of executables are not there, or not all, of one collector or of all when that is `null`. */
-  lacksHashes(collectorId: string | null): string[] {
+  /**
+   * What a rule reads and does not get in events from this time on, of one collector or of all when that is `null`;
+   * nothing for most rules.
+   */
+  attributeLacks(rule: ValidatedRule, from: number, collectorId: string | null): string[] {
+    const lacks = this.demands.lacks(rule, from, collectorId);
+    return rule.attributes.hashes ? [...lacks, ...this.#hashLacks(collectorId)] : lacks;
+  }
+
+  /** Why hashes of executables are not there, or not all. */
+  #hashLacks(collectorId: string | null): string[] {
     return [...this.#hashers].filter(([id]) => collectorId === null || id === collectorId)
       .flatMap(([id, lacks]) => lacks.map((lack) => `collector ${id}: ${lack}`));
   }

@@ -23,7 +23,7 @@ const LAST_PROBE_MS = 60_000;
 /** A store that was open for so long was well. */
 const WELL_AFTER_MS = 60_000;
 /** Room that a disk that was full must have again: batches in flight, and the log that is moved for them. */
-export const ROOM_BYTES = 16 << 20;
+const ROOM_BYTES = 16 << 20;
 
 /** Why the store is not used, and since when (Unix milliseconds). */
 export interface Outage {

@@ -32,16 +32,16 @@ export function* refillingTables(lane: CollectedLane, store: Store, now: number)
   for (const { table, windowMs } of lane.tables) {
     const last = windowMs === 0 || !store.tables.has(table.name)
       ? null
-      : store.newestRowTime(table.name, now + MAX_AHEAD_MS);
+      : store.recent.newestRowTime(table.name, now + MAX_AHEAD_MS);
     yield;
     if (last === null) continue;
     longest = Math.max(longest, windowMs);
     newest = Math.max(newest, last);
-    lane.restore(table.name, store.rowsSince(table, last - windowMs, MAX_TABLE_ROWS), now);
+    lane.restore(table.name, store.recent.rowsSince(table, last - windowMs, MAX_TABLE_ROWS), now);
     yield;
   }
   if (longest === 0) return;
-  for (const { ruleId, finding, time } of store.findingsSince(newest - longest, MAX_RAISED)) {
+  for (const { ruleId, finding, time } of store.recent.findingsSince(newest - longest, MAX_RAISED)) {
     lane.restoreRaised(ruleId, finding, time);
   }
 }

@@ -38,20 +38,16 @@ export interface Refilled {
   readonly isCut: boolean;
 }
 
-/** Makes the window what it was when the last batch was stored. @throws StoreError */
-export function refillWindow(lane: WindowLane, store: Store, now: number): Refilled {
-  const steps = refilling(lane, store, now);
-  for (;;) {
-    const { done, value } = steps.next();
-    if (done) return value;
-  }
-}
-
-/** The same, with room for other work between the steps; no batch is stored meanwhile. @throws StoreError */
+/**
+ * Makes the window what it was when the last batch was stored, with room for other work between the steps; no batch is
+ * stored meanwhile.
+ *
+ * @throws StoreError
+ */
 export function* refilling(lane: WindowLane, store: Store, now: number): Generator<void, Refilled> {
-  const newest = store.newestEventTime(now + MAX_AHEAD_MS);
+  const newest = store.recent.newestEventTime(now + MAX_AHEAD_MS);
   lane.clear(newest ?? -Infinity);
-  for (const { memory, values } of store.seenMemories()) {
+  for (const { memory, values } of store.recent.seenMemories()) {
     const isTaken = lane.restoreSeen(memory, values), last = values.at(-1)?.[1] ?? memory.began;
     // One that comes back soon, or was another version for a while, knows what it knew
     if (!isTaken && last < now - KEEP_GONE_MS) store.forgetSeen(memory.ruleId);
@@ -62,7 +58,7 @@ export function* refilling(lane: WindowLane, store: Store, now: number): Generat
   let isCut = false, until = newest, width = Math.min(widest, FIRST_SPAN_MS), ms = 0;
   while (until > newest - windowMs && !isCut) {
     const began = performance.now(), after = Math.max(until - width, newest - windowMs);
-    for (const values of store.eventsBetween(names, after, until)) {
+    for (const values of store.recent.eventsBetween(names, after, until)) {
       const cells: SqlValue[] = Array(WIDTH).fill(null);
       places.forEach((place, i) => cells[place] = values[i]!);
       if (lane.restore(cells)) continue;
@@ -78,7 +74,7 @@ export function* refilling(lane: WindowLane, store: Store, now: number): Generat
     yield;
   }
   if (isCut) lane.mark(NOT_READ_BACK, until);
-  for (const { ruleId, finding, time } of store.findingsSince(newest - windowMs, MAX_RAISED)) {
+  for (const { ruleId, finding, time } of store.recent.findingsSince(newest - windowMs, MAX_RAISED)) {
     lane.restoreRaised(ruleId, finding, time);
   }
   return { rows: lane.rows, ms: Math.round(ms), isCut };

@@ -15,9 +15,10 @@ import { newCounters } from "../agent/counters.ts";
 import { Detection } from "../agent/detection.ts";
 import { Ingest } from "../agent/ingest.ts";
 import { Journal } from "../agent/journal.ts";
-import { NO_RULES } from "../agent/rules_loader.ts";
+import { NO_RULES } from "../agent/loaded_rules.ts";
 import { Store } from "../agent/store/store.ts";
-import { parseRule, validateRule } from "../proto/rules/rule.ts";
+import { validateRule } from "../proto/rules/rule.ts";
+import { parseRule } from "../proto/rules/rule_yaml.ts";
 import { fileSink, openTestStream, start, TempDir } from "../tests/agent/support.ts";
 import { report } from "./support/report.ts";
 

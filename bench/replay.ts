@@ -8,7 +8,8 @@
  */
 import { closeDatabase, openDatabase } from "../agent/store/database.ts";
 import { Partitions } from "../agent/store/partitions.ts";
-import { parseRule, rowQuery, validateRule } from "../proto/rules/rule.ts";
+import { rowQuery, validateRule } from "../proto/rules/rule.ts";
+import { parseRule } from "../proto/rules/rule_yaml.ts";
 import { stateLayout } from "../proto/state_layout.ts";
 import { type Figure, median, report } from "./support/report.ts";
 import { ruleFile, shapedRows } from "./support/real_shaped_rules.ts";

@@ -68,7 +68,7 @@ const FIXED: readonly (readonly [RegExp, (...groups: string[]) => string])[] = [
 ];
 
 /** One step of a plan in words. */
-export function stepWords(detail: string, rowsOf: RowsOf): string {
+function stepWords(detail: string, rowsOf: RowsOf): string {
   for (const [pattern, words] of FIXED) {
     const found = pattern.exec(detail);
     if (found !== null) return words(...found.slice(1));

@@ -251,7 +251,7 @@ function measured(call: Call, rule: ValidatedRule, { layout }: Places): Cost | n
 }
 
 /** The same of a rule over a window: rows in the order of their times, each batch judged as the agent does it. */
-export function measureWindow(rule: ValidatedRule, rows: readonly (readonly SqlValue[])[]): Cost {
+function measureWindow(rule: ValidatedRule, rows: readonly (readonly SqlValue[])[]): Cost {
   using lane = new WindowLane([rule], { deadlineMs: MEASURE_MS });
   const sorted = rows.toReversed(), out = newWindowEvaluation(), began = performance.now();
   let events = 0;
@@ -265,7 +265,7 @@ export function measureWindow(rule: ValidatedRule, rows: readonly (readonly SqlV
 }
 
 /** The cost of one rule over rows of `process_events`. */
-export function measure(rule: ValidatedRule, rows: readonly (readonly SqlValue[])[]): Cost {
+function measure(rule: ValidatedRule, rows: readonly (readonly SqlValue[])[]): Cost {
   using engine = new RuleEngine([rule], { deadlineMs: MEASURE_MS });
   const pass = (): number => {
     let matches = 0;

@@ -5,7 +5,8 @@
  */
 import { type Exception, EXCEPTIONS_NAME, parseExceptions } from "../proto/rules/exceptions.ts";
 import { type Override, OVERRIDES_NAME, parseOverrides } from "../proto/rules/overrides.ts";
-import { MAX_RULE_LENGTH, parseRule, RuleError, type ValidatedRule } from "../proto/rules/rule.ts";
+import { MAX_RULE_LENGTH, RuleError, type ValidatedRule } from "../proto/rules/rule.ts";
+import { parseRule } from "../proto/rules/rule_yaml.ts";
 import { checkSecondGate } from "../proto/rules/second_gate.ts";
 import { NO_TABLES, type TableSet } from "../proto/table_descriptor.ts";
 import { loadRules, type RuleFile } from "../proto/rules/rule_set.ts";

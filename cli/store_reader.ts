@@ -70,7 +70,7 @@ export class DamagedError extends StoreError {
 }
 
 /** A person stopped the question. */
-export class StoppedError extends StoreError {
+class StoppedError extends StoreError {
   override name = "StoppedError";
 }
 

@@ -1,8 +1,9 @@
 /**
  * `top`: the processes that are alive and what happens to them, drawn anew every second.
  *
- * The store knows a process as it was at the last look at the process table, so CPU is the mean between the last two
- * looks, and says nothing for a process that was seen once. Rates are counted from the events that were stored.
+ * The store knows a process as it was at the last look at the process table, whose time is shown. CPU is the mean between
+ * the last two looks, and for a process that was seen once the mean over its life, as `ps` shows it, drawn fainter.
+ * Rates are counted from the events that were stored.
  *
  * @module
  */
@@ -26,7 +27,7 @@ const NAMES = [
   ...["kernel_thread", "collection_time"],
 ] as const;
 const PLACES = new Map<string, number>(NAMES.map((name, place) => [name, place]));
-export const TOP_SORTS = ["cpu", "memory", "start", "pid", "name"] as const;
+const TOP_SORTS = ["cpu", "memory", "start", "pid", "name"] as const;
 type Sort = (typeof TOP_SORTS)[number];
 /** Processes that are read and sorted; hosts with more are rare, and it is said. */
 const MAX_PROCESSES = 50_000;
@@ -36,12 +37,18 @@ const RATE_MS = 10_000;
 interface Row {
   readonly cells: readonly Cell[];
   readonly of: CellByName;
-  /** Share of one processor between the last two looks; `null` when it was seen once. */
-  readonly cpu: number | null;
+  readonly cpu: Share;
+}
+
+/** A share of one processor; `null` when it is not known. */
+interface Share {
+  readonly share: number | null;
+  /** Over the whole life, not between two looks. */
+  readonly isOfLife: boolean;
 }
 
 /** What was known of processes at the last look, by process. */
-type Looks = Map<string, { readonly time: number; readonly cpuMs: number; readonly share: number | null }>;
+type Looks = Map<string, { readonly time: number; readonly cpuMs: number; readonly cpu: Share }>;
 
 export async function top(call: Call): Promise<Exit> {
   atMostArguments(call, 0, "top");
@@ -66,6 +73,8 @@ class TopView implements LiveView {
   #rows: Row[] = [];
   #head: Line[] = [];
   #looks: Looks = new Map();
+  /** Unix time of the newest look at a process, in ms. */
+  #lookedAt = 0;
 
   constructor(call: Call, places: Places, sort: Sort) {
     this.#call = call;
@@ -120,7 +129,8 @@ class TopView implements LiveView {
       ["name", "command_line", "user_name", "pid"].some((name) => String(of(name)).toLowerCase().includes(sought))
     );
     kept.sort((a, b) => compare(a, b, this.#sort) * (this.#reversed ? -1 : 1));
-    const sorted = `sorted by ${this.#sort}${this.#reversed ? ", reversed" : ""}`;
+    const table = this.#lookedAt === 0 ? "" : `; processes as of ${localTime(this.#lookedAt, "s")}`;
+    const sorted = `sorted by ${this.#sort}${this.#reversed ? ", reversed" : ""}${table}`;
     const shown = sought === "" ? sorted : `${sorted}, ${count(kept.length)} match`;
     const head = [...this.#head, { text: shown, style: "faint" as const }]
       .map(({ text, style }) => ({
@@ -130,9 +140,9 @@ class TopView implements LiveView {
     const room = Math.max(1, rows - head.length - 2);
     this.#scrolled = Math.max(0, Math.min(this.#scrolled, kept.length - room));
     let text = "";
-    const table = new Table(COLUMNS, { ...screen, columns }, (piece) => text += piece);
-    for (const row of kept.slice(this.#scrolled, this.#scrolled + room)) table.add(cellsOf(row));
-    table.end();
+    const lines = new Table(COLUMNS, { ...screen, columns }, (piece) => text += piece);
+    for (const row of kept.slice(this.#scrolled, this.#scrolled + room)) lines.add(cellsOf(row));
+    lines.end();
     return [...head, ...text.trimEnd().split("\n").map((text) => ({ text }))];
   }
 
@@ -143,17 +153,25 @@ class TopView implements LiveView {
       const of: CellByName = (name) => cells[PLACES.get(name) ?? -1] ?? null;
       const id = String(of("process_id")), time = Number(of("collection_time")), cpuMs = Number(of("cpu_time_ms") ?? 0);
       const before = this.#looks.get(id);
-      const share = before === undefined
-        ? null
+      const cpu = before === undefined
+        ? shareOfLife(of, time)
         : time > before.time
-        ? Math.max(0, (cpuMs - before.cpuMs) / (time - before.time))
-        : before.share;
-      looks.set(id, { time, cpuMs, share });
-      rows.push({ cells, of, cpu: share });
+        ? { share: Math.max(0, (cpuMs - before.cpuMs) / (time - before.time)), isOfLife: false }
+        : before.cpu;
+      looks.set(id, { time, cpuMs, cpu });
+      rows.push({ cells, of, cpu });
+      if (time > this.#lookedAt) this.#lookedAt = time;
     }
     this.#looks = looks;
     return rows;
   }
+}
+
+/** What `ps` shows: a process' time on processors over its whole life. */
+function shareOfLife(of: CellByName, time: number): Share {
+  const began = of("start_time"), used = of("cpu_time_ms");
+  const isKnown = began !== null && used !== null && time > Number(began);
+  return { share: isKnown ? Number(used) / (time - Number(began)) : null, isOfLife: true };
 }
 
 function ratesOf(store: Store, now: number): { starts: number; events: number; alerts: number } {
@@ -172,7 +190,7 @@ function compare(a: Row, b: Row, sort: Sort): number {
   const by = (of: (row: Row) => number): number => of(b) - of(a) || Number(a.of("pid")) - Number(b.of("pid"));
   switch (sort) {
     case "cpu":
-      return by(({ cpu, of }) => (cpu ?? -1) * 1e12 + Number(of("cpu_time_ms") ?? 0));
+      return by(({ cpu, of }) => (cpu.share ?? -1) * 1e12 + Number(of("cpu_time_ms") ?? 0));
     case "memory":
       return by(({ of }) => Number(of("memory_usage") ?? -1));
     case "start":
@@ -197,11 +215,13 @@ const COLUMNS: readonly TableColumn[] = [
 ];
 
 function cellsOf({ of, cpu }: Row): TableCell[] {
-  const share = cpu === null ? "-" : (cpu * 100).toFixed(1), memory = of("memory_usage"), time = of("cpu_time_ms");
+  const share = cpu.share === null ? "-" : (cpu.share * 100).toFixed(1),
+    memory = of("memory_usage"),
+    time = of("cpu_time_ms");
   return [
     { text: String(of("pid")), number: true },
     userOf(of),
-    { text: share, number: true, style: cpu !== null && cpu >= 0.5 ? "warning" : undefined },
+    { text: share, number: true, style: cpu.isOfLife ? "faint" : (cpu.share ?? 0) >= 0.5 ? "warning" : undefined },
     { text: time === null ? "-" : span(Number(time)), number: true },
     { text: memory === null ? "-" : bytes(Number(memory)), number: true },
     processStatus(of),

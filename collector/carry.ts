@@ -26,7 +26,7 @@ export function kindOf(itemClass: ItemClass): number {
   return ITEM_CLASSES.indexOf(itemClass) + 1;
 }
 
-export function classOf(kind: number): ItemClass {
+function classOf(kind: number): ItemClass {
   return ITEM_CLASSES[kind - 1] ?? "start";
 }
 

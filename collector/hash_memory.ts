@@ -20,7 +20,7 @@ import { HASH_TEXT, MAX_PATH_BYTES } from "./hasher/protocol.ts";
 import type { ManagerRun } from "./package_managers.ts";
 
 /** More than all that is remembered takes, with what may be appended to it. */
-export const MAX_MEMORY_BYTES = 104_857_600;
+const MAX_MEMORY_BYTES = 104_857_600;
 /** Appended bytes after which all of it is written anew, which holds up events for as long as it takes. */
 const MAX_APPENDED_BYTES = 8_388_608;
 

@@ -21,7 +21,7 @@ import { decodeMessage, encodeMessage } from "../proto/wire.ts";
 import { readExecId } from "./exec_names.ts";
 
 /** Some 500,000 processes. */
-export const MAX_KNOWN_BYTES = 134_217_728;
+const MAX_KNOWN_BYTES = 134_217_728;
 /** Appended bytes up to which it is not worth writing a small table anew. */
 const LEAST_APPENDED = 262_144;
 

@@ -18,12 +18,13 @@ import type { LedgerStatus } from "../proto/status.ts";
 import { decodeMessage, type LedgerHead, type LedgerNotes } from "../proto/wire.ts";
 import { WireError } from "../proto/wire_error.ts";
 import { VERSION } from "../proto/version.ts";
+import { Backlog } from "./ledger/backlog.ts";
 import { LedgerBrokenError } from "./ledger/broken.ts";
-import { Coverage, DIGEST_MS, type NumberRange, type ReadLog } from "./ledger/coverage.ts";
+import { Coverage, DIGEST_MS } from "./ledger/coverage.ts";
 import { type SigningKeys } from "./ledger/keys.ts";
 import { Ledger, type LedgerOptions } from "./ledger/ledger.ts";
 import { NoteBook } from "./ledger/note_book.ts";
-import { AGENT, recollect } from "./ledger/recollection.ts";
+import { AGENT } from "./ledger/recollection.ts";
 import type { WriteAheadLog } from "./wal/log.ts";
 import type { TakenRecord } from "./wal/log_options.ts";
 import { type Storage, StorageError } from "./wal/storage.ts";
@@ -88,22 +89,22 @@ export class LedgerKeeper {
   #setBackAt = -Infinity;
   /** To be called when everything that was said is on disk. */
   #whenDurable: (() => void)[] = [];
-  /** What an earlier run left: of which epoch, how far it is under digests, and how far it goes. */
-  readonly #backlog = {
-    state: "open" as "open" | "settling" | "settled",
-    epoch: "",
-    after: -1,
-    last: 0,
-    /** Kept over tries: a file that fails for good is lost for it too, in the end. */
-    read: null as ReadLog | null,
-    tryAt: -Infinity,
-    fault: "",
-  };
+  /** What an earlier run left. */
+  readonly #backlog: Backlog;
 
   constructor(options: LedgerKeeperOptions) {
     this.#options = options;
     this.#state = options.isOn ? "waiting" : "off";
     this.#notes = new NoteBook(() => this.#elapsed());
+    this.#backlog = new Backlog({
+      coverage: this.#coverage,
+      notes: this.#notes,
+      log: options.log,
+      say: (action, value) => this.say(action, value),
+      notice: options.notice,
+      elapsed: () => this.#elapsed(),
+      now: () => this.#now(),
+    });
     if (!options.isOn) this.#trouble = "it is turned off by configuration: nothing is ledgered";
   }
 
@@ -154,27 +155,10 @@ export class LedgerKeeper {
     await this.#try(this.#hash, keys);
   }
 
-  /**
-   * Enters what an earlier run left in the log and did not enter. Until that is done no digest and no note is entered:
-   * one of later numbers would pass for all before it, and a note that is in the ledger already would be entered again.
-   * Called again by {@linkcode tick} as long as the log or the ledger cannot be read.
-   */
+  /** Enters what an earlier run left; called again by {@linkcode tick} as long as the log or the ledger cannot be read. */
   async settle(): Promise<void> {
     const ledger = this.#ledger, storage = this.#storage;
-    if (ledger === null || storage === null || this.#backlog.state !== "open") return;
-    if (this.#elapsed() < this.#backlog.tryAt) return;
-    this.#backlog.state = "settling";
-    try {
-      const isDone = await this.#settleBacklog(ledger, storage);
-      this.#backlog.state = isDone ? "settled" : "open";
-    } catch (error) {
-      this.#backlog.state = "open";
-      if (!(error instanceof StorageError)) throw error;
-      this.#backlog.tryAt = this.#elapsed() + FIRST_TRY_MS;
-      const fault = `what the last run left cannot be entered yet: ${error.message}; it is tried again by itself`;
-      if (fault !== this.#backlog.fault) this.#options.notice(`ledger: ${fault}`);
-      this.#backlog.fault = fault;
-    }
+    if (ledger !== null && storage !== null) await this.#backlog.settle(ledger, storage);
   }
 
   /** Enters a statement of the collector's; `entered` is called once it is on disk. */
@@ -247,7 +231,7 @@ export class LedgerKeeper {
     if (this.#state === "off") return this.#tell(this.#notes.enter(() => true));
     const ledger = this.#ledger, now = this.#elapsed();
     if (ledger === null) return this.#tryAgain(now);
-    if (this.#backlog.state !== "settled") {
+    if (!this.#backlog.isSettled) {
       this.#holdDigest(now);
       void this.settle();
       return this.#turn(ledger);
@@ -274,7 +258,7 @@ export class LedgerKeeper {
   close(why: string): void {
     const ledger = this.#ledger;
     if (ledger === null) return;
-    if (this.#backlog.state === "settled") this.#digest(this.#elapsed());
+    if (this.#backlog.isSettled) this.#digest(this.#elapsed());
     this.say("tierStopped", { tier: "collector", pid: Deno.pid, time: this.#now(), why });
     ledger.close();
     const { size, durable } = ledger.status;
@@ -307,38 +291,6 @@ export class LedgerKeeper {
   #digest(now: number): void {
     this.#digestAt = now;
     for (const digest of this.#coverage.take(this.#options.log())) this.say("events", digest);
-  }
-
-  /** Says no when it is to be tried again. @throws StorageError */
-  async #settleBacklog(ledger: Ledger, storage: Storage): Promise<boolean> {
-    const backlog = this.#backlog, log = this.#options.log();
-    if (backlog.after < 0) {
-      const { covered, notes, isWhole } = await recollect(storage, ledger.status.durable, ledger.header.segmentEntries);
-      this.#notes.remember(notes);
-      backlog.epoch = log.identity.epoch;
-      backlog.last = log.foundLast;
-      backlog.read = log.apart();
-      // No digest of this log, though it may be an old one: of what the agent has, nobody knows whether it is under one.
-      backlog.after = covered.get(backlog.epoch) ?? (isWhole ? 0 : log.acknowledged);
-    }
-    // Told before the digest behind it: a crash in between leaves it to be told again.
-    const lost = (missing: readonly NumberRange[]): void => {
-      if (missing.length === 0) return;
-      const count = missing.reduce((sum, { first, last }) => sum + last - first + 1, 0), now = this.#now();
-      const numbers = `numbers ${missing[0]!.first} to ${missing.at(-1)!.last} of epoch ${backlog.epoch}`;
-      const what = `${numbers}: the log has them no more, so no digest covers them`;
-      this.say("suppressed", { what, count, from: now, to: now });
-    };
-    if (log.identity.epoch === backlog.epoch) {
-      // What was found and is not on disk yet may be lost once more, and its numbers be given out again.
-      if (log.durable < log.foundLast) return false;
-      for await (const { missing, digest, upTo } of this.#coverage.catchUp(log, backlog.read!, backlog.after)) {
-        lost(missing);
-        if (digest !== null) this.say("events", digest);
-        backlog.after = upTo;
-      }
-    } else if (backlog.after < backlog.last) lost([{ first: backlog.after + 1, last: backlog.last }]);
-    return true;
   }
 
   #append(ledger: Ledger, action: Action, actor: string, payload: Uint8Array): boolean {

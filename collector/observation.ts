@@ -12,17 +12,10 @@ import process from "node:process";
 import type { AttributeStanding } from "../proto/demand.ts";
 import { NoticeLog } from "../proto/notice_log.ts";
 import type { Gap, ProcessEvent, ProcessState } from "../proto/process_event.ts";
-import {
-  type CollectorStatus,
-  type LedgerStatus,
-  type LogStatus,
-  type SourceStatus,
-  STATUS_INTERVAL_MS,
-} from "../proto/status.ts";
+import { type CollectorStatus, type LedgerStatus, type SourceStatus, STATUS_INTERVAL_MS } from "../proto/status.ts";
 import type { SignsOfLife } from "../proto/status_image.ts";
-import { VERSION } from "../proto/version.ts";
 import { bootTimeNs } from "./kernel/libc.ts";
-import { readForkCount } from "./kernel/procfs.ts";
+import { collectorStatus } from "./collector_status.ts";
 import type { Completeness } from "./completeness.ts";
 import { CollectorDelays } from "./delays.ts";
 import { DrainPace, LEAST_PAUSE_MS } from "./drain_pace.ts";
@@ -32,9 +25,9 @@ import type { Lifecycle } from "./lifecycle.ts";
 import type { Outbox } from "./outbox.ts";
 import { Pressure } from "./pressure.ts";
 import type { Publisher } from "./publisher.ts";
-import type { ProcessSource, SourceRecord, TableEntry } from "./sources/source.ts";
+import type { ProcessSource, SourceRecord } from "./sources/source.ts";
 import { StatusFile } from "./status_file.ts";
-import type { TableCheck } from "./table_check.ts";
+import type { Checked, Hidden, TableCheck } from "./table_check.ts";
 
 /** Longest sleep in the kernel: a status is due once a second. */
 const MAX_WAIT_MS = STATUS_INTERVAL_MS;
@@ -132,11 +125,12 @@ export class Observation {
    */
   async begin(last: KnownTable | null): Promise<number> {
     const time = Date.now();
-    const entries = await this.source.snapshot();
+    const { hidden, entries } = await this.#readTable();
     this.lifecycle.baseline(entries, bootTimeNs(), last);
     this.#read();
     this.options.completeness.learnThreads(entries);
     const states = this.lifecycle.settle(entries);
+    this.#tellHidden(hidden);
     const { events, gaps } = this.lifecycle.flush(Date.now());
     this.#replaceKnown();
     this.#offer(events, gaps);
@@ -271,19 +265,22 @@ export class Observation {
     if (findings.differences.length > 0) this.#lossSeen = true;
   }
 
-  /** Reads the process table, and tells of who is hidden from it or from another way to list processes. */
-  async #readTable(): Promise<TableEntry[]> {
+  /** Reads the process table, and finds who is hidden from it or from another way to list processes. */
+  async #readTable(): Promise<Checked> {
     const { tables } = this.options;
     const before = tables?.before() ?? null;
     const entries = await this.source.snapshot();
-    if (tables === null || before === null) return entries;
-    for (const { pid, seenBy, missedBy } of tables.after(before, entries)) {
+    return tables === null || before === null ? { hidden: [], entries } : await tables.after(before, entries);
+  }
+
+  /** To be called when the lifecycle knows of the table that they are hidden from, and so what they are. */
+  #tellHidden(hidden: readonly Hidden[]): void {
+    for (const { pid, seenBy, missedBy } of hidden) {
       this.#hidden++;
       // Nobody is misled about the first one: sandboxes keep it from being looked at.
       const severity = pid === 1 ? "low" : "high";
       this.lifecycle.accuse(pid, bootTimeNs(), severity, `it is hidden: seen by ${seenBy}, not by ${missedBy}`);
     }
-    return entries;
   }
 
   #offer(events: readonly ProcessEvent[], gaps: readonly Gap[]): void {
@@ -329,7 +326,7 @@ export class Observation {
     this.#pressure.lengthen();
     try {
       const takenAt = bootTimeNs();
-      const entries = await this.#readTable();
+      const { hidden, entries } = await this.#readTable();
       await this.#gather(0);
       if (this.#stopping) return;
       // What happened up to the snapshot can be drained now: with that done first, whatever the snapshot shows and the
@@ -337,6 +334,7 @@ export class Observation {
       this.#drain();
       if (this.options.completeness.wantsThreads) this.options.completeness.learnThreads(entries);
       const states: ProcessState[] = this.lifecycle.reconcile(entries, takenAt);
+      this.#tellHidden(hidden);
       this.#drain();
       if (this.options.knownFile.isDue) this.#replaceKnown();
       this.outbox.addSnapshot(states, this.#lastSnapshot);
@@ -397,62 +395,9 @@ export class Observation {
   }
 
   #status(state: string): CollectorStatus {
-    const { received, lost, overruns, damaged } = this.source.counters();
-    const signs = this.#signs(), { time } = signs;
-    return {
-      bootId: this.options.bootId,
-      ...signs,
-      pid: Deno.pid,
-      userId: this.options.userId,
-      version: VERSION,
-      state,
-      notices: this.notices.notices,
-      noticeCount: this.notices.count,
-      collectorId: this.options.collectorId,
-      epoch: this.outbox.epoch,
-      sources: this.options.sources(),
-      confinement: this.options.confinement,
-      redaction: this.options.redaction,
-      completeness: this.options.completeness.status(performance.now()),
-      attributes: this.options.attributes(),
-      connected: this.publisher.connected,
-      lastSequence: this.outbox.lastSequence,
-      acknowledgedSequence: this.outbox.acknowledged,
-      durableTime: this.outbox.safeTime(time),
-      log: this.#logStatus(),
-      ledger: this.options.ledger.status(),
-      queuedEvents: this.outbox.waiting,
-      trackedProcesses: this.lifecycle.tracked,
-      forksSinceBoot: readForkCount(),
-      counters: {
-        exec_received: received.exec,
-        fork_received: received.fork,
-        exit_received: received.exit,
-        exec_lost: lost.exec,
-        fork_lost: lost.fork,
-        exit_lost: lost.exit,
-        ...this.options.completeness.counters(),
-        hidden_processes: this.#hidden,
-        suspicious_repeated: this.lifecycle.repeated,
-        overruns,
-        damaged_records: damaged,
-        record_faults: this.#faults,
-        forgotten_processes: this.lifecycle.forgotten,
-        events: this.#events,
-        gaps: this.#gaps,
-        refused_events: this.outbox.status.refused,
-        cut_texts: this.outbox.cutTexts,
-        masked_secrets: this.lifecycle.masked,
-        ...this.#delays.counters(),
-        connections: this.publisher.connections,
-        ...this.options.moreCounters(),
-      },
-    };
-  }
-
-  #logStatus(): LogStatus {
-    const { place, trouble, load, oldestTime } = this.outbox;
-    const isSlowed = this.#pressure.isRaised, maxBytes = this.options.logBytes;
-    return { ...this.outbox.status, place, trouble, load, oldestTime, isSlowed, maxBytes };
+    const { source, lifecycle, outbox, publisher, options, notices } = this;
+    const parts = { source, lifecycle, outbox, publisher, options, notices, delays: this.#delays };
+    const counts = { events: this.#events, gaps: this.#gaps, faults: this.#faults, hidden: this.#hidden };
+    return collectorStatus(parts, state, this.#signs(), counts, this.#pressure.isRaised);
   }
 }

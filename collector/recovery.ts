@@ -75,7 +75,7 @@ function gapsWithoutStatus({ lastRecordTime, time }: Present): Gap[] {
  * The gap where another rung of the ladder took over: nothing was lost by it, but what is seen after it is more or less
  * than what was seen before.
  */
-export function sourceChange(previous: CollectorStatus, present: Present): Gap | null {
+function sourceChange(previous: CollectorStatus, present: Present): Gap | null {
   const before = previous.sources.find(({ state }) => state === "active")?.name;
   if (before === undefined || before === present.source) return null;
   return {

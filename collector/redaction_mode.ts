@@ -6,13 +6,12 @@
  *
  * @module
  */
-import { type Settings, SYSTEM_FILES } from "../proto/config.ts";
-import { ConfigError } from "../proto/setting_values.ts";
+import type { Settings } from "../proto/config.ts";
 import { REDACTION_ON } from "../proto/status.ts";
 import { readRedactionKey } from "./files.ts";
-import { faultOfRootFile } from "./kernel/file_owner.ts";
 import { told } from "./kernel/inheritance.ts";
 import { keyedDigest, type SecretDigest } from "./redaction/marks.ts";
+import { rootFileOf } from "./root_file.ts";
 
 export type RedactionMode =
   | { readonly kind: "keyed"; readonly digest: SecretDigest }
@@ -26,15 +25,7 @@ export type RedactionMode =
  */
 export function openRedaction(settings: Settings, keyPath: string): RedactionMode {
   if (settings.collector.redaction === "off") {
-    const file = settings.origins.get("collector.redaction")!;
-    const fault = faultOfRootFile(file);
-    if (fault !== null) {
-      throw new ConfigError(
-        `${file}: collector.redaction can be turned off only by a file that nobody but root can change, but ${fault}; ` +
-          `write it in ${SYSTEM_FILES[0]}, or leave it on`,
-      );
-    }
-    return { kind: "off", file };
+    return { kind: "off", file: rootFileOf("collector.redaction", settings) };
   }
   try {
     return { kind: "keyed", digest: keyedDigest(told("the redaction key", () => readRedactionKey(keyPath))) };

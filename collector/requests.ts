@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { capabilitiesOf, type Sees } from "../proto/capabilities.ts";
 import { type AttributeStanding, type Demand, DEMAND_VERSION } from "../proto/demand.ts";
 import { RPC_VERSION } from "../proto/bus/rpc.ts";
 import { processTables, type Registration } from "../proto/registration.ts";
@@ -19,17 +20,18 @@ const KERNEL_SOURCES: readonly string[] = ["ebpf", "netlink"];
 
 /** What the collector registers at the agent: the same that it answers, and the columns that its source knows. */
 export function registrationOf(source: string, unknownColumns: readonly string[]): Registration {
-  const isKernel = KERNEL_SOURCES.includes(source);
   return {
     collectorType: "process-monitor",
-    domains: ["process"],
-    kernelLevel: isKernel,
-    realtime: isKernel,
-    systemWide: true,
+    ...seenBy(source),
     tables: processTables(unknownColumns),
     heartbeatMs: HEARTBEAT_MS,
     keepsLedger: true,
   };
+}
+
+function seenBy(source: string): Sees {
+  const isKernel = KERNEL_SOURCES.includes(source);
+  return { domains: ["process"], kernelLevel: isKernel, realtime: isKernel, systemWide: true };
 }
 
 /** Answers one question. `source` is the name of the source in use; `demand` takes what rules need. */
@@ -40,19 +42,8 @@ export function answerRequest(
 ): ReplyBody {
   switch (body.kind) {
     case "capabilities": {
-      const others = body.domains.filter((domain) => domain !== "process");
-      return {
-        kind: "capabilities",
-        success: others.length === 0,
-        domains: ["process"],
-        kernelLevel: KERNEL_SOURCES.includes(source),
-        realtime: KERNEL_SOURCES.includes(source),
-        systemWide: true,
-        errorMessage: others.length === 0 ? null : `No source for ${others.join(", ")}`,
-        serverVersion: VERSION,
-        demandVersion: DEMAND_VERSION,
-        rpcVersion: RPC_VERSION,
-      };
+      const versions = { serverVersion: VERSION, demandVersion: DEMAND_VERSION, rpcVersion: RPC_VERSION };
+      return { kind: "capabilities", ...capabilitiesOf(seenBy(source), body.domains, versions) };
     }
     case "task":
       return { kind: "error", reason: `A task is given by a call of execute_task, not by itself: ${body.taskType}` };

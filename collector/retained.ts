@@ -14,13 +14,13 @@
  *
  * @module
  */
-import { type Settings, SYSTEM_FILES } from "../proto/config.ts";
+import type { Settings } from "../proto/config.ts";
 import type { SourceName } from "../proto/process_event.ts";
 import { ConfigError } from "../proto/setting_values.ts";
-import { faultOfRootFile } from "./kernel/file_owner.ts";
 import { told } from "./kernel/inheritance.ts";
 import { readThreadCredentials } from "./kernel/procfs.ts";
 import { type Kept, NOTHING } from "./privilege.ts";
+import { rootFileOf } from "./root_file.ts";
 
 /** `CAP_SYS_PTRACE` of `linux/capability.h`. */
 export const SYS_PTRACE = 1n << 19n;
@@ -40,15 +40,10 @@ export interface Retained {
  *
  * @throws {ConfigError} when it is asked for by a file that is not root's alone, or together with what it cannot go with.
  */
-export function wantsPtrace({ collector, origins }: Settings): boolean {
+export function wantsPtrace(settings: Settings): boolean {
+  const { collector } = settings;
   if (!collector.keepsPtrace) return false;
-  const file = origins.get("collector.keep_ptrace")!, fault = faultOfRootFile(file);
-  if (fault !== null) {
-    throw new ConfigError(
-      `${file}: collector.keep_ptrace can be turned on only by a file that nobody but root can change, but ${fault}; ` +
-        `write it in ${SYSTEM_FILES[0]}, or leave it off`,
-    );
-  }
+  const file = rootFileOf("collector.keep_ptrace", settings);
   if (collector.confinement !== "re-exec") {
     throw new ConfigError(
       `${file}: collector.keep_ptrace keeps a capability in every thread, which takes collector.confinement: re-exec; ` +

@@ -14,7 +14,7 @@ import { executableDifferences, launcherDifferences } from "./executable_permiss
 import { findLibc, isExplained } from "./launch.ts";
 import { launcherText } from "./launcher.ts";
 import { fillDenoDir } from "./place.ts";
-import { grantFlags, installedPaths, MEMORY_FLAG, type Tier, tierGrants, type TierPaths, TIERS } from "./privileges.ts";
+import { grantFlags, installedPaths, type Tier, tierGrants, type TierPaths, TIERS, V8_FLAG } from "./privileges.ts";
 import { fromCaller, placedSettings } from "./settings.ts";
 
 const USAGE = `deno task build [options]
@@ -112,7 +112,7 @@ async function buildExecutables(bundles: Bundles, { paths, args, out }: BuildOpt
     const { success, stderr } = await new Deno.Command(Deno.execPath(), {
       // No code cache: a compiled program keeps it in the temporary directory, where others can get at it.
       args: [
-        ...["compile", "--quiet", "--no-config", "--no-lock", "--no-npm", "--no-code-cache", MEMORY_FLAG],
+        ...["compile", "--quiet", "--no-config", "--no-lock", "--no-npm", "--no-code-cache", V8_FLAG],
         ...grantFlags(grants),
         ...["--output", output, bundles[tier], ...argumentsOf(tier, args)],
       ],

@@ -13,7 +13,7 @@
 /** Of a group that starts: it gets a tenth of what another gets that wants the processor at the same time. */
 const START_NICE = 10;
 /** From here on it is like any other, started or not. */
-export const START_MS = 2_000;
+const START_MS = 2_000;
 /** The kernel takes ten changes a second from who does not administer it. */
 const RETRY_MS = 150, TRIES = 20;
 

@@ -79,7 +79,7 @@ export function launcherCommand(text: string): LauncherCommand | null {
 }
 
 /** The variables that reach the tier, beside those that the launcher sets: its settings by name, and two of Deno's. */
-export function passedVariables(tier: Tier): string[] {
+function passedVariables(tier: Tier): string[] {
   const names = ["NO_COLOR", "TZ"];
   if (tier === "cli" || tier === "ask") return names;
   settingsEnvironment((name) => {

@@ -6,7 +6,8 @@
  * @module
  */
 import { resolve } from "node:path";
-import { loadSettings, type Settings, SYSTEM_FILES, userFileCandidates } from "../proto/config.ts";
+import { loadSettings, type Settings, userFileCandidates } from "../proto/config.ts";
+import { SYSTEM_FILES } from "../proto/root_settings.ts";
 import { ConfigError } from "../proto/setting_values.ts";
 
 /** What a person may say on the command line about settings. */

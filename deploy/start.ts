@@ -14,7 +14,7 @@ import { Console } from "./console.ts";
 import { Guard } from "./guard.ts";
 import { isExplained, type Launch, type LaunchFlags, prepareLaunch } from "./launch.ts";
 import { leftOverFile, replaceLeftOver, writeDown } from "./left_over.ts";
-import { StatusWatch } from "./status_watch.ts";
+import { nextStatus, StatusWatch } from "./status_watch.ts";
 import type { Supervised, SupervisedOptions } from "./supervised.ts";
 import { Supervisor } from "./supervisor.ts";
 
@@ -32,8 +32,17 @@ deno task collector selftest says, by trying, what a confined collector can do.`
 /** A signal that comes again sooner was passed on by npx or deno task beside the terminal's own, not sent twice. */
 const SECOND_SIGNAL_MS = 1_000;
 
+/**
+ * The sensor goes first: what happens before it sees is not seen, and all others, which take a second of the processors
+ * to start, can do without it until then. At the longest so long, should it not come up.
+ */
+const HEAD_START_MS = 1_000;
+
 /** What the agent's program does beside being the agent (`agent/commands.ts`). */
 const AGENT_COMMANDS: readonly string[] = ["backup", "check"];
+
+/** Names of the processes that help the collector. */
+const HELPERS: readonly string[] = ["hasher", "responder"];
 
 type RunningTier = "collector" | "agent";
 
@@ -63,7 +72,7 @@ async function main(): Promise<number> {
     say,
     changed: () => {
       for (const tier of tiers) {
-        writeDown(leftOverFile(state, tier), tier === "agent" ? supervisor.processes.slice(0, 1) : ofCollector());
+        writeDown(leftOverFile(state, tier), tier === "agent" ? ofAgent() : ofCollector());
       }
     },
   });
@@ -83,26 +92,23 @@ async function main(): Promise<number> {
     Deno.exit(1);
   };
   stop.listen();
-  let agent: Supervised | null = null, viewer: Supervised | null = null;
-  let hasher: Supervised | null = null, responder: Supervised | null = null;
-  const ofCollector = (): Supervised[] => [
-    ...[hasher, responder].filter((helper) => helper !== null),
-    ...supervisor.collectors,
-  ];
-  if (tiers.includes("agent")) {
-    agent = supervisor.begin("agent", { ...common("agent"), command: launch.command("agent") });
-    watch(agent, layout.agentStatus);
-  }
+  let viewer: Supervised | null = null;
+  const helpers = (): Supervised[] => supervisor.processes.filter(({ name }) => HELPERS.includes(name));
+  const ofCollector = (): Supervised[] => [...helpers(), ...supervisor.collectors];
+  const ofAgent = (): Supervised[] => supervisor.agent === null ? [] : [supervisor.agent];
   if (collects) {
-    // The hasher is there before the collector asks.
+    const command = launch.command("collector"), sees = nextStatus(layout.collectorStatus, HEAD_START_MS);
+    watch(supervisor.begin("sensor", { ...common("collector"), id: sensorId, command }), layout.collectorStatus);
+    await Promise.race([sees, stop.asked]);
     if (launch.settings.collector.hashing) {
-      hasher = supervisor.begin("other", { ...common("hasher"), command: launch.command("hasher") });
+      supervisor.begin("other", { ...common("hasher"), command: launch.command("hasher") });
     }
     if (launch.responds) {
-      responder = supervisor.begin("other", { ...common("responder"), command: launch.command("responder") });
+      supervisor.begin("other", { ...common("responder"), command: launch.command("responder") });
     }
-    const command = launch.command("collector");
-    watch(supervisor.begin("sensor", { ...common("collector"), id: sensorId, command }), layout.collectorStatus);
+  }
+  if (tiers.includes("agent")) {
+    watch(supervisor.begin("agent", { ...common("agent"), command: launch.command("agent") }), layout.agentStatus);
   }
   for (const { id, start: command, restarts, env } of others) {
     const variables = { DAEMONEYE_BROKER_SOCKET: launch.settings.brokerSocket, DAEMONEYE_COLLECTOR_ID: id };
@@ -125,8 +131,8 @@ async function main(): Promise<number> {
   screen.say("stopping");
   for (const each of watches) each.stop();
   await Promise.all([viewer?.stop(), ...supervisor.collectors.map((collector) => collector.stop())]);
-  await Promise.all([hasher?.stop(), responder?.stop()]);
-  await agent?.stop();
+  await Promise.all(helpers().map((helper) => helper.stop()));
+  await supervisor.agent?.stop();
   await guard.close();
   for (const lock of launch.locks) lock.release();
   screen.say("stopped");

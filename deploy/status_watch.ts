@@ -13,7 +13,7 @@ import type { Supervised } from "./supervised.ts";
 
 const LOOK_MS = 1_000;
 /** Looks in a row without a change. */
-export const STILL_LOOKS = 60;
+const STILL_LOOKS = 60;
 /** Clock ticks of CPU (1/100 s) that a tier uses in a minute at the least: writing its status takes more. */
 const FEWEST_TICKS = 2;
 
@@ -63,6 +63,15 @@ export class StatusWatch {
     void process.abandon(fault);
   }
 }
+
+/** Resolves when a status is written anew, or so many milliseconds have passed. */
+export async function nextStatus(path: string, withinMs: number): Promise<void> {
+  const before = markOf(path), end = performance.now() + withinMs;
+  do await new Promise((resolve) => setTimeout(resolve, NEXT_LOOK_MS)); while (
+    markOf(path) === before && performance.now() < end
+  );
+}
+const NEXT_LOOK_MS = 20;
 
 /** Changes with each replacement of the file. */
 function markOf(path: string): string {

@@ -12,7 +12,7 @@ import { describeEnd, LAST_END } from "./last_end.ts";
 import { lines } from "./lines.ts";
 
 /** Time that a tier gets to stop by itself before SIGKILL. */
-export const STOP_DEADLINE_MS = 5_000;
+const STOP_DEADLINE_MS = 5_000;
 /** Restarts of a tier within ten minutes: at the longest waits it never uses them up. */
 const TIER_RESTARTS = 20;
 

@@ -25,7 +25,7 @@ export const MAX_SENSOR_RESTARTS = 3;
 const MINUTE_MS = 60_000;
 
 export interface SupervisorOptions {
-  /** Names of the collectors that will be begun: the agent, which is begun first, waits for them. */
+  /** Names of the collectors that will be begun, before the agent or after it: it waits for them. */
   readonly collectors: readonly string[];
   readonly say: (line: string) => void;
   /** A process was started, or has ended. */
@@ -55,6 +55,11 @@ export class Supervisor {
   /** In the order in which they were begun. */
   get processes(): readonly Supervised[] {
     return this.#all;
+  }
+
+  /** Once it was begun. */
+  get agent(): Supervised | null {
+    return this.#agent;
   }
 
   /** The sensor and the collectors beside it. */

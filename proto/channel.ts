@@ -137,32 +137,16 @@ export class Channel {
    *
    * @throws FrameError, WireError, ChannelTimeoutError; ChannelClosedError when the connection broke.
    */
-  async receive(): Promise<WireMessage[] | null> {
-    try {
-      const messages: WireMessage[] = [];
-      let payload = await this.#nextPayload();
-      if (payload === null) return null;
-      for (; payload !== null; payload = this.#reader.next()) this.#accept(decodeMessage(payload), messages);
-      return messages;
-    } catch (error) {
-      this.close();
-      throw error;
-    }
+  receive(): Promise<WireMessage[] | null> {
+    return this.#receive(Infinity);
   }
 
   /** The next message alone, what came with it left for the next call. Otherwise like {@linkcode receive}. */
   async receiveOne(): Promise<WireMessage | null> {
-    try {
-      const messages: WireMessage[] = [];
-      while (messages.length === 0) {
-        const payload = await this.#nextPayload();
-        if (payload === null) return null;
-        this.#accept(decodeMessage(payload), messages);
-      }
-      return messages[0]!;
-    } catch (error) {
-      this.close();
-      throw error;
+    for (;;) {
+      const messages = await this.#receive(1);
+      if (messages === null) return null;
+      if (messages.length > 0) return messages[0]!;
     }
   }
 
@@ -179,25 +163,14 @@ export class Channel {
    *
    * @throws ChannelFullError (the channel stays open), ChannelTimeoutError, ChannelClosedError
    */
-  async sendFrame(frame: Uint8Array<ArrayBuffer>): Promise<void> {
-    if (this.#closed || this.#gone !== null) throw this.#gone ?? new ChannelClosedError();
+  sendFrame(frame: Uint8Array<ArrayBuffer>): Promise<void> {
+    if (this.#closed || this.#gone !== null) return Promise.reject(this.#gone ?? new ChannelClosedError());
     if (this.#unsentBytes + frame.length > this.#options.maxUnsentBytes) {
-      throw new ChannelFullError(`${this.#unsentBytes} bytes wait to be sent`);
+      return Promise.reject(new ChannelFullError(`${this.#unsentBytes} bytes wait to be sent`));
     }
-    const isFree = this.#unsentBytes === 0;
+    const before = this.#unsentBytes === 0 ? null : this.#lastSend;
     this.#unsentBytes += frame.length;
-    const write = (): Promise<void> => this.#writeAll(frame);
-    // Also behind one that failed: that closed the channel, and this one then says so.
-    const sent = isFree ? write() : this.#lastSend.then(write, write);
-    this.#lastSend = sent;
-    try {
-      await sent;
-    } catch (error) {
-      if (this.#gone === null) this.close();
-      throw error;
-    } finally {
-      this.#unsentBytes -= frame.length;
-    }
+    return this.#lastSend = this.#write(frame, before);
   }
 
   /**
@@ -261,54 +234,75 @@ export class Channel {
     this.#waiting.clear();
   }
 
-  /** Reads until a payload is whole. `null` at the end of the stream. */
-  async #nextPayload(): Promise<Uint8Array<ArrayBuffer> | null> {
-    while (!this.#closed) {
-      const payload = this.#reader.next();
-      if (payload !== null) {
-        this.#frameWaitMs = 0;
-        return payload;
-      }
-      const count = await this.#read();
-      if (count === null) {
-        if (!this.#closed) this.#reader.finish();
-        this.close();
-      } else this.#reader.filled(count);
-    }
-    return null;
-  }
-
-  async #read(): Promise<number | null> {
-    const { frameTimeoutMs, idleTimeoutMs } = this.#options;
-    const within = this.#reader.pending > 0;
-    // Pieces of one frame share one time, or a peer could hold the channel by a byte now and then. Only waiting counts:
-    // this side may have been busy between two reads.
-    const began = performance.now();
-    const limit = within ? Math.max(0, frameTimeoutMs - this.#frameWaitMs) : idleTimeoutMs;
+  /**
+   * At most `most` messages of one read: one function that waits, as each wait that it made by another would cost each
+   * message some turns and some memory more.
+   */
+  async #receive(most: number): Promise<WireMessage[] | null> {
+    const { frameTimeoutMs, idleTimeoutMs } = this.#options, reader = this.#reader;
     try {
-      return await this.#reading.within(limit, within ? "frame" : "idle", this.#connection.read(this.#reader.space()));
+      while (!this.#closed) {
+        let payload = reader.next();
+        if (payload !== null) {
+          const messages: WireMessage[] = [];
+          this.#frameWaitMs = 0;
+          for (let count = 1;; count++) {
+            this.#accept(decodeMessage(payload), messages);
+            if (count >= most || (payload = reader.next()) === null) return messages;
+          }
+        }
+        const within = reader.pending > 0;
+        // Pieces of one frame share one time, or a peer could hold the channel by a byte now and then. Only waiting counts:
+        // this side may have been busy between two reads.
+        const began = within ? performance.now() : 0;
+        const limit = within ? Math.max(0, frameTimeoutMs - this.#frameWaitMs) : idleTimeoutMs;
+        let count: number | null;
+        try {
+          const pending = this.#connection.read(reader.space());
+          count = await this.#reading.within(limit, within ? "frame" : "idle", pending);
+        } catch (error) {
+          if (error instanceof ChannelTimeoutError) throw error;
+          if (this.#closed) return null;
+          throw new ChannelClosedError({ cause: error });
+        }
+        if (within) this.#frameWaitMs += performance.now() - began;
+        if (count !== null) reader.filled(count);
+        else {
+          if (!this.#closed) reader.finish();
+          this.close();
+        }
+      }
+      return null;
     } catch (error) {
-      if (error instanceof ChannelTimeoutError) throw error;
-      if (this.#closed) return null;
-      throw new ChannelClosedError({ cause: error });
-    } finally {
-      if (within) this.#frameWaitMs += performance.now() - began;
+      this.close();
+      throw error;
     }
   }
 
-  async #writeAll(frame: Uint8Array<ArrayBuffer>): Promise<void> {
-    for (let rest = frame; rest.length > 0;) {
-      if (this.#closed || this.#gone !== null) throw this.#gone ?? new ChannelClosedError();
-      let count: number;
-      try {
-        count = await this.#writing.within(this.#options.idleTimeoutMs, "send", this.#connection.write(rest));
-      } catch (error) {
-        if (error instanceof ChannelTimeoutError || this.#closed) throw error;
-        this.#writing.stop();
-        throw this.#gone = new ChannelClosedError({ cause: error });
+  /** Writes all of it when `before` has ended. */
+  async #write(frame: Uint8Array<ArrayBuffer>, before: Promise<void> | null): Promise<void> {
+    try {
+      // Also behind one that failed: that closed the channel, and this one then says so.
+      if (before !== null) await before.catch(nothing);
+      for (let rest = frame;;) {
+        if (this.#closed || this.#gone !== null) throw this.#gone ?? new ChannelClosedError();
+        let count: number;
+        try {
+          count = await this.#writing.within(this.#options.idleTimeoutMs, "send", this.#connection.write(rest));
+        } catch (error) {
+          if (error instanceof ChannelTimeoutError || this.#closed) throw error;
+          this.#writing.stop();
+          throw this.#gone = new ChannelClosedError({ cause: error });
+        }
+        if (count <= 0) throw new ChannelClosedError();
+        if (count >= rest.length) return;
+        rest = rest.subarray(count);
       }
-      if (count <= 0) throw new ChannelClosedError();
-      rest = rest.subarray(count);
+    } catch (error) {
+      if (this.#gone === null) this.close();
+      throw error;
+    } finally {
+      this.#unsentBytes -= frame.length;
     }
   }
 
@@ -343,13 +337,14 @@ function nothing(): void {}
  */
 class Deadline {
   #due = Infinity;
-  /** Ends the wait of now. */
+  /** End the wait of now. What it waited for may still come when it has ended: then nobody waits here any more. */
+  #resolve: (value: never) => void = nothing;
   #end: (error: Error) => void = nothing;
   #waitedFor: ChannelTimeoutError["waitedFor"] = "idle";
   #firesAt = Infinity;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** `missed` is called when a wait took too long; it has ended then. */
+  /** `missed` is called when a wait took too long; it has ended then, and there are no others. */
   constructor(private readonly missed: () => void) {}
 
   /** What `pending` gives, or after `ms` an error; `pending` may never end. One wait at a time. */
@@ -359,16 +354,22 @@ class Deadline {
     this.#waitedFor = waitedFor;
     if (this.#due < this.#firesAt) this.#set(now);
     return new Promise((resolve, reject) => {
+      this.#resolve = resolve;
       this.#end = reject;
-      pending.then((value) => {
-        this.#due = Infinity;
-        resolve(value);
-      }, (error) => {
-        this.#due = Infinity;
-        reject(error);
-      });
+      pending.then(this.#came, this.#failed);
     });
   }
+
+  // Not made for each wait: there is one for each frame.
+  readonly #came = (value: unknown): void => {
+    this.#due = Infinity;
+    this.#resolve(value as never);
+  };
+
+  readonly #failed = (error: Error): void => {
+    this.#due = Infinity;
+    this.#end(error);
+  };
 
   /** There are no more waits: that of now ends. */
   stop(): void {

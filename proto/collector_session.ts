@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { capabilitiesOf } from "./capabilities.ts";
 import type { Answering } from "./bus/answering.ts";
 import { RPC_VERSION } from "./bus/rpc.ts";
 import type { Channel } from "./channel.ts";
@@ -161,17 +162,9 @@ export class CollectorSession {
     if (body.kind !== "capabilities") {
       return this.#options.answer?.(body) ?? { kind: "error", reason: `This collector does not answer ${body.kind}` };
     }
-    const { domains, kernelLevel, realtime, systemWide } = this.#options.registration;
-    const missing = body.domains.filter((domain) => !domains.includes(domain));
-    return {
-      kind: "capabilities",
-      success: missing.length === 0,
-      ...{ domains, kernelLevel, realtime, systemWide },
-      errorMessage: missing.length === 0 ? null : `No source for ${missing.join(", ")}`,
-      serverVersion: this.#options.identity.softwareVersion,
-      demandVersion: 0,
-      rpcVersion: this.#options.calls === undefined ? 0 : RPC_VERSION,
-    };
+    const { registration, identity, calls } = this.#options, serverVersion = identity.softwareVersion;
+    const versions = { serverVersion, demandVersion: 0, rpcVersion: calls === undefined ? 0 : RPC_VERSION };
+    return { kind: "capabilities", ...capabilitiesOf(registration, body.domains, versions) };
   }
 
   /** Says that it lives, from now on this often. */

@@ -2,8 +2,9 @@
  * Configuration: the layers that the value of a setting comes from.
  *
  * From strongest to weakest: what operators asked a running agent for, flags, `DAEMONEYE_*` environment, user file,
- * system file, defaults. A file is YAML, JSON or TOML by its ending. Every value knows its layer, so that an error can say where a bad one stands. Nothing here reads
- * a file or the environment: both are handed in. A file may hold settings for every tier; each tier uses its own.
+ * system file, defaults. A file is YAML, JSON or TOML by its ending. Every value knows its layer, so that an error can
+ * say where a bad one stands. Nothing here reads a file or the environment: both are handed in. A file may hold settings
+ * for every tier; each tier uses its own.
  *
  * @module
  */
@@ -12,6 +13,7 @@ import { parse as parseToml } from "smol-toml";
 import { parseArgs } from "node:util";
 import type { HashName } from "./ledger/hash.ts";
 import type { SourceName } from "./process_event.ts";
+import { isTurned, type RootSetting, SYSTEM_FILES } from "./root_settings.ts";
 import { DEFINITIONS } from "./setting_definitions.ts";
 import { checkedValue, ConfigError, type SettingValue } from "./setting_values.ts";
 import { parseSinks } from "./sink_entries.ts";
@@ -20,9 +22,6 @@ import { INSTALLED_STATE, stateLayout } from "./state_layout.ts";
 
 /** Largest configuration file that is read. */
 export const MAX_CONFIG_BYTES = 262_144;
-
-/** System-wide files, the first that exists counts. */
-export const SYSTEM_FILES: readonly string[] = ["yaml", "yml", "toml", "json"].map((e) => `/etc/daemoneye/config.${e}`);
 
 export interface Settings {
   readonly stateDir: string;
@@ -297,36 +296,6 @@ function* flatten(tree: Record<string, unknown>, prefix: string): Generator<[str
   }
 }
 
-/** Whoever can set a flag or a variable must not thereby get the secrets of a host into a database. */
-function redaction(value: string, origin: string): "on" | "off" {
-  if (value === "on") return "on";
-  if (origin.startsWith("/")) return "off"; // whose file it is, the collector looks up
-  throw new ConfigError(
-    `${origin}: collector.redaction can be turned off only by a configuration file that root owns; ` +
-      `write it in ${SYSTEM_FILES[0]}, or leave it on`,
-  );
-}
-
-/** Whoever can set a flag or a variable must not thereby leave the collector a right. */
-function keepsPtrace(value: string, origin: string): boolean {
-  if (value === "no") return false;
-  if (origin.startsWith("/")) return true; // whose file it is, the collector looks up
-  throw new ConfigError(
-    `${origin}: collector.keep_ptrace can be turned on only by a configuration file that root owns; ` +
-      `write it in ${SYSTEM_FILES[0]}, or leave it off`,
-  );
-}
-
-/** Whoever can set a flag or a variable must not thereby leave no trace. */
-function ledger(value: string, origin: string): boolean {
-  if (value === "on") return true;
-  if (origin.startsWith("/")) return false; // whose file it is, the collector looks up
-  throw new ConfigError(
-    `${origin}: collector.ledger can be turned off only by a configuration file that root owns; ` +
-      `write it in ${SYSTEM_FILES[0]}, or leave it on`,
-  );
-}
-
 /** The two sinks that have settings of their own go first: a file takes alerts whatever becomes of a network. */
 function allSinks(values: ReadonlyMap<string, SettingValue>, path: string): SinkSettings[] {
   const listed = parseSinks(
@@ -352,6 +321,7 @@ const MAX_SOCKET_PATH_BYTES = 107;
 function shape(values: ReadonlyMap<string, SettingValue>, origins: ReadonlyMap<string, string>): Settings {
   const text = (key: string): string => values.get(key) as string;
   const number = (key: string): number => values.get(key) as number;
+  const turned = (key: RootSetting): boolean => isTurned(key, text(key), origins.get(key)!);
   const layout = stateLayout(text("state_dir"));
   const rulesDirs = values.get("rules_dirs") as readonly string[];
   const brokerSocket = text("broker_socket") || layout.brokerSocket;
@@ -383,11 +353,11 @@ function shape(values: ReadonlyMap<string, SettingValue>, origins: ReadonlyMap<s
       memoryChangePercent: number("collector.memory_change_percent"),
       cpuChangePercent: number("collector.cpu_change_percent"),
       environment: values.get("collector.environment") as readonly string[],
-      redaction: redaction(text("collector.redaction"), origins.get("collector.redaction")!),
+      redaction: turned("collector.redaction") ? "off" : "on",
       environmentOnDemand: values.get("collector.environment_on_demand") as readonly string[],
       hashing: text("collector.hashing") !== "off",
       hashesOnDemand: text("collector.hashing") === "on-demand",
-      keepsPtrace: keepsPtrace(text("collector.keep_ptrace"), origins.get("collector.keep_ptrace")!),
+      keepsPtrace: turned("collector.keep_ptrace"),
       hashMaxBytes: number("collector.hash_max_bytes"),
       fuzzyMaxBytes: number("collector.fuzzy_max_bytes"),
       hashTimeoutMs: number("collector.hash_timeout_ms"),
@@ -399,7 +369,7 @@ function shape(values: ReadonlyMap<string, SettingValue>, origins: ReadonlyMap<s
       syscallFilter: text("collector.syscall_filter") as Settings["collector"]["syscallFilter"],
       agentUser: text("collector.agent_user"),
       obeysShutdown: text("collector.obeys_shutdown") === "yes",
-      ledger: ledger(text("collector.ledger"), origins.get("collector.ledger")!),
+      ledger: !turned("collector.ledger"),
       ledgerHash: text("collector.ledger_hash") as HashName,
       ledgerCheckpointMs: number("collector.ledger_checkpoint_ms"),
     },

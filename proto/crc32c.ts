@@ -10,10 +10,13 @@
 const POLYNOMIAL = 0x82f63b78;
 
 /** `TABLES[k][b]`: the checksum of byte `b` followed by `k` zero bytes, for eight bytes in one step ("slicing-by-8"). */
-const TABLES: readonly Int32Array[] = makeTables();
+const TABLES = makeTables() as unknown as Eight;
+// By name each, so that a short checksum does not begin with looking for them.
+const [t0, t1, t2, t3, t4, t5, t6, t7] = TABLES;
 
 /**
- * The checksum of `bytes` as an unsigned 32-bit number; with the checksum of bytes `before`, of both together.
+ * The checksum of `bytes` as an unsigned 32-bit number; with the checksum of bytes `before`, of both together; of those in
+ * a range where one is given.
  *
  * @example
  * ```ts
@@ -22,16 +25,15 @@ const TABLES: readonly Int32Array[] = makeTables();
  * assert.equal(crc32c(new TextEncoder().encode("123456789")), 0xe3069283);
  * ```
  */
-export function crc32c(bytes: Uint8Array, before: number = 0): number {
-  const [t0, t1, t2, t3, t4, t5, t6, t7] = TABLES as unknown as Eight;
-  const length = bytes.length, whole = length - (length % 8);
-  let crc = ~before, at = 0;
+export function crc32c(bytes: Uint8Array, before: number = 0, from: number = 0, to: number = bytes.length): number {
+  const whole = to - ((to - from) % 8);
+  let crc = ~before, at = from;
   for (; at < whole; at += 8) {
     crc ^= bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
     crc = t7[crc & 0xff]! ^ t6[(crc >>> 8) & 0xff]! ^ t5[(crc >>> 16) & 0xff]! ^ t4[crc >>> 24]! ^
       t3[bytes[at + 4]!]! ^ t2[bytes[at + 5]!]! ^ t1[bytes[at + 6]!]! ^ t0[bytes[at + 7]!]!;
   }
-  for (; at < length; at++) crc = t0[(crc ^ bytes[at]!) & 0xff]! ^ (crc >>> 8);
+  for (; at < to; at++) crc = t0[(crc ^ bytes[at]!) & 0xff]! ^ (crc >>> 8);
   return ~crc >>> 0;
 }
 
@@ -46,11 +48,21 @@ const WORTH_JOINING = 1_024;
  */
 export function crc32cBehind(before: number, bytes: Uint8Array, own: number): number {
   if (bytes.length < WORTH_JOINING) return crc32c(bytes, before);
-  let shifted = before | 0;
-  for (let power = 3, rest = bytes.length; rest > 0; power++, rest >>>= 1) {
-    if ((rest & 1) === 1) shifted = product(POWERS[power]!, shifted);
+  return crc32cShifted(before, own, crc32cShift(bytes.length));
+}
+
+/** For {@linkcode crc32cShifted}: what only the number of the bytes behind decides. */
+export function crc32cShift(bytes: number): number {
+  let shift = 1 << 31;
+  for (let power = 3, rest = bytes; rest > 0; power++, rest >>>= 1) {
+    if ((rest & 1) === 1) shift = product(POWERS[power]!, shift);
   }
-  return (own ^ shifted) >>> 0;
+  return shift;
+}
+
+/** {@linkcode crc32cBehind} of the same bytes behind one `before` after another. */
+export function crc32cShifted(before: number, own: number, shift: number): number {
+  return (own ^ product(shift, before | 0)) >>> 0;
 }
 
 /** `POWERS[k]`: x to the power of 2 to the power of k, modulo the polynomial; bit 31 is the constant term. */

@@ -14,7 +14,7 @@ export const DEMAND_VERSION = 1;
 /** Most variables of one demand: an entry of the audit ledger has room for them, and for as many that were before. */
 export const MAX_DEMANDED_VARIABLES = 48;
 /** Longest reason of a standing, in UTF-16 code units. */
-export const MAX_STANDING_REASON = 512;
+const MAX_STANDING_REASON = 512;
 
 /** What rules ask a collector to collect beyond what it always does. */
 export interface Demand {

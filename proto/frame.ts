@@ -83,7 +83,7 @@ export class FrameReader {
     const size = this.#buffer.length;
     const wanted = Math.min(READ_BYTES, FRAME_HEADER_BYTES + this.maxPayload);
     if (size - this.#end < size / 4 || size < wanted) this.#makeSpace(wanted);
-    return this.#buffer.subarray(this.#end);
+    return this.#end === 0 ? this.#buffer : this.#buffer.subarray(this.#end);
   }
 
   /** Says that `count` bytes were put at the beginning of {@linkcode space}. */

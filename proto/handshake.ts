@@ -22,11 +22,11 @@ import { type Registration, REGISTRATION_VERSION } from "./registration.ts";
 import { type Challenge, type Hello, PROTOCOL_VERSION, type Welcome, type WireMessage } from "./wire.ts";
 
 /** Longest payload before the peer has proven itself. */
-export const MAX_HANDSHAKE_BYTES = 4_096;
+const MAX_HANDSHAKE_BYTES = 4_096;
 /** Time for the whole exchange. */
-export const HANDSHAKE_TIMEOUT_MS = 10_000;
+const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** Shortest token: a guess at fewer bytes than this is not hopeless enough. */
-export const MIN_TOKEN_BYTES = 16;
+const MIN_TOKEN_BYTES = 16;
 /** Longest part of a peer's reason that is repeated. */
 const MAX_REASON_LENGTH = 200;
 

@@ -21,16 +21,13 @@ export type Severity = (typeof SEVERITIES)[number];
 export const MAX_ARGV_BYTES = 16_384;
 
 /**
- * One event of a process' life. Times are Unix milliseconds, sizes bytes.
+ * What is known of one execution of a process, in its events and in the process table. Times are Unix milliseconds, sizes
+ * bytes.
  *
  * `argv` holds the arguments as the kernel has them, each ended by a NUL byte, so that invalid UTF-8 survives; it is cut
  * at {@linkcode MAX_ARGV_BYTES} while `argvLength` keeps the true length. Redaction may have changed it.
  */
-export interface ProcessEvent {
-  /** What happened. */
-  kind: ProcessEventKind;
-  /** When it happened. */
-  time: number;
+export interface ProcessFacts {
   /** Names one execution: see `identity.ts`. */
   execId: string;
   /** The execution that the parent process was running. */
@@ -57,8 +54,22 @@ export interface ProcessEvent {
   groupId: number | null;
   /** The process id in the innermost namespace of the process; the same as `pid` outside of containers. */
   namespacePid: number | null;
-  /** When the process began. */
+  /** When the process began, in Unix milliseconds. */
   startTime: number | null;
+  /** User and system time together, in milliseconds with fractions. */
+  cpuTimeMs: number | null;
+  /** Resident memory in bytes. */
+  memoryUsage: number | null;
+  /** What the executable is. */
+  executableKind: ExecutableKind | null;
+}
+
+/** One event of a process' life. */
+export interface ProcessEvent extends ProcessFacts {
+  /** What happened. */
+  kind: ProcessEventKind;
+  /** When it happened. */
+  time: number;
   /** When it ended; `null` while it lives. */
   endTime: number | null;
   /** Milliseconds that it lived, with fractions; `null` while it does. */
@@ -67,10 +78,6 @@ export interface ProcessEvent {
   exitCode: number | null;
   /** Number of the signal that ended it. */
   exitSignal: number | null;
-  /** User and system time together, in milliseconds with fractions. */
-  cpuTimeMs: number | null;
-  /** Resident memory. */
-  memoryUsage: number | null;
   /** Hash of the executable, lower-case hexadecimal. */
   executableHash: string | null;
   /** Name of that hash. */
@@ -89,8 +96,6 @@ export interface ProcessEvent {
   parentExecutablePath: string | null;
   /** The parent's arguments joined by spaces, secrets masked. */
   parentCommandLine: string | null;
-  /** What the executable is. */
-  executableKind: ExecutableKind | null;
   /** Inode number of the executable. */
   inode: number | null;
   /** Device number of the executable's file system, as `major << 20 | minor` (the kernel's `dev_t`). */
@@ -215,43 +220,9 @@ export const BLANK_CONTEXT: ProcessContext = {
 };
 
 /** One process as a snapshot of the process table shows it; carried to the store's `processes` table. */
-export interface ProcessState {
-  /** Names one execution: see `identity.ts`. */
-  execId: string;
-  /** The execution that the parent process was running. */
-  parentExecId: string | null;
-  /** Process id in the first namespace. */
-  pid: number;
-  /** Process id of the parent. */
-  ppid: number | null;
-  /** Command name, as the kernel has it. */
-  name: string;
-  /** Absolute path of the executable. */
-  executablePath: string | null;
-  /** Arguments, each ended by a NUL byte. */
-  argv: Uint8Array | null;
-  /** True length of the arguments in bytes, also of cut ones. */
-  argvLength: number | null;
-  /** Real user id. */
-  userId: number | null;
-  /** Name of that user. */
-  userName: string | null;
-  /** Effective user id. */
-  effectiveUserId: number | null;
-  /** Real group id. */
-  groupId: number | null;
-  /** The process id in the innermost namespace of the process. */
-  namespacePid: number | null;
-  /** When the process began, in Unix milliseconds. */
-  startTime: number | null;
-  /** User and system time together, in milliseconds with fractions. */
-  cpuTimeMs: number | null;
-  /** Resident memory in bytes. */
-  memoryUsage: number | null;
+export interface ProcessState extends ProcessFacts {
   /** Threads. */
   threads: number | null;
-  /** What the executable is. */
-  executableKind: ExecutableKind | null;
   /** Its circumstances. */
   context: ProcessContext | null;
   /** `running`, `sleeping`, `disk_sleep`, `stopped`, `traced`, `zombie`, `dead`, `idle` or `unknown`. */

@@ -11,7 +11,7 @@
 import { canonicalJson, type Json } from "./ledger/canonical_json.ts";
 
 /** The form of requests and replies. */
-export const REQUEST_VERSION = 1;
+const REQUEST_VERSION = 1;
 export const MAX_REQUEST_BYTES = 16_384;
 /** All lines of a reply together. */
 export const MAX_REPLY_BYTES = 262_144;
@@ -32,7 +32,7 @@ export interface Request {
   readonly spool: string;
 }
 
-export const OUTCOMES = ["done", "refused", "failed"] as const;
+const OUTCOMES = ["done", "refused", "failed"] as const;
 /** `refused`: nothing was done; `failed`: something may have been. */
 export type Outcome = typeof OUTCOMES[number];
 

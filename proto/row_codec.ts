@@ -26,7 +26,7 @@ import {
 } from "./wire_fields.ts";
 
 /** Most rows of one message. */
-export const MAX_BATCH_ROWS = 1_024;
+const MAX_BATCH_ROWS = 1_024;
 /** Longest name of a table on the wire. */
 const MAX_NAME = 64;
 /** Encoded bytes at which a batch is closed: with the row that closes it, it is below a frame's limit. */
@@ -41,7 +41,7 @@ export interface RowBatch {
 }
 
 /** No fewer bytes than a row takes in a message. */
-export function rowBytes({ values }: TableRow): number {
+function rowBytes({ values }: TableRow): number {
   let bytes = VALUE_BYTES;
   // A UTF-16 code unit takes at most three bytes of UTF-8.
   for (const value of values) bytes += VALUE_BYTES + (typeof value === "string" ? 3 * value.length : 0);

@@ -50,7 +50,7 @@ export const CAPTURED_VARIABLES: readonly string[] = [
  * Variables that rules may ask for: of what a program is made and how it behaves, and no place where secrets are handed
  * over. Whoever takes over the agent can ask for them too.
  */
-export const DEMANDABLE_VARIABLES: readonly string[] = [
+const DEMANDABLE_VARIABLES: readonly string[] = [
   ...["PATH", "IFS", "SHELL", "SHELLOPTS", "BASHOPTS", "INPUTRC", "PS4", "HOME", "USER", "LOGNAME", "PWD", "OLDPWD"],
   ...["TERM", "LANG", "TZ", "TMPDIR", "DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_*"],
   ...["EDITOR", "VISUAL", "PAGER", "MANPAGER", "BROWSER", "LESSOPEN", "LESSCLOSE"],

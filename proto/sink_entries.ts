@@ -19,7 +19,7 @@ import {
   type TlsSettings,
 } from "./sink_settings.ts";
 
-export const MAX_SINKS = 32;
+const MAX_SINKS = 32;
 
 /** The format of a sink of each type that names none. */
 const USUAL_FORMAT: Readonly<Record<SinkType, FormatName>> = {

@@ -86,6 +86,6 @@ export function flagsOf(needs: SinkNeeds): string[] {
     .map((kind) => `--allow-${kind}=${needs[kind].join(",")}`);
 }
 
-export function hostAndPort(host: string, port: number): string {
+function hostAndPort(host: string, port: number): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }

@@ -7,7 +7,7 @@
 /** State directory of an installed system. */
 export const INSTALLED_STATE = "/var/lib/daemoneye";
 /** Directory of sockets and token of an installed system. */
-export const INSTALLED_RUN = "/run/daemoneye";
+const INSTALLED_RUN = "/run/daemoneye";
 
 export interface StateLayout {
   readonly state: string;

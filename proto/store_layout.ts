@@ -1,5 +1,6 @@
 /**
- * What readers must know of how the agent's store lies on the disk: `process_events` is a view over partitions.
+ * What readers must know of how the agent's store lies on the disk: what ids are made of, and that `process_events` is a
+ * view over partitions.
  *
  * The view named {@linkcode STORED_EVENTS} has one SELECT for each partition, and `process_events` reads that one. The
  * tables of the partitions have names that begin like it. SQL of people never names any of them: the guard knows the
@@ -8,6 +9,9 @@
  *
  * @module
  */
+
+/** Room for the sequences of one stream in the ids of its rows: `event_id` is stream times this plus sequence. */
+export const SEQUENCES_PER_STREAM = 2 ** 40;
 
 /** The view over all partitions, with the columns of `process_events` in their order. */
 export const STORED_EVENTS = "stored_events";

@@ -10,7 +10,7 @@
  */
 import type { SupervisedProcess } from "./status.ts";
 
-export const SUPERVISION_ACTIONS = ["start", "stop", "restart"] as const;
+const SUPERVISION_ACTIONS = ["start", "stop", "restart"] as const;
 export type SupervisionAction = typeof SUPERVISION_ACTIONS[number];
 
 /** What became of a request. */

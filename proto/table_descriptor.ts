@@ -16,9 +16,9 @@ export const MAX_OWN_COLUMNS = 64;
 /** Most tables that collectors have brought to one store. */
 export const MAX_COLLECTED_TABLES = 64;
 /** Longest description of a table or a column. */
-export const MAX_DESCRIPTION_LENGTH = 500;
+const MAX_DESCRIPTION_LENGTH = 500;
 /** How far a row's time may be ahead of this host's clock, in milliseconds. */
-export const MAX_ROW_AHEAD_MS = 86_400_000;
+const MAX_ROW_AHEAD_MS = 86_400_000;
 
 /** A table that a collector fills and nobody else does. */
 export interface TableDescriptor {

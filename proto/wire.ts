@@ -332,12 +332,13 @@ export function encodeMessage(message: WireMessage): Uint8Array<ArrayBuffer> {
 export function decodeMessage(payload: Uint8Array): WireMessage {
   let kind = "a message";
   try {
-    const { codec, body } = openEnvelope(payload);
-    kind = codec.kind;
-    if (body.length > codec.limit) {
-      throw new WireError(`It takes ${body.length} bytes; at most ${codec.limit} are allowed`);
+    const codec = onlyCodec(payload);
+    const opened = codec === null ? openEnvelope(payload) : { codec, body: payload.subarray(bodyAt) };
+    kind = opened.codec.kind;
+    if (opened.body.length > opened.codec.limit) {
+      throw new WireError(`It takes ${opened.body.length} bytes; at most ${opened.codec.limit} are allowed`);
     }
-    return codec.read(body);
+    return opened.codec.read(opened.body);
   } catch (error) {
     throw asWireError(`Cannot decode ${kind}`, error);
   }
@@ -356,6 +357,32 @@ const writer = new FieldWriter();
 
 function tagOf(codec: { readonly field: number }): number {
   return (codec.field << 3) | 2;
+}
+
+/** Where the body begins that {@linkcode onlyCodec} has found. */
+let bodyAt = 0;
+
+/**
+ * The kind of the one message that an envelope as {@linkcode encodeMessage} writes it holds and nothing else; `null` where
+ * it has to be looked at closely.
+ */
+function onlyCodec(payload: Uint8Array): Codec<WireMessage> | null {
+  let at = 0, tag = 0, length = 0;
+  for (let shift = 0, byte = 0x80; byte >= 0x80; shift += 7) {
+    if (shift > 21 || at === payload.length) return null;
+    byte = payload[at++]!;
+    tag |= (byte & 0x7f) << shift;
+  }
+  for (let shift = 0, byte = 0x80; byte >= 0x80; shift += 7) {
+    if (shift > 21 || at === payload.length) return null;
+    byte = payload[at++]!;
+    length |= (byte & 0x7f) << shift;
+  }
+  if (at + length !== payload.length) return null;
+  const codec = BY_FIELD[tag >>> 3];
+  if (codec === undefined || tag !== tagOf(codec)) return null;
+  bodyAt = at;
+  return codec;
 }
 
 /** The one message in an envelope. */

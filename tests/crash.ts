@@ -17,6 +17,7 @@ import { killCycles } from "./crash/cycles.ts";
 import * as pipeline from "./crash/pipeline.ts";
 import { runSeeds } from "./crash/seeds.ts";
 import { needs } from "./support/needs.ts";
+import { whole } from "./support/whole_number.ts";
 
 const FAILURES_SHOWN = 20;
 
@@ -113,12 +114,6 @@ function sayCounts(counts: { acknowledged: number; present: number; doubled: num
 
 function since(began: number): string {
   return `${((performance.now() - began) / 1_000).toFixed(1)} s`;
-}
-
-function whole(text: string, flag: string): number {
-  const number = Number(text);
-  if (!Number.isSafeInteger(number) || number < 0) throw new RangeError(`--${flag} takes a whole number, not ${text}`);
-  return number;
 }
 
 async function main(): Promise<number> {

@@ -10,6 +10,7 @@ import { parseArgs } from "node:util";
 import { loadHash } from "../proto/ledger/hash.ts";
 import { add, nothing, simulate } from "./collector/ledger/simulation.ts";
 import type { Done, Job } from "./collector/ledger/simulation_worker.ts";
+import { whole } from "./support/whole_number.ts";
 
 /** Seeds that a worker takes at once. */
 const PIECE = 250;
@@ -37,12 +38,6 @@ async function runAll(from: number, count: number): Promise<Done> {
   });
   await Promise.all(workers);
   return { sum, failed };
-}
-
-function whole(text: string, flag: string): number {
-  const number = Number(text);
-  if (!Number.isSafeInteger(number) || number < 0) throw new RangeError(`--${flag} takes a whole number, not ${text}`);
-  return number;
 }
 
 async function main(): Promise<number> {

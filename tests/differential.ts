@@ -18,15 +18,10 @@ import {
   sigmaOf,
 } from "./proto/rules/differential.ts";
 import { tableNamed } from "../proto/catalog.ts";
+import { whole } from "./support/whole_number.ts";
 
 /** Differences that are printed. */
 const MAX_SHOWN = 10;
-
-function whole(text: string, flag: string): number {
-  const number = Number(text);
-  if (!Number.isSafeInteger(number) || number < 0) throw new RangeError(`--${flag} takes a whole number, not ${text}`);
-  return number;
-}
 
 function main(): number {
   const { values } = parseArgs({

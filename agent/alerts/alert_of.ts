@@ -14,7 +14,8 @@ import { columnPlaces, type SqlValue } from "../../proto/event_row.ts";
 import type { Severity } from "../../proto/process_event.ts";
 import { processOfExec } from "../../proto/identity.ts";
 import type { AlertPolicy } from "../../proto/rules/alert_policy.ts";
-import { SEQUENCES_PER_STREAM, type Stream } from "../store/streams.ts";
+import type { Stream } from "../store/streams.ts";
+import { SEQUENCES_PER_STREAM } from "../../proto/store_layout.ts";
 
 /** Longest text of one column in the evidence; the event itself has the whole. A line of alert stays of bounded size. */
 const MAX_EVIDENCE_TEXT = 8_192;

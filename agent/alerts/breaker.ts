@@ -13,9 +13,9 @@ import type { SinkStanding } from "../store/outbox.ts";
 export const FIRST_DELAY_MS = 1_000;
 export const LAST_DELAY_MS = 60_000;
 /** Failures in a row from which on the breaker is open. */
-export const OPEN_AFTER = 5;
+const OPEN_AFTER = 5;
 /** A receiver may ask for more than our own bound, but not for ever. */
-export const MAX_ASKED_MS = 3_600_000;
+const MAX_ASKED_MS = 3_600_000;
 
 export interface BreakerClock {
   /** Milliseconds, on a clock that does not jump. */

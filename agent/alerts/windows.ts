@@ -7,11 +7,12 @@
  *
  * @module
  */
+import type { Alert } from "../../proto/alert.ts";
 import type { AlertTables, StoredWindow } from "../store/alert_tables.ts";
 import { leftOf } from "./mutes.ts";
 
 /** Windows at once; past that the oldest end before their time. */
-export const MAX_WINDOWS = 20_000;
+const MAX_WINDOWS = 20_000;
 
 export interface AlertWindow {
   readonly key: string;
@@ -156,4 +157,10 @@ export class AlertWindows {
     const { count, first, last, until } = window;
     this.#before.set(window, { count, first, last, until });
   }
+}
+
+/** A window in which nothing was counted yet. */
+export function newWindow(key: string, kind: AlertWindow["kind"], alert: Alert, until: number): AlertWindow {
+  const { ruleId, alertId, time } = alert;
+  return { key, kind, ruleId, alertId, count: 0, first: time, last: time, until, mutedBy: null, sample: null };
 }

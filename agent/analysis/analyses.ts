@@ -27,7 +27,7 @@ import { eventKey, type Target, targetKey, targetOfEvent } from "./target.ts";
 import { type Asker, TriggerQueue } from "./trigger_queue.ts";
 
 /** Analyses under way at once. */
-export const MAX_RUNNING = 2;
+const MAX_RUNNING = 2;
 
 /** What waits to be analysed. */
 interface Wanted {

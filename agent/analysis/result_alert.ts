@@ -11,7 +11,7 @@ import { completenessOf } from "../../proto/completeness.ts";
 import { columnPlaces, type SqlValue } from "../../proto/event_row.ts";
 import type { Rule } from "../../proto/rules/rule.ts";
 import { alertOf } from "../alerts/alert_of.ts";
-import { SEQUENCES_PER_STREAM } from "../store/streams.ts";
+import { SEQUENCES_PER_STREAM } from "../../proto/store_layout.ts";
 import type { Run } from "./run.ts";
 import { type Target, targetKey } from "./target.ts";
 

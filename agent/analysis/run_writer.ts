@@ -15,7 +15,7 @@ import { StoreError } from "../store/store_error.ts";
 import type { Run } from "./run.ts";
 
 /** So long a change waits for a batch to go with; for so long a progress is not written again. */
-export const WRITE_AFTER_MS = 250;
+const WRITE_AFTER_MS = 250;
 
 export interface RunWriterOptions {
   readonly store: () => Store | null;

@@ -9,7 +9,7 @@ import { ExceptionWatch } from "../exception_watch.ts";
 import { QuietWatch } from "../quiet_watch.ts";
 import { RuleRecord } from "../rule_record.ts";
 import { RuleReloader } from "../rule_reloader.ts";
-import { NO_RULES } from "../rules_loader.ts";
+import { NO_RULES } from "../loaded_rules.ts";
 import { alerted } from "./alerting.ts";
 import type { AgentParts } from "./parts.ts";
 

@@ -6,7 +6,7 @@
 import { giveBackMemory, MEMORY_LOOK_MS, MemoryKeeper } from "../../proto/memory.ts";
 import { every } from "../beat.ts";
 import { TICK_MS } from "../collectors/registry.ts";
-import { type LoadedRules, NO_RULES } from "../rules_loader.ts";
+import { type LoadedRules, NO_RULES } from "../loaded_rules.ts";
 import { noteRequest, noteStop } from "../self_notes.ts";
 import type { AgentParts } from "./parts.ts";
 import { StoreUse } from "./store_use.ts";

@@ -14,10 +14,8 @@ import { type Answering, responseTo } from "../../proto/bus/answering.ts";
 import { AGENT, failure, type RpcRequest, type RpcResponse } from "../../proto/bus/rpc.ts";
 import { type Channel, ChannelClosedError, type RequestOptions } from "../../proto/channel.ts";
 import { type Admission, admitCollector } from "../../proto/handshake.ts";
-import { type Demand, DEMAND_VERSION } from "../../proto/demand.ts";
 import type { TableDescriptor } from "../../proto/table_descriptor.ts";
 import type { ConnectionStatus } from "../../proto/status.ts";
-import { VERSION } from "../../proto/version.ts";
 import type { Hello, LedgerHead, ReplyBody, Request, WireMessage } from "../../proto/wire.ts";
 import { every, type Repeated } from "../beat.ts";
 import type { RemoteClient } from "../bus/remote_client.ts";
@@ -31,9 +29,12 @@ import type { Ingest, Progress, StreamMessage } from "../ingest.ts";
 import type { Journal } from "../journal.ts";
 import type { Store } from "../store/store.ts";
 import type { Stream } from "../store/streams.ts";
+import { Inquiry } from "./inquiry.ts";
+import { NoteDelivery } from "./note_delivery.ts";
+import { ProtocolError } from "./protocol_error.ts";
 
 /** Sequences that may be in flight: some 6 MB of usual events. */
-export const CREDIT = 16_384;
+const CREDIT = 16_384;
 const HEARTBEAT_MS = 5_000;
 /** The kernel writes boot ids as UUIDs; the first eight digits name processes. */
 const BOOT_ID = /^[0-9a-f]{8}[0-9a-f-]{0,28}$/;
@@ -74,11 +75,6 @@ export interface SessionOptions {
   readonly headed?: (collectorId: string, head: LedgerHead) => void;
 }
 
-/** The peer said something that its part in the conversation does not allow. */
-export class ProtocolError extends Error {
-  override name = "ProtocolError";
-}
-
 export class Session implements CallTarget {
   readonly #channel: Channel;
   readonly #options: SessionOptions;
@@ -87,21 +83,14 @@ export class Session implements CallTarget {
   #stream: Stream | null = null;
   #ingest: Ingest | null = null;
   #store: Store | null = null;
-  /** The last note that was sent and not answered. */
-  #noteSent: number | null = null;
+  #notes: NoteDelivery | null = null;
+  #inquiry: Inquiry | null = null;
   #postponed = false;
-  /** Whether the collector takes demands; `null` until it has said so. */
-  #takesDemand: boolean | null = null;
-  #isAsking = false;
-  /** The demand that it has answered last. */
-  #demanded: Demand | null = null;
-  #demandFault = "";
   #endReason: string | null = null;
   /** Set while the collector may still say what it has to say. */
   #leaving: ReturnType<typeof setTimeout> | null = null;
   #client: RemoteClient | null = null;
   #answering: Answering | null = null;
-  #rpcVersion: number | null = null;
   /** Late replies of this connection that are in the agent's counts. */
   #lateCounted = 0;
   /** What the registry knows of this connection. */
@@ -130,7 +119,7 @@ export class Session implements CallTarget {
   }
 
   get rpcVersion(): number | null {
-    return this.#rpcVersion;
+    return this.#inquiry?.rpcVersion ?? null;
   }
 
   /** Calls the collector. @throws as {@linkcode Channel.request} does, and WireError for what cannot be sent */
@@ -168,14 +157,12 @@ export class Session implements CallTarget {
         null;
       heartbeat = every(HEARTBEAT_MS, () => {
         this.#channel.send({ kind: "heartbeat", time: Date.now() }).catch(() => this.#channel.failed());
-        this.#sendNotes();
-        // What was not answered in time is asked again.
-        if (this.#takesDemand === null) this.#askCapabilities();
-        else this.demand();
+        this.#notes!.send();
+        this.#inquiry!.heartbeat();
       });
-      this.#sendNotes();
+      this.#notes!.send();
       this.#options.demands?.joined(this.#stream!.collectorId);
-      this.#askCapabilities();
+      this.#inquiry!.ask();
       for (;;) {
         const messages = await this.#channel.receive();
         this.#countLateReplies();
@@ -231,34 +218,9 @@ export class Session implements CallTarget {
     this.#channel.send({ kind: "goodbye", reason }).catch(() => this.#channel.failed());
   }
 
-  /**
-   * Says what the rules need now, unless the collector has that already. An older one, which would take the question for
-   * damage, is not asked.
-   */
+  /** Says what the rules need now, unless the collector has that already. */
   demand(): void {
-    const { demands, journal } = this.#options;
-    if (demands === undefined || this.#takesDemand !== true || this.#isAsking || this.#channel.closed) return;
-    const { demand } = demands, { collectorId } = this.#stream!;
-    if (demand === this.#demanded) return;
-    this.#isAsking = true;
-    this.#channel.request({ kind: "demand", demand }).then((reply) => {
-      this.#isAsking = false;
-      if (reply.kind === "demand") {
-        demands.answered(collectorId, reply.attributes);
-        this.#demanded = demand;
-        this.#demandFault = "";
-        return this.demand(); // which may have changed meanwhile
-      }
-      // Asked again with the next heartbeat.
-      const why = reply.kind === "error" ? `takes no demand now: ${reply.reason}` : `answers a demand by ${reply.kind}`;
-      demands.unanswered(collectorId, why);
-      if (why !== this.#demandFault) journal.notice(`collector ${collectorId} ${why}`);
-      this.#demandFault = why;
-    }).catch((error: unknown) => {
-      this.#isAsking = false;
-      if (this.#channel.closed) return; // the connection's own end says why
-      journal.notice(`collector ${collectorId}: ${error instanceof Error ? error.message : error}`);
-    });
+    this.#inquiry?.demand();
   }
 
   #admit(hello: Hello): Admission {
@@ -287,11 +249,20 @@ export class Session implements CallTarget {
       const tell: Link["tell"] = (message) => void this.#channel.send(message).catch(() => {});
       this.#link = { epoch, tell, isBusy: () => this.#isBusy };
       this.#options.registry?.joined(hello, this.#link);
+      this.#takeUp(stream, intake.store);
       return { lastSequence: stream.lastSequence, credit: CREDIT };
     } catch (error) {
       this.#options.storeFailed(intake.store, error);
       return { refuse: error instanceof Error ? error.message : String(error) };
     }
+  }
+
+  /** What goes to a collector beside answers, once it is known. */
+  #takeUp(stream: Stream, store: Store): void {
+    const { journal, demands, registry, storeFailed } = this.#options, channel = this.#channel;
+    const isEnded = (): boolean => this.#endReason !== null, end = (reason: string): void => this.end(reason);
+    this.#notes = new NoteDelivery({ channel, store, stream, isEnded, storeFailed });
+    this.#inquiry = new Inquiry({ channel, collectorId: stream.collectorId, journal, demands, registry, end });
   }
 
   #countLateReplies(): void {
@@ -339,7 +310,7 @@ export class Session implements CallTarget {
           this.#options.headed?.(this.#stream!.collectorId, message);
           break;
         case "ledgerTaken":
-          this.#notesTaken(message.id);
+          this.#notes!.taken(message.id);
           break;
         case "request":
           await this.#reply(message);
@@ -362,7 +333,7 @@ export class Session implements CallTarget {
     }
     await this.#ingest!.take(this.#stream!, data, this.#progress, this.#committed, () => this.#endReason === null);
     // Messages of the bus alone are no reason to ask the store.
-    if (data.length > 0 || goodbye) this.#sendNotes();
+    if (data.length > 0 || goodbye) this.#notes!.send();
     await this.#client?.settle();
     if (goodbye) {
       this.#saidGoodbye = true;
@@ -436,35 +407,6 @@ export class Session implements CallTarget {
     }
   }
 
-  /** Sends what is to be entered into the ledger, some notes at a time: the collector answers when they are in it. */
-  #sendNotes(): void {
-    const store = this.#store;
-    if (this.#stream?.hasNoLedger === true) return;
-    if (store === null || this.#noteSent !== null || this.#endReason !== null || this.#channel.closed) return;
-    try {
-      const notes = store.notesFor(this.#stream!.collectorId);
-      if (notes.length === 0) return;
-      this.#noteSent = notes.at(-1)!.id;
-      this.#channel.send({ kind: "ledgerNotes", notes }).catch(() => {}); // they are sent again on the next connection
-    } catch (error) {
-      this.#options.storeFailed(store, error);
-    }
-  }
-
-  #notesTaken(id: number): void {
-    const store = this.#store!;
-    if (this.#noteSent === null || id > this.#noteSent) {
-      throw new ProtocolError(`The collector says that it entered note ${id}, which it was not sent`);
-    }
-    try {
-      store.forgetNotes(id, this.#stream!.collectorId);
-    } catch (error) {
-      return this.#options.storeFailed(store, error);
-    }
-    if (id === this.#noteSent) this.#noteSent = null;
-    this.#sendNotes();
-  }
-
   async #acknowledge(): Promise<void> {
     try {
       await this.#channel.send({ kind: "ack", sequence: this.#stream!.lastSequence, credit: CREDIT });
@@ -472,37 +414,5 @@ export class Session implements CallTarget {
       // The collector has gone: what it sent before is stored all the same, it cannot send it again.
       if (!(error instanceof ChannelClosedError)) throw error;
     }
-  }
-
-  /** What the collector can see, and whether it takes demands; nothing waits for the answer. */
-  #askCapabilities(): void {
-    const { collectorId } = this.#stream!, { journal } = this.#options;
-    if (this.#isAsking) return;
-    this.#isAsking = true;
-    this.#channel.request({ kind: "capabilities", clientId: "agent", domains: ["process"], clientVersion: VERSION })
-      .then((reply) => {
-        this.#isAsking = false;
-        this.#rpcVersion = reply.kind === "capabilities" ? reply.rpcVersion : 0;
-        this.#takesDemand = reply.kind === "capabilities" && reply.demandVersion >= DEMAND_VERSION;
-        if (this.#takesDemand) this.demand();
-        else this.#options.demands?.tookNone(collectorId);
-        if (reply.kind !== "capabilities") {
-          return journal.notice(`collector ${collectorId} does not say what it can do`);
-        }
-        const { domains, kernelLevel, realtime, systemWide } = reply;
-        const fault = this.#options.registry?.capabilitiesFault(collectorId, reply) ?? null;
-        if (fault !== null) return this.end(fault);
-        const how = [
-          kernelLevel ? "from the kernel" : "by polling",
-          realtime ? "as it happens" : "with delay",
-          systemWide ? "system-wide" : "in part",
-        ];
-        journal.say(`collector ${collectorId} reports ${domains.join(", ")} ${how.join(", ")}`);
-      })
-      .catch((error: unknown) => {
-        this.#isAsking = false;
-        if (this.#channel.closed) return; // the connection's own end says why
-        journal.notice(`collector ${collectorId}: ${error instanceof Error ? error.message : error}`);
-      });
   }
 }

@@ -13,14 +13,12 @@ import { checkPattern, checkTopic, TopicError } from "../../proto/bus/topic.ts";
 import type { BusConsumed, BusPublish, BusSubscribe, BusTaken } from "../../proto/bus/wire.ts";
 import type { BusClientStatus } from "../../proto/status.ts";
 import type { Bus } from "./bus.ts";
+import { Deliveries } from "./deliveries.ts";
 import type { DeliveryFrames } from "./delivery_frames.ts";
-import type { Published } from "./published.ts";
 import { isWithin, rightsOf, segmentsOf } from "./rights.ts";
 import { MAX_PATTERNS, type QueueLimits, Subscriber } from "./subscriber.ts";
 import { TokenBucket, type TokenRate } from "../token_bucket.ts";
 
-/** What one frame of deliveries holds. */
-const FRAME_MESSAGES = 256, FRAME_BYTES = 131_072;
 /** Topics of one client that have a bucket of their own; those beyond share one. */
 const MAX_TOPIC_BUCKETS = 64;
 /** How long a client that publishes too much is not read. */
@@ -54,7 +52,7 @@ export class RemoteClient {
   readonly #bucket: TokenBucket;
   readonly #topics = new Map<string, TokenBucket>();
   #channel: Channel | null = null;
-  #isSending = false;
+  #deliveries: Deliveries | null = null;
   /** Whether this connection has said what it had received. */
   #isResumed = false;
   /** The last reliable publication that was taken, or refused. */
@@ -97,15 +95,18 @@ export class RemoteClient {
   connected(channel: Channel): void {
     this.#channel = channel;
     this.#isResumed = false;
-    this.#isSending = false;
     this.#said.clear();
-    this.#subscriber.connected(() => void this.#send(channel));
+    this.#deliveries?.end();
+    this.#deliveries = new Deliveries(this.#subscriber, channel, this.#options);
+    this.#subscriber.connected(this.#deliveries.wake);
   }
 
   /** The connection is gone, if it is still this one. */
   disconnected(channel: Channel): void {
     if (this.#channel !== channel) return;
     this.#channel = null;
+    this.#deliveries?.end();
+    this.#deliveries = null;
     this.#refusals = [];
     this.#owesAnswer = false;
     const { patterns } = this.#subscriber;
@@ -228,30 +229,5 @@ export class RemoteClient {
     if (isRoom) this.#topics.set(topic, bucket);
     else return this.#topics.get("") ?? (this.#topics.set("", bucket), bucket);
     return bucket;
-  }
-
-  /** One frame after the other, as the connection takes them. */
-  async #send(channel: Channel): Promise<void> {
-    if (this.#isSending) return;
-    this.#isSending = true;
-    const { bus, frames } = this.#options, subscriber = this.#subscriber, batch: Published[] = [];
-    try {
-      // What is published in the same turn goes out in one frame.
-      await null;
-      while (this.#channel === channel) {
-        batch.length = 0;
-        const first = subscriber.take(batch, FRAME_MESSAGES, FRAME_BYTES, bus.now());
-        if (batch.length === 0) break;
-        await channel.sendFrame(frames.of(batch, this.stream, first, subscriber.counts.lost));
-      }
-    } catch {
-      // The connection's own end says why; what was under way is known by its numbers.
-      channel.failed();
-    } finally {
-      if (this.#channel === channel) {
-        this.#isSending = false;
-        if (subscriber.queued > 0 && subscriber.credit > 0 && !channel.closed) void this.#send(channel);
-      }
-    }
   }
 }

@@ -90,7 +90,7 @@ export class RequestService {
       counters,
       note: (what, by, outcome) => noteRequest(store(), what, by, outcome),
       noteCount: (what, count, from, to) => noteSuppressed(store(), what, count, from, to),
-      nameOf: (userId) => noted(() => store()?.userName(userId) ?? null) ?? null,
+      nameOf: (userId) => noted(() => store()?.recent.userName(userId) ?? null) ?? null,
     });
     this.#spool = new Spool({
       directory,

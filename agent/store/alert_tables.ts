@@ -14,7 +14,7 @@ import { alertOfRow, alertRow } from "../../proto/alert_row.ts";
 import type { Dropped, Outbox } from "./outbox.ts";
 
 export type AlertStatus = "open" | "acknowledged" | "closed";
-export const WINDOW_KINDS = ["repeat", "limit", "inhibit"] as const;
+const WINDOW_KINDS = ["repeat", "limit", "inhibit"] as const;
 
 /** What became of a response that a rule asked for. */
 export type ResponseState = ResponseOutcome | "asked" | "not asked";

@@ -8,7 +8,7 @@ import { ANALYSIS_TABLES } from "../../proto/analysis/tables.ts";
 import type { StageRows } from "../../proto/analysis/stage.ts";
 
 /** Analyses that are kept, and how many go at a time. */
-export const MAX_ANALYSES = 20_000;
+const MAX_ANALYSES = 20_000;
 const REMOVED_AT_ONCE = 50;
 
 /** A process to be analysed. */

@@ -11,6 +11,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Column, Table } from "../../proto/catalog.ts";
 import type { SqlValue } from "../../proto/event_row.ts";
+import { SEQUENCES_PER_STREAM } from "../../proto/store_layout.ts";
 import {
   changeFault,
   descriptorFault,
@@ -146,10 +147,10 @@ export class CollectedTables {
 
   /** Whether a table has a row of this stream. */
   uses(stream: number): boolean {
-    const from = stream * 2 ** 40;
+    const from = stream * SEQUENCES_PER_STREAM;
     for (const name of this.#known.keys()) {
       const found = this.#db.prepare(`SELECT 1 FROM "${name}" WHERE row_id BETWEEN ? AND ? LIMIT 1`)
-        .get(from, from + 2 ** 40 - 1);
+        .get(from, from + SEQUENCES_PER_STREAM - 1);
       if (found !== undefined) return true;
     }
     return false;

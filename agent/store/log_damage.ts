@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { lstat } from "../files.ts";
 import { FILE_MODE, syncFile } from "./database_files.ts";
 import { faultOf, StoreError } from "./store_error.ts";
 
@@ -94,15 +95,6 @@ export function keepDamagedLog(path: string, now: Date): string | null {
       `The damaged log ${log} cannot be copied, and is not touched: ${text}; free space on its disk, or move the store away`,
       { cause: error, kind: kind === "other" ? "read-only" : kind },
     );
-  }
-}
-
-function lstat(path: string): Deno.FileInfo | null {
-  try {
-    return Deno.lstatSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
   }
 }
 

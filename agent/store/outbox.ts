@@ -32,7 +32,7 @@ export interface OutboxLimits {
 
 export const DEFAULT_OUTBOX: OutboxLimits = { rows: 200_000, bytes: 512 << 20 };
 /** Dead letters of one sink; of more the oldest are dropped. */
-export const MAX_DEAD = 10_000;
+const MAX_DEAD = 10_000;
 /** Deliveries that are dropped at once, so that a full backlog is not full again with the next alert. */
 const DROP_ROWS = 100;
 

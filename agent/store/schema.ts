@@ -80,7 +80,7 @@ const PRIVATE = [
 ];
 
 /** Statements of each table with its indexes, by table; the views over the partitions come with the first of those. */
-export const TABLES: ReadonlyMap<string, readonly string[]> = new Map(
+const TABLES: ReadonlyMap<string, readonly string[]> = new Map(
   [...CATALOG.values()].filter(({ name }) => name !== "process_events").map((table) => [
     table.name,
     tableStatements(table),

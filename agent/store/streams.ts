@@ -7,8 +7,6 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { TableDescriptor } from "../../proto/table_descriptor.ts";
 import { insertInto } from "./insert_into.ts";
 
-/** Room for the sequences of one stream in the ids of its rows. */
-export const SEQUENCES_PER_STREAM = 2 ** 40;
 /** Ids stay below 2^53, where a double is still exact. */
 export const MAX_STREAM = 2 ** 13 - 1;
 

@@ -28,7 +28,7 @@ const LOOK_MS = 250;
 const CAPABILITIES_MS = 5_000;
 
 /** The domain that a collector must see to have the task. */
-export const TASK_DOMAINS: Readonly<Record<TaskType, MonitoringDomain>> = {
+const TASK_DOMAINS: Readonly<Record<TaskType, MonitoringDomain>> = {
   enumerate_processes: "process",
   check_process_hash: "process",
   monitor_process_tree: "process",

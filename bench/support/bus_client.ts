@@ -1,8 +1,7 @@
 /**
- * The subscribers of `bench:bus`, in a process of their own: `SOCKET SUBSCRIBERS MESSAGES`.
+ * The subscribers of `bench:bus`, in a process of their own: `KIND SOCKET SUBSCRIBERS`, where the kind is `bus` or `bare`.
  *
- * They take the messages of each run and then rounds at a steady rate, of the bus and of bare frames in turn. It says
- * "ready", "through" after each run, and after a round the time that 99 of 100 were below.
+ * Asked `paced` or a number of deliveries, it says "ready", and when all have come how long each took.
  *
  * @module
  */
@@ -10,27 +9,15 @@ import { RemotePort } from "../../proto/bus/client.ts";
 import { Channel } from "../../proto/channel.ts";
 import { FrameReader } from "../../proto/frame.ts";
 import { joinAgent } from "../../proto/handshake.ts";
-import { Delays, pacedPerSecond, RUNS, wallClock } from "./bus_load.ts";
+import { cpuTime, Delays, pacedPerSecond, wallClock } from "./bus_load.ts";
+import { linesOf } from "./line_process.ts";
 
 /** What both ends know. */
 export const TOKEN = "ab".repeat(32);
 
-/** Counts what comes: so many runs, then rounds. */
-class Counted {
-  #came = 0;
-  readonly #delays: Delays;
+type Came = (payload: Uint8Array) => void;
 
-  constructor(private readonly perRun: number, private readonly runs: number, subscribers: number) {
-    this.#delays = new Delays(pacedPerSecond(subscribers) * subscribers, (p99) => console.log(p99));
-  }
-
-  readonly came = (payload: Uint8Array): void => {
-    if (this.#came === this.perRun * this.runs) return this.#delays.came(payload, wallClock());
-    if (++this.#came % this.perRun === 0) console.log("through");
-  };
-}
-
-async function subscribe(socket: string, id: string, came: (payload: Uint8Array) => void): Promise<void> {
+async function subscribe(socket: string, id: string, came: Came): Promise<void> {
   const channel = new Channel(await Deno.connect({ transport: "unix", path: socket })), port = new RemotePort();
   const bootId = "0123abcd-0000-4000-8000-000000000000", source = "ebpf";
   await joinAgent(channel, TOKEN, { collectorId: id, epoch: "e", bootId, softwareVersion: "1", source });
@@ -48,7 +35,7 @@ async function subscribe(socket: string, id: string, came: (payload: Uint8Array)
   await port.subscribe("events.#", ({ message }) => came(message.payload));
 }
 
-async function readFrames(socket: string, came: (payload: Uint8Array) => void): Promise<void> {
+async function readFrames(socket: string, came: Came): Promise<void> {
   const connection = await Deno.connect({ transport: "unix", path: socket }), reader = new FrameReader();
   void (async () => {
     for (let count = await connection.read(reader.space()); count !== null;) {
@@ -60,12 +47,25 @@ async function readFrames(socket: string, came: (payload: Uint8Array) => void): 
 }
 
 if (import.meta.main) {
-  const [socket, count, perRun] = Deno.args as [string, string, string];
-  const subscribers = Number(count), expected = Number(perRun) * subscribers;
-  const ofBus = new Counted(expected, RUNS, subscribers), ofFrames = new Counted(expected, 1, subscribers);
+  const [kind, socket, count] = Deno.args as [string, string, string], subscribers = Number(count);
+  const say = (answer: unknown): void => console.log(JSON.stringify(answer));
+  let take: Came = () => {};
+  const came = (payload: Uint8Array): void => take(payload);
   for (let i = 0; i < subscribers; i++) {
-    await subscribe(socket, `bench${i}`, ofBus.came);
-    await readFrames(`${socket}.bare`, ofFrames.came);
+    if (kind === "bus") await subscribe(socket, `bench${i}`, came);
+    else await readFrames(socket, came);
   }
-  console.log("ready");
+  say("ready");
+  for await (const question of linesOf(Deno.stdin.readable)) {
+    if (question === "paced") {
+      const deliveries = pacedPerSecond(subscribers) * subscribers, before = cpuTime();
+      const delays = new Delays(deliveries, (times) => say({ ...times, cpu: cpuTime() - before }));
+      take = (payload) => delays.came(payload, wallClock());
+    } else {
+      let left = Number(question);
+      take = () => void (--left === 0 && say("through"));
+    }
+    say("ready");
+  }
+  Deno.exit(0);
 }

@@ -6,17 +6,14 @@
  *
  * @module
  */
-import { ACTIONS, MAX_ENTRY_BYTES, MIN_ENTRY_BYTES } from "../../proto/ledger/entry.ts";
+import { DigestEntries, type DigestEntry } from "../../proto/ledger/digest_entries.ts";
 import { type DigestedEvent, EventProofError, proveEvent } from "../../proto/ledger/event_digest.ts";
 import { formatEventEvidence } from "../../proto/ledger/event_proof.ts";
 import { loadHash } from "../../proto/ledger/hash.ts";
 import type { LedgerHeader } from "../../proto/ledger/header.ts";
-import { parseSegmentName } from "../../proto/ledger/layout.ts";
-import { decodePayload, MAX_PAYLOAD_RECORD } from "../../proto/ledger/payload.ts";
 import { readHeader } from "../../proto/ledger/prove.ts";
-import { SegmentStream } from "../../proto/ledger/segment_stream.ts";
-import { decodeStatement, type Statements } from "../../proto/ledger/statement.ts";
 import { STORED_COLUMNS, storedEvent } from "../../proto/ledger/stored_event.ts";
+import { SEQUENCES_PER_STREAM } from "../../proto/store_layout.ts";
 import type { SqlValue } from "../../proto/event_row.ts";
 import { WireError } from "../../proto/wire_error.ts";
 import { type Call, CommandError, EXIT, type Exit, UsageError } from "../command.ts";
@@ -26,14 +23,6 @@ import { count } from "../units.ts";
 import type { ReadLedger } from "../held_state.ts";
 import { LedgerDirectory } from "./ledger_directory.ts";
 import { provenText } from "./proof.ts";
-
-/** Numbers of events of one stream, as the store has them (`event_id` in the catalog). */
-const SEQUENCES_PER_STREAM = 2 ** 40;
-
-interface Covering {
-  readonly entry: number;
-  readonly digest: Statements["events"];
-}
 
 export async function event(call: Call): Promise<Exit> {
   const text = call.arguments[0]!, eventId = Number(text);
@@ -98,22 +87,14 @@ function findCovering(
   header: LedgerHeader,
   epoch: string,
   sequence: number,
-): { readonly covering: Covering | null; readonly later: boolean } {
-  const segments = source.names().map(parseSegmentName).flatMap((each) => each?.kind === "entries" ? [each.index] : []);
+): { readonly covering: DigestEntry | null; readonly later: boolean } {
+  const digests = new DigestEntries(source, header.segmentEntries);
   let later = false;
-  for (const segment of segments.sort((a, b) => b - a)) {
-    const entries = new SegmentStream(source, "entries", MAX_ENTRY_BYTES);
-    const payloads = new SegmentStream(source, "payloads", MAX_PAYLOAD_RECORD);
-    entries.open(segment);
-    payloads.open(segment);
+  for (const segment of digests.segments().sort((a, b) => b - a)) {
     let earlier = false;
-    for (let at = segment * header.segmentEntries;; at++) {
-      const bytes = entries.next(MIN_ENTRY_BYTES), body = payloads.next(0);
-      if (bytes === null || body === null) break;
-      if (bytes[1] !== ACTIONS.events) continue;
-      const digest = digestOf(body);
-      if (digest === null || digest.epoch !== epoch) continue;
-      if (digest.first <= sequence && sequence <= digest.last) return { covering: { entry: at, digest }, later };
+    for (const { entry, digest } of digests.of(segment)) {
+      if (digest.epoch !== epoch) continue;
+      if (digest.first <= sequence && sequence <= digest.last) return { covering: { entry, digest }, later };
       later ||= digest.first > sequence;
       earlier ||= digest.last < sequence;
     }
@@ -121,15 +102,4 @@ function findCovering(
     if (earlier) break;
   }
   return { covering: null, later };
-}
-
-/** `null` where the payload was erased or is none of ours: then it covers nothing. */
-function digestOf(body: Uint8Array): Statements["events"] | null {
-  try {
-    const payload = decodePayload(body);
-    return payload === null ? null : decodeStatement("events", payload.bytes).value;
-  } catch (error) {
-    if (error instanceof WireError) return null;
-    throw error;
-  }
 }

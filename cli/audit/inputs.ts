@@ -115,7 +115,7 @@ export class Inputs {
 }
 
 /** Notes that stand one after the other: a line behind signatures that is none begins the next. */
-export function splitNotes(text: string): string[] {
+function splitNotes(text: string): string[] {
   const notes: string[] = [];
   let note = "", signed = false;
   for (const line of text.split(/(?<=\n)/)) {

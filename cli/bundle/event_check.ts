@@ -9,15 +9,13 @@
  * @module
  */
 import type { SqlValue } from "../../proto/event_row.ts";
-import { ACTIONS, MAX_ENTRY_BYTES, MIN_ENTRY_BYTES } from "../../proto/ledger/entry.ts";
+import { DigestEntries } from "../../proto/ledger/digest_entries.ts";
 import { type DigestedEvent, EventProofError, proveEvent } from "../../proto/ledger/event_digest.ts";
 import { type LedgerHash, loadHash } from "../../proto/ledger/hash.ts";
-import { parseSegmentName } from "../../proto/ledger/layout.ts";
-import { decodePayload, MAX_PAYLOAD_RECORD } from "../../proto/ledger/payload.ts";
 import { readHeader } from "../../proto/ledger/prove.ts";
-import { SegmentStream } from "../../proto/ledger/segment_stream.ts";
-import { decodeStatement, type Statements } from "../../proto/ledger/statement.ts";
+import type { Statements } from "../../proto/ledger/statement.ts";
 import { storedEvent } from "../../proto/ledger/stored_event.ts";
+import { SEQUENCES_PER_STREAM } from "../../proto/store_layout.ts";
 import { WireError } from "../../proto/wire_error.ts";
 import { tableNamed } from "../../proto/catalog.ts";
 import type { Cell } from "../output.ts";
@@ -39,8 +37,6 @@ export interface EventVerdict {
   readonly member: string | null;
 }
 
-/** Numbers of events of one stream, as the store has them (`event_id` in the catalog). */
-const SEQUENCES_PER_STREAM = 2 ** 40;
 /** Bytes of events that wait for others; those of the digests that wait longest are given up first. */
 const MAX_WAITING_BYTES = 268_435_456;
 /** Digests that are looked at, 70 days of them; events of others count as not covered. */
@@ -192,37 +188,19 @@ class EventCheck {
 function readDigests(source: BundleLedger, segmentEntries: number): ReadonlyMap<string, readonly Covering[]> {
   const digests = new Map<string, Covering[]>();
   let count = 0;
-  const entries = new SegmentStream(source, "entries", MAX_ENTRY_BYTES);
-  const payloads = new SegmentStream(source, "payloads", MAX_PAYLOAD_RECORD);
-  const segments = source.names().map(parseSegmentName).flatMap((each) => each?.kind === "entries" ? [each.index] : []);
-  for (const segment of segments.sort((a, b) => a - b)) {
-    entries.open(segment);
-    payloads.open(segment);
-    for (let at = segment * segmentEntries;; at++) {
-      const bytes = entries.next(MIN_ENTRY_BYTES), body = payloads.next(0);
-      if (bytes === null || body === null) break;
-      const digest = bytes[1] === ACTIONS.events && count < MAX_DIGESTS ? digestOf(body) : null;
-      if (digest === null || digest.events === 0) continue;
+  const entries = new DigestEntries(source, segmentEntries);
+  for (const segment of entries.segments().sort((a, b) => a - b)) {
+    for (const { entry, digest } of entries.of(segment)) {
+      if (count >= MAX_DIGESTS || digest.events === 0) continue;
       count += 1;
       const list = digests.get(digest.epoch);
-      const covering: Covering = { entry: at, digest, events: [], bytes: 0, lost: 0 };
+      const covering: Covering = { entry, digest, events: [], bytes: 0, lost: 0 };
       if (list === undefined) digests.set(digest.epoch, [covering]);
       else list.push(covering);
     }
   }
   for (const list of digests.values()) list.sort((a, b) => a.digest.first - b.digest.first);
   return digests;
-}
-
-/** `null` where the payload was erased or is none of ours: then it covers nothing. */
-function digestOf(body: Uint8Array): Digest | null {
-  try {
-    const payload = decodePayload(body);
-    return payload === null ? null : decodeStatement("events", payload.bytes).value;
-  } catch (error) {
-    if (error instanceof WireError) return null;
-    throw error;
-  }
 }
 
 /** The epoch of each stream. */

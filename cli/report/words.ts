@@ -6,7 +6,7 @@
 import { type Markup, markup } from "./html.ts";
 
 /** `2026-08-05 12:03:11`. */
-export function utc(time: number): string {
+function utc(time: number): string {
   const date = new Date(time);
   return Number.isNaN(date.getTime()) ? "invalid time" : date.toISOString().slice(0, -5).replace("T", " ");
 }

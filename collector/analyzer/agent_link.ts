@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { capabilitiesOf } from "../../proto/capabilities.ts";
 import { answerCall } from "../../proto/bus/answer_call.ts";
 import { Answering } from "../../proto/bus/answering.ts";
 import { type Answer, RPC_VERSION, type RpcRequest } from "../../proto/bus/rpc.ts";
@@ -120,16 +121,7 @@ export class AgentLink {
       return { kind: "demand", attributes: asked.map((attribute) => ({ attribute, ...standing })) };
     }
     if (body.kind !== "capabilities") return { kind: "error", reason: `An analyser does not answer ${body.kind}` };
-    const { domains, kernelLevel, realtime, systemWide } = this.#options.registration;
-    const missing = body.domains.filter((domain) => !domains.includes(domain));
-    return {
-      kind: "capabilities",
-      success: missing.length === 0,
-      ...{ domains, kernelLevel, realtime, systemWide },
-      errorMessage: missing.length === 0 ? null : `No source for ${missing.join(", ")}`,
-      serverVersion: VERSION,
-      demandVersion: DEMAND_VERSION,
-      rpcVersion: RPC_VERSION,
-    };
+    const versions = { serverVersion: VERSION, demandVersion: DEMAND_VERSION, rpcVersion: RPC_VERSION };
+    return { kind: "capabilities", ...capabilitiesOf(this.#options.registration, body.domains, versions) };
   }
 }

@@ -7,7 +7,7 @@
  */
 
 /** Longest text that is read out of a file, in bytes. */
-export const MAX_TEXT_BYTES = 512;
+const MAX_TEXT_BYTES = 512;
 
 export class ByteView {
   readonly #view: DataView;

@@ -25,7 +25,7 @@ import { Stages } from "./stages.ts";
 import { memoryFile, Yara, YARA_PATH } from "./yara.ts";
 
 /** The name that the supervisor gives it. */
-export const ANALYZER_ID = "analyzer";
+const ANALYZER_ID = "analyzer";
 /** Of 19: what is analysed can wait for what is watched. */
 const NICE = 10;
 const MAX_TOKEN_LINE = 1_024;

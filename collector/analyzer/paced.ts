@@ -10,7 +10,7 @@ import { StageFailure } from "./read_file.ts";
 /** How long it computes without a pause. */
 const SLICE_MS = 10;
 /** Bytes of one step. */
-export const STEP_BYTES = 1 << 20;
+const STEP_BYTES = 1 << 20;
 
 /** The result of steps, with room for other work between them. @throws {StageFailure} when nobody waits for it any more */
 export async function paced<T>(steps: Iterator<void, T>, signal: AbortSignal): Promise<T> {

@@ -13,7 +13,7 @@ import type { FileCalls } from "../hasher/file_calls.ts";
 import { isElf } from "./elf.ts";
 
 /** Largest file that is analysed: it is read into memory. */
-export const MAX_FILE_BYTES = 128 << 20;
+const MAX_FILE_BYTES = 128 << 20;
 
 /** A stage cannot be carried out; `code` says so to programs. */
 export class StageFailure extends Error {

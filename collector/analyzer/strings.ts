@@ -19,7 +19,7 @@ const SLASH = 0x2f, DOT = 0x2e, AT = 0x40, LONG = 18;
 /** Bytes between two steps. */
 const STEP_BYTES = 1 << 18;
 
-export const STRING_KINDS = ["url", "onion", "address", "email", "command", "path", "secret", "wallet"] as const;
+const STRING_KINDS = ["url", "onion", "address", "email", "command", "path", "secret", "wallet"] as const;
 export type StringKind = (typeof STRING_KINDS)[number];
 
 export interface FoundString {

@@ -12,7 +12,7 @@ import { type SyscallName, syscallNumber } from "../kernel/syscalls.ts";
 import { MAX_PATH_BYTES } from "./protocol.ts";
 
 /** Bytes that one read takes. */
-export const CHUNK_BYTES = 262_144;
+const CHUNK_BYTES = 262_144;
 
 // include/uapi/linux/fcntl.h, stat.h, asm-generic/fcntl.h
 const AT_FDCWD = 0xffff_ffff_ffff_ff9cn, AT_EMPTY_PATH = 0x1000n, AT_SYMLINK_NOFOLLOW = 0x100n, AT_EACCESS = 0x200n;
@@ -104,7 +104,7 @@ export class FileCalls {
 }
 
 /** `struct statx`. Device numbers are put together as the kernel's `dev_t`. */
-export function parseStatx(bytes: Uint8Array<ArrayBuffer>): FileFacts {
+function parseStatx(bytes: Uint8Array<ArrayBuffer>): FileFacts {
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   const u32 = (at: number): number => view.getUint32(at, true);
   const time = (at: number): number => nanoseconds(Number(view.getBigInt64(at, true)), u32(at + 8));
@@ -120,7 +120,7 @@ export function parseStatx(bytes: Uint8Array<ArrayBuffer>): FileFacts {
 }
 
 /** A time of a file as one number. The same two numbers always make the same one. */
-export function nanoseconds(seconds: number, rest: number): number {
+function nanoseconds(seconds: number, rest: number): number {
   return seconds * 1e9 + rest;
 }
 

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { Deadlines, type Timed } from "../deadlines.ts";
 import { FileCalls } from "./file_calls.ts";
 import { failed } from "./file_hasher.ts";
 import type { HashAnswer, HashRequest } from "./protocol.ts";
@@ -21,26 +22,23 @@ const MAX_HANGING_PER_DEVICE = 2, MAX_HANGING = 16;
 /** What is done with one request: see `hashFile`. */
 export type Work = (request: HashRequest, calls: FileCalls, isGivenUp: () => boolean) => Promise<HashAnswer>;
 
-interface Job {
+interface Job extends Timed {
   readonly request: HashRequest;
   readonly tell: (answer: HashAnswer) => void;
-  due: number;
   told: boolean;
 }
 
 export class Lanes {
   readonly #work: Work;
-  readonly #deadlineMs: number;
   #queue: Job[] = [];
   #next = 0;
-  readonly #running = new Set<Job>();
+  readonly #deadlines: Deadlines<Job>;
   readonly #hanging = new Set<Job>();
   readonly #idle: FileCalls[] = [];
-  #timer: ReturnType<typeof setTimeout> | null = null;
 
   constructor(work: Work, deadlineMs: number) {
     this.#work = work;
-    this.#deadlineMs = deadlineMs;
+    this.#deadlines = new Deadlines(deadlineMs, (job) => this.#giveUp(job), () => this.#begin());
   }
 
   /** Files whose work does not end. */
@@ -60,7 +58,7 @@ export class Lanes {
   }
 
   #begin(): void {
-    while (this.#running.size < LANES && this.#next < this.#queue.length) {
+    while (this.#deadlines.running.size < LANES && this.#next < this.#queue.length) {
       const job = this.#queue[this.#next++]!;
       if (this.#next === this.#queue.length || this.#next >= MAX_QUEUED) {
         this.#queue = this.#queue.slice(this.#next);
@@ -70,9 +68,7 @@ export class Lanes {
         queueMicrotask(() => this.#tell(job, failed(job.request, "timed_out")));
         continue;
       }
-      job.due = performance.now() + this.#deadlineMs;
-      this.#running.add(job);
-      this.#timer ??= setTimeout(this.#watch, this.#deadlineMs);
+      this.#deadlines.begun(job);
       this.#run(job);
     }
   }
@@ -85,14 +81,11 @@ export class Lanes {
     } finally {
       if (this.#idle.length < LANES) this.#idle.push(calls);
       else calls.release();
-      this.#running.delete(job);
+      this.#deadlines.ended(job);
       this.#hanging.delete(job);
       this.#tell(job, answer);
       this.#begin();
-      if (this.#running.size === 0 && this.#timer !== null) {
-        clearTimeout(this.#timer);
-        this.#timer = null;
-      }
+      if (this.#deadlines.running.size === 0) this.#deadlines.stop();
     }
   }
 
@@ -104,27 +97,15 @@ export class Lanes {
     return device !== null && same.length >= MAX_HANGING_PER_DEVICE;
   }
 
+  /** It is late: others take its place. */
+  #giveUp(job: Job): void {
+    this.#hanging.add(job);
+    this.#tell(job, failed(job.request, "timed_out"));
+  }
+
   #tell(job: Job, answer: HashAnswer): void {
     if (job.told) return;
     job.told = true;
     job.tell(answer);
   }
-
-  /** Gives up waiting for those that are late, and lets others take their place. */
-  readonly #watch = (): void => {
-    this.#timer = null;
-    const now = performance.now();
-    let next = Infinity;
-    for (const job of this.#running) {
-      if (job.due > now) {
-        next = Math.min(next, job.due);
-        continue;
-      }
-      this.#running.delete(job);
-      this.#hanging.add(job);
-      this.#tell(job, failed(job.request, "timed_out"));
-    }
-    if (next < Infinity) this.#timer = setTimeout(this.#watch, Math.max(1, next - now));
-    this.#begin();
-  };
 }

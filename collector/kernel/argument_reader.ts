@@ -11,6 +11,7 @@
  * @module
  */
 import { MAX_ARGV_BYTES } from "../../proto/process_event.ts";
+import { Deadlines, type Timed } from "../deadlines.ts";
 import type { EnvironmentFilter } from "./environment.ts";
 import { AT_FDCWD, copyFrom, copyTo, cString, libc, NativeArena, O_CLOEXEC, O_RDONLY } from "./libc.ts";
 import { MAX_COUNTED_BYTES, readRunState } from "./procfs.ts";
@@ -22,7 +23,7 @@ const MAX_HANGING = 64;
 /** How long one process may take to answer. A read takes some 20 us. */
 const DEADLINE_MS = 150;
 /** Bytes of an environment that are looked at. */
-export const MAX_ENVIRONMENT_BYTES = 32_768;
+const MAX_ENVIRONMENT_BYTES = 32_768;
 
 /** Where in the memory of a lane the path of a file stands, and where what is read of it. */
 const PATH_BYTES = 64, READ_BYTES = 1 << 16;
@@ -38,35 +39,31 @@ export interface ProcessMemory {
   readonly environmentCut: boolean;
 }
 
-interface Job {
+interface Job extends Timed {
   readonly pid: number;
   /** Asked when its arguments are there. */
   readonly wantsEnvironment: () => boolean;
   readonly tell: (memory: ProcessMemory | null) => void;
-  /** When it is late. */
-  due: number;
   /** Nobody waits for it any more. */
   told: boolean;
 }
 
 export class ArgumentReader {
   readonly #filter: EnvironmentFilter | null;
-  readonly #deadlineMs: number;
   /** Not begun yet, from `#next` on. */
   #queue: Job[] = [];
   #next = 0;
-  readonly #running = new Set<Job>();
+  readonly #deadlines: Deadlines<Job>;
   readonly #hanging = new Map<number, Job>();
   readonly #idle: NativeArena[] = [];
   readonly #environment = new Uint8Array(MAX_ENVIRONMENT_BYTES);
-  #timer: ReturnType<typeof setTimeout> | null = null;
   #late = 0;
   #closed = false;
 
   /** `filter` says what is taken of environments; without one none is read. */
   constructor(filter: EnvironmentFilter | null = null, deadlineMs: number = DEADLINE_MS) {
     this.#filter = filter === null || filter.isEmpty ? null : filter;
-    this.#deadlineMs = deadlineMs;
+    this.#deadlines = new Deadlines(deadlineMs, (job) => this.#giveUp(job), () => this.#begin());
   }
 
   /** Processes that did not answer in time, or were not asked because too many do not. */
@@ -120,9 +117,9 @@ export class ArgumentReader {
   /** Whoever waits is told that there is nothing. What hangs goes on until it is let go. */
   close(): void {
     this.#closed = true;
-    this.#stopWatch();
+    this.#deadlines.stop();
     for (const arena of this.#idle.splice(0)) arena.release();
-    const waiting = [...this.#running, ...this.#queue.splice(this.#next)];
+    const waiting = [...this.#deadlines.running, ...this.#queue.splice(this.#next)];
     for (const job of waiting) this.#tell(job, null);
   }
 
@@ -132,6 +129,13 @@ export class ArgumentReader {
     else this.#begin();
   }
 
+  /** It is late: others take its place. */
+  #giveUp(job: Job): void {
+    this.#hanging.set(job.pid, job);
+    this.#late++;
+    this.#tell(job, null);
+  }
+
   #tell(job: Job, memory: ProcessMemory | null): void {
     if (job.told) return;
     job.told = true;
@@ -139,7 +143,7 @@ export class ArgumentReader {
   }
 
   #begin(): void {
-    while (!this.#closed && this.#running.size < LANES && this.#next < this.#queue.length) {
+    while (!this.#closed && this.#deadlines.running.size < LANES && this.#next < this.#queue.length) {
       const job = this.#queue[this.#next++]!;
       if (this.#next === this.#queue.length) {
         this.#queue = [];
@@ -157,9 +161,7 @@ export class ArgumentReader {
         queueMicrotask(() => this.#tell(job, null));
         continue;
       }
-      job.due = performance.now() + this.#deadlineMs;
-      this.#running.add(job);
-      this.#timer ??= setTimeout(this.#watch, this.#deadlineMs);
+      this.#deadlines.begun(job);
       this.#run(job, fd);
     }
   }
@@ -172,37 +174,13 @@ export class ArgumentReader {
     } finally {
       if (this.#idle.length < LANES && !this.#closed) this.#idle.push(arena);
       else arena.release();
-      this.#running.delete(job);
+      this.#deadlines.ended(job);
       if (this.#hanging.get(job.pid) === job) this.#hanging.delete(job.pid);
       this.#tell(job, memory);
       this.#begin();
-      if (this.#running.size === 0) this.#stopWatch();
+      if (this.#deadlines.running.size === 0) this.#deadlines.stop();
     }
   }
-
-  #stopWatch(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
-  }
-
-  /** Gives up waiting for those who are late, and lets others take their place. */
-  readonly #watch = (): void => {
-    this.#timer = null;
-    const now = performance.now();
-    let next = Infinity;
-    for (const job of this.#running) {
-      if (job.due > now) {
-        next = Math.min(next, job.due);
-        continue;
-      }
-      this.#running.delete(job);
-      this.#hanging.set(job.pid, job);
-      this.#late++;
-      this.#tell(job, null);
-    }
-    if (next < Infinity) this.#timer = setTimeout(this.#watch, Math.max(1, next - now));
-    this.#begin();
-  };
 
   async #readMemory({ pid, wantsEnvironment }: Job, fd: number, arena: NativeArena): Promise<ProcessMemory | null> {
     const at = arena.address + BigInt(PATH_BYTES);

@@ -131,6 +131,15 @@ export class BpfAssembler {
     return this.#emit(0x05 | JUMPS[condition] | REGISTER, left, right, label);
   }
 
+  /**
+   * Puts `otherwise` into a register that holds more than `most`, as unsigned numbers. The verifier goes on with what
+   * fits first; the other way is then one of those that it has seen, and ends here.
+   */
+  limit(register: Register, most: number, otherwise: number, name: string): this {
+    this.jump(`${name} checked`).label(`${name} corrected`).moveConstant(register, otherwise);
+    return this.label(`${name} checked`).jumpIf(register, "gt", most, `${name} corrected`);
+  }
+
   /** The label of a loop, which goes to `end` when the kernel's budget is used up. */
   loop(name: string, end: string): this {
     this.label(name);

@@ -7,13 +7,24 @@
  * @module
  */
 
-import { checked, cString, libc, O_CLOEXEC, O_RDONLY } from "./libc.ts";
+import {
+  checked,
+  copyFrom,
+  cString,
+  libc,
+  map,
+  MAP_PRIVATE,
+  O_CLOEXEC,
+  O_RDONLY,
+  PROT_READ,
+  SystemCallError,
+} from "./libc.ts";
 
 const KERNEL_BTF = "/sys/kernel/btf/vmlinux";
 const MAGIC = 0xeb9f;
 const HEADER_BYTES = 24;
 /** More than ten times what kernels have today. */
-export const MAX_BTF_BYTES = 64 << 20;
+const MAX_BTF_BYTES = 64 << 20;
 /** Typedefs and qualifiers in a row; and anonymous structures inside each other. The kernel has fewer than ten. */
 const MAX_CHAIN = 32;
 /** Members that are looked at for one path: structures inside each other may have the same one inside them many times. */
@@ -33,28 +44,12 @@ const KIND = {
   prototype: 13,
   typeTag: 18,
 };
-/** Words that follow the three of a type, by kind: once, and for each member. */
-const EXTRA_WORDS: Readonly<Record<number, readonly [once: number, each: number]>> = {
-  1: [1, 0], // integer
-  2: [0, 0],
-  3: [3, 0],
-  4: [0, 3],
-  5: [0, 3],
-  6: [0, 2], // enum
-  7: [0, 0], // forward declaration
-  8: [0, 0],
-  9: [0, 0],
-  10: [0, 0],
-  11: [0, 0],
-  12: [0, 0],
-  13: [0, 2],
-  14: [1, 0], // variable
-  15: [0, 3], // data section
-  16: [0, 0], // float
-  17: [1, 0], // declaration tag
-  18: [0, 0],
-  19: [0, 3], // enum of 64 bits
-};
+/** Kinds from 1 on that are known: the last is the enum of 64 bits. */
+const LAST_KIND = 19;
+/** Words that follow the three of a type, by kind: of integers (1), arrays, variables (14) and declaration tags (17). */
+const EXTRA_WORDS = Uint8Array.of(0, 1, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0);
+/** The same for each member: of structures, unions, enums, prototypes, data sections (15) and enums of 64 bits. */
+const MEMBER_WORDS = Uint8Array.of(0, 0, 0, 0, 3, 3, 2, 0, 0, 0, 0, 0, 0, 2, 0, 3, 0, 0, 0, 3);
 
 /** BTF is damaged, or names nothing of the kind asked for. */
 export class BtfError extends Error {
@@ -79,12 +74,7 @@ export function readKernelBtf(path: string = KERNEL_BTF): Btf {
     const size = Number(libc.lseek(fd, 0n, SEEK_END));
     if (size <= 0 || size > MAX_BTF_BYTES) throw new BtfError(`${path} claims ${size} bytes`);
     const bytes = new Uint8Array(size);
-    let used = 0;
-    while (used < size) {
-      const got = checked(libc.pread(fd, bytes.subarray(used), size - used, BigInt(used)), `read of ${path}`);
-      if (got === 0) throw new BtfError(`${path} ended after ${used} of ${size} bytes`);
-      used += got;
-    }
+    if (!copyMapped(fd, bytes)) readWhole(fd, bytes, path);
     return new Btf(bytes);
   } finally {
     libc.close(fd);
@@ -92,10 +82,35 @@ export function readKernelBtf(path: string = KERNEL_BTF): Btf {
 }
 const SEEK_END = 2;
 
+/** In one go, since Linux 6.16: reading gives a page for each call. */
+function copyMapped(fd: number, bytes: Uint8Array<ArrayBuffer>): boolean {
+  let address: bigint;
+  try {
+    address = map(bytes.length, PROT_READ, MAP_PRIVATE, fd, 0);
+  } catch (error) {
+    if (error instanceof SystemCallError) return false;
+    throw error;
+  }
+  copyFrom(address, bytes);
+  libc.munmap(address, BigInt(bytes.length));
+  return true;
+}
+
+function readWhole(fd: number, bytes: Uint8Array<ArrayBuffer>, path: string): void {
+  for (let used = 0; used < bytes.length;) {
+    const rest = bytes.subarray(used);
+    const got = checked(libc.pread(fd, rest, rest.length, BigInt(used)), `read of ${path}`);
+    if (got === 0) throw new BtfError(`${path} ended after ${used} of ${bytes.length} bytes`);
+    used += got;
+  }
+}
+
 export class Btf {
   /** The type section as words, and where in it each type starts. Type 0 is `void`. */
   #words: Uint32Array;
-  readonly #starts: number[] = [-1];
+  #starts = new Uint32Array(0);
+  /** One more than the highest type. */
+  #end = 1;
   #strings: Uint8Array;
   readonly #found = new Map<string, number | null>();
   /** Members looked at since the search for a path began. */
@@ -156,6 +171,11 @@ export class Btf {
     return this.#search(name, [KIND.function]);
   }
 
+  /** The id of a structure. @throws {BtfError} */
+  structId(name: string): number {
+    return this.#find(name, [KIND.struct, KIND.union]);
+  }
+
   /** The number behind a name of an enumeration, or null. */
   enumValue(name: string, value: string): number | null {
     const type = this.#search(name, [KIND.enum]);
@@ -179,24 +199,27 @@ export class Btf {
 
   /** Frees the bytes at once: they are megabytes, and an idle process collects no garbage. Ends this object's use. */
   release(): void {
-    const buffer = this.#words.buffer;
+    const buffers = [this.#words.buffer, this.#starts.buffer];
     this.#words = new Uint32Array(0);
     this.#strings = new Uint8Array(0);
-    this.#starts.length = 0;
-    if (buffer instanceof ArrayBuffer) buffer.transfer(0);
+    this.#starts = new Uint32Array(0);
+    this.#end = 0;
+    for (const buffer of buffers) if (buffer instanceof ArrayBuffer) buffer.transfer(0);
   }
 
+  /** Kernels have a hundred thousand types: this runs before anything is seen. */
   #index(): void {
-    const words = this.#words;
-    for (let at = 0; at < words.length;) {
-      this.#starts.push(at);
-      if (at + 3 > words.length) throw new BtfError("The last type of BTF is cut");
+    const words = this.#words, length = words.length, starts = new Uint32Array(Math.ceil(length / 3) + 1);
+    let id = 1, at = 0;
+    while (at + 3 <= length) {
+      starts[id++] = at;
       const info = words[at + 1]!, kind = info >>> 24 & 31;
-      const extra = EXTRA_WORDS[kind];
-      if (extra === undefined) throw new BtfError(`BTF has a type of kind ${kind}, which is not known here`);
-      at += 3 + extra[0] + extra[1] * (info & 0xffff);
-      if (at > words.length) throw new BtfError("The last type of BTF is cut");
+      if (kind === 0 || kind > LAST_KIND) throw new BtfError(`BTF has a type of kind ${kind}, which is not known here`);
+      at += 3 + EXTRA_WORDS[kind]! + MEMBER_WORDS[kind]! * (info & 0xffff);
     }
+    if (at !== length) throw new BtfError("The last type of BTF is cut");
+    this.#starts = starts;
+    this.#end = id;
   }
 
   #locate(path: string): Member | null {
@@ -265,13 +288,15 @@ export class Btf {
     const key = `${kinds[0]} ${name}`;
     const known = this.#found.get(key);
     if (known !== undefined) return known;
-    const words = this.#words, starts = this.#starts;
+    const words = this.#words, strings = this.#strings, starts = this.#starts, end = this.#end;
+    const wanted = kinds.reduce((bits, kind) => bits | 1 << kind, 0), first = name.charCodeAt(0);
     let id = 1;
-    for (; id < starts.length; id++) {
+    for (; id < end; id++) {
       const at = starts[id]!;
-      if (kinds.includes(words[at + 1]! >>> 24 & 31) && this.#isNamed(words[at]!, name)) break;
+      if ((wanted >>> (words[at + 1]! >>> 24 & 31) & 1) === 0 || strings[words[at]!] !== first) continue;
+      if (this.#isNamed(words[at]!, name)) break;
     }
-    const found = id < starts.length ? id : null;
+    const found = id < end ? id : null;
     this.#found.set(key, found);
     return found;
   }
@@ -293,8 +318,7 @@ export class Btf {
   }
 
   #start(type: number): number {
-    const start = this.#starts[type];
-    if (start === undefined || start < 0) throw new BtfError(`BTF refers to type ${type}, which it does not have`);
-    return start;
+    if (!(type > 0 && type < this.#end)) throw new BtfError(`BTF refers to type ${type}, which it does not have`);
+    return this.#starts[type]!;
   }
 }

@@ -75,9 +75,8 @@ export function appendContext(a: BpfAssembler, layout: KernelLayout, place: Cont
  * Writes where a text ends. The number comes back through the record, where the verifier forgets how it came to be: it
  * then follows what comes after once, not once for each way to here.
  */
-function endText(a: BpfAssembler, at: number, limit: number): void {
-  const bounded = `text bounded ${at}`;
-  a.store(4, R9, at, R7).load(4, R7, R9, at).jumpIf(R7, "le", limit, bounded).moveConstant(R7, 0).label(bounded);
+export function endText(a: BpfAssembler, at: number, limit: number): void {
+  a.store(4, R9, at, R7).load(4, R7, R9, at).limit(R7, limit, 0, `end at ${at}`);
 }
 
 /**
@@ -235,9 +234,9 @@ export function appendEnvironment(
   a.store(8, R9, place.environmentLength, R1).moveConstant(R6, 0);
   a.loop("environment step", "environment read").load(8, R2, R10, REST).jumpIf(R2, "eq", 0, "environment read");
   a.jumpIf(R7, "gt", place.limit - ENVIRONMENT_STEP, "environment read");
-  a.jumpIf(R2, "le", ENVIRONMENT_STEP, "environment fits").moveConstant(R2, ENVIRONMENT_STEP);
+  a.limit(R2, ENVIRONMENT_STEP, ENVIRONMENT_STEP, "environment step");
   // Through the record, where the verifier forgets the number: all ways to here become one (200,000 steps else).
-  a.label("environment fits").store(4, R9, place.environmentEnd, R2).load(4, R2, R9, place.environmentEnd);
+  a.store(4, R9, place.environmentEnd, R2).load(4, R2, R9, place.environmentEnd);
   a.andConstant(R2, ENVIRONMENT_STEP).store(8, R10, STEP, R2);
   a.move(R1, R9).addConstant(R1, place.bytes).add(R1, R7).load(8, R3, R10, SOURCE);
   if (byTask) a.move(R4, R8).moveConstant(R5, 0).call(HELPER.copyFromUserTask);

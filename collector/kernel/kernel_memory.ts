@@ -22,7 +22,7 @@ const PR_SET_NAME = 15n, PR_GET_NAME = 16n;
 const NAME_BYTES = 16;
 
 /** This thread's memory cannot be read. The text says what would mend it. */
-export class KernelMemoryError extends Error {
+class KernelMemoryError extends Error {
   override name = "KernelMemoryError";
 }
 

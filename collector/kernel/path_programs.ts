@@ -14,7 +14,7 @@ import type { KernelLayout } from "./kernel_layout.ts";
 import { BY_PROBES, readTogether } from "./probes.ts";
 
 /** Directories and mounts between a file and the root that are walked with a counter; a path with more is marked as cut. */
-export const MAX_PATH_LEVELS = 256;
+const MAX_PATH_LEVELS = 256;
 /** The same of control groups, which nobody nests like that. */
 const MAX_GROUP_LEVELS = 64;
 /** The longest name of a file (NAME_MAX) and its NUL. */

@@ -23,7 +23,7 @@ const state = { root: -1, path: new Uint8Array(64), directory: new Uint8Array(1 
 const paths = new TextCache(decodeName);
 
 /** The directory `/proc`, opened once. */
-export function procRoot(): number {
+function procRoot(): number {
   if (state.root < 0) {
     state.root = checked(libc.open(cString("/proc"), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), "open /proc");
   }

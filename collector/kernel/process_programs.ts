@@ -10,15 +10,14 @@
  * @module
  */
 import { MAX_ARGV_BYTES } from "../../proto/process_event.ts";
-import { BpfAssembler, R0, R1, R10, R2, R3, R4, R6, R7, R8, R9 } from "./bpf_assembler.ts";
+import { BpfAssembler, R0, R1, R10, R2, R3, R6, R7, R8, R9 } from "./bpf_assembler.ts";
 import { HELPER } from "./bpf.ts";
 import type { KernelLayout } from "./kernel_layout.ts";
-import { appendContext, appendEnvironment, copyPid } from "./context_programs.ts";
+import { appendContext, appendEnvironment, copyPid, endText } from "./context_programs.ts";
 import { appendPath, DENTRY, MOUNT } from "./path_programs.ts";
 import { BY_PROBES, read, readThrough } from "./probes.ts";
 import {
   ARGV_UNREAD,
-  counterOffset,
   ENVIRONMENT_UNREAD,
   EXEC,
   EXEC_TEXT_LIMIT,
@@ -32,19 +31,18 @@ import {
   PATH_LIMIT,
   RECORD_KINDS,
   type RecordKind,
+  SCRIPT_LIMIT,
   SCRIPT_UNREAD,
   SETS_USER_ID,
   UNLINKED,
 } from "./process_records.ts";
+import { count, type OutputMaps, submit } from "./record_output.ts";
 
 /** `signal_struct.flags`: the whole group ends with `group_exit_code` (`include/linux/sched/signal.h`). */
 const SIGNAL_GROUP_EXIT = 4;
 
 /** What the programs are built with: descriptors of their maps, and whether environments are wanted. */
-export interface ProgramMaps {
-  readonly ring: number;
-  /** One element of {@linkcode COUNTER_BYTES}. */
-  readonly counters: number;
+export interface ProgramMaps extends OutputMaps {
   /** One element per processor of `MAX_EXEC_BYTES`: more than fits on the stack of 512 bytes. */
   readonly scratch: number;
   readonly environment: boolean;
@@ -130,7 +128,7 @@ function appendExecutable(a: BpfAssembler, layout: KernelLayout): void {
   flag(a, UNLINKED);
   a.label("linked");
   appendPath(a, layout, { name: "path", texts: EXEC.bytes, limit: PATH_LIMIT, cut: () => flag(a, PATH_CUT) });
-  a.store(4, R9, EXEC.pathEnd, R7);
+  endText(a, EXEC.pathEnd, PATH_LIMIT);
 }
 
 /** Appends the file that was asked for and its interpreter, where another was started than was asked for. */
@@ -152,6 +150,7 @@ function appendScript(a: BpfAssembler, { context: { script } }: KernelLayout): v
   a.store(4, R9, EXEC.interpreterEnd, R7).jump("script done").label("script unread");
   flag(a, SCRIPT_UNREAD);
   a.store(4, R9, EXEC.scriptEnd, R7).store(4, R9, EXEC.interpreterEnd, R7).label("script done");
+  endText(a, EXEC.interpreterEnd, SCRIPT_LIMIT + MAX_INTERPRETER_BYTES);
 }
 
 /** Appends the arguments and, if wanted, the environment. */
@@ -161,13 +160,13 @@ function appendArguments(a: BpfAssembler, { task, mm, context }: KernelLayout, w
   readThrough(a, R10, START, 8, POINTER, mm.argStart);
   readThrough(a, R10, END, 8, POINTER, mm.argEnd);
   a.load(8, R2, R10, END).load(8, R3, R10, START).subtract(R2, R3).store(8, R9, EXEC.argvLength, R2);
-  a.jumpIf(R2, "le", MAX_ARGV_BYTES, "argv fits").moveConstant(R2, MAX_ARGV_BYTES).label("argv fits");
+  a.limit(R2, MAX_ARGV_BYTES, MAX_ARGV_BYTES, "argv length");
   a.store(8, R10, KEPT, R2).move(R1, R9).addConstant(R1, EXEC.bytes).add(R1, R7).call(HELPER.probeReadUser);
   a.load(8, R2, R10, KEPT).jumpIf(R0, "eq", 0, "argv read");
   flag(a, ARGV_UNREAD);
   a.moveConstant(R2, 0);
   // Bounded again: older verifiers forget what they knew of a number that was stored.
-  a.label("argv read").jumpIf(R2, "le", MAX_ARGV_BYTES, "argv bounded").moveConstant(R2, 0).label("argv bounded");
+  a.label("argv read").limit(R2, MAX_ARGV_BYTES, 0, "argv");
   a.add(R7, R2).store(4, R9, EXEC.argvEnd, R7).storeConstant(8, R9, EXEC.environmentLength, 0);
 
   if (withEnvironment && context.environment !== null) {
@@ -265,17 +264,4 @@ export function skipUnlessGroupDead(
 
 function flag(a: BpfAssembler, bit: number): void {
   a.load(4, R1, R9, EXEC.flags).orConstant(R1, bit).store(4, R9, EXEC.flags, R1);
-}
-
-function count(a: BpfAssembler, maps: ProgramMaps, kind: RecordKind, counter: "seen" | "lost"): void {
-  a.loadMapValue(R1, maps.counters, counterOffset(kind, counter)).moveConstant(R2, 1).atomicAdd(R1, 0, R2);
-}
-
-/** Puts R3 bytes at R2 into the ring, or counts them as lost, and ends the program. Without flags, so that the kernel
- * wakes the reader only when it has taken everything before. */
-function submit(a: BpfAssembler, maps: ProgramMaps, kind: RecordKind): void {
-  a.loadMap(R1, maps.ring).moveConstant(R4, 0).call(HELPER.ringBufferOutput).jumpIf(R0, "eq", 0, "out");
-  a.label("lost");
-  count(a, maps, kind, "lost");
-  a.label("out").moveConstant(R0, 0).exit();
 }

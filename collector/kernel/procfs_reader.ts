@@ -21,7 +21,7 @@ const SLICE_MS = 10;
 /** Processes whose memory is read meanwhile. */
 const MAX_ASKED = 128;
 /** What one table may hold of arguments, paths and environments. Of further processes they are left out. */
-export const MAX_TABLE_BYTES = 64 << 20;
+const MAX_TABLE_BYTES = 64 << 20;
 /** Inode of the first pid namespace (`PROC_PID_INIT_INO` of linux/proc_ns.h). */
 const FIRST_PID_NAMESPACE = 0xeffffffc;
 /** The share of threads that is taken as hidden: fewer begin and end while the table is read. */

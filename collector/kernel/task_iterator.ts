@@ -246,6 +246,8 @@ class LoadedIterator {
     const rcu = sleeps
       ? { lock: kernelFunction(btf, "bpf_rcu_read_lock"), unlock: kernelFunction(btf, "bpf_rcu_read_unlock") }
       : null;
+    const toType = btf.functionId("bpf_rdonly_cast"), task = btf.structId("task_struct");
+    const cast = toType === null ? null : { toType, task };
     const name = sleeps ? "de_table" : "de_table_quick";
     const opened: number[] = [];
     const own = (descriptor: number): number => {
@@ -260,7 +262,7 @@ class LoadedIterator {
       this.program = own(loadProgram({
         name,
         type: PROGRAM_TYPE.tracing,
-        instructions: taskIteratorProgram(layout, this.#scratch, rcu && { ...rcu, asked }),
+        instructions: taskIteratorProgram(layout, this.#scratch, rcu && { ...rcu, asked }, cast),
         flags: sleeps ? PROGRAM_SLEEPABLE : 0,
         attachType: ATTACH_ITERATOR,
         attachTo,

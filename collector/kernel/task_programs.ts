@@ -11,7 +11,7 @@ import { HELPER } from "./bpf.ts";
 import { BpfAssembler, R0, R1, R10, R2, R3, R4, R5, R6, R7, R8, R9 } from "./bpf_assembler.ts";
 import { appendContext, appendEnvironment } from "./context_programs.ts";
 import type { KernelLayout } from "./kernel_layout.ts";
-import { BY_LOADS } from "./probes.ts";
+import { byLoads } from "./probes.ts";
 import { MAX_PATH_BYTES, NAME_BYTES } from "./process_records.ts";
 import { KIND_PROCESS, KIND_THREAD, PROCESS, PROCESS_TEXT_LIMIT, THREAD } from "./task_records.ts";
 
@@ -24,11 +24,23 @@ export interface Sleep {
   readonly asked: number | null;
 }
 
+/**
+ * BTF ids of `bpf_rdonly_cast()` and of the structure `task_struct`: what is read through a pointer that was cast so is
+ * read without trust. Of each pointer that is loaded through a trusted one the verifier searches all types of the kernel,
+ * on each way by which it comes there, for what may be trusted behind it: nine tenths of the time that loading takes.
+ */
+export interface Cast {
+  readonly toType: number;
+  readonly task: number;
+}
+
 /** Slots of the stack over the length of the program. */
-const CONTEXT = -72, KEPT = -80, START = -88;
+const CONTEXT = -72, KEPT = -80, START = -88, TASK = -96;
+const BY_LOADS = byLoads(TASK);
 
 /**
- * The program. With `sleep` it may sleep, and reads arguments; without it neither.
+ * The program. With `sleep` it may sleep, and reads arguments; without it neither. `cast` is null where the kernel has no
+ * such function: it does not search then either.
  *
  * Context: `struct bpf_iter__task { meta, task }`. R8 is the task, R9 where the record is made, R7 the bytes of texts.
  */
@@ -36,9 +48,10 @@ export function taskIteratorProgram(
   layout: KernelLayout,
   scratch: number,
   sleep: Sleep | null,
+  cast: Cast | null,
 ): Uint8Array<ArrayBuffer> {
   const { task, mm } = layout;
-  const KEY = -8, RECORD = -104;
+  const KEY = -8, RECORD = -112;
   const a = new BpfAssembler(layout.loops).store(8, R10, CONTEXT, R1).load(8, R8, R1, 8).jumpIf(R8, "eq", 0, "out");
   a.load(4, R7, R8, task.tgid).load(4, R1, R8, task.pid).jumpIfRegisters(R7, "eq", R1, "process");
 
@@ -50,6 +63,9 @@ export function taskIteratorProgram(
   a.label("process").storeConstant(4, R10, KEY, 0).loadMap(R1, scratch).move(R2, R10).addConstant(R2, KEY);
   a.call(HELPER.mapLookup).jumpIf(R0, "eq", 0, "out").move(R9, R0);
   a.storeConstant(4, R9, PROCESS.kind, KIND_PROCESS).store(4, R9, PROCESS.pid, R7);
+  a.move(R0, R8);
+  if (cast !== null) a.move(R1, R8).moveConstant(R2, cast.task).callKernelFunction(cast.toType);
+  a.store(8, R10, TASK, R0);
   copyNumbers(a, layout);
   appendContext(a, layout, PROCESS, BY_LOADS);
 
@@ -58,12 +74,12 @@ export function taskIteratorProgram(
   a.storeConstant(8, R9, PROCESS.argvLength, 0);
   a.storeConstant(4, R9, PROCESS.environmentRead, 0).storeConstant(8, R9, PROCESS.environmentLength, 0);
   mm.residentPages.forEach((_, index) => a.storeConstant(8, R9, PROCESS.residentPages + index * 8, 0));
-  a.load(8, R1, R8, task.mm).jumpIf(R1, "eq", 0, "no memory");
+  a.load(8, R1, R10, TASK).load(8, R1, R1, task.mm).jumpIf(R1, "eq", 0, "no memory");
   mm.residentPages.forEach((offset, index) => {
     a.load(8, R2, R1, offset).store(8, R9, PROCESS.residentPages + index * 8, R2);
   });
   a.load(8, R2, R1, mm.argEnd).load(8, R3, R1, mm.argStart).subtract(R2, R3).store(8, R9, PROCESS.argvLength, R2);
-  a.jumpIf(R2, "le", MAX_ARGV_BYTES, "argv fits").moveConstant(R2, MAX_ARGV_BYTES).label("argv fits");
+  a.limit(R2, MAX_ARGV_BYTES, MAX_ARGV_BYTES, "argv length");
   a.store(8, R10, KEPT, R2).store(8, R10, START, R3);
 
   appendExecutable(a, layout, sleep);
@@ -113,23 +129,23 @@ function appendExecutable(a: BpfAssembler, { task, mm, file }: KernelLayout, sle
   a.jumpIf(R1, "eq", 0, "path read").addConstant(R1, file.path).move(R2, R9).addConstant(R2, PROCESS.bytes).add(R2, R7);
   a.moveConstant(R3, MAX_PATH_BYTES).call(HELPER.dPath).label("path read").move(R6, R0);
   if (sleep !== null) a.callKernelFunction(sleep.unlock);
-  a.jumpIf(R6, "le", MAX_PATH_BYTES, "path bounded").moveConstant(R6, 0).label("path bounded").add(R7, R6);
+  a.limit(R6, MAX_PATH_BYTES, 0, "path").add(R7, R6);
   a.store(4, R9, PROCESS.pathEnd, R7).store(4, R9, PROCESS.argvEnd, R7);
 }
 
 /** Appends what stands in the process' own memory: the arguments and, when asked for, the environment. */
 function appendMemory(a: BpfAssembler, { task, context: { environment } }: KernelLayout, { asked }: Sleep): void {
   const POINTER = -16;
-  a.load(8, R2, R10, KEPT).jumpIf(R2, "le", MAX_ARGV_BYTES, "size bounded").moveConstant(R2, 0).label("size bounded");
+  a.load(8, R2, R10, KEPT).limit(R2, MAX_ARGV_BYTES, 0, "argv size");
   a.move(R1, R9).addConstant(R1, PROCESS.bytes).add(R1, R7).load(8, R3, R10, START).move(R4, R8).moveConstant(R5, 0);
   a.call(HELPER.copyFromUserTask).load(8, R2, R10, KEPT).jumpIf(R0, "eq", 0, "argv read");
   a.storeConstant(4, R9, PROCESS.argvRead, 0).moveConstant(R2, 0).label("argv read");
-  a.jumpIf(R2, "le", MAX_ARGV_BYTES, "argv bounded").moveConstant(R2, 0).label("argv bounded");
+  a.limit(R2, MAX_ARGV_BYTES, 0, "argv");
   a.add(R7, R2).store(4, R9, PROCESS.argvEnd, R7);
 
   if (asked === null || environment === null) return;
   a.loadMapValue(R1, asked, 0).load(4, R1, R1, 0).jumpIf(R1, "eq", 0, "environment done");
-  a.load(8, R1, R8, task.mm).store(8, R10, POINTER, R1);
+  a.load(8, R1, R10, TASK).load(8, R1, R1, task.mm).store(8, R10, POINTER, R1);
   appendEnvironment(a, environment, { ...PROCESS, limit: PROCESS_TEXT_LIMIT }, true, "environment done");
   a.storeConstant(4, R9, PROCESS.environmentRead, 1).label("environment done");
 }

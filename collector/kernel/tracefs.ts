@@ -25,7 +25,7 @@ import {
 import { SYSCALL } from "./syscalls.ts";
 
 /** Where a host has it; opening the first makes systemd mount it. */
-export const TRACEFS_PLACES: readonly string[] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+const TRACEFS_PLACES: readonly string[] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 /** Formats of the tracepoints that we use have some 1,000 bytes. */
 const MAX_FORMAT_BYTES = 65_536;
 /** A record's place for fields: the kernel keeps 2 KiB for it, 8 KiB since Linux 5.16 (`PERF_MAX_TRACE_SIZE`). */

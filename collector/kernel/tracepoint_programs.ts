@@ -15,10 +15,12 @@
  * @module
  */
 import { MAX_ARGV_BYTES } from "../../proto/process_event.ts";
-import { BpfAssembler, R0, R1, R10, R2, R3, R4, R6, R7, R8, R9, type Register } from "./bpf_assembler.ts";
+import { BpfAssembler, R0, R1, R10, R2, R3, R6, R7, R8, R9, type Register } from "./bpf_assembler.ts";
 import { HELPER } from "./bpf.ts";
 import { CREDENTIAL_IDS, type SearchedLayout, SIGNAL_LIVE } from "./kernel_search.ts";
-import { counterOffset, NAME_BYTES, RECORD_KINDS, type RecordKind } from "./process_records.ts";
+import { read } from "./probes.ts";
+import { NAME_BYTES, RECORD_KINDS } from "./process_records.ts";
+import { count, type OutputMaps, submit } from "./record_output.ts";
 import { numberField, type TracepointFormat } from "./tracefs.ts";
 import {
   ARGUMENTS_UNREAD,
@@ -34,10 +36,7 @@ import {
 } from "./tracepoint_records.ts";
 
 /** Descriptors of the maps that the programs use. */
-export interface TracepointMaps {
-  readonly ring: number;
-  /** One element of `COUNTER_BYTES`. */
-  readonly counters: number;
+export interface TracepointMaps extends OutputMaps {
   /** One element per processor of `MAX_EXECUTED_BYTES`. */
   readonly scratch: number;
 }
@@ -64,9 +63,9 @@ export function executedProgram(
   readPerson(a, layout, MM);
 
   // Zeros when they cannot be read, and so nothing to read from.
-  readKernel(a, R10, MM, 8, R8, layout.mm.inTask);
+  read(a, R10, MM, 8, R8, layout.mm.inTask);
   a.load(8, R3, R10, MM);
-  readKernel(a, R10, ARG_START, 32, R3, layout.mm.argStart);
+  read(a, R10, ARG_START, 32, R3, layout.mm.argStart);
 
   /** R2: the bytes to take of a run between two ends on the stack, which are no more than `limit`. */
   const bound = (start: number, end: number, length: number, limit: number, label: string): void => {
@@ -132,9 +131,9 @@ export function exitedProgram(
     a.load(1, R1, R6, numberField(format, "group_dead", 1)).jumpIf(R1, "eq", 0, "out");
   } else {
     // Before Linux 6.16. Two threads that end at once can both find zero: the receiver sees the second end of a process.
-    readKernel(a, R10, VALUE, 8, R8, layout.signal!);
+    read(a, R10, VALUE, 8, R8, layout.signal!);
     a.load(8, R3, R10, VALUE);
-    readKernel(a, R10, VALUE, 4, R3, SIGNAL_LIVE);
+    read(a, R10, VALUE, 4, R3, SIGNAL_LIVE);
     a.load(4, R1, R10, VALUE).jumpIf(R1, "ne", 0, "out");
   }
   count(a, maps, "exit", "seen");
@@ -150,7 +149,7 @@ export function exitedProgram(
   if (layout.exitCode !== null) {
     // When the whole process was ended, each of its threads has the process' status; when its threads ended one by one,
     // each has its own, and the process has its first thread's.
-    readKernel(a, R10, RECORD + EXITED.status, 4, R8, layout.exitCode);
+    read(a, R10, RECORD + EXITED.status, 4, R8, layout.exitCode);
     a.storeConstant(4, R10, RECORD + EXITED.flags, STATUS_KNOWN);
   }
   a.move(R2, R10).addConstant(R2, RECORD).moveConstant(R3, EXITED.bytes);
@@ -162,45 +161,20 @@ export function exitedProgram(
 function readPerson(a: BpfAssembler, { parent, cred }: SearchedLayout, slot: number): void {
   a.storeConstant(4, R9, EXECUTED.ppid, 0);
   if (parent !== null) {
-    readKernel(a, R10, slot, 8, R8, parent.inTask);
+    read(a, R10, slot, 8, R8, parent.inTask);
     a.load(8, R3, R10, slot);
-    readKernel(a, R9, EXECUTED.ppid, 4, R3, parent.tgid);
+    read(a, R9, EXECUTED.ppid, 4, R3, parent.tgid);
   }
   if (cred === null) return;
-  readKernel(a, R10, slot, 8, R8, cred.inTask);
+  read(a, R10, slot, 8, R8, cred.inTask);
   a.load(8, R3, R10, slot);
-  readKernel(a, R9, EXECUTED.ids, CREDENTIAL_IDS.bytes, R3, cred.ids);
+  read(a, R9, EXECUTED.ids, CREDENTIAL_IDS.bytes, R3, cred.ids);
   a.jumpIf(R0, "ne", 0, "nobody").load(8, R3, R10, slot);
-  readKernel(a, R9, EXECUTED.capabilities, 24, R3, cred.inheritableCapabilities);
+  read(a, R9, EXECUTED.capabilities, 24, R3, cred.inheritableCapabilities);
   a.jumpIf(R0, "ne", 0, "nobody").storeConstant(4, R9, EXECUTED.flags, CREDENTIALS_KNOWN).label("nobody");
 }
 
 function readStart(a: BpfAssembler, layout: SearchedLayout, base: Register, at: number): void {
   if (layout.startBoottime === null) a.moveConstant(R1, 0).store(8, base, at, R1);
-  else readKernel(a, base, at, 8, R8, layout.startBoottime);
-}
-
-/** Copies `bytes` of kernel memory at `source + offset` to `base + at`; zeros when they cannot be read. */
-function readKernel(
-  a: BpfAssembler,
-  base: Register,
-  at: number,
-  bytes: number,
-  source: Register,
-  offset: number,
-): void {
-  if (source !== R3) a.move(R3, source);
-  a.addConstant(R3, offset).move(R1, base).addConstant(R1, at).moveConstant(R2, bytes).call(HELPER.probeReadKernel);
-}
-
-function count(a: BpfAssembler, maps: TracepointMaps, kind: RecordKind, counter: "seen" | "lost"): void {
-  a.loadMapValue(R1, maps.counters, counterOffset(kind, counter)).moveConstant(R2, 1).atomicAdd(R1, 0, R2);
-}
-
-/** Puts R3 bytes at R2 into the ring, or counts them as lost, and ends the program. */
-function submit(a: BpfAssembler, maps: TracepointMaps, kind: RecordKind): void {
-  a.loadMap(R1, maps.ring).moveConstant(R4, 0).call(HELPER.ringBufferOutput).jumpIf(R0, "eq", 0, "out");
-  a.label("lost");
-  count(a, maps, kind, "lost");
-  a.label("out").moveConstant(R0, 0).exit();
+  else read(a, base, at, 8, R8, layout.startBoottime);
 }

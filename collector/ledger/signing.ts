@@ -5,10 +5,9 @@
  *
  * @module
  */
-import { type Settings, SYSTEM_FILES } from "../../proto/config.ts";
-import { ConfigError } from "../../proto/setting_values.ts";
-import { faultOfRootFile } from "../kernel/file_owner.ts";
+import type { Settings } from "../../proto/config.ts";
 import { told } from "../kernel/inheritance.ts";
+import { rootFileOf } from "../root_file.ts";
 import { KeyFileError, NEXT_SIGNING_KEY, readSigningKeys, SIGNING_KEY, type SigningKeys } from "./keys.ts";
 
 /** More than any key file has. */
@@ -20,18 +19,12 @@ const MAX_KEY_BYTES = 256;
  * @throws {ConfigError} when the ledger is turned off by a file that is not root's alone
  */
 export function openSigning(
-  { collector, origins }: Settings,
+  settings: Settings,
   path: string,
   nextPath: string,
 ): SigningKeys | { readonly fault: string } {
-  if (!collector.ledger) {
-    const file = origins.get("collector.ledger")!, fault = faultOfRootFile(file);
-    if (fault !== null) {
-      throw new ConfigError(
-        `${file}: collector.ledger can be turned off only by a file that nobody but root can change, but ${fault}; ` +
-          `write it in ${SYSTEM_FILES[0]}, or leave it on`,
-      );
-    }
+  if (!settings.collector.ledger) {
+    rootFileOf("collector.ledger", settings);
     return { fault: "it is turned off by configuration" };
   }
   const paths: Readonly<Record<string, string>> = { [SIGNING_KEY]: path, [NEXT_SIGNING_KEY]: nextPath };

@@ -12,7 +12,7 @@
 import { createHmac } from "node:crypto";
 
 /** A mark without digits: there is no key, or only a part of the secret is known. */
-export const REDACTED = "[REDACTED]";
+const REDACTED = "[REDACTED]";
 
 const DIGITS = 8;
 const BEGIN = "[REDACTED";

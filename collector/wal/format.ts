@@ -39,14 +39,14 @@ export const MAX_RECORD_BYTES: number = recordBytes(MAX_PAYLOAD_BYTES);
 /** Most sequence numbers of one record. */
 export const MAX_COUNT = 0xffff;
 /** Sequence numbers and times are below this. */
-export const MAX_U48: number = 2 ** 48 - 1;
+const MAX_U48: number = 2 ** 48 - 1;
 
 /** `D E W R`, read as a little endian number. */
 const MARKER = 0x5257_4544;
 /** Not text, and damaged by whoever converts line ends, as PNG's is. */
 const MAGIC: Uint8Array = Uint8Array.of(0xde, 0x57, 0x41, 0x4c, 0x0d, 0x0a, 0x1a, 0x0a);
 /** Longest collector id, host and epoch, in bytes. */
-export const MAX_NAME_BYTES = 64;
+const MAX_NAME_BYTES = 64;
 export const SECRET_BYTES = 8;
 /** Kinds of items whose losses are counted apart; see `shedding.ts`. */
 export const TALLY_CLASSES = 6;

@@ -20,7 +20,7 @@ import {
 import { readFully, type StorageFile } from "./storage.ts";
 
 /** Longest segment that is read: more than any setting makes. What is behind counts as damage. */
-export const MAX_SEGMENT_BYTES = 134_217_728;
+const MAX_SEGMENT_BYTES = 134_217_728;
 /** Bytes of one read, beyond what a record needs. */
 const CHUNK_BYTES = 262_144;
 

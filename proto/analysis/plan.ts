@@ -8,7 +8,8 @@
  * @module
  */
 import { parseYaml, positionAt, YamlFaultError } from "../rules/located_yaml.ts";
-import { parseRule, type Rule, RuleError, ruleHash } from "../rules/rule.ts";
+import { type Rule, RuleError, ruleHash } from "../rules/rule.ts";
+import { parseRule } from "../rules/rule_yaml.ts";
 import { SqlRefusedError } from "../rules/sql_refused.ts";
 import { type Chain, readChain } from "./chain.ts";
 import { guardResultSql, type ResultQuery } from "./result_query.ts";

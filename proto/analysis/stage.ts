@@ -40,7 +40,7 @@ export type FactRow = Readonly<Record<string, SqlValue>>;
 export type StageRows = Readonly<Record<string, readonly FactRow[]>>;
 
 /** What stands in the way of a stage, as the code of the call's failure. */
-export const STAGE_FAULTS = [
+const STAGE_FAULTS = [
   "ABSENT",
   "NOT_READ",
   "REPLACED",

@@ -66,6 +66,8 @@ export class RemotePort implements BusPort {
   /** Up to where the broker was told so, and when it is told next. */
   #acknowledged = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Deliveries that came and have not been handled whole. */
+  #unhandled = 0;
   /** Ends when everything that came has been handled. Never rejects. */
   #handling: Promise<void> = Promise.resolve();
   readonly #notice: (text: string) => void;
@@ -227,7 +229,7 @@ export class RemotePort implements BusPort {
   }
 
   #deliver(deliveries: BusDeliveries): void {
-    const { stream, firstNumber, lost, messages } = deliveries;
+    const { stream, lost, messages } = deliveries;
     if (stream !== this.#stream) {
       // Another run of the agent, or one that has forgotten this side: numbers begin anew.
       this.#stream = stream;
@@ -237,33 +239,38 @@ export class RemotePort implements BusPort {
     if (this.#waiting > 2 * WINDOW) throw new WireError("The agent sends more than it was granted");
     this.lost = lost;
     const channel = this.#channel;
-    this.#handling = this.#handling.then(async () => {
-      for (let i = 0; i < messages.length; i++) {
-        this.#waiting--;
-        const number = firstNumber + i, message = messages[i]!;
-        if (number <= this.#received) {
-          this.duplicates++;
-          continue;
-        }
-        this.#received = number;
-        const delivery = { message, number, lost }, receivers = this.#heldFor(message.topic);
-        for (let j = 0; j < receivers.length; j++) {
-          const held = receivers[j]!;
-          if (!this.#held.has(held)) continue; // ended while another handler took its time
-          try {
-            const pending = held.handler(delivery);
-            if (pending !== undefined) await pending;
-          } catch (error) {
-            this.#notice(
-              `a message of ${message.topic} is not handled: ${error instanceof Error ? error.message : error}`,
-            );
-          }
+    // Behind those that handlers still wait with; most wait for nothing, and then it is not put off.
+    if (this.#unhandled++ === 0) this.#handling = this.#handle(deliveries, channel);
+    else this.#handling = this.#handling.then(() => this.#handle(deliveries, channel));
+  }
+
+  async #handle({ firstNumber, lost, messages }: BusDeliveries, channel: Channel | null): Promise<void> {
+    for (let i = 0; i < messages.length; i++) {
+      this.#waiting--;
+      const number = firstNumber + i, message = messages[i]!;
+      if (number <= this.#received) {
+        this.duplicates++;
+        continue;
+      }
+      this.#received = number;
+      const delivery = { message, number, lost }, receivers = this.#heldFor(message.topic);
+      for (let j = 0; j < receivers.length; j++) {
+        const held = receivers[j]!;
+        if (!this.#held.has(held)) continue; // ended while another handler took its time
+        try {
+          const pending = held.handler(delivery);
+          if (pending !== undefined) await pending;
+        } catch (error) {
+          this.#notice(
+            `a message of ${message.topic} is not handled: ${error instanceof Error ? error.message : error}`,
+          );
         }
       }
-      if (channel === null || channel !== this.#channel) return;
-      if (this.#received - this.#acknowledged >= ACKNOWLEDGE_AFTER) this.#acknowledge(channel);
-      else if (this.#isAwaited) this.#timer ??= setTimeout(() => this.#acknowledge(channel), ACKNOWLEDGE_MS);
-    });
+    }
+    this.#unhandled--;
+    if (channel === null || channel !== this.#channel) return;
+    if (this.#received - this.#acknowledged >= ACKNOWLEDGE_AFTER) this.#acknowledge(channel);
+    else if (this.#isAwaited) this.#timer ??= setTimeout(() => this.#acknowledge(channel), ACKNOWLEDGE_MS);
   }
 
   /** Whether anything of what comes is delivered at least once. */

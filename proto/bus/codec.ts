@@ -8,7 +8,7 @@
  */
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { member } from "../cold_codec.ts";
-import { crc32c, crc32cBehind } from "../crc32c.ts";
+import { crc32c, crc32cShift, crc32cShifted } from "../crc32c.ts";
 import { FieldReader } from "../field_reader.ts";
 import { FieldWriter } from "../field_writer.ts";
 import { FRAME_HEADER_BYTES, sealed } from "../frame.ts";
@@ -16,6 +16,7 @@ import { WireError } from "../wire_error.ts";
 import { readBytes, readEnd, readText, readU53, skipUnknown, tooMany, writeText, writeU53 } from "../wire_fields.ts";
 import { type Correlation, CORRELATION_LIMITS } from "./correlation.ts";
 import { type BusMessage, MAX_PAYLOAD_BYTES, MESSAGE_TYPES, PRIORITIES, REFUSALS } from "./message.ts";
+import { PIECE_BYTES, readerOfCopy } from "./piece_reader.ts";
 import { MAX_TOPIC_LENGTH } from "./topic.ts";
 import {
   type BusConsumed,
@@ -31,8 +32,6 @@ import {
 const NOTHING = new Uint8Array(0);
 /** Longest name of a publisher. */
 const MAX_SOURCE_LENGTH = 64;
-/** Longest deliveries whose payloads lie in one piece of memory. */
-const COPIED_BYTES = 16_384;
 
 /** One for all messages: it keeps its memory, and every use begins and ends with it empty. */
 const writer = new FieldWriter();
@@ -79,28 +78,37 @@ export function joinMessages(messages: readonly Uint8Array[]): Uint8Array {
   return bytes;
 }
 
-/** The whole frame of deliveries, from what {@linkcode joinMessages} made and the checksum of that. */
-export function deliveriesFrame(
-  stream: number,
-  first: number,
-  lost: number,
-  joined: Uint8Array,
-  checksum: number,
-): Uint8Array<ArrayBuffer> {
-  const length = 27 + joined.length;
-  const frame = new Uint8Array(FRAME_HEADER_BYTES + 2 + sizeOfVarint(length) + length);
-  let at = putVarint(frame, FRAME_HEADER_BYTES, DELIVERIES_TAG);
-  at = putVarint(frame, at, length);
-  frame[at++] = 9;
-  at = putU53(frame, at, first);
-  frame[at++] = 17;
-  at = putU53(frame, at, lost);
-  frame[at++] = 33;
-  at = putU53(frame, at, stream);
-  frame.set(joined, at);
-  return sealed(frame, crc32cBehind(crc32c(frame.subarray(FRAME_HEADER_BYTES, at)), joined, checksum));
+/** What {@linkcode joinMessages} made, with what is known of it once for all frames that it goes into. */
+export class JoinedMessages {
+  readonly #checksum: number;
+  readonly #shift: number;
+  /** Bytes of a frame that holds them. */
+  readonly frameLength: number;
+
+  constructor(readonly bytes: Uint8Array) {
+    this.#checksum = crc32c(bytes);
+    this.#shift = crc32cShift(bytes.length);
+    const length = NUMBERS_BYTES + bytes.length;
+    this.frameLength = FRAME_HEADER_BYTES + 2 + sizeOfVarint(length) + length;
+  }
+
+  /** Makes `frame`, which is as long as it must be, the frame of these deliveries. */
+  write(frame: Uint8Array<ArrayBuffer>, stream: number, first: number, lost: number): void {
+    let at = putVarint(frame, FRAME_HEADER_BYTES, DELIVERIES_TAG);
+    at = putVarint(frame, at, NUMBERS_BYTES + this.bytes.length);
+    frame[at++] = 9;
+    at = putU53(frame, at, first);
+    frame[at++] = 17;
+    at = putU53(frame, at, lost);
+    frame[at++] = 33;
+    at = putU53(frame, at, stream);
+    frame.set(this.bytes, at);
+    sealed(frame, crc32cShifted(crc32c(frame, 0, FRAME_HEADER_BYTES, at), this.#checksum, this.#shift));
+  }
 }
 
+/** Of three numbers with their tags. */
+const NUMBERS_BYTES = 27;
 /** Of `bus_deliveries` in `Envelope`: field 22, with a length. */
 const DELIVERIES_TAG = 22 << 3 | 2;
 
@@ -118,19 +126,20 @@ export function writeDeliveries(w: FieldWriter, { stream, firstNumber, lost, mes
 
 export function readDeliveries(body: Uint8Array): BusDeliveries {
   // Copied at once where that is cheaper than one by one, and a payload that is kept holds little else in memory.
-  const isCopied = body.length <= COPIED_BYTES;
-  const r = new FieldReader(isCopied ? new Uint8Array(body) : body), messages: BusMessage[] = [];
+  const isCopied = body.length <= PIECE_BYTES, r = isCopied ? readerOfCopy(body) : new FieldReader(body);
+  const end = r.len, messages: BusMessage[] = [];
   let stream = 0, firstNumber = 0, lost = 0;
-  while (r.pos < r.len) {
+  while (r.pos < end) {
     const tag = r.uint32();
     if (tag === 26) {
       if (messages.length === MAX_DELIVERIES) throw tooMany("messages of the bus", MAX_DELIVERIES);
-      messages.push(readBusMessage(r, readEnd(r, r.len), isCopied));
+      messages.push(readBusMessage(r, readEnd(r, end), isCopied));
     } else if (tag === 9) firstNumber = readU53(r, tag);
     else if (tag === 17) lost = readU53(r, tag);
     else if (tag === 33) stream = readU53(r, tag);
     else skipUnknown(r, tag);
   }
+  checkEnd(r, end);
   return { kind: "busDeliveries", stream, firstNumber, lost, messages };
 }
 
@@ -267,7 +276,7 @@ export function readTaken(body: Uint8Array): BusTaken {
 }
 
 /** Of one within the limits: see `limited()`. */
-export function writeCorrelation(w: FieldWriter, correlation: Correlation): void {
+function writeCorrelation(w: FieldWriter, correlation: Correlation): void {
   writeText(w, 10, correlation.id);
   if (correlation.parentId !== null) writeText(w, 18, correlation.parentId);
   writeText(w, 26, correlation.rootId);
@@ -283,7 +292,7 @@ export function writeCorrelation(w: FieldWriter, correlation: Correlation): void
 }
 
 /** Bounded loosely: what is too long is cut by whoever takes it over. */
-export function readCorrelation(r: BinaryReader, end: number): Correlation {
+function readCorrelation(r: BinaryReader, end: number): Correlation {
   let id = "", parentId: string | null = null, rootId = "", sequence = 0, stage: string | null = null, createdAt = 0;
   const tags: Record<string, string> = {};
   let count = 0;

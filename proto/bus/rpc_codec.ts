@@ -35,7 +35,7 @@ import type { BusSubscribe, BusUnsubscribe } from "./wire.ts";
 /** Most entries of a list or map of a call, and the longest text in it, in UTF-16 code units. */
 const MAX_ENTRIES = 256, MAX_TEXT = 8_192;
 /** Longest time of a call: an hour. */
-export const MAX_TIMEOUT_MS = 3_600_000;
+const MAX_TIMEOUT_MS = 3_600_000;
 
 export function writeSubscribe(subscribe: BusSubscribe): bus.Subscribe {
   const { pattern, quality, stream, received, window } = subscribe;

@@ -12,10 +12,10 @@
  */
 
 /** First segments. */
-export const DOMAINS = ["events", "control", "alerts"] as const;
+const DOMAINS = ["events", "control", "alerts"] as const;
 /** Beginnings that are kept for what may come: no topic begins with them, be it a whole segment or not. */
 const RESERVED = ["system", "debug"] as const;
-export const MAX_SEGMENTS = 5;
+const MAX_SEGMENTS = 5;
 /** Longest topic or pattern, in characters, which are bytes too. */
 export const MAX_TOPIC_LENGTH = 255;
 

@@ -25,9 +25,9 @@
 import { WireError } from "../wire_error.ts";
 import { DIGEST_BYTES as HASH_BYTES } from "./digest_bytes.ts";
 
-export const ENTRY_VERSION = 1;
+const ENTRY_VERSION = 1;
 export const LEDGER_ID_BYTES = 16, BOOT_ID_BYTES = 16;
-export const MAX_ACTOR_BYTES = 64;
+const MAX_ACTOR_BYTES = 64;
 const FIXED_BYTES = 123;
 export const MIN_ENTRY_BYTES: number = FIXED_BYTES + 1, MAX_ENTRY_BYTES: number = FIXED_BYTES + MAX_ACTOR_BYTES;
 

@@ -27,7 +27,7 @@ import { type LedgerHash, sameBytes } from "./hash.ts";
 import { verifyInclusion } from "./proofs.ts";
 
 /** Events of one leaf. */
-export const GROUP_EVENTS = 8;
+const GROUP_EVENTS = 8;
 const GROUP_HEADER_BYTES = 9;
 /** First bytes: `Envelope.events` holds a batch, `EventBatch.events` an event; in an event, arguments. */
 const BATCH_TAG = 42, EVENT_TAG = 18, ARGV_TAG = 74;

@@ -17,7 +17,7 @@ export const MAX_HEADER_BYTES = 2_048;
 /** Shortest and longest epoch. */
 export const MIN_EPOCH_MS = 1_000, MAX_EPOCH_MS = 86_400_000;
 /** Entries that one file of a ledger holds, at most: 256 tiles. */
-export const MAX_SEGMENT_ENTRIES = 65_536;
+const MAX_SEGMENT_ENTRIES = 65_536;
 
 /** What a ledger says of itself for good, in its first file. */
 export interface LedgerHeader {

@@ -40,7 +40,7 @@ export function parseSegmentName(name: string): { readonly kind: SegmentKind; re
 
 export const SLOT_BYTES = 4_096, SLOTS = 2;
 /** Longest content of a slot. */
-export const MAX_SLOT_CONTENT: number = SLOT_BYTES - 24;
+const MAX_SLOT_CONTENT: number = SLOT_BYTES - 24;
 const SLOT_MAGIC = 0x4445_534c, SLOT_VERSION = 1;
 
 /** A slot: magic, version, generation, length, content, zeros, CRC-32C over all before it. @throws RangeError */

@@ -42,7 +42,7 @@ export async function verifyRotation(rotation: Rotation, ledgerId: Uint8Array, s
 }
 
 /** What both keys sign. It is no note: a checkpoint's first line is never this. */
-export function signedText(
+function signedText(
   ledgerId: Uint8Array,
   sequence: number,
   oldKey: Uint8Array,

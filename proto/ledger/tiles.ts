@@ -7,11 +7,11 @@
  * @module
  */
 import { WireError } from "../wire_error.ts";
-import { CompactRange, foldRoots } from "./compact_range.ts";
+import { foldRoots } from "./compact_range.ts";
 import { HASH_BYTES, type LedgerHash } from "./hash.ts";
 
 /** Hashes of a full tile. */
-export const TILE_WIDTH = 256;
+const TILE_WIDTH = 256;
 /** Levels of the tree that one level of tiles spans. */
 const TILE_HEIGHT = 8;
 /** Levels of tiles that a tree below 2^53 leaves has. */
@@ -83,18 +83,6 @@ export function consistencyProof(hash: LedgerHash, tiles: TileReader, oldSize: n
 export function rootOf(hash: LedgerHash, tiles: TileReader, size: number): Uint8Array {
   if (size === 0) return foldRoots(hash, []);
   return new Subtrees(hash, tiles).root(0, size);
-}
-
-/** The right edge of the tree from its tiles. */
-export function rangeOf(hash: LedgerHash, tiles: TileReader, size: number): CompactRange {
-  const roots: Uint8Array[] = [], subtrees = new Subtrees(hash, tiles);
-  for (let from = 0, rest = size; rest > 0;) {
-    const width = powerAtMost(rest);
-    roots.push(subtrees.root(from, from + width));
-    from += width;
-    rest -= width;
-  }
-  return new CompactRange(hash, size, roots);
 }
 
 class Subtrees {

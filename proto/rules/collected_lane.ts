@@ -340,7 +340,7 @@ const OTHER_NAMES: Readonly<Record<string, string>> = { event_id: "row_id" };
  * A row as an event, for alerts: columns of the same name and type take their place, and what an alert cannot be without
  * is empty. Whose event it is not, has no process.
  */
-export function eventCells(table: Table, row: readonly SqlValue[]): SqlValue[] {
+function eventCells(table: Table, row: readonly SqlValue[]): SqlValue[] {
   return EVENT_COLUMNS.map(({ name, type }) => {
     const wanted = OTHER_NAMES[name] ?? name;
     const at = table.columns.findIndex((column) => column.name === wanted && column.type === type);

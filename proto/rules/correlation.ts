@@ -121,7 +121,7 @@ export type Correlation =
   };
 
 /** Most values that one `first_seen` remembers. */
-export const MAX_REMEMBERED = 100_000;
+const MAX_REMEMBERED = 100_000;
 
 /** A correlation says something that the engine does not do. */
 export class CorrelationError extends Error {

@@ -22,7 +22,7 @@ import { type Evaluated, type Found, MAX_FOUND, type WatchTable } from "./watch_
 import { keyOf } from "./window_evaluation.ts";
 
 /** Events that an alert points to, and what is kept of them. */
-export const MAX_CAUSES = 32;
+const MAX_CAUSES = 32;
 /** What a row takes beside its texts, in a large group, measured; and what a cell does. */
 const ROW_BYTES = 300, CELL_BYTES = 8;
 /** Groups of so many events keep what is known of them. */

@@ -44,7 +44,7 @@ export const TYPES = {
 export type TypeName = keyof typeof TYPES;
 
 /** Comparisons as they are written. */
-export const COMPARATORS = {
+const COMPARATORS = {
   at_least: "gte",
   more_than: "gt",
   at_most: "lte",

@@ -75,7 +75,8 @@ function* lanesOf(
  * @example
  * ```ts
  * import { RuleEngine } from "./engine.ts";
- * import { parseRule, validateRule } from "./rule.ts";
+ * import { validateRule } from "./rule.ts";
+ * import { parseRule } from "./rule_yaml.ts";
  * import { blankProcessEvent } from "../process_event.ts";
  * import { eventRow } from "../event_row.ts";
  * import assert from "node:assert/strict";

@@ -17,7 +17,7 @@ import type { GuardedQuery } from "./sql_guard.ts";
 import { conjuncts, eachColumn, walk } from "./sql_tree.ts";
 
 /** Rows that a loop can look at in a millisecond, at the very most: a look at the clock alone takes 0.1 µs. */
-export const ROWS_PER_MS = 10_000;
+const ROWS_PER_MS = 10_000;
 /** A scan of so many events takes some seconds, and is told. */
 const MANY_EVENTS = 1_000_000;
 /** So many rows are gone over again for every row of another table: told. */

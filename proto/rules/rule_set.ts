@@ -10,7 +10,8 @@ import { SigmaCompiler } from "../sigma/collection.ts";
 import { isSigma, parseSigma, type SigmaFile } from "../sigma/document.ts";
 import { MAPPING_NAME, type MappingFile, parseMapping } from "../sigma/mapping.ts";
 import { NO_TABLES, type TableSet } from "../table_descriptor.ts";
-import { parseRule, RuleError, ruleHash, type ValidatedRule, validateRule } from "./rule.ts";
+import { RuleError, ruleHash, type ValidatedRule, validateRule } from "./rule.ts";
+import { parseRule } from "./rule_yaml.ts";
 
 export interface RuleFile {
   /** As it is to be shown. */

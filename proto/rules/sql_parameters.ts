@@ -15,7 +15,7 @@ import { refuse } from "./sql_refused.ts";
 export type ParameterValue = string | number | bigint;
 
 /** Longest text of a parameter, in UTF-16 code units. */
-export const MAX_PARAMETER_TEXT = 4_096;
+const MAX_PARAMETER_TEXT = 4_096;
 
 /** The names of the parameters in a query, each once. @throws SqlRefusedError */
 export function parametersOf(sql: string): string[] {

@@ -95,7 +95,7 @@ export function findQualified(scope: Scope, item: string, name: string, offset: 
 }
 
 /** The nearest FROM item of that name, in this SELECT or around it. */
-export function findSource(scope: Scope, item: string): Source | null {
+function findSource(scope: Scope, item: string): Source | null {
   const wanted = item.toLowerCase();
   for (let at: Scope | null = scope; at !== null; at = at.parent) {
     const found = at.sources.find((source) => source.name === wanted);

@@ -28,7 +28,7 @@ interface Parts {
 type RuleTerms = readonly (readonly Term[] | null)[];
 
 /** Terms between two steps of building an index: some rules have hundreds. */
-export const TERMS_A_STEP = 2_048;
+const TERMS_A_STEP = 2_048;
 
 function* partsOf(terms: RuleTerms, further: RuleTerms): Generator<void, Parts> {
   const texts = new Map<number, Map<string, number[]>>(), values = new Map<number, Map<string | number, number[]>>();

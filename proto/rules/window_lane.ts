@@ -38,9 +38,9 @@ import { AHEAD, FILES_CUT, LATE, type WindowEvaluation } from "./window_evaluati
 import { WindowTable } from "./window_table.ts";
 import { Watch } from "./window_watch.ts";
 
-export const DEFAULT_WINDOW_ROWS = 200_000;
+const DEFAULT_WINDOW_ROWS = 200_000;
 /** Bytes of all tables together, of which the rows that fit follow where they are long. */
-export const DEFAULT_WINDOW_BYTES = 48 << 20;
+const DEFAULT_WINDOW_BYTES = 48 << 20;
 /** An event may be so much later than this host's clock says; one that is more is left out. */
 export const MAX_AHEAD_MS = 60_000;
 /** Rows between two chances to do something else, or so much time. */

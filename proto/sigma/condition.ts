@@ -44,7 +44,7 @@ export function parseCondition(source: string, names: readonly string[]): Condit
 }
 
 /** Names that a pattern with `*` means; `them` means all that do not begin with `_`. */
-export function selectNames(pattern: string, names: readonly string[]): string[] {
+function selectNames(pattern: string, names: readonly string[]): string[] {
   if (pattern.toLowerCase() === "them") return names.filter((name) => !name.startsWith("_"));
   const parts = pattern.split("*");
   return names.filter((name) => fits(name, parts));

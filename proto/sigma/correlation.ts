@@ -9,7 +9,7 @@ import { type YamlEntry, YamlFaultError, type YamlNode } from "../rules/located_
 import { suggestion } from "../rules/sql_refused.ts";
 import { type Condition, ConditionError, parseCondition } from "./condition.ts";
 
-export const CORRELATION_TYPES = [
+const CORRELATION_TYPES = [
   "event_count",
   "value_count",
   "value_sum",

@@ -36,7 +36,7 @@ export function literal(value: string | number): Form {
   return { kind: "literal", value, real: typeof value === "number" && !Number.isInteger(value) };
 }
 
-export function call(name: Extract<Form, { kind: "call" }>["name"], ...args: readonly Form[]): Form {
+function call(name: Extract<Form, { kind: "call" }>["name"], ...args: readonly Form[]): Form {
   return { kind: "call", name, args };
 }
 

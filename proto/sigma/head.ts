@@ -17,7 +17,7 @@ import type { SqlValue } from "../event_row.ts";
 const MAX_TITLE = 256, MAX_DESCRIPTION = 4_096, MAX_ITEM = 512, MAX_ITEMS = 256, MAX_TEST_ROWS = 200;
 
 /** Sigma's levels as severities. A rule without a level is of medium severity. */
-export const LEVELS: Readonly<Record<string, Severity>> = {
+const LEVELS: Readonly<Record<string, Severity>> = {
   informational: "info",
   low: "low",
   medium: "medium",
@@ -26,7 +26,7 @@ export const LEVELS: Readonly<Record<string, Severity>> = {
 };
 
 /** What becomes of a rule of each status. */
-export const STATUSES = {
+const STATUSES = {
   stable: "active",
   test: "active",
   experimental: "active",

@@ -57,7 +57,7 @@ export function positioned(parts: SigmaText, position: TextPosition): SigmaText 
 }
 
 /** What a command line may begin an option with; the last three are the en dash, the em dash and the horizontal bar. */
-export const DASHES = ["-", "/", "\u2013", "\u2014", "\u2015"] as const;
+const DASHES = ["-", "/", "\u2013", "\u2014", "\u2015"] as const;
 /** A dash that begins a word, and none within one. */
 const DASH = /\B[-/\u2013-\u2015]\b/g;
 

@@ -1,20 +1,13 @@
 // Correlations in the agent: killed at every boundary of a sequence of batches, it raises what an undisturbed one raises; what
 // it has seen is stored with the events; and what did not come is told also where nothing else comes.
 import assert from "node:assert/strict";
-import { NO_EXCEPTIONS } from "../../proto/rules/exception_set.ts";
-import { newCounters } from "../../agent/counters.ts";
-import { Detection } from "../../agent/detection.ts";
-import { Ingest, type StreamMessage } from "../../agent/ingest.ts";
-import { Journal } from "../../agent/journal.ts";
 import { QUIET_MS, QuietWatch } from "../../agent/quiet_watch.ts";
-import { Store } from "../../agent/store/store.ts";
-import type { Stream } from "../../agent/store/streams.ts";
-import { Turn } from "../../agent/turn.ts";
 import { eventRow, type SqlValue } from "../../proto/event_row.ts";
 import type { ProcessEvent } from "../../proto/process_event.ts";
 import { Random } from "../fuzz/random.ts";
 import { correlationRule } from "../proto/rules/correlation_support.ts";
-import { openTestStream, rows, start, stop, TempDir } from "./support.ts";
+import { rows, start, stop, TempDir } from "./support.ts";
+import { AgentLife, alertsOf } from "./agent_life.ts";
 
 const FAILED = "event_type = 'stop' AND exit_code = 1";
 const RULES = [
@@ -51,38 +44,10 @@ function batches(): ProcessEvent[][] {
 }
 
 /** One life of an agent on a store. */
-class Life {
-  readonly store: Store;
-  readonly stream: Stream;
-  readonly detection: Detection;
-  readonly ingest: Ingest;
-  readonly counters = newCounters();
-  readonly turn = new Turn();
-
+class Life extends AgentLife {
   constructor(path: string, rules = RULES) {
-    this.store = new Store(path, ["file"]);
-    const journal = new Journal(() => {}), { counters, turn } = this;
-    const loaded = { active: rules, others: [], notices: [], remarks: new Map(), exceptions: NO_EXCEPTIONS };
-    this.detection = new Detection(loaded, { deadlineMs: 10_000, journal, counters });
-    this.detection.recover(this.store, Date.now());
-    this.stream = openTestStream(this.store);
-    const { store, detection } = this;
-    this.ingest = new Ingest({ store, detection, counters, turn, alerted: () => {}, failed: () => {} });
+    super(path, rules);
   }
-
-  async take(firstSequence: number, events: readonly ProcessEvent[]): Promise<void> {
-    const message: StreamMessage = { kind: "events", firstSequence, events };
-    await this.ingest.take(this.stream, [message], { lastEventTime: 0 }, () => Promise.resolve(true));
-  }
-
-  end(): void {
-    this.detection.close();
-    this.store.close();
-  }
-}
-
-function alertsOf(path: string): Record<string, SqlValue>[] {
-  return rows(path, "SELECT alert_id, time, event_id, evidence, completeness FROM alerts ORDER BY alert_id");
 }
 
 function memoryOf(path: string): Record<string, SqlValue>[] {

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { Demands } from "../../agent/demands.ts";
 import type { AttributeStanding } from "../../proto/demand.ts";
 import { MAX_DEMANDED_VARIABLES } from "../../proto/demand.ts";
-import { parseRule, type ValidatedRule, validateRule } from "../../proto/rules/rule.ts";
+import { type ValidatedRule, validateRule } from "../../proto/rules/rule.ts";
+import { parseRule } from "../../proto/rules/rule_yaml.ts";
 
 function rule(id: string, where: string): ValidatedRule {
   const sql = `SELECT pid FROM process_events WHERE ${where}`;

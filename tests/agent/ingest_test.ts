@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { alertOf } from "../../agent/alerts/alert_of.ts";
-import { WAITING_EVENTS } from "../../agent/batch_group.ts";
+import { GROUP_EVENTS, WAITING_EVENTS } from "../../agent/batch_group.ts";
 import { type Counters, newCounters } from "../../agent/counters.ts";
 import { AgentDelays } from "../../agent/delays.ts";
-import { Ingest, type IngestOptions, type Judge, MAX_SLICE_EVENTS, type StreamMessage } from "../../agent/ingest.ts";
+import { Ingest, type IngestOptions, type Judge, type StreamMessage } from "../../agent/ingest.ts";
 import { Store } from "../../agent/store/store.ts";
-import { SEQUENCES_PER_STREAM, type Stream } from "../../agent/store/streams.ts";
+import type { Stream } from "../../agent/store/streams.ts";
+import { SEQUENCES_PER_STREAM } from "../../proto/store_layout.ts";
 import type { SqlValue } from "../../proto/event_row.ts";
 import type { ProcessEvent } from "../../proto/process_event.ts";
 import { StoreError } from "../../agent/store/store_error.ts";
@@ -157,17 +158,17 @@ Deno.test("many events are stored in slices, each acknowledged, none lost at the
     sequence: 2_504,
     gap: { source: "ebpf", recordKind: "exit", from: 1, to: 2, count: null, reason: "r" },
   });
-  assert.deepEqual(world.acknowledged, [MAX_SLICE_EVENTS, 2 * MAX_SLICE_EVENTS, 2_504]);
+  assert.deepEqual(world.acknowledged, [GROUP_EVENTS, 2 * GROUP_EVENTS, 2_504]);
   assert.equal(world.sequences().length, 2_503);
   assert.equal(world.counters.events, 2_503);
 });
 
 Deno.test("a slice that ends exactly with a message does not lose or repeat the next", async () => {
   using world = new World({ judge: () => [], stored: () => {} });
-  const pids = Array.from({ length: MAX_SLICE_EVENTS }, (_, i) => i + 1);
-  await world.take(events(1, ...pids), events(MAX_SLICE_EVENTS + 1, ...pids));
-  assert.equal(world.sequences().length, 2 * MAX_SLICE_EVENTS);
-  assert.deepEqual(world.acknowledged, [MAX_SLICE_EVENTS, 2 * MAX_SLICE_EVENTS]);
+  const pids = Array.from({ length: GROUP_EVENTS }, (_, i) => i + 1);
+  await world.take(events(1, ...pids), events(GROUP_EVENTS + 1, ...pids));
+  assert.equal(world.sequences().length, 2 * GROUP_EVENTS);
+  assert.deepEqual(world.acknowledged, [GROUP_EVENTS, 2 * GROUP_EVENTS]);
 });
 
 Deno.test("two connections of one stream that send the same store it once", async () => {
@@ -183,7 +184,7 @@ Deno.test("a connection that ended leaves the rest of its messages for the next"
   using world = new World();
   const pids = Array.from({ length: 3_000 }, (_, i) => i + 1);
   await world.ingest.take(world.stream, [events(1, ...pids)], world.progress, () => Promise.resolve(false));
-  assert.equal(world.stream.lastSequence, MAX_SLICE_EVENTS);
+  assert.equal(world.stream.lastSequence, GROUP_EVENTS);
   await world.take(events(1, ...pids));
   assert.equal(world.sequences().length, 3_000);
 });
@@ -286,10 +287,10 @@ Deno.test("an alert, a process table and many events are not waited for, and tak
   await world.take({ kind: "snapshot", sequence: 5, time: 9, part: 0, last: true, processes: [state(40)] });
   assert.deepEqual(world.acknowledged, [1, 3, 5]);
   await world.take(events(6, 7));
-  const many = Array.from({ length: MAX_SLICE_EVENTS }, (_, i) => 101 + 2 * i);
+  const many = Array.from({ length: GROUP_EVENTS }, (_, i) => 101 + 2 * i);
   await world.take(events(7, ...many));
-  assert.deepEqual(world.acknowledged, [1, 3, 5, 5 + MAX_SLICE_EVENTS], "the last one waits anew");
-  const before = 5 + MAX_SLICE_EVENTS, half = Array.from({ length: WAITING_EVENTS / 2 }, (_, i) => 5_001 + 2 * i);
+  assert.deepEqual(world.acknowledged, [1, 3, 5, 5 + GROUP_EVENTS], "the last one waits anew");
+  const before = 5 + GROUP_EVENTS, half = Array.from({ length: WAITING_EVENTS / 2 }, (_, i) => 5_001 + 2 * i);
   await world.take(events(before + 2, ...half));
   assert.equal(world.acknowledged.at(-1), before, "there is room for one more");
   await world.take(events(before + 2 + half.length, ...half));

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
-import { loadRuleFiles, MAX_RULE_FILE_BYTES, RulesLoader } from "../../agent/rules_loader.ts";
-import { TempDir } from "./support.ts";
+import { RulesLoader } from "../../agent/rules_loader.ts";
+import { MAX_RULE_FILE_BYTES } from "../../agent/rule_directories.ts";
+import { loadRuleFiles, TempDir } from "./support.ts";
 
 function ruleText(id: string, sql = "SELECT pid FROM process_events WHERE name = 'x'", more = ""): string {
   return `id: ${id}\ntitle: T\ndescription: D\nseverity: low\ntags: []\nsql: ${sql}\n${more}`;
 }
 
-Deno.test("loadRuleFiles() takes rules of all directories below the given ones, and nothing else", () => {
+Deno.test("RulesLoader takes rules of all directories below the given ones, and nothing else", () => {
   using dir = new TempDir();
   const { path } = dir;
   for (const directory of ["a", "a/deep", "b"]) Deno.mkdirSync(`${path}/${directory}`);
@@ -24,7 +25,7 @@ Deno.test("loadRuleFiles() takes rules of all directories below the given ones, 
   assert.deepEqual(notices, []);
 });
 
-Deno.test("loadRuleFiles() rejects a faulty rule with file, line, column and reason, and keeps the others", () => {
+Deno.test("RulesLoader rejects a faulty rule with file, line, column and reason, and keeps the others", () => {
   using dir = new TempDir();
   const cases: Record<string, [string | Uint8Array<ArrayBuffer>, RegExp, boolean]> = {
     "broken-yaml.yml": ["id: [", /./, true],
@@ -56,7 +57,7 @@ Deno.test("loadRuleFiles() rejects a faulty rule with file, line, column and rea
   }
 });
 
-Deno.test("loadRuleFiles() rejects the second rule of an id and names the first", () => {
+Deno.test("RulesLoader rejects the second rule of an id and names the first", () => {
   using dir = new TempDir();
   Deno.writeTextFileSync(`${dir.path}/a.yml`, ruleText("same"));
   Deno.writeTextFileSync(`${dir.path}/b.yml`, ruleText("same"));
@@ -66,7 +67,7 @@ Deno.test("loadRuleFiles() rejects the second rule of an id and names the first"
   assert.match(others[0]!.reason!, /same.*a\.yml/);
 });
 
-Deno.test("loadRuleFiles() shows a rule that its file turns off as disabled", () => {
+Deno.test("RulesLoader shows a rule that its file turns off as disabled", () => {
   using dir = new TempDir();
   Deno.writeTextFileSync(`${dir.path}/off.yml`, ruleText("off-rule", undefined, "enabled: false\n"));
   const { active, others } = loadRuleFiles([dir.path]);
@@ -74,7 +75,7 @@ Deno.test("loadRuleFiles() shows a rule that its file turns off as disabled", ()
   assert.deepEqual(others.map((row) => [row.id, row.state]), [["off-rule", "disabled"]]);
 });
 
-Deno.test("loadRuleFiles() says what is wrong with a directory, with its mend", () => {
+Deno.test("RulesLoader says what is wrong with a directory, with its mend", () => {
   using dir = new TempDir();
   Deno.writeTextFileSync(`${dir.path}/file`, "");
   const { notices } = loadRuleFiles([`${dir.path}/none`, `${dir.path}/file`]);
@@ -82,14 +83,14 @@ Deno.test("loadRuleFiles() says what is wrong with a directory, with its mend", 
   assert.match(notices[1]!, /file cannot be read .*; create it, or set rules_dirs/);
 });
 
-Deno.test("loadRuleFiles() loads the twenty rules that come with the program", () => {
+Deno.test("RulesLoader loads the twenty rules that come with the program", () => {
   const { active, others, notices } = loadRuleFiles([new URL("../../rules", import.meta.url).pathname]);
   assert.ok(active.length >= 20);
   assert.deepEqual(others.filter((row) => row.state === "rejected"), []);
   assert.deepEqual(notices, []);
 });
 
-Deno.test("loadRuleFiles() takes the first 10,000 files and says so", () => {
+Deno.test("RulesLoader takes the first 10,000 files and says so", () => {
   using dir = new TempDir();
   for (let i = 0; i <= 10_000; i++) {
     const good = i % 5_000 === 0;
@@ -107,7 +108,7 @@ Deno.test("loadRuleFiles() takes the first 10,000 files and says so", () => {
   assert.match(notices.join(), /There are 10001 rule files; the first 10000 are loaded, remove some/);
 });
 
-Deno.test("loadRuleFiles() reads a file of 10 MB no further than it may", () => {
+Deno.test("RulesLoader reads a file of 10 MB no further than it may", () => {
   using dir = new TempDir();
   Deno.writeTextFileSync(`${dir.path}/large.yml`, ruleText("large") + "# x\n".repeat(2_621_440));
   const { others } = loadRuleFiles([dir.path]);
@@ -147,12 +148,12 @@ async function whileWritten(write: string): Promise<Map<string, number>> {
   return seen;
 }
 
-Deno.test("loadRuleFiles() reads a file that is replaced meanwhile as it was or as it is", async () => {
+Deno.test("RulesLoader reads a file that is replaced meanwhile as it was or as it is", async () => {
   const seen = await whileWritten("cp $f new.tmp; mv new.tmp rules/changing.yml");
   assert.deepEqual([...seen.keys()].filter((what) => what !== "a" && what !== "b"), []);
 });
 
-Deno.test("loadRuleFiles() takes no half of a file that is written in place meanwhile", async () => {
+Deno.test("RulesLoader takes no half of a file that is written in place meanwhile", async () => {
   const seen = await whileWritten("cat $f > rules/changing.yml");
   for (const what of seen.keys()) {
     assert.match(

@@ -1,6 +1,7 @@
 // Sigma files in a rules directory: loaded, loaded again, with filters and mappings that reach from file to file.
 import assert from "node:assert/strict";
-import { type LoadedRules, RulesLoader } from "../../agent/rules_loader.ts";
+import { RulesLoader } from "../../agent/rules_loader.ts";
+import type { LoadedRules } from "../../agent/loaded_rules.ts";
 import { allSteps } from "../../proto/steps.ts";
 import { PARTIAL } from "../../proto/rules/rule.ts";
 import { TempDir } from "./support.ts";

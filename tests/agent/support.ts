@@ -3,6 +3,9 @@
  *
  * @module
  */
+import type { LoadedRules } from "../../agent/loaded_rules.ts";
+import { RulesLoader } from "../../agent/rules_loader.ts";
+import { allSteps } from "../../proto/steps.ts";
 import { FileSink } from "../../agent/alerts/sinks/file_sink.ts";
 import type { FileSinkSettings } from "../../proto/sink_settings.ts";
 import assert from "node:assert/strict";
@@ -14,7 +17,8 @@ import { eventRow } from "../../proto/event_row.ts";
 import { blankProcessEvent, type ProcessEvent, type ProcessState } from "../../proto/process_event.ts";
 import type { Batch } from "../../agent/store/batch.ts";
 import type { Store } from "../../agent/store/store.ts";
-import { SEQUENCES_PER_STREAM, type Stream } from "../../agent/store/streams.ts";
+import type { Stream } from "../../agent/store/streams.ts";
+import { SEQUENCES_PER_STREAM } from "../../proto/store_layout.ts";
 import { PATIENCE_MS } from "../support/patience.ts";
 
 export const BOOT_ID = "0123abcd-0000-4000-8000-000000000000";
@@ -191,4 +195,9 @@ export function newAlert(alertId: string, more: Partial<Alert> = {}): Alert {
     ancestry: [],
     ...more,
   };
+}
+
+/** The rules of some directories, loaded once. */
+export function loadRuleFiles(directories: readonly string[]): LoadedRules {
+  return allSteps(new RulesLoader(directories).load());
 }

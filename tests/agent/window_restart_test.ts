@@ -1,20 +1,17 @@
 // Windows survive a restart and a reload of the rules: killed, or given other rules, at every boundary of a known sequence
 // of batches, the agent raises the same alerts as one that is left alone, none twice and none less.
 import assert from "node:assert/strict";
-import { newCounters } from "../../agent/counters.ts";
-import { Detection } from "../../agent/detection.ts";
-import { Ingest, type StreamMessage } from "../../agent/ingest.ts";
-import { Journal } from "../../agent/journal.ts";
+import { type StreamMessage } from "../../agent/ingest.ts";
 import { allSteps } from "../../proto/steps.ts";
 import { Store } from "../../agent/store/store.ts";
-import type { Stream } from "../../agent/store/streams.ts";
-import { eventRow, type SqlValue } from "../../proto/event_row.ts";
+import { eventRow } from "../../proto/event_row.ts";
 import type { ProcessEvent } from "../../proto/process_event.ts";
 import { NO_EXCEPTIONS } from "../../proto/rules/exception_set.ts";
 import type { ValidatedRule } from "../../proto/rules/rule.ts";
 import { Random } from "../fuzz/random.ts";
 import { windowRule } from "../proto/rules/window_support.ts";
-import { openTestStream, rows, start, stop, TempDir } from "./support.ts";
+import { rows, start, stop, TempDir } from "./support.ts";
+import { AgentLife, alertsOf, loadedRules } from "./agent_life.ts";
 
 const RULES = [
   windowRule(
@@ -60,57 +57,17 @@ function batches(): ProcessEvent[][] {
 }
 
 /** One life of an agent on a store. */
-class Life {
-  readonly store: Store;
-  readonly stream: Stream;
-  readonly detection: Detection;
-  readonly ingest: Ingest;
-  readonly lines: string[] = [];
-  readonly counters = newCounters();
-
+class Life extends AgentLife {
   constructor(path: string, windowRows?: number) {
-    this.store = new Store(path, ["file"]);
-    const journal = new Journal((line) => this.lines.push(line)), { counters } = this;
-    this.detection = new Detection({
-      active: RULES,
-      others: [],
-      notices: [],
-      remarks: new Map(),
-      exceptions: NO_EXCEPTIONS,
-    }, {
-      deadlineMs: 10_000,
-      journal,
-      counters,
-      ...(windowRows === undefined ? {} : { windowRows }),
-    });
-    this.detection.recover(this.store, Date.now());
-    this.stream = openTestStream(this.store);
-    const { store, detection } = this;
-    this.ingest = new Ingest({ store, detection, counters, alerted: () => {}, failed: () => {} });
+    super(path, RULES, windowRows === undefined ? {} : { windowRows });
   }
 
   /** Other rules, between two batches. */
   reload(active: readonly ValidatedRule[]): void {
-    const prepared = allSteps(
-      this.detection.prepare({ active, others: [], notices: [], remarks: new Map(), exceptions: NO_EXCEPTIONS }),
-    );
+    const prepared = allSteps(this.detection.prepare(loadedRules(active)));
     allSteps(this.detection.refill(prepared, this.store, Date.now()));
     this.detection.swap(prepared);
   }
-
-  async take(firstSequence: number, events: readonly ProcessEvent[]): Promise<void> {
-    const message: StreamMessage = { kind: "events", firstSequence, events };
-    await this.ingest.take(this.stream, [message], { lastEventTime: 0 }, () => Promise.resolve(true));
-  }
-
-  end(): void {
-    this.detection.close();
-    this.store.close();
-  }
-}
-
-function alertsOf(path: string): Record<string, SqlValue>[] {
-  return rows(path, "SELECT alert_id, time, event_id, evidence, completeness FROM alerts ORDER BY alert_id");
 }
 
 /** Takes all batches; ends and begins another life after those that `kills` names, and sends the last batch again. */

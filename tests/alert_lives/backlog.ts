@@ -12,10 +12,11 @@ import { newCounters } from "../../agent/counters.ts";
 import { Detection } from "../../agent/detection.ts";
 import { Ingest } from "../../agent/ingest.ts";
 import { Journal } from "../../agent/journal.ts";
-import { NO_RULES } from "../../agent/rules_loader.ts";
+import { NO_RULES } from "../../agent/loaded_rules.ts";
 import { Store } from "../../agent/store/store.ts";
 import { SEVERITIES } from "../../proto/process_event.ts";
-import { parseRule, validateRule } from "../../proto/rules/rule.ts";
+import { validateRule } from "../../proto/rules/rule.ts";
+import { parseRule } from "../../proto/rules/rule_yaml.ts";
 import { newAlert, openTestStream, start, TempDir } from "../agent/support.ts";
 
 /** Alerts of one commit while the backlog grows. */

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { correlationTemplate } from "../../cli/correlation_template.ts";
 import { CORRELATION_KINDS } from "../../proto/rules/correlation.ts";
 import { type TypeName, TYPES } from "../../proto/rules/correlation_yaml.ts";
-import { parseRule, type ValidatedRule, validateRule } from "../../proto/rules/rule.ts";
+import { type ValidatedRule, validateRule } from "../../proto/rules/rule.ts";
+import { parseRule } from "../../proto/rules/rule_yaml.ts";
 import { runRuleTests } from "../../proto/rules/rule_tests.ts";
 
 const TEXT = Deno.readTextFileSync(new URL("../../docs/correlations.md", import.meta.url));

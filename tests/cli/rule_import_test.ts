@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { loadRuleFiles } from "../../agent/rules_loader.ts";
 import { readTar, writeTar } from "../../cli/tar.ts";
+import { loadRuleFiles } from "../agent/support.ts";
 import { knownRules } from "../proto/sigma/known_rules.ts";
 import { cli } from "../support/cli_run.ts";
 import { TestState } from "../support/test_store.ts";

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { COMMANDS } from "../../cli/commands.ts";
 import { runCommandLine } from "../../cli/dispatch.ts";
 import { formWords } from "../../proto/rules/form_words.ts";
-import { parseRule, rowQuery, validateRule } from "../../proto/rules/rule.ts";
+import { rowQuery, validateRule } from "../../proto/rules/rule.ts";
+import { parseRule } from "../../proto/rules/rule_yaml.ts";
 import { cli } from "../support/cli_run.ts";
 import { AGENT, NOW, TestState } from "../support/test_store.ts";
 

@@ -13,7 +13,7 @@ import { decodeStatement, encodeStatement, isStated, type Statement } from "../.
 import { encodeMessage, type LedgerHead, type LedgerNote } from "../../proto/wire.ts";
 import { WireError } from "../../proto/wire_error.ts";
 import { SimStorage } from "../support/sim_storage.ts";
-import { USUAL_EVENT } from "../support/wire_samples.ts";
+import { USUAL_EVENT } from "../support/event_samples.ts";
 
 /** A keeper with a log and a ledger on a simulated disk, and a clock that the test turns. */
 class TestKeeper {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Contexts } from "../../collector/contexts.ts";
 import { Redactor } from "../../collector/images.ts";
 import type { RawContext } from "../../collector/sources/source.ts";
-import { BLANK_STATE } from "../support/wire_samples.ts";
+import { BLANK_STATE } from "../support/event_samples.ts";
 import type { Outbox } from "../../collector/outbox.ts";
 import { blankProcessEvent, MAX_ARGV_BYTES, type ProcessEvent } from "../../proto/process_event.ts";
 import type { WireMessage } from "../../proto/wire.ts";

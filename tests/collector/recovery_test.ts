@@ -4,7 +4,7 @@ import type { CollectorStatus } from "../../proto/status.ts";
 import { KnownFile } from "../../collector/known_table.ts";
 import { type Present, recover } from "../../collector/recovery.ts";
 import { StatusFile } from "../../collector/status_file.ts";
-import { HEALTHY_LEDGER, HEALTHY_LOG } from "../support/log_status.ts";
+import { COLLECTOR_STATUS } from "../support/log_status.ts";
 
 function writeStatus(path: string, status: CollectorStatus): void {
   const file = new StatusFile(path);
@@ -13,37 +13,12 @@ function writeStatus(path: string, status: CollectorStatus): void {
 }
 
 const STATUS: CollectorStatus = {
+  ...COLLECTOR_STATUS,
   bootId: "0badcafe-1",
-  time: 10_000,
-  uptimeMs: 5_000,
-  pid: 42,
-  userId: 64171,
-  version: "0.1.0",
-  state: "running",
-  memoryBytes: 1,
-  cpuMs: 1,
-  notices: [],
-  noticeCount: 0,
-  collectorId: "procmond",
-  epoch: "epoch-1",
   sources: [
     { name: "ebpf", state: "unavailable", detail: "", misses: [], unknownColumns: [] },
     { name: "proc", state: "active", detail: "", misses: [], unknownColumns: [] },
   ],
-  confinement: "",
-  redaction: "on",
-  completeness: { state: "unproven", detail: "" },
-  attributes: [],
-  connected: true,
-  lastSequence: 9,
-  acknowledgedSequence: 7,
-  durableTime: 9_000,
-  log: HEALTHY_LOG,
-  ledger: HEALTHY_LEDGER,
-  queuedEvents: 2,
-  trackedProcesses: 3,
-  forksSinceBoot: 100,
-  counters: {},
 };
 const PRESENT: Present = {
   time: 12_000,

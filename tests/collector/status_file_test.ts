@@ -1,38 +1,9 @@
 import assert from "node:assert/strict";
 import { gapSince, readStatus, StatusFile } from "../../collector/status_file.ts";
 import type { CollectorStatus } from "../../proto/status.ts";
-import { HEALTHY_LEDGER, HEALTHY_LOG } from "../support/log_status.ts";
+import { COLLECTOR_STATUS, HEALTHY_LOG } from "../support/log_status.ts";
 
-const STATUS: CollectorStatus = {
-  bootId: "boot-1",
-  time: 10_000,
-  uptimeMs: 5_000,
-  pid: 42,
-  userId: 64171,
-  version: "0.1.0",
-  state: "running",
-  memoryBytes: 1,
-  cpuMs: 1,
-  notices: [],
-  noticeCount: 0,
-  collectorId: "procmond",
-  epoch: "epoch-1",
-  sources: [],
-  confinement: "",
-  redaction: "on",
-  completeness: { state: "unproven", detail: "" },
-  attributes: [],
-  connected: true,
-  lastSequence: 9,
-  acknowledgedSequence: 7,
-  durableTime: 9_000,
-  log: HEALTHY_LOG,
-  ledger: HEALTHY_LEDGER,
-  queuedEvents: 2,
-  trackedProcesses: 3,
-  forksSinceBoot: 100,
-  counters: { events: 9 },
-};
+const STATUS: CollectorStatus = { ...COLLECTOR_STATUS, counters: { events: 9 } };
 
 const LOG = { epoch: "epoch-1", lastRecordTime: 8_000 };
 

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { SEQUENCES_PER_STREAM } from "../../agent/store/streams.ts";
+import { SEQUENCES_PER_STREAM } from "../../proto/store_layout.ts";
 import { StorageSource } from "../../collector/ledger/storage_source.ts";
 import { verifyLedger } from "../../proto/ledger/directory.ts";
 import { decodeEntry, MAX_ENTRY_BYTES, MIN_ENTRY_BYTES } from "../../proto/ledger/entry.ts";

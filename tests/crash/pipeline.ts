@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { loadRuleFiles } from "../../agent/rules_loader.ts";
+import { loadRuleFiles } from "../agent/support.ts";
 import { StoreError } from "../../agent/store/store_error.ts";
 import { TempDir } from "../agent/support.ts";
 import { Random } from "../fuzz/random.ts";

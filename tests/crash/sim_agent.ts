@@ -16,7 +16,7 @@ import { Detection } from "../../agent/detection.ts";
 import { Ingest } from "../../agent/ingest.ts";
 import { Journal } from "../../agent/journal.ts";
 import { alertNotes } from "../../agent/ledger_notes.ts";
-import type { LoadedRules } from "../../agent/rules_loader.ts";
+import type { LoadedRules } from "../../agent/loaded_rules.ts";
 import { Store } from "../../agent/store/store.ts";
 import { StoreKeeper } from "../../agent/store_keeper.ts";
 import type { Alert } from "../../proto/alert.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { SEQUENCES_PER_STREAM } from "../../agent/store/streams.ts";
+import { SEQUENCES_PER_STREAM } from "../../proto/store_layout.ts";
 import { rows } from "../agent/support.ts";
 import { EVIL, HITS, knownBy } from "./known_events.ts";
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { BUDGET_WINDOW_MS, RestartBudget } from "../../deploy/backoff.ts";
 import { Guard } from "../../deploy/guard.ts";
-import { StatusWatch } from "../../deploy/status_watch.ts";
+import { nextStatus, StatusWatch } from "../../deploy/status_watch.ts";
 import type { Supervised, SupervisedOptions } from "../../deploy/supervised.ts";
 import { MAX_REQUESTS, MAX_SENSOR_RESTARTS, Supervisor } from "../../deploy/supervisor.ts";
 import { until } from "../agent/support.ts";
@@ -178,6 +178,27 @@ Deno.test("a process that stands still is ended and started again; one that only
   assert.match(said, /the still stands still \(process \d+\)/);
   assert.match(said, /the still ended \(its status and its use of CPU stood still for 40 looks; signal SIGKILL\)/);
   assert.doesNotMatch(said, /the busy/);
+});
+
+Deno.test("nextStatus() waits for a status that is newer than the one that was there, and not for ever", async () => {
+  const directory = await Deno.makeTempDir(), path = `${directory}/status.pb`;
+  const write = (): void => {
+    Deno.writeTextFileSync(`${path}.new`, "");
+    Deno.renameSync(`${path}.new`, path);
+  };
+  try {
+    write();
+    let isWritten = false;
+    const waits = nextStatus(path, 60_000).then(() => isWritten);
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    isWritten = true;
+    write();
+    assert.equal(await waits, true);
+    await nextStatus(path, 30);
+    await nextStatus(`${directory}/nothing`, 30);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
 });
 
 Deno.test({

@@ -122,7 +122,7 @@ Deno.test({
     await world.until("all of it is stored", () => marked(world, mark, "stop") === 400, PATIENCE_MS);
     assert.equal(marked(world, mark, "start"), 400);
     assert.deepEqual(world.query(TWICE), []);
-    assert.equal(world.count("SELECT count(*) FROM gaps"), 0);
+    assert.deepEqual(world.query("SELECT * FROM gaps"), []);
     assert.equal(world.collectorStatus()!.epoch, epoch);
   },
 });
@@ -279,7 +279,7 @@ Deno.test({
       await storm(mark, 10);
       await world.until("all of it is stored", () => marked(world, mark, "stop") === 80, PATIENCE_MS);
       assert.deepEqual(world.query(TWICE), []);
-      assert.equal(world.count("SELECT count(*) FROM gaps"), 0);
+      assert.deepEqual(world.query("SELECT * FROM gaps"), []);
     } finally {
       await Deno.remove(state, { recursive: true });
     }

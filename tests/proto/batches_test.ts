@@ -4,16 +4,15 @@ import { BATCH_BYTES, encodedBound, eventBatches, snapshotParts, textsToCut } fr
 import { MAX_ARGV_BYTES, type ProcessEvent, type ProcessState } from "../../proto/process_event.ts";
 import { MAX_FRAME_BYTES } from "../../proto/frame.ts";
 import { decodeMessage, encodeMessage } from "../../proto/wire.ts";
+import { anyEvent, anyState } from "../support/arbitrary_events.ts";
 import {
-  anyEvent,
-  anyState,
   BLANK_EVENT,
   BLANK_STATE,
   FULL_CONTEXT,
   FULL_EVENT,
   FULL_STATE,
   USUAL_EVENT,
-} from "../support/wire_samples.ts";
+} from "../support/event_samples.ts";
 
 function eventBytes(events: readonly ProcessEvent[]): number {
   return encodeMessage({ kind: "events", firstSequence: 1, events }).length;

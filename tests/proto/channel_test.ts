@@ -10,7 +10,8 @@ import { encodeFrame, FrameError, MAX_FRAME_BYTES } from "../../proto/frame.ts";
 import { encodeMessage, type ReplyBody, type RequestBody, type WireMessage } from "../../proto/wire.ts";
 import { WireError } from "../../proto/wire_error.ts";
 import { pipe, type PipeEnd, type PipeOptions } from "../support/pipe.ts";
-import { MESSAGES, USUAL_EVENT } from "../support/wire_samples.ts";
+import { MESSAGES } from "../support/wire_samples.ts";
+import { USUAL_EVENT } from "../support/event_samples.ts";
 
 const QUESTION: RequestBody = { kind: "capabilities", clientId: "a", domains: [], clientVersion: null };
 const ANSWER: ReplyBody = { kind: "error", reason: "none" };

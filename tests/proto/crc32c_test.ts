@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { crc32c, crc32cBehind } from "../../proto/crc32c.ts";
+import { crc32c, crc32cBehind, crc32cShift, crc32cShifted } from "../../proto/crc32c.ts";
 
 /** Bit by bit, straight from the definition. */
 function reference(bytes: Uint8Array): number {
@@ -35,7 +35,9 @@ Deno.test("crc32c() agrees with the definition at every length and alignment", (
 
 Deno.test("crc32cBehind() is the checksum behind other bytes, without looking at long ones again", () => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 5_000 }), fc.nat({ max: 2 ** 32 - 1 }), (bytes, before) => {
-    assert.equal(crc32cBehind(before, bytes, crc32c(bytes)), crc32c(bytes, before));
+    const own = crc32c(bytes), joined = crc32c(bytes, before);
+    assert.equal(crc32cBehind(before, bytes, own), joined);
+    assert.equal(crc32cShifted(before, own, crc32cShift(bytes.length)), joined);
   }));
   for (const length of [1_023, 1_024, 65_535, 65_536, 1_048_576]) {
     const bytes = new Uint8Array(length).map((_, at) => at * 31 + (at >>> 7));

@@ -27,16 +27,15 @@ import {
 import { readSnapshot, writeSnapshot } from "../../proto/snapshot_codec.ts";
 import { WireError } from "../../proto/wire_error.ts";
 import { MAX_TEXT_LENGTH } from "../../proto/wire_fields.ts";
+import { anyEvent, anyState } from "../support/arbitrary_events.ts";
 import {
-  anyEvent,
-  anyState,
   BLANK_EVENT,
   BLANK_STATE,
   FULL_CONTEXT,
   FULL_EVENT,
   FULL_STATE,
   USUAL_EVENT,
-} from "../support/wire_samples.ts";
+} from "../support/event_samples.ts";
 
 type Plain = Record<string, unknown>;
 

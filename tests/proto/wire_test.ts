@@ -7,7 +7,8 @@ import { CapabilityResponseSchema, DetectionResultSchema, EnvelopeSchema } from 
 import { decodeMessage, encodeMessage, type WireMessage } from "../../proto/wire.ts";
 import { WireError } from "../../proto/wire_error.ts";
 import { BLANK_CONTEXT } from "../../proto/process_event.ts";
-import { FULL_EVENT, MESSAGES, USUAL_EVENT } from "../support/wire_samples.ts";
+import { MESSAGES } from "../support/wire_samples.ts";
+import { FULL_EVENT, USUAL_EVENT } from "../support/event_samples.ts";
 
 function hex(text: string): Uint8Array {
   return Uint8Array.fromHex(text.replaceAll(" ", ""));

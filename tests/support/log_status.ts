@@ -1,5 +1,9 @@
-/** What a collector says of its log and its ledger when all is well. */
-import type { LedgerStatus, LogStatus } from "../../proto/status.ts";
+/**
+ * What a collector says of itself, its log and its ledger when all is well.
+ *
+ * @module
+ */
+import type { CollectorStatus, LedgerStatus, LogStatus } from "../../proto/status.ts";
 
 export const HEALTHY_LOG: LogStatus = {
   place: "/var/lib/daemoneye/collector/wal/1",
@@ -31,4 +35,36 @@ export const HEALTHY_LEDGER: LedgerStatus = {
   pendingBytes: 0,
   refused: 0,
   faults: 0,
+};
+
+/** A collector that runs. */
+export const COLLECTOR_STATUS: CollectorStatus = {
+  bootId: "boot-1",
+  time: 10_000,
+  uptimeMs: 5_000,
+  pid: 42,
+  userId: 64171,
+  version: "0.1.0",
+  state: "running",
+  memoryBytes: 1,
+  cpuMs: 1,
+  notices: [],
+  noticeCount: 0,
+  collectorId: "procmond",
+  epoch: "epoch-1",
+  sources: [],
+  confinement: "",
+  redaction: "on",
+  completeness: { state: "unproven", detail: "" },
+  attributes: [],
+  connected: true,
+  lastSequence: 9,
+  acknowledgedSequence: 7,
+  durableTime: 9_000,
+  log: HEALTHY_LOG,
+  ledger: HEALTHY_LEDGER,
+  queuedEvents: 2,
+  trackedProcesses: 3,
+  forksSinceBoot: 100,
+  counters: {},
 };

@@ -163,7 +163,8 @@ function inPath(program: string): boolean {
   return (Deno.env.get("PATH") ?? "").split(":").some((directory) => exists(`${directory}/${program}`));
 }
 
-function exists(path: string): boolean {
+/** Whether a path names something. */
+export function exists(path: string): boolean {
   try {
     Deno.statSync(path);
     return true;

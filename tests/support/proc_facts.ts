@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { exists } from "./needs.ts";
 import { EnvironmentFilter } from "../../collector/kernel/environment.ts";
 import type { TableEntry } from "../../collector/sources/source.ts";
 import { TICK_NS } from "../../proto/identity.ts";
@@ -119,13 +120,4 @@ function streamKind(pid: number, descriptor: number): StdioKind {
   const major = info.rdev! >>> 8 & 0xfff;
   if (info.rdev === 0x103) return "null";
   return major === 4 || major === 5 || major >= 136 && major <= 143 ? "tty" : "device";
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }

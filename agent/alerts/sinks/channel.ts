@@ -58,14 +58,14 @@ export function tlsOptions(settings: TlsSettings, host: string): tls.ConnectionO
 }
 
 /** @throws when certificates are pinned and the peer has none of them */
-export function requirePinned(socket: tls.TLSSocket, pins: readonly string[]): void {
+function requirePinned(socket: tls.TLSSocket, pins: readonly string[]): void {
   if (pins.length === 0) return;
   const found = socket.getPeerCertificate().fingerprint256?.replaceAll(":", "").toLowerCase() ?? "none";
   if (!pins.includes(found)) throw new Error(`the certificate is not a pinned one: its SHA-256 is ${found}`);
 }
 
 /** Resolves with the event; rejects when the socket ends or fails before. */
-export function happens(socket: net.Socket, event: string): Promise<void> {
+function happens(socket: net.Socket, event: string): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const error = (fault: Error): void => reject(fault);
   const closed = (): void => reject(new Error("the connection was closed"));

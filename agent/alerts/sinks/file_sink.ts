@@ -18,6 +18,7 @@ import { dirname } from "node:path";
 import type { Alert } from "../../../proto/alert.ts";
 import type { Severity } from "../../../proto/process_event.ts";
 import type { FileSinkSettings } from "../../../proto/sink_settings.ts";
+import { lstat } from "../../files.ts";
 import { share } from "../../share.ts";
 import { FORMATS, USUAL_VALUE_BYTES } from "../formats/format.ts";
 import type { AlertFormat, FormatOptions } from "../../../proto/formats/alert_format.ts";
@@ -154,15 +155,6 @@ export class FileSink implements Sink {
     const handle = await this.#opened();
     const { size } = await handle.stat();
     await handle.truncate(size - bytes);
-  }
-}
-
-function lstat(path: string): Deno.FileInfo | null {
-  try {
-    return Deno.lstatSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
   }
 }
 

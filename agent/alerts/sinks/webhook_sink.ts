@@ -106,7 +106,7 @@ function bodyOf(alert: Alert, format: AlertFormat, host: string, valueBytes: num
 }
 
 /** What is to be done about an answer that is not 2xx. */
-export function remedyOf(status: number, retryAfter: string | null, now: number): Remedy {
+function remedyOf(status: number, retryAfter: string | null, now: number): Remedy {
   if (status === 410) return { kind: "disabled" };
   if (REFUSALS.has(status)) return { kind: "refused" };
   const ms = retryAfter === null ? null : retryAfterMs(retryAfter, now);

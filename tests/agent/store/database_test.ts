@@ -5,7 +5,7 @@ import { DEFAULT_LIMITS } from "../../../agent/store/retention.ts";
 import { Store } from "../../../agent/store/store.ts";
 import { StoreError } from "../../../agent/store/store_error.ts";
 import { needs } from "../../support/needs.ts";
-import { FULL_CONTEXT } from "../../support/wire_samples.ts";
+import { FULL_CONTEXT } from "../../support/event_samples.ts";
 import { commitEvents, openTestStream, rows, start, TempDir } from "../support.ts";
 
 /** Opening fails with words that match, the file stays as it was, and another attempt fails alike. */

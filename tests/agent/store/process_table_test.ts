@@ -6,7 +6,7 @@ import { BLANK_CONTEXT, type ProcessContext, type ProcessEvent } from "../../../
 import { Store } from "../../../agent/store/store.ts";
 import type { SnapshotPart } from "../../../agent/store/process_table.ts";
 import { commitEvents, execIdOf, openTestStream, rows, start, state, stop, TempDir } from "../support.ts";
-import { FULL_CONTEXT } from "../../support/wire_samples.ts";
+import { FULL_CONTEXT } from "../../support/event_samples.ts";
 
 /** A store with one stream, and what its table of processes says. */
 class World implements Disposable {

@@ -9,7 +9,7 @@ import { Partitions, Reclaimer } from "../../../agent/store/partitions.ts";
 import { DEFAULT_LIMITS, Retention, type StoreLimits } from "../../../agent/store/retention.ts";
 import { MAX_SPEED, RetentionClock } from "../../../agent/store/retention_clock.ts";
 import { Store } from "../../../agent/store/store.ts";
-import { FULL_CONTEXT } from "../../support/wire_samples.ts";
+import { FULL_CONTEXT } from "../../support/event_samples.ts";
 import { checkStore, commitEvents, execIdOf, openTestStream, rows, start, stop, TempDir } from "../support.ts";
 
 const HOUR = 3_600_000, DAY = 24 * HOUR;

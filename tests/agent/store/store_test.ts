@@ -5,7 +5,8 @@ import { CATALOG } from "../../../proto/catalog.ts";
 import { eventRow } from "../../../proto/event_row.ts";
 import { StoreError } from "../../../agent/store/store_error.ts";
 import { Store } from "../../../agent/store/store.ts";
-import { MAX_STREAM, SEQUENCES_PER_STREAM } from "../../../agent/store/streams.ts";
+import { MAX_STREAM } from "../../../agent/store/streams.ts";
+import { SEQUENCES_PER_STREAM } from "../../../proto/store_layout.ts";
 import { BOOT_ID, checkStore, commitEvents, execIdOf, openTestStream, rows, start, stop, TempDir } from "../support.ts";
 
 function alert(id: string, eventId: number): Alert {
@@ -263,12 +264,16 @@ Deno.test("Store knows a stream again whose collector was started on another boo
 Deno.test("Store knows a user's name from the newest processes, and of others that it does not", () => {
   using dir = new TempDir();
   const store = new Store(`${dir.path}/events.db`), stream = openTestStream(store);
-  assert.equal(store.userName(1_000), null);
+  assert.equal(store.recent.userName(1_000), null);
   commitEvents(store, stream, [
     start(1, { userId: 1_000, userName: "before" }),
     start(2, { userId: 1_000, userName: "alice" }),
     start(3, { userId: 1_001, userName: null }),
   ]);
-  assert.deepEqual([store.userName(1_000), store.userName(1_001), store.userName(1_002)], ["alice", null, null]);
+  assert.deepEqual([store.recent.userName(1_000), store.recent.userName(1_001), store.recent.userName(1_002)], [
+    "alice",
+    null,
+    null,
+  ]);
   store.close();
 });

@@ -7,7 +7,7 @@ import { decodeMessage, encodeMessage } from "../../../proto/wire.ts";
 import { BLAKE3 } from "../../collector/ledger/support.ts";
 import { AuditWorld, VKEY } from "../../support/audit_world.ts";
 import type { Row } from "../../support/test_store.ts";
-import { FULL_EVENT, USUAL_EVENT } from "../../support/wire_samples.ts";
+import { FULL_EVENT, USUAL_EVENT } from "../../support/event_samples.ts";
 
 const STREAM = 1, BASE = STREAM * 2 ** 40, COLUMNS = [...columnPlaces("process_events").keys()];
 

@@ -57,6 +57,14 @@ Deno.test("assembler keeps a loop from going on for ever by a counter, or by the
   equal(hex(loop, "budget"), "e500010000000000 0500feff00000000 9500000000000000");
 });
 
+Deno.test("assembler limits a register so that the verifier sees first what fits", () => {
+  // goto +1; r1 = 0; if r1 > 9 goto -2; exit
+  equal(
+    hex((a) => a.limit(R1, 9, 0, "length").exit()),
+    "0500010000000000 b701000000000000 2501feff09000000 9500000000000000",
+  );
+});
+
 Deno.test("assembler refuses what does not fit", () => {
   throws(() => new BpfAssembler().load(8, R1, R2, 40_000).assemble(), /Offset 40000 does not fit 16 bits/);
   throws(() => new BpfAssembler().moveConstant(R1, 2 ** 32).assemble(), /does not fit 32 bits/);

@@ -18,6 +18,8 @@ Deno.test("Btf finds members, also in inner, anonymous and qualified structures"
   equal(btf.offsetOf("outer.right"), 36);
   equal(btf.sizeOf("inner"), 16);
   equal([btf.isArray("outer.row"), btf.isArray("outer.a")], [true, false]);
+  equal([btf.structId("inner"), btf.structId("outer")], [inner, inner + 6]);
+  throws(() => btf.structId("int"), /This kernel has no int/);
   equal([btf.has("outer.left"), btf.has("outer.middle"), btf.has("nothing.a")], [true, false, false]);
   throws(() => btf.offsetOf("outer.middle"), /This kernel has no outer.middle/);
   throws(() => btf.offsetOf("outer.a.b"), BtfError);

@@ -12,8 +12,8 @@ import { procFacts, tableFacts } from "../../support/proc_facts.ts";
 
 const ARRANGE = new URL("../../support/c/arrange.c", import.meta.url);
 
-/** What a kernel has: all, or only what Linux 6.1 has. */
-const FORMS = { full: {}, quick: { without: "bpf_rcu_read_lock" } };
+/** What a kernel has: all, or only what Linux 6.1 has; and what no kernel has, as all can be read without it. */
+const FORMS = { full: {}, quick: { without: "bpf_rcu_read_lock" }, trusted: { without: "bpf_rdonly_cast" } };
 
 interface IteratorOptions {
   readonly deadlineMs?: number;

@@ -2,7 +2,8 @@ import { deepStrictEqual as equal, ok } from "node:assert/strict";
 import { libc } from "../../../collector/kernel/libc.ts";
 import type { RawContext } from "../../../collector/sources/source.ts";
 import { compileC } from "../../support/compile_c.ts";
-import { contextOf, memfd, one, temporaryDirectory, Watch } from "../../support/ebpf_watch.ts";
+import { contextOf, memfd, temporaryDirectory, Watch } from "../../support/ebpf_watch.ts";
+import { one } from "../../support/source_watch.ts";
 import { needs } from "../../support/needs.ts";
 import { groupPath, procFacts } from "../../support/proc_facts.ts";
 

@@ -5,7 +5,8 @@ import { readContextLayout, unknownColumns } from "../../../collector/kernel/con
 import { PROCESS_PROGRAMS } from "../../../collector/kernel/process_programs.ts";
 import type { RawContext } from "../../../collector/sources/source.ts";
 import { tableNamed } from "../../../proto/catalog.ts";
-import { argvOf, contextOf, one, temporaryDirectory, typesWithout, Watch } from "../../support/ebpf_watch.ts";
+import { contextOf, temporaryDirectory, typesWithout, Watch } from "../../support/ebpf_watch.ts";
+import { argvOf, one } from "../../support/source_watch.ts";
 import { needs } from "../../support/needs.ts";
 import { procFacts } from "../../support/proc_facts.ts";
 

@@ -6,7 +6,8 @@ import { libcPath } from "../../../collector/kernel/libc.ts";
 import { openEbpfSource } from "../../../collector/sources/ebpf.ts";
 import type { TableEntry } from "../../../collector/sources/source.ts";
 import { SourceUnavailableError } from "../../../collector/sources/unavailable.ts";
-import { argvOf, EBPF_OPTIONS, one, Watch } from "../../support/ebpf_watch.ts";
+import { EBPF_OPTIONS, Watch } from "../../support/ebpf_watch.ts";
+import { argvOf, one } from "../../support/source_watch.ts";
 import { needs } from "../../support/needs.ts";
 
 const bpf = needs({ bpf: true });

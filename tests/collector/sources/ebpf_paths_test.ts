@@ -2,7 +2,8 @@ import { deepStrictEqual as equal, ok } from "node:assert/strict";
 import { type Btf, readKernelBtf } from "../../../collector/kernel/btf.ts";
 import { libc } from "../../../collector/kernel/libc.ts";
 import type { ExecRecord } from "../../../collector/sources/source.ts";
-import { argvOf, memfd, one, typesWithout, Watch } from "../../support/ebpf_watch.ts";
+import { memfd, typesWithout, Watch } from "../../support/ebpf_watch.ts";
+import { argvOf, one } from "../../support/source_watch.ts";
 import { needs } from "../../support/needs.ts";
 
 const bpf = needs({ bpf: true });

@@ -7,7 +7,8 @@ import { PROCESS_PROGRAMS } from "../../../collector/kernel/process_programs.ts"
 import { COUNTER_BYTES, MAX_EXEC_BYTES } from "../../../collector/kernel/process_records.ts";
 import { MappedRing } from "../../../collector/kernel/ring_buffer.ts";
 import { accountsForEveryRecord } from "../../support/kernel_count.ts";
-import { argvOf, one, Watch } from "../../support/ebpf_watch.ts";
+import { Watch } from "../../support/ebpf_watch.ts";
+import { argvOf, one } from "../../support/source_watch.ts";
 import { needs } from "../../support/needs.ts";
 
 const bpf = needs({ bpf: true });

@@ -1,7 +1,8 @@
 import { deepStrictEqual as equal, ok } from "node:assert/strict";
 import type { ExecRecord, ExitRecord, ForkRecord } from "../../../collector/sources/source.ts";
 import { compileC } from "../../support/compile_c.ts";
-import { argvOf, encode, one, Watch } from "../../support/ebpf_watch.ts";
+import { Watch } from "../../support/ebpf_watch.ts";
+import { argvOf, encode, one } from "../../support/source_watch.ts";
 import { needs } from "../../support/needs.ts";
 
 const bpf = needs({ bpf: true });

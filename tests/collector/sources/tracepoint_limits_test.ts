@@ -8,7 +8,8 @@ import {
 import { SourceUnavailableError } from "../../../collector/sources/unavailable.ts";
 import { needs } from "../../support/needs.ts";
 import { accountsForEveryRecord } from "../../support/kernel_count.ts";
-import { argvOf, decode, one, Watch, withoutGroupDead } from "../../support/tracepoint_watch.ts";
+import { Watch, withoutGroupDead } from "../../support/tracepoint_watch.ts";
+import { argvOf, decode, one } from "../../support/source_watch.ts";
 
 const bpf = needs({ bpf: true });
 

@@ -3,7 +3,8 @@ import { readTracepointKernel } from "../../../collector/sources/tracepoint.ts";
 import { compileC } from "../../support/compile_c.ts";
 import { needs } from "../../support/needs.ts";
 import { gather, recordOf } from "../../support/processes.ts";
-import { argvOf, decode, encode, one, Watch, withoutGroupDead } from "../../support/tracepoint_watch.ts";
+import { Watch, withoutGroupDead } from "../../support/tracepoint_watch.ts";
+import { argvOf, decode, encode, one } from "../../support/source_watch.ts";
 import { PATIENCE_MS } from "../../support/patience.ts";
 
 const bpf = needs({ bpf: true });

@@ -13,10 +13,6 @@ import { Random } from "../../fuzz/random.ts";
 /** Kinds of the records that tests write. */
 export const EVENTS = 1, GAP = 2;
 
-export interface TestClock {
-  now: number;
-}
-
 /** Options of a small log; the generator makes its epoch and its secret. */
 export function smallLog(storage: Storage, more: Partial<WalOptions> & { clock: () => number }): WalOptions {
   const random = new Random(7);

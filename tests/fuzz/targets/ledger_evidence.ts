@@ -38,7 +38,7 @@ import { eventRow, type SqlValue } from "../../../proto/event_row.ts";
 import { encodeMessage } from "../../../proto/wire.ts";
 import { WireError } from "../../../proto/wire_error.ts";
 import { TilesInMemory } from "../../proto/ledger/support.ts";
-import { FULL_EVENT, USUAL_EVENT } from "../../support/wire_samples.ts";
+import { FULL_EVENT, USUAL_EVENT } from "../../support/event_samples.ts";
 import { type FuzzInput, type FuzzTarget, hex, must } from "../fuzz.ts";
 import { mutate } from "../mutate.ts";
 import type { Random } from "../random.ts";

@@ -1,14 +1,13 @@
 import assert from "node:assert/strict";
-import { deliveriesFrame, encodeBusMessage, joinMessages } from "../../../proto/bus/codec.ts";
+import { encodeBusMessage, JoinedMessages, joinMessages } from "../../../proto/bus/codec.ts";
 import { MAX_PAYLOAD_BYTES } from "../../../proto/bus/message.ts";
 import type { BusDeliveries, BusPublish } from "../../../proto/bus/wire.ts";
-import { crc32c } from "../../../proto/crc32c.ts";
 import { encodeFrame, FRAME_HEADER_BYTES } from "../../../proto/frame.ts";
 import { decodeMessage, encodeMessage } from "../../../proto/wire.ts";
 import { WireError } from "../../../proto/wire_error.ts";
 import { BUS_MESSAGES } from "../../support/bus_samples.ts";
 
-Deno.test("deliveriesFrame() makes of encoded messages the frame that encodeMessage() makes of them all", () => {
+Deno.test("JoinedMessages makes of encoded messages the frame that encodeMessage() makes of them all", () => {
   const samples = BUS_MESSAGES.filter((message): message is BusDeliveries => message.kind === "busDeliveries");
   const [full] = samples.filter(({ messages }) => messages.length > 0);
   // Lengths around those at which a varint grows.
@@ -18,8 +17,9 @@ Deno.test("deliveriesFrame() makes of encoded messages the frame that encodeMess
   }));
   for (const sample of [...samples, ...long]) {
     const { stream, firstNumber, lost, messages } = sample;
-    const joined = joinMessages(messages.map(encodeBusMessage));
-    const frame = deliveriesFrame(stream, firstNumber, lost, joined, crc32c(joined));
+    const joined = new JoinedMessages(joinMessages(messages.map(encodeBusMessage)));
+    const frame = new Uint8Array(joined.frameLength);
+    joined.write(frame, stream, firstNumber, lost);
     assert.deepEqual(decodeMessage(frame.subarray(FRAME_HEADER_BYTES)), sample);
     assert.deepEqual(frame, encodeFrame(encodeMessage(sample)));
   }

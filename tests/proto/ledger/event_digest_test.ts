@@ -13,7 +13,8 @@ import { loadHash, plainHash } from "../../../proto/ledger/hash.ts";
 import { storedEvent } from "../../../proto/ledger/stored_event.ts";
 import type { ProcessEvent } from "../../../proto/process_event.ts";
 import { decodeMessage, encodeMessage } from "../../../proto/wire.ts";
-import { anyEvent, FULL_EVENT, USUAL_EVENT } from "../../support/wire_samples.ts";
+import { anyEvent } from "../../support/arbitrary_events.ts";
+import { FULL_EVENT, USUAL_EVENT } from "../../support/event_samples.ts";
 
 const HASH = await loadHash("blake3");
 

@@ -2,14 +2,7 @@ import assert from "node:assert/strict";
 import { CompactRange } from "../../../proto/ledger/compact_range.ts";
 import { type LedgerHash, loadHash, plainHash } from "../../../proto/ledger/hash.ts";
 import { MAX_PROOF_HASHES, verifyConsistency, verifyInclusion } from "../../../proto/ledger/proofs.ts";
-import {
-  consistencyProof,
-  inclusionProof,
-  rangeOf,
-  rootOf,
-  tileHashes,
-  tilePath,
-} from "../../../proto/ledger/tiles.ts";
+import { consistencyProof, inclusionProof, rootOf, tileHashes, tilePath } from "../../../proto/ledger/tiles.ts";
 import { Random } from "../../fuzz/random.ts";
 import { definedRoot, numberedLeaves, remembering, TilesInMemory } from "./support.ts";
 
@@ -49,7 +42,6 @@ for (const [hash, most] of [[blake3, 256], [sha256, 65]] as const) {
       roots.push(root);
       assert.deepEqual(root, definedRoot(hash, leaves, 0, size));
       assert.deepEqual(rootOf(hash, tiles, size), root);
-      assert.deepEqual(rangeOf(hash, tiles, size).roots, tiles.range.roots);
       for (let index = 0; index < size; index++) {
         const inclusion = inclusionProof(maker, tiles, index, size);
         assert.ok(verifyInclusion(hash, inclusion, index, size, leaves[index]!, root), `${index} in ${size}`);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { parseRule, RuleError } from "../../../proto/rules/rule.ts";
+import { RuleError } from "../../../proto/rules/rule.ts";
+import { parseRule } from "../../../proto/rules/rule_yaml.ts";
 
 function policy(alert: string): unknown {
   return parseRule(

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { correlationWords } from "../../../proto/rules/correlation_words.ts";
-import { parseRule, RuleError, validateRule } from "../../../proto/rules/rule.ts";
+import { RuleError, validateRule } from "../../../proto/rules/rule.ts";
+import { parseRule } from "../../../proto/rules/rule_yaml.ts";
 import { correlationRule, correlationText } from "./correlation_support.ts";
 
 const COUNT = "type: count\nof: name = 'a'\nwithin: 5m\nat_least: 2";

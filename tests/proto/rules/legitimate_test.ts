@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { openDeadlineViews, runGuarded } from "../../../proto/rules/authorizer.ts";
 import { RuleEngine } from "../../../proto/rules/engine.ts";
-import { parseRule, validateRule } from "../../../proto/rules/rule.ts";
+import { validateRule } from "../../../proto/rules/rule.ts";
+import { parseRule } from "../../../proto/rules/rule_yaml.ts";
 import { guardSql } from "../../../proto/rules/sql_guard.ts";
 import { tableNamed } from "../../../proto/catalog.ts";
 import { storeLike } from "./store_like.ts";

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { parseOverrides } from "../../../proto/rules/overrides.ts";
-import { parseRule, RuleError } from "../../../proto/rules/rule.ts";
+import { RuleError } from "../../../proto/rules/rule.ts";
+import { parseRule } from "../../../proto/rules/rule_yaml.ts";
 
 Deno.test("parseOverrides() gives each override with its place", () => {
   const text = "overrides:\n  - {id: a-b, state: draft, reason: tried}\n  - {id: c-d, severity: low, reason: noise}\n";

@@ -1,6 +1,7 @@
 /** What a rule file may ask to be done, and what it may not. */
 import assert from "node:assert/strict";
-import { parseRule, RuleError } from "../../../proto/rules/rule.ts";
+import { RuleError } from "../../../proto/rules/rule.ts";
+import { parseRule } from "../../../proto/rules/rule_yaml.ts";
 import { responseWords, type RuleResponse } from "../../../proto/rules/rule_responses.ts";
 
 const HEAD = "id: odd-one\ntitle: T\ndescription: D\nseverity: high\nsql: SELECT pid FROM process_events\n";

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { columnPlaces } from "../../../proto/event_row.ts";
-import { MAX_RULE_LENGTH, parseRule, RuleError, validateRule } from "../../../proto/rules/rule.ts";
+import { MAX_RULE_LENGTH, RuleError, validateRule } from "../../../proto/rules/rule.ts";
+import { parseRule } from "../../../proto/rules/rule_yaml.ts";
 
 const RULE = `id: netcat-shell
 title: Netcat runs a shell

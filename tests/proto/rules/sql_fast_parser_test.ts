@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { parse } from "sql-parser-cst";
 import { ruleFile, type Shape } from "../../../bench/support/real_shaped_rules.ts";
 import { tableNamed } from "../../../proto/catalog.ts";
-import { parseRule } from "../../../proto/rules/rule.ts";
+import { parseRule } from "../../../proto/rules/rule_yaml.ts";
 import { parsePlainSelect } from "../../../proto/rules/sql_fast_parser.ts";
 import { FUNCTION_NAMES } from "../../../proto/rules/sql_functions.ts";
 import { lexSql } from "../../../proto/rules/sql_lexer.ts";

@@ -3,7 +3,8 @@ import { columnPlaces, type SqlValue } from "../../../proto/event_row.ts";
 import { RuleEngine } from "../../../proto/rules/engine.ts";
 import { columnAt } from "../../../proto/rules/predicate.ts";
 import { furtherTerms, requiredTerms, type Term } from "../../../proto/rules/required_terms.ts";
-import { laneOf, parseRule, rowQuery, type ValidatedRule, validateRule } from "../../../proto/rules/rule.ts";
+import { laneOf, rowQuery, type ValidatedRule, validateRule } from "../../../proto/rules/rule.ts";
+import { parseRule } from "../../../proto/rules/rule_yaml.ts";
 import { StreamLane } from "../../../proto/rules/stream_lane.ts";
 
 const PLACES = columnPlaces("process_events");

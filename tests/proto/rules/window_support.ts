@@ -4,7 +4,8 @@
  * @module
  */
 import { columnPlaces, type SqlValue } from "../../../proto/event_row.ts";
-import { parseRule, type ValidatedRule, validateRule } from "../../../proto/rules/rule.ts";
+import { type ValidatedRule, validateRule } from "../../../proto/rules/rule.ts";
+import { parseRule } from "../../../proto/rules/rule_yaml.ts";
 import { newWindowEvaluation, type WindowEvaluation } from "../../../proto/rules/window_evaluation.ts";
 import type { WindowLane } from "../../../proto/rules/window_lane.ts";
 

@@ -49,9 +49,6 @@ export interface Technique {
   readonly steps: readonly (Step | string)[];
 }
 
-/** ATT&CK's ids of techniques. */
-export const TECHNIQUE_ID = /^T\d{4}(?:\.\d{3})?$/;
-
 /** Debian's user of web servers. */
 export const WWW_DATA = 33;
 /** A person, who need not be in /etc/passwd. */

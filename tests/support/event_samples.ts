@@ -1,0 +1,192 @@
+/**
+ * Events, states and records of processes for tests: the usual, the empty and the full.
+ *
+ * @module
+ */
+import {
+  blankProcessEvent,
+  type ProcessContext,
+  type ProcessEvent,
+  type ProcessState,
+} from "../../proto/process_event.ts";
+import type { ProcessRecord } from "../../proto/task.ts";
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+/** As the collector makes them most often. */
+export const USUAL_EVENT: ProcessEvent = {
+  ...blankProcessEvent("start", 1_732_166_400_123, "a1b2c3d4-4242-987654", 4242),
+  parentExecId: "a1b2c3d4-1000-5000",
+  ppid: 1000,
+  name: "curl",
+  executablePath: "/usr/bin/curl",
+  argv: bytes("curl\0-s\0https://example.test/\0"),
+  argvLength: 29,
+  userId: 1000,
+  userName: "alice",
+  effectiveUserId: 0,
+  startTime: 1_732_166_400_120,
+  source: "ebpf",
+};
+
+/** Every field set. */
+export const FULL_CONTEXT: ProcessContext = {
+  cwd: "\ufeff",
+  effectiveUserName: "root",
+  groupName: "ü",
+  savedUserId: 0xffffffff,
+  effectiveGroupId: 0,
+  savedGroupId: 1,
+  loginUserId: 0xfffffffe,
+  sessionId: 7,
+  tty: "pts/0",
+  effectiveCapabilities: Number.MAX_SAFE_INTEGER,
+  userNamespace: 4_026_531_837,
+  pidNamespace: 4_026_531_836,
+  mountNamespace: 4_026_531_841,
+  networkNamespace: 0,
+  cgroupPath: "/system.slice/x.service",
+  cgroupId: 2 ** 40,
+  containerId: "c".repeat(64),
+  containerRuntime: "docker",
+  podId: "0f3c2a1e-1111-2222-3333-444455556666",
+  interpreterPath: "/bin/sh",
+  scriptPath: "./x.sh",
+  stdinKind: "pipe",
+  stdoutKind: "socket",
+  environment: '{"LD_PRELOAD":"/tmp/x.so"}',
+};
+
+/** Every field set, with text beyond ASCII, argument bytes that are no UTF-8, and numbers at their ends. */
+export const FULL_EVENT: ProcessEvent = {
+  kind: "suspicious",
+  time: Number.MAX_SAFE_INTEGER,
+  execId: "ffffffff-4194304-99999999999-100000000000",
+  parentExecId: "ffffffff-1-0",
+  pid: 0xffffffff,
+  ppid: 0,
+  name: "каша🍲",
+  executablePath: "/tmp/ü 漢字\u{1f600}/\ufeffx\n",
+  argv: Uint8Array.of(0xff, 0xfe, 0, 0x80, 0x0a, 0),
+  argvLength: 0xffffffff,
+  userId: 0xffffffff,
+  userName: "",
+  effectiveUserId: 65534,
+  groupId: 0,
+  namespacePid: 0xffffffff,
+  startTime: 0,
+  endTime: 2 ** 32,
+  durationMs: 0.125,
+  exitCode: 255,
+  exitSignal: 64,
+  cpuTimeMs: 1e12 + 0.5,
+  memoryUsage: 2 ** 32 - 1,
+  executableHash: "ab".repeat(32),
+  hashAlgorithm: "blake3",
+  fuzzyHash: "3:abc:def",
+  fileExists: true,
+  onDiskMismatch: false,
+  accessible: false,
+  parentName: "sh",
+  parentExecutablePath: "/bin/sh",
+  parentCommandLine: "sh -c " + "é".repeat(20_000),
+  executableKind: "memfd",
+  context: FULL_CONTEXT,
+  inode: Number.MAX_SAFE_INTEGER,
+  device: (259 << 20) + 3,
+  modifiedFields: ["executable_path", "", "user_id"],
+  reason: "exec",
+  severity: "info",
+  source: "proc",
+};
+
+/** Nothing known but what must be. */
+export const BLANK_EVENT: ProcessEvent = blankProcessEvent("stop", 0, "x", 0);
+
+export const BLANK_STATE: ProcessState = {
+  execId: "a1b2c3d4-2-0",
+  parentExecId: null,
+  pid: 2,
+  ppid: null,
+  name: "",
+  executablePath: null,
+  argv: null,
+  argvLength: null,
+  userId: null,
+  userName: null,
+  effectiveUserId: null,
+  groupId: null,
+  namespacePid: null,
+  startTime: null,
+  cpuTimeMs: null,
+  memoryUsage: null,
+  threads: null,
+  executableKind: null,
+  context: null,
+  status: "idle",
+  kernelThread: true,
+};
+
+export const FULL_STATE: ProcessState = {
+  execId: "a1b2c3d4-4242-987654",
+  parentExecId: "a1b2c3d4-1-1",
+  pid: 4242,
+  ppid: 1,
+  name: "ёлка",
+  executablePath: "/opt/ё",
+  argv: Uint8Array.of(0xc3, 0x28, 0),
+  argvLength: 3,
+  userId: 0,
+  userName: "root",
+  effectiveUserId: 0,
+  groupId: 0,
+  namespacePid: 7,
+  startTime: 1_732_166_400_120,
+  cpuTimeMs: 12.5,
+  memoryUsage: 2 ** 45,
+  threads: 3,
+  executableKind: "foreign",
+  context: FULL_CONTEXT,
+  status: "sleeping",
+  kernelThread: false,
+};
+
+export const FULL_RECORD: ProcessRecord = {
+  pid: 1,
+  ppid: 0,
+  name: "init",
+  executablePath: "/sbin/init",
+  commandLine: ["init", "", "ä"],
+  startTime: 1_732_166_400,
+  cpuUsage: 0.5,
+  memoryUsage: 2 ** 40,
+  executableHash: "00",
+  hashAlgorithm: "sha256",
+  userId: "0",
+  accessible: true,
+  fileExists: true,
+  collectionTime: 1_732_166_400_123,
+  fuzzyHash: "3:a:b",
+  onDiskMismatch: true,
+  fuzzyHashDegraded: true,
+};
+
+export const BLANK_RECORD: ProcessRecord = {
+  pid: 3,
+  ppid: null,
+  name: "",
+  executablePath: null,
+  commandLine: [],
+  startTime: null,
+  cpuUsage: null,
+  memoryUsage: null,
+  executableHash: null,
+  hashAlgorithm: null,
+  userId: null,
+  accessible: false,
+  fileExists: false,
+  collectionTime: 0,
+  fuzzyHash: null,
+  onDiskMismatch: false,
+  fuzzyHashDegraded: false,
+};
