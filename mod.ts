@@ -236,6 +236,7 @@ export { parseRule } from "./proto/rules/rule_yaml.ts";
 export type { Attributes } from "./proto/rules/sql_attributes.ts";
 export type { Purpose, SeveralRows } from "./proto/rules/sql_expression.ts";
 export type { Insertion } from "./proto/rules/sql_from.ts";
+export type { GroupedRead, GroupNames } from "./proto/rules/sql_grouped.ts";
 export type { FormFunction, IN_FORMS } from "./proto/rules/sql_functions.ts";
 export {
   type guarded,

@@ -19,15 +19,19 @@ import { childrenOf, conjuncts } from "./sql_tree.ts";
 export interface GroupNames {
   /** The aggregate function that adds up how many events there are, of those where its second argument is not NULL. */
   readonly rows: string;
-  /** Columns of a group. */
+  /** The column of how many events a group has. */
   readonly weight: string;
+  /** The column of when the first of them happened. */
   readonly first: string;
+  /** The column of when the last of them happened. */
   readonly last: string;
 }
 
+/** What a query reads that groups of events can answer. */
 export interface GroupedRead {
-  /** The FROM item and WHERE, as they stand in the query. */
+  /** The FROM item, as it stands in the query. */
   readonly from: string;
+  /** Its WHERE, as it stands in the query. */
   readonly where: string;
   /** Columns of `process_events` that it names outside of WHERE. */
   readonly columns: readonly string[];
