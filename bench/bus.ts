@@ -12,8 +12,8 @@
  * writes and 100 reads, and 500 messages a second leave 2 ms for each. The agent's writes take 2.6 µs each, wherever they
  * are done (`Deno.Conn` has no way to write to many, and the agent no FFI). The subscribers' process begins some 0.4 ms
  * late, as the kernel wakes it on the writer's core (0.8 ms until half have a frame, 0.5 where each is bound to a core of
- * its own), and then takes 6 µs for each read that does nothing but read. Bare frames with a checksum use 5 + 6 µs of
- * processor for a delivery, the bus 9 + 11: half of both cores is busy, and what a collection of garbage (0.2 to
+ * its own), and then takes 6 µs for each read that does nothing but read. Bare frames with a checksum use 4 + 5 µs of
+ * processor for a delivery, the bus 7 + 9: four tenths of both cores are busy, and what a collection of garbage (0.2 to
  * 1 ms at either end) holds up waits behind the next message. Writing in groups with turns between them, writes by
  * `node:net`, one thread for all collections and larger young heaps did not make it less.
  *
