@@ -22,6 +22,8 @@ import { LineProcess, linesOf } from "./line_process.ts";
 const DELIVERIES = 200_000, WARMING = 20_000;
 const PAYLOAD = new Uint8Array(PAYLOAD_BYTES).fill(7);
 const rate = { burst: 1e9, perSecond: 1e9 };
+/** A host that stands still for a moment is to make messages late and not to lose them: late ones are in the figures. */
+const queue = { messages: 100_000, bytes: 256 << 20 };
 
 /** What is answered to `burst`. */
 export interface BurstTimes {
@@ -70,7 +72,7 @@ class BusSender implements Sender {
       joined: () => {},
       maxConnections: 200,
       idleTimeoutMs: 60_000,
-      clients: new RemoteClients(this.#bus, { notice: console.error, limits: { rate, topicRate: rate } }),
+      clients: new RemoteClients(this.#bus, { notice: console.error, limits: { queue, rate, topicRate: rate } }),
     });
     const detection = { judge: () => [], stored: () => {} };
     const ingest = new Ingest({ store, counters, detection, alerted: () => {}, failed: () => {} });
@@ -100,7 +102,7 @@ class BusSender implements Sender {
 
   check(): void {
     if (this.#bus.counters.bus_lost_full > 0) {
-      throw new Error("The bus lost messages: its subscriber stood still; try again on a quieter host");
+      throw new Error("The bus lost messages");
     }
   }
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { DeliveryFrames } from "../../../agent/bus/delivery_frames.ts";
+import { DeliveryFrames, FrameRoom } from "../../../agent/bus/delivery_frames.ts";
 import { Published } from "../../../agent/bus/published.ts";
 import { encodeFrame } from "../../../proto/frame.ts";
 import { encodeMessage } from "../../../proto/wire.ts";
@@ -24,4 +24,13 @@ Deno.test("DeliveryFrames keeps nothing of a list that its caller uses again", (
   const before = frames.of(batch, 1, 1, 0);
   batch[0] = published(2, 10);
   assert.notDeepEqual(frames.of(batch, 1, 1, 0), before);
+});
+
+Deno.test("DeliveryFrames puts frames of any lengths into one room, one after the other", () => {
+  const frames = new DeliveryFrames(), room = new FrameRoom();
+  for (const [i, length] of [10, 10, 3_000, 0, 10, 5_000, 200_000, 3_000, 10].entries()) {
+    const messages = [published(i, length)];
+    const whole = { kind: "busDeliveries" as const, stream: 9, firstNumber: i, lost: 2 * i, messages };
+    assert.deepEqual(frames.of(messages, 9, i, 2 * i, room), encodeFrame(encodeMessage(whole)));
+  }
 });

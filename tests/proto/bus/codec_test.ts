@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { encodeBusMessage, JoinedMessages, joinMessages } from "../../../proto/bus/codec.ts";
 import { MAX_PAYLOAD_BYTES } from "../../../proto/bus/message.ts";
 import type { BusDeliveries, BusPublish } from "../../../proto/bus/wire.ts";
+import { CODECS } from "../../../proto/message_codecs.ts";
 import { encodeFrame, FRAME_HEADER_BYTES } from "../../../proto/frame.ts";
 import { decodeMessage, encodeMessage } from "../../../proto/wire.ts";
 import { WireError } from "../../../proto/wire_error.ts";
@@ -23,6 +24,36 @@ Deno.test("JoinedMessages makes of encoded messages the frame that encodeMessage
     assert.deepEqual(decodeMessage(frame.subarray(FRAME_HEADER_BYTES)), sample);
     assert.deepEqual(frame, encodeFrame(encodeMessage(sample)));
   }
+});
+
+Deno.test("payloads of short deliveries stay as they are when more come", () => {
+  const samples = BUS_MESSAGES.filter((message): message is BusDeliveries => message.kind === "busDeliveries");
+  const [full] = samples.filter(({ messages }) => messages.length > 0);
+  const sent = Array.from({ length: 300 }, (_, i): BusDeliveries => ({
+    ...full!,
+    messages: [{ ...full!.messages[0]!, payload: new Uint8Array(i * 60).fill(i) }],
+  }));
+  const received = sent.map((each) => decodeMessage(encodeMessage(each)));
+  assert.deepEqual(received, sent);
+});
+
+Deno.test("short deliveries that are cut anywhere are refused, whatever came before them", () => {
+  const sample = BUS_MESSAGES.find((message) => message.kind === "busDeliveries" && message.messages.length > 0)!;
+  // Two bytes are its tag.
+  const codec = CODECS.busDeliveries,
+    encoded = encodeMessage(sample),
+    body = encoded.subarray(encoded[2]! < 0x80 ? 3 : 4);
+  const whole = codec.read(body) as BusDeliveries;
+  let refused = 0;
+  for (let length = 0; length < body.length; length++) {
+    try {
+      assert.notDeepEqual(codec.read(body.subarray(0, length)), whole);
+    } catch (error) {
+      if (error instanceof assert.AssertionError) throw error;
+      refused++;
+    }
+  }
+  assert.ok(refused > body.length / 2, `${refused} of ${body.length}`);
 });
 
 Deno.test("a payload of the greatest length goes through, a longer one does not", () => {
