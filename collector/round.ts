@@ -92,9 +92,10 @@ export class Round {
     const names = [this.#source.description.name, this.#witness.name];
     const named = new Map<string, Named>();
     const counts = [[0, 0, 0], [0, 0, 0]];
-    let unnamed = 0;
+    let unnamed = 0, forksOfFirst = 0;
     for (const { record: { source, kind, pid, time }, isOfFirst } of this.#missing) {
-      counts[source]![kind]!++;
+      if (isOfFirst && source === 1) forksOfFirst++;
+      else counts[source]![kind]!++;
       const key = `${source} ${pid}`, known = named.get(key);
       if (known !== undefined) {
         known.kinds.add(kind);
@@ -113,16 +114,16 @@ export class Round {
       isOfFirst,
     })).sort((a, b) => a.time - b.time);
     const gaps: { source: string; loss: LossRecord }[] = [];
-    counts.forEach((kinds, source) =>
-      kinds.forEach((count, kind) => {
-        if (count === 0) return;
-        const reason = `seen by ${names[source]}, not by ${names[1 - source]}`;
-        gaps.push({
-          source: names[1 - source]!,
-          loss: { kind: "loss", recordKind: KINDS[kind]!, from, to, count, reason },
-        });
-      })
-    );
+    const miss = (source: number, kind: number, count: number, whose: string): void => {
+      if (count === 0) return;
+      const reason = `seen by ${names[source]}, not by ${names[1 - source]}${whose}`;
+      gaps.push({
+        source: names[1 - source]!,
+        loss: { kind: "loss", recordKind: KINDS[kind]!, from, to, count, reason },
+      });
+    };
+    counts.forEach((kinds, source) => kinds.forEach((count, kind) => miss(source, kind, count, "")));
+    miss(1, FORK, forksOfFirst, "; process 1 made them");
     if (unseenTasks > 0) {
       const reason = "the kernel counted tasks (processes or threads) that no source told of";
       gaps.push({

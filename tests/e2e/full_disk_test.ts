@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { TWICE } from "../crash/collector_cycles.ts";
+import { GAPS } from "../support/gaps.ts";
 import { needs } from "../support/needs.ts";
 import { SmallDisk } from "../support/small_disk.ts";
 import { newStateDirectory, World } from "../support/world.ts";
@@ -106,7 +107,7 @@ Deno.test({
     }, PATIENCE_MS);
     assert.ok(told(world, "stops of processes") > 0);
     assert.deepEqual(world.query(TWICE), []);
-    assert.equal(world.count("SELECT count(*) FROM gaps WHERE source IN ('transport', 'ebpf')"), 0);
+    assert.equal(world.count(`SELECT count(*) FROM ${GAPS} WHERE source IN ('transport', 'ebpf')`), 0);
     assert.equal(world.collectorStatus()!.pid, pid, "the collector lived through it");
     assert.equal(world.collectorStatus()!.log.trouble, "");
     console.log(

@@ -8,6 +8,7 @@ import { Outbox, refusalRecord } from "../../collector/outbox.ts";
 import { readHostName } from "../../collector/host_name.ts";
 import { DiskHome } from "../../collector/wal/home.ts";
 import { messages } from "../support/test_log.ts";
+import { GAPS } from "../support/gaps.ts";
 import { needs } from "../support/needs.ts";
 import { newStateDirectory, World } from "../support/world.ts";
 import { PATIENCE_MS } from "../support/patience.ts";
@@ -122,7 +123,7 @@ Deno.test({
     await world.until("all of it is stored", () => marked(world, mark, "stop") === 400, PATIENCE_MS);
     assert.equal(marked(world, mark, "start"), 400);
     assert.deepEqual(world.query(TWICE), []);
-    assert.deepEqual(world.query("SELECT * FROM gaps"), []);
+    assert.deepEqual(world.query(`SELECT * FROM ${GAPS}`), []);
     assert.equal(world.collectorStatus()!.epoch, epoch);
   },
 });
@@ -279,7 +280,7 @@ Deno.test({
       await storm(mark, 10);
       await world.until("all of it is stored", () => marked(world, mark, "stop") === 80, PATIENCE_MS);
       assert.deepEqual(world.query(TWICE), []);
-      assert.deepEqual(world.query("SELECT * FROM gaps"), []);
+      assert.deepEqual(world.query(`SELECT * FROM ${GAPS}`), []);
     } finally {
       await Deno.remove(state, { recursive: true });
     }

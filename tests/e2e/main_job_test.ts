@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { HeldProcess, WAITING_SHELL } from "../support/held_process.ts";
+import { GAPS } from "../support/gaps.ts";
 import { needs } from "../support/needs.ts";
 import { eventually, PATIENCE_MS } from "../support/patience.ts";
 import { newStateDirectory, World } from "../support/world.ts";
@@ -34,10 +35,10 @@ for (const [confinement, storm] of [["in-process", 20_000], ["re-exec", 5_000]] 
       const stops = starts.replace("'start'", "'stop'");
       await world.until(
         "every stop is stored",
-        () => world.count(stops) >= 2 * each || world.count("SELECT count(*) FROM gaps") > 0,
+        () => world.count(stops) >= 2 * each || world.count(`SELECT count(*) FROM ${GAPS}`) > 0,
         STORM_PATIENCE_MS,
       );
-      assert.deepEqual(world.query("SELECT * FROM gaps"), []);
+      assert.deepEqual(world.query(`SELECT * FROM ${GAPS}`), []);
       const expected = new Set(
         ["a", "b"].flatMap((half) => Array.from({ length: each }, (_, i) => `${tag}-${half}-${i}`)),
       );
@@ -51,7 +52,7 @@ for (const [confinement, storm] of [["in-process", 20_000], ["re-exec", 5_000]] 
         assert.deepEqual(args.symmetricDifference(expected).size, 0, `arguments of the ${kind}s`);
         if (kind === "stop") assert.ok(seen.every((row) => row["exit_code"] === 0));
       }
-      assert.deepEqual(world.query("SELECT * FROM gaps"), []);
+      assert.deepEqual(world.query(`SELECT * FROM ${GAPS}`), []);
       assert.equal(
         world.count("SELECT count(*) FROM (SELECT 1 FROM process_events GROUP BY event_id HAVING count(*) > 1)"),
         0,

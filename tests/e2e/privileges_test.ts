@@ -4,6 +4,7 @@ import { filterProgram, quietProgram } from "../../collector/kernel/seccomp.ts";
 import { ARCHITECTURE, SYSCALL_NAMES, syscallNumber } from "../../collector/kernel/syscalls.ts";
 import { landlockRules } from "../../collector/reexec.ts";
 import { principalsOf } from "../../deploy/principals.ts";
+import { GAPS } from "../support/gaps.ts";
 import { needs } from "../support/needs.ts";
 import { World } from "../support/world.ts";
 
@@ -154,7 +155,7 @@ for (const confinement of ["in-process", "re-exec"]) {
       } while (!isOver);
       assert.ok((await over).every(({ success }) => success));
       await world.until("every process of the storm is stored with its arguments", () => stormStored(world) === STORM);
-      assert.equal(world.count("SELECT count(*) FROM gaps WHERE reason NOT LIKE '%not running%'"), 0);
+      assert.equal(world.count(`SELECT count(*) FROM ${GAPS} WHERE reason NOT LIKE '%not running%'`), 0);
       // Long after the drop a snapshot still shows what root's processes are.
       const row = (): Record<string, string | number | null> | undefined =>
         world.query("SELECT argv, executable_path, user_id FROM processes WHERE pid = ?", world.supervisor.pid)[0];
