@@ -28,6 +28,9 @@ const WINDOW = 1_000;
 /**
  * What was handled is acknowledged after so many, or after a while: not each by itself. Where all of it is delivered at
  * most once nobody waits for that: it only makes room for more, and what is left of the window is room enough.
+ *
+ * The first time it is after fewer, by lot: clients that get the same messages would all answer the same one, and with a
+ * hundred of them the next messages wait for that.
  */
 const ACKNOWLEDGE_AFTER = 250, ACKNOWLEDGE_MS = 20;
 /** Topics whose subscriptions are remembered. */
@@ -65,6 +68,7 @@ export class RemotePort implements BusPort {
   #waiting = 0;
   /** Up to where the broker was told so, and when it is told next. */
   #acknowledged = 0;
+  #acknowledgeAfter = byLot(ACKNOWLEDGE_AFTER);
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** Deliveries that came and have not been handled whole. */
   #unhandled = 0;
@@ -234,6 +238,7 @@ export class RemotePort implements BusPort {
       // Another run of the agent, or one that has forgotten this side: numbers begin anew.
       this.#stream = stream;
       this.#received = this.#acknowledged = 0;
+      this.#acknowledgeAfter = byLot(ACKNOWLEDGE_AFTER);
     }
     this.#waiting += messages.length;
     if (this.#waiting > 2 * WINDOW) throw new WireError("The agent sends more than it was granted");
@@ -269,8 +274,8 @@ export class RemotePort implements BusPort {
     }
     this.#unhandled--;
     if (channel === null || channel !== this.#channel) return;
-    if (this.#received - this.#acknowledged >= ACKNOWLEDGE_AFTER) this.#acknowledge(channel);
-    else if (this.#isAwaited) this.#timer ??= setTimeout(() => this.#acknowledge(channel), ACKNOWLEDGE_MS);
+    if (this.#received - this.#acknowledged >= this.#acknowledgeAfter) this.#acknowledge(channel);
+    else if (this.#isAwaited) this.#timer ??= setTimeout(() => this.#acknowledge(channel), byLot(ACKNOWLEDGE_MS));
   }
 
   /** Whether anything of what comes is delivered at least once. */
@@ -284,6 +289,12 @@ export class RemotePort implements BusPort {
     this.#timer = undefined;
     if (channel !== this.#channel || this.#acknowledged === this.#received) return;
     this.#acknowledged = this.#received;
+    this.#acknowledgeAfter = ACKNOWLEDGE_AFTER;
     channel.send({ kind: "busConsumed", number: this.#received, window: WINDOW }).catch(() => {});
   }
+}
+
+/** From 1 to `most`, any of them as likely. */
+function byLot(most: number): number {
+  return 1 + Math.floor(Math.random() * most);
 }
