@@ -59,7 +59,7 @@ export class Breaker {
     return this.#failures >= OPEN_AFTER;
   }
 
-  /** Milliseconds until the next attempt may be; 0 for now. */
+  /** Milliseconds until the next attempt may be; 0 where it may be at once. */
   get waitMs(): number {
     return Math.max(0, this.#until - this.#clock.monotonic());
   }
