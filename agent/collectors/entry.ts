@@ -18,6 +18,9 @@ const GRACE = 1.1;
 /** Heartbeats in a row that a collector misses until it has failed. */
 export const FAILED_AFTER = 3;
 
+/** What a collector says of itself when it is asked, which must be what it registers. */
+export type Capabilities = Pick<Registration, "domains" | "kernelLevel">;
+
 /** A connection of a collector, as far as the registry needs it. */
 export interface Link {
   readonly epoch: string;
@@ -36,6 +39,8 @@ export class Entry {
   registration: Registration | null = null;
   /** Whether its connection of now has registered. */
   hasRegistered = false;
+  /** What its connection of now said that it sees, asked by itself; `null` before that. */
+  answered: Capabilities | null = null;
   registrations = 0;
   refused = 0;
   refusal = "";
@@ -58,9 +63,14 @@ export class Entry {
     );
   }
 
+  /** What it registered on its connection of now, `null` before: a restarted one may see what it did not see before. */
+  get held(): Registration | null {
+    return this.hasRegistered ? this.registration : null;
+  }
+
   /** A connection proved to be this collector's. */
   joined(link: Link, { epoch, softwareVersion, source }: Hello, now: number, time: number): void {
-    Object.assign(this, { link, epoch, softwareVersion, source, hasRegistered: false, reason: "" });
+    Object.assign(this, { link, epoch, softwareVersion, source, hasRegistered: false, answered: null, reason: "" });
     this.machine.take("joined", time);
     this.heard(now, time);
   }

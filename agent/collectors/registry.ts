@@ -20,7 +20,7 @@ import type { CollectorStanding, SourceStatus } from "../../proto/status.ts";
 import type { Hello } from "../../proto/wire.ts";
 import type { Counters } from "../counters.ts";
 import type { Journal } from "../journal.ts";
-import { Entry, FAILED_AFTER, type Link } from "./entry.ts";
+import { type Capabilities, Entry, FAILED_AFTER, type Link } from "./entry.ts";
 
 /** Names that are remembered. */
 export const MAX_ENTRIES = 64;
@@ -137,6 +137,8 @@ export class Registry {
     if (entry.hasRegistered) return this.refused(collectorId, "duplicate", "It registers twice");
     const fault = registrationFault(registration);
     if (fault !== null) return this.refused(collectorId, "capabilities", `Its registration cannot be true: ${fault}`);
+    const lie = contradiction(registration, entry.answered);
+    if (lie !== null) return this.refused(collectorId, "capabilities", lie);
     const own = registration.tables.map(descriptorOf).filter((each) => each !== null);
     const unfit = own.length === 0 ? null : define(own);
     if (unfit !== null) return this.refused(collectorId, "capabilities", `Its tables cannot be taken over: ${unfit}`);
@@ -166,8 +168,7 @@ export class Registry {
   deregister(collectorId: string, reason: string): string | null {
     const entry = this.#entries.get(collectorId);
     if (entry === undefined || entry.link === null || !entry.hasRegistered) return "It is not registered";
-    entry.hasRegistered = false;
-    entry.registration = null;
+    Object.assign(entry, { hasRegistered: false, registration: null, answered: null });
     entry.missed = 0;
     this.#endGap(entry);
     entry.machine.take("left", this.#wall());
@@ -212,7 +213,7 @@ export class Registry {
 
   /** What contradicts the registration in events that a collector sends; `null` when nothing does. */
   eventsFault(collectorId: string): string | null {
-    const registration = this.#entries.get(collectorId)?.registration ?? null;
+    const registration = this.#entries.get(collectorId)?.held ?? null;
     if (registration === null || registration.domains.includes("process")) return null;
     return this.refused(
       collectorId,
@@ -223,7 +224,7 @@ export class Registry {
 
   /** The same of rows that it sends. */
   rowsFault(collectorId: string, table: string): string | null {
-    const registration = this.#entries.get(collectorId)?.registration ?? null;
+    const registration = this.#entries.get(collectorId)?.held ?? null;
     if (registration?.tables.some(({ name, definition }) => name === table && definition !== undefined)) return null;
     const name = table.replace(/[^a-z0-9_]/g, "?");
     return this.refused(collectorId, "capabilities", `It sends rows of ${name}, a table that it did not register`);
@@ -231,7 +232,7 @@ export class Registry {
 
   /** The same of the sources that it reports. */
   sourcesFault(collectorId: string, sources: readonly SourceStatus[]): string | null {
-    const registration = this.#entries.get(collectorId)?.registration ?? null;
+    const registration = this.#entries.get(collectorId)?.held ?? null;
     if (registration?.kernelLevel !== true) return null;
     const active = sources.filter(({ state }) => state === "active").map(({ name }) => name);
     if (!active.some((name) => POLLING.includes(name))) return null;
@@ -242,18 +243,13 @@ export class Registry {
     );
   }
 
-  /** The same of what it answers to the question for its capabilities. */
-  capabilitiesFault(collectorId: string, reply: Pick<Registration, "domains" | "kernelLevel">): string | null {
-    const registration = this.#entries.get(collectorId)?.registration ?? null;
-    if (registration === null) return null;
-    const { domains, kernelLevel } = registration, said = [...reply.domains].sort().join(", ");
-    if (kernelLevel === reply.kernelLevel && [...domains].sort().join(", ") === said) return null;
-    return this.refused(
-      collectorId,
-      "capabilities",
-      `It registered ${domains.join(", ")}${kernelLevel ? " from the kernel" : ""}, and answers ${said}` +
-        `${reply.kernelLevel ? " from the kernel" : ""}`,
-    );
+  /** The same of what it answers to the question for its capabilities, or will, if it answers before it registers. */
+  capabilitiesFault(collectorId: string, answered: Capabilities): string | null {
+    const entry = this.#entries.get(collectorId);
+    if (entry === undefined) return null;
+    entry.answered = answered;
+    const fault = contradiction(entry.held, answered);
+    return fault === null ? null : this.refused(collectorId, "capabilities", fault);
   }
 
   /** The agent is in its steady state: tells every registered collector to begin, and those that come. */
@@ -383,4 +379,13 @@ export class Registry {
     }
     return false;
   }
+}
+
+/** In what a registration and an answer differ; `null` when they agree, or one is not there yet. */
+function contradiction(registration: Capabilities | null, answered: Capabilities | null): string | null {
+  if (registration === null || answered === null) return null;
+  const words = ({ domains, kernelLevel }: Capabilities): string =>
+    `${[...domains].sort().join(", ")}${kernelLevel ? " from the kernel" : ""}`;
+  const registered = words(registration), said = words(answered);
+  return registered === said ? null : `It registered ${registered}, and answers ${said}`;
 }

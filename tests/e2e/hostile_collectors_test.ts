@@ -42,7 +42,7 @@ Deno.test("collectors that do what they should not are cut off one by one, and a
   });
 
   await t.step("one that sends rows of a table that it did not register", async () => {
-    await bad.do("connect", "register network");
+    await bad.do("connect e1 network", "register");
     assert.match(await bad.try("send 1"), /^fault the connection ended/);
     await until("it is counted", () => counter("refused_capabilities") === 1, PATIENCE_MS);
     await goodGoesOn();

@@ -227,6 +227,23 @@ Deno.test("what a collector does is held against what it registered", () => {
   assert.equal(world.registry.eventsFault("old"), null);
 });
 
+Deno.test("a collector that comes back may see something else, and what it says must be that, whatever it says first", () => {
+  const world = new World(), polling = { domains: ["process"], kernelLevel: false } as const;
+  const source = { name: "proc", state: "active", detail: "", misses: [], unknownColumns: [] } as const;
+  world.enter("a");
+  const again = world.join("a");
+  assert.equal(world.registry.capabilitiesFault("a", polling), null);
+  assert.equal(world.registry.sourcesFault("a", [source]), null);
+  assert.equal(world.registry.register("a", again, { ...SENSOR, kernelLevel: false }), null);
+  const liar = world.join("a");
+  assert.equal(world.registry.capabilitiesFault("a", polling), null);
+  assert.match(
+    world.registry.register("a", liar, SENSOR) ?? "",
+    /^It registered process from the kernel, and answers process$/,
+  );
+  assert.equal(world.counters.refused_capabilities, 1);
+});
+
 Deno.test("rules lack what no registered collector fills, and what one of them does not", () => {
   const world = new World();
   const reading = (hashes: boolean, ...variables: string[]) =>

@@ -24,7 +24,7 @@ setInterval(() => {
   if (!isMute) void channel?.send({ kind: "heartbeat", time: Date.now() }).catch(() => {});
 }, 100);
 
-/** The domain that it registered last: what it answers must be no other. */
+/** What it registers and answers with: of a connection, the agent asks for it before it has registered. */
 let domain = "process";
 
 function registration(): Registration {
@@ -47,9 +47,9 @@ function next(kind: string): Promise<void> {
 }
 
 const ACTS: Readonly<Record<string, (...words: string[]) => Promise<void>>> = {
-  /** Connects, also over a connection that it has, and proves itself. */
-  async connect(as = "e1") {
-    epoch = as;
+  /** Connects, also over a connection that it has, and proves itself: an epoch, and a domain that it will register. */
+  async connect(as = "e1", of = "process") {
+    [epoch, domain] = [as, of];
     const opened = new Channel(await Deno.connect({ transport: "unix", path: socket }));
     const send = opened.send.bind(opened);
     opened.send = (message) => {
@@ -62,8 +62,7 @@ const ACTS: Readonly<Record<string, (...words: string[]) => Promise<void>>> = {
     [channel, isMute, acknowledged] = [opened, false, welcome.lastSequence];
     ended = receive(opened);
   },
-  async register(of = "process") {
-    domain = of;
+  async register() {
     const taken = next("registered");
     await connected().send({ kind: "registration", ...registration() });
     await Promise.race([taken, ended.then(() => Promise.reject(new Error("the connection ended")))]);
