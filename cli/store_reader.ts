@@ -13,15 +13,14 @@ import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlit
 import { CATALOG, SCHEMA_VERSION, type Table } from "../proto/catalog.ts";
 import { printable } from "../proto/printable.ts";
 import { tableOf, type TableSet } from "../proto/table_descriptor.ts";
+import { catalogColumns, READ_LIMITS } from "../proto/rules/authorizer.ts";
 import {
-  catalogColumns,
   type DeadlineViews,
   openDeadlineViews,
   QueryDeadlineError,
   QueryStoppedError,
-  READ_LIMITS,
-  runGuarded,
-} from "../proto/rules/authorizer.ts";
+} from "../proto/rules/deadline_views.ts";
+import { runGuarded } from "../proto/rules/prepared_query.ts";
 import type { GuardedQuery } from "../proto/rules/sql_guard.ts";
 import type { EventPart } from "../proto/rules/event_groups.ts";
 import type { PartitionLayout } from "../proto/partition_layout.ts";

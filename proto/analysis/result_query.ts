@@ -9,14 +9,9 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import "../rules/sqlite_types.ts";
 import type { SqlValue } from "../event_row.ts";
-import {
-  columnsOf,
-  type DeadlineViews,
-  openDeadlineViews,
-  type PreparedQuery,
-  prepareGuarded,
-  READ_LIMITS,
-} from "../rules/authorizer.ts";
+import { columnsOf, READ_LIMITS } from "../rules/authorizer.ts";
+import { type DeadlineViews, openDeadlineViews } from "../rules/deadline_views.ts";
+import { type PreparedQuery, prepareGuarded } from "../rules/prepared_query.ts";
 import { type GuardedQuery, guardSql } from "../rules/sql_guard.ts";
 import { SqlRefusedError } from "../rules/sql_refused.ts";
 import type { FactRow, StageRows } from "./stage.ts";

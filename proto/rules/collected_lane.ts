@@ -13,14 +13,9 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { type Table, tableNamed } from "../catalog.ts";
 import type { SqlValue } from "../event_row.ts";
-import {
-  columnsOf,
-  type DeadlineViews,
-  openDeadlineViews,
-  QueryDeadlineError,
-  READ_LIMITS,
-  runGuarded,
-} from "./authorizer.ts";
+import { columnsOf, READ_LIMITS } from "./authorizer.ts";
+import { type DeadlineViews, openDeadlineViews, QueryDeadlineError } from "./deadline_views.ts";
+import { runGuarded } from "./prepared_query.ts";
 import { bounded } from "./evidence.ts";
 import { newRuleCost, type RuleCost } from "./rule_cost.ts";
 import type { ValidatedRule } from "./rule.ts";

@@ -11,7 +11,7 @@
  * @module
  */
 import { columnPlaces, type SqlValue } from "../event_row.ts";
-import { QueryDeadlineError } from "./authorizer.ts";
+import { QueryDeadlineError } from "./deadline_views.ts";
 import { byTime, type Course, courseOf, type Hit, HitFinder, indexFrom } from "./correlation_hits.ts";
 import { GROUP_PLACE, type Partitioning, type Plan, planOf, type Row, SETTLE_MS } from "./correlation_plan.ts";
 import { bounded } from "./evidence.ts";

@@ -7,23 +7,13 @@ import type { DatabaseSync } from "node:sqlite";
 import { tableNamed } from "../catalog.ts";
 import { columnsSelect } from "../partition_layout.ts";
 import { MAX_EXPANSION } from "../store_layout.ts";
-import type { DeadlineViews } from "./authorizer.ts";
+import { type DeadlineViews, narrowName, wholeGate } from "./deadline_views.ts";
 import type { EventPart } from "./event_groups.ts";
 import type { GuardedQuery } from "./sql_guard.ts";
 import { tickColumn } from "./weave.ts";
 
 const EVENTS = tableNamed("process_events");
 export const EVENT_COLUMNS: readonly string[] = EVENTS.columns.map(({ name }) => name);
-
-/** The name of the view that stands for a gate where the query is not to be expanded. */
-export function wholeGate(gate: string): string {
-  return `${gate}_whole`;
-}
-
-/** The name of the view that has the columns alone that the query names. */
-export function narrowName(gate: string): string {
-  return `${gate}_narrow`;
-}
 
 /**
  * Where a query reads `process_events` so often that SQLite would expand it to more SELECTs than it can plan in time

@@ -25,7 +25,8 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { columnPlaces, type SqlValue } from "../event_row.ts";
 import { allSteps } from "../steps.ts";
-import { authorizeReads, openingDeadlineViews, READ_LIMITS } from "./authorizer.ts";
+import { authorizeReads, READ_LIMITS } from "./authorizer.ts";
+import { openingDeadlineViews } from "./deadline_views.ts";
 import { CorrelationTable } from "./correlation_table.ts";
 import type { PlanStep } from "./plan.ts";
 import { columnAt, columnsOf } from "./predicate.ts";

@@ -10,7 +10,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { type Table, tableNamed } from "../catalog.ts";
 import { columnPlaces, type SqlValue } from "../event_row.ts";
-import { type DeadlineViews, QueryDeadlineError } from "./authorizer.ts";
+import { type DeadlineViews, QueryDeadlineError } from "./deadline_views.ts";
 import { bounded } from "./evidence.ts";
 import { type PlanStep, planSteps, sortsRows } from "./plan.ts";
 import { columnAt, columnsOf, type Form } from "./predicate.ts";

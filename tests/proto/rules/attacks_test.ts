@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { authorizeReads, catalogColumns, openDeadlineViews } from "../../../proto/rules/authorizer.ts";
+import { authorizeReads, catalogColumns } from "../../../proto/rules/authorizer.ts";
+import { openDeadlineViews } from "../../../proto/rules/deadline_views.ts";
 import type { DatabaseSync } from "node:sqlite";
 import { guardSql } from "../../../proto/rules/sql_guard.ts";
 import { REFUSED_FUNCTIONS } from "../../../proto/rules/sql_functions.ts";

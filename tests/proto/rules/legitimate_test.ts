@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { openDeadlineViews, runGuarded } from "../../../proto/rules/authorizer.ts";
+import { openDeadlineViews } from "../../../proto/rules/deadline_views.ts";
+import { runGuarded } from "../../../proto/rules/prepared_query.ts";
 import { RuleEngine } from "../../../proto/rules/engine.ts";
 import { validateRule } from "../../../proto/rules/rule.ts";
 import { parseRule } from "../../../proto/rules/rule_yaml.ts";

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { openDeadlineViews, QueryDeadlineError, runGuarded } from "../../../proto/rules/authorizer.ts";
+import { openDeadlineViews, QueryDeadlineError } from "../../../proto/rules/deadline_views.ts";
+import { runGuarded } from "../../../proto/rules/prepared_query.ts";
 import { planSteps, sortsRows } from "../../../proto/rules/plan.ts";
 import { guardSql } from "../../../proto/rules/sql_guard.ts";
 import { SqlRefusedError } from "../../../proto/rules/sql_refused.ts";
