@@ -1,6 +1,6 @@
 /** `deno task start` with the real tiers: users, files, signals, restarts, and what it says. */
 import assert from "node:assert/strict";
-import { placeOf, PLACES } from "../../deploy/place.ts";
+import { ordinaryPlaceOf, placeOf, PLACES } from "../../deploy/place.ts";
 import { FIXED_IDS } from "../../deploy/principals.ts";
 import { copyCheckout, copyDenoDir, denoForAll, processesWith, Start, succeed } from "../support/checkout.ts";
 import { HeldProcess } from "../support/held_process.ts";
@@ -41,7 +41,9 @@ class Checkout implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Deno.remove(this.directory, { recursive: true });
-    await Deno.remove(placeOf(this.path), { recursive: true }).catch(() => {});
+    for (const place of [placeOf(this.path), ordinaryPlaceOf(this.path)]) {
+      if (place !== null) await Deno.remove(place, { recursive: true }).catch(() => {});
+    }
   }
 }
 
