@@ -172,9 +172,7 @@ Deno.test("start brings a killed tier back and says why, stops on SIGTERM, and l
     start.process.kill("SIGINT");
     await start.until("it stops", () => start.stderr.includes("stopping"));
     await new Promise((resolve) => setTimeout(resolve, 1_200));
-    const began = performance.now();
-    assert.equal(await start.end("SIGINT"), 1);
-    assert.ok(performance.now() - began < 2_000, "at once, not after the deadline");
+    assert.equal(await start.end("SIGINT"), 1, "at once: after the deadline it would be 0");
     await start.until("the collector is gone", () => !runs(collector), true);
   });
 });
