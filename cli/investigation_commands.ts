@@ -124,9 +124,9 @@ export const QUESTION_COMMANDS: readonly Command[] = [
     usage: ["shell [options]", "shell [options] < FILE"],
     about:
       `Statements end with a semicolon and may go over several lines; what query refuses is refused here too. Tab completes
-tables, columns and functions, the arrow keys bring back what was typed in this run, Ctrl-C stops a statement, Ctrl-D on
-an empty line leaves. .help lists the commands of the shell: .tables .schema .mode .timer .limit .timeout .since
-.osquery .param .explain .quit.
+tables, columns and functions, the arrow keys bring back what was typed in this run, Ctrl-R searches it, Ctrl-C stops a
+statement, Ctrl-D on an empty line leaves. Text of many lines can be pasted. .help lists the commands of the shell:
+.tables .schema .mode .timer .limit .timeout .since .osquery .param .explain .quit.
 From a file the first failure ends it, with its exit code; a degraded answer makes it 3.
 A statement that SQLite does not come back from, long after its timeout or after three Ctrl-C, ends the program with exit
 code 137, since nothing else stops it; the terminal is restored first.`,
