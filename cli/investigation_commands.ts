@@ -170,7 +170,7 @@ parameters, show explains one and gives its SQL, to go on with in query or shell
     name: "stats",
     summary: "How many events, by hour, day, program, user and so on",
     usage: ["stats [--by KEY] [options]"],
-    about: "Hours and days are those of UTC and come in order; everything else with the most frequent first.",
+    about: "Hours and days are local ones and come in order; everything else with the most frequent first.",
     options: {
       by: {
         type: "string",

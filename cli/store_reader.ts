@@ -30,6 +30,7 @@ import type { Cell } from "./output.ts";
 import { span } from "./units.ts";
 import { fileProblem } from "./file_problem.ts";
 import { heldStore } from "./held_state.ts";
+import { storeImage } from "./store_image.ts";
 import { DESCRIPTOR_COLUMNS, storedDescriptor } from "./stored_descriptor.ts";
 
 // What the runtime has and its declarations lack
@@ -37,6 +38,9 @@ declare module "node:sqlite" {
   interface DatabaseSyncOptions {
     readBigInts?: boolean;
     returnArrays?: boolean;
+  }
+  interface DatabaseSync {
+    deserialize(image: Uint8Array): void;
   }
 }
 
@@ -117,8 +121,9 @@ export class Store implements Disposable {
     if (problem !== null) throw new StoreError(`The store ${path} cannot be read: ${problem}`);
     let db: DatabaseSync | undefined;
     try {
-      db = new DatabaseSync(path, {
-        readOnly: true,
+      const image = storeImage(path);
+      db = new DatabaseSync(image === null ? path : ":memory:", {
+        readOnly: image === null,
         allowExtension: false,
         // The view over the partitions is one compound SELECT; those of people are bounded by the guard.
         // So is what `export` has SQLite make of a row: its names and values are arguments of one function.
@@ -126,6 +131,7 @@ export class Store implements Disposable {
         readBigInts: true,
         returnArrays: true,
       });
+      if (image !== null) db.deserialize(image);
       return new Store(db, path, options);
     } catch (error) {
       db?.close();
@@ -220,8 +226,14 @@ export class Store implements Disposable {
    * @throws RowFaultError when SQLite cannot compute it for the rows at hand; StoreError
    */
   first(sql: string, ...parameters: SQLInputValue[]): Cell[] | null {
+    let statement: StatementSync;
     try {
-      const row = this.#statement(sql).get(...parameters);
+      statement = this.#statement(sql);
+    } catch (error) {
+      throw inWords(error, this.#path);
+    }
+    try {
+      const row = statement.get(...parameters);
       return row === undefined ? null : cells(row).map(narrow);
     } catch (error) {
       throw this.#faultOrWords(error);
@@ -465,6 +477,14 @@ function inWords(error: unknown, path: string): Error {
           `and start the agent, which makes a new one`,
         { cause: error },
       );
+  }
+  // Whatever is asked passed a gate that knows the tables, or is this program's own
+  if ((code & 0xff) === CODE.error && /^no such (table|column)|malformed database schema/.test(message)) {
+    return new DamagedError(
+      `The tables of the store ${path} are not those of its version (${message}): it is damaged, or something else ` +
+        `changed it. Stop the agent, keep the file aside for examination, and start the agent, which makes a new one`,
+      { cause: error },
+    );
   }
   return words(`The store could not answer: ${message}`);
 }
