@@ -13,7 +13,7 @@ import { PATIENCE_MS } from "../../support/patience.ts";
 const RUNGS = ["ebpf", "tracepoint", "netlink", "proc"] as const;
 
 function options(choice: LadderOptions["choice"]): LadderOptions {
-  return { choice, ringBytes: 1 << 20, pollIntervalMs: 20, environment: [] };
+  return { choice, ringBytes: 8 << 20, pollIntervalMs: 20, environment: [] };
 }
 
 /** The rung, or why it cannot be had here. */
