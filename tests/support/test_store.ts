@@ -163,14 +163,13 @@ export class TestState implements Disposable {
   }
 
   writeStatus(agent: Partial<AgentStatus> | null, collector: Partial<CollectorStatus> | null): void {
-    if (agent !== null) {
-      Deno.writeFileSync(this.layout.agentStatus, encodeAgentStatus({ ...AGENT, ...agent }), { mode: 0o644 });
-    }
-    if (collector !== null) {
-      Deno.writeFileSync(this.layout.collectorStatus, encodeCollectorStatus({ ...COLLECTOR, ...collector }), {
-        mode: 0o644,
-      });
-    }
+    // Whole at any moment, as daemons write theirs
+    const write = (path: string, bytes: Uint8Array<ArrayBuffer>): void => {
+      Deno.writeFileSync(`${path}.new`, bytes, { mode: 0o644 });
+      Deno.renameSync(`${path}.new`, path);
+    };
+    if (agent !== null) write(this.layout.agentStatus, encodeAgentStatus({ ...AGENT, ...agent }));
+    if (collector !== null) write(this.layout.collectorStatus, encodeCollectorStatus({ ...COLLECTOR, ...collector }));
   }
 
   /** Both daemons run, and the store is at what they say. */

@@ -83,6 +83,7 @@ for (const [rung, open] of Object.entries(RUNGS)) {
   ): void =>
     Deno.test({
       name: `${rung}: ${name}`,
+      sanitizeOps: false, // other processes of this host may be asked when the source is closed
       ...needs({ ...wanted, netlink: rung === "netlink", programs: ["sleep", ...wanted.programs ?? []] }),
       async fn() {
         const source = open();
