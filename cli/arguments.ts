@@ -159,7 +159,7 @@ export function momentOption(call: Call, name: string): number | null {
   const value = parseMoment(text, call.now());
   if (value === null) {
     throw new UsageError(
-      `--${name} must be a span such as 10m or 2d, or a time such as 2026-08-05T12:00, but is ${text}`,
+      `--${name} must be a span such as 10m or 2d, a time such as 22:00 or 2026-08-05T12:00, today or yesterday, but is ${text}`,
     );
   }
   return value;

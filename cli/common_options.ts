@@ -6,7 +6,11 @@
 import type { OptionDefinition, Options } from "./command.ts";
 
 export const TIME_OPTIONS: Options = {
-  since: { type: "string", value: "WHEN", text: "from then on: a span back (10m, 2d) or a time (2026-08-05T12:00)" },
+  since: {
+    type: "string",
+    value: "WHEN",
+    text: "from then on: 10m or 2d back, a time (22:00, 2026-08-05T12:00), today or yesterday",
+  },
   until: { type: "string", value: "WHEN", text: "up to then" },
 };
 

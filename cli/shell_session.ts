@@ -216,7 +216,9 @@ export class ShellSession {
         if (argument !== undefined) {
           const since = argument === "all" ? null : parseMoment(argument, call.now());
           if (since === null && argument !== "all") {
-            throw new UsageError(`.since takes a span such as 10m, a time such as 2026-08-05T12:00, or all`);
+            throw new UsageError(
+              `.since takes a span such as 10m, a time such as 22:00 or 2026-08-05T12:00, today, yesterday, or all`,
+            );
           }
           this.#since = since;
         } else call.note(this.#since === null ? "since all" : `since ${localTime(this.#since)}`);

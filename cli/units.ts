@@ -32,16 +32,32 @@ export function parseSpan(text: string): number | null {
 }
 
 /**
- * Unix milliseconds of a moment that a person names: a span before `now` (`10m`), or an ISO date and time, local unless
- * it names a zone. `null` when it is neither.
+ * Unix milliseconds of a moment that a person names: a span before `now` (`10m`), an ISO date and time, local unless it
+ * names a zone, `22:00` for the last time that it was so late, or `now`, `today` and `yesterday`, which begin at midnight
+ * unless a time stands behind them. `null` when it is none of them.
  */
 export function parseMoment(text: string, now: number): number | null {
   const span = parseSpan(text);
   if (span !== null) return now - span;
+  if (text === "now") return now;
+  const named = /^(?:(today|yesterday)(?:[T ](?=\d)|$))?(?:(\d{1,2}):(\d{2})(?::(\d{2}))?)?$/.exec(text);
+  if (named !== null && text !== "") return clockTime(named[1], named.slice(2).map((part) => Number(part ?? 0)), now);
   const iso = /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?)(Z|[+-]\d{2}:\d{2})?)?$/.exec(text);
   if (iso === null) return null;
   const time = Date.parse(`${iso[1]}T${iso[2] ?? "00:00"}${iso[3] ?? ""}`);
   return Number.isNaN(time) ? null : time;
+}
+
+/** A time of the clock of a day; without a day the last one that is not to come. */
+function clockTime(day: string | undefined, clock: readonly number[], now: number): number | null {
+  const [hours, minutes, seconds] = clock as [number, number, number];
+  if (hours > 23 || minutes > 59 || seconds > 59) return null;
+  const date = new Date(now);
+  // Days of the calendar, since those of the clock have 23 or 25 hours twice a year
+  const on = (daysBack: number): number =>
+    new Date(date.getFullYear(), date.getMonth(), date.getDate() - daysBack, hours, minutes, seconds).getTime();
+  if (day !== undefined) return on(day === "today" ? 0 : 1);
+  return on(0) <= now ? on(0) : on(1);
 }
 
 /** ISO 8601 in the local zone, which it names: `2026-08-05T12:03:11.123+02:00`. */
