@@ -23,11 +23,11 @@ const SHOWN: readonly ShownColumn[] = [
     show: (cell) => ({ text: String(cell), style: severityStyle(String(cell)) }),
   },
   { name: "alerts", title: "ALERTS", keep: true },
-  { name: "repeated", title: "REPEATED" },
-  { name: "limited", title: "LIMITED" },
-  { name: "muted", title: "MUTED" },
-  { name: "open", title: "OPEN" },
-  { name: "last_time", title: "LAST", show: (cell) => timeCell(cell) },
+  { name: "repeated", title: "REPEATED", keep: true, optional: 3 },
+  { name: "limited", title: "LIMITED", keep: true, optional: 2 },
+  { name: "muted", title: "MUTED", keep: true, optional: 1 },
+  { name: "open", title: "OPEN", keep: true, optional: 5 },
+  { name: "last_time", title: "LAST", keep: true, optional: 4, show: (cell) => timeCell(cell, "s") },
 ];
 
 export function alertStats(call: Call): Exit {

@@ -121,7 +121,8 @@ function tellRejectedRules(call: Call, store: Store): boolean {
 }
 
 const SHOWN: readonly ShownColumn[] = [
-  { name: "time", title: "TIME", keep: true, show: (cell) => timeCell(cell) },
+  // The other formats, and one alert in full, have the milliseconds
+  { name: "time", title: "TIME", keep: true, show: (cell) => timeCell(cell, "s") },
   {
     name: "severity",
     title: "SEVERITY",
@@ -129,14 +130,14 @@ const SHOWN: readonly ShownColumn[] = [
     show: (cell) => ({ text: String(cell), style: severityStyle(String(cell)) }),
   },
   { name: "status", title: "STATE", keep: true, unlessEmpty: true, show: (_, of) => stateOf(of) },
-  { name: "rule_id", title: "RULE", least: 20 },
+  { name: "rule_id", title: "RULE", least: 14 },
   { name: "pid", title: "PID", keep: true, optional: 2 },
   { name: "user_name", title: "USER", optional: 1, show: (_, of) => userOf(of) },
   { name: "event_id", title: "EVENT", keep: true },
   {
     name: "command_line",
     title: "COMMAND",
-    least: 24,
+    least: 12,
     optional: 3,
     show: (_, of) => String(of("command_line") ?? of("name") ?? ""),
   },

@@ -328,9 +328,12 @@ function losses(values: Readonly<Record<string, number>>): string | null {
   return lost.length === 0 ? null : lost.map(([name, value]) => `${name.slice(0, -5)} ${count(value)}`).join(", ");
 }
 
+/** What counted something; those at zero would bury it, and stand in --format json and --prometheus. */
 function counters(values: Readonly<Record<string, number>>): string {
-  return Object.entries(values).filter(([name]) => !isDelay(name)).map(([name, value]) => `${name} ${count(value)}`)
-    .join(", ");
+  const all = Object.entries(values).filter(([name]) => !isDelay(name)), some = all.filter(([, value]) => value !== 0);
+  const shown = some.map(([name, value]) => `${name} ${count(value)}`), none = all.length - some.length;
+  if (none > 0) shown.push(some.length === 0 ? `all ${count(none)} are 0` : `${count(none)} more at 0`);
+  return shown.join(", ");
 }
 
 /** Steps on the way of an event, by the names of their figures. */

@@ -11,6 +11,12 @@ import { paint, type Style } from "./screen.ts";
 /** A line of a record; `null` is a blank one. Lines without a value are left out. */
 export type RecordLine = readonly [name: string, value: string | null, style?: Style | undefined] | null;
 
+/** Columns that values have beside their names, enough for a time with its zone; with fewer they stand below them. */
+const LEAST_ROOM = 29;
+
+/** Narrowest that a value is wrapped to. */
+const NARROWEST = 16;
+
 export function record(call: Call, title: string, style: Style | undefined, lines: readonly RecordLine[]): void {
   const { out, screen } = call;
   const shown = lines.filter((line) => line === null || (line[1] !== null && line[1] !== ""));
@@ -22,8 +28,15 @@ export function record(call: Call, title: string, style: Style | undefined, line
       continue;
     }
     const [name, value, valueStyle] = line;
-    const room = screen.columns === null ? Infinity : Math.max(20, screen.columns - width - 2);
-    wrap(printable(value!), room).forEach((piece, i) => {
+    const beside = screen.columns === null ? Infinity : screen.columns - width - 2;
+    if (beside < LEAST_ROOM) {
+      out.write(`  ${paint(printable(name), "faint", screen)}\n`);
+      for (const piece of wrap(printable(value!), Math.max(NARROWEST, screen.columns! - 4))) {
+        out.write(`    ${paint(piece, valueStyle, screen)}\n`);
+      }
+      continue;
+    }
+    wrap(printable(value!), beside).forEach((piece, i) => {
       const lead = i === 0 ? paint(pad(printable(name), width, "left"), "faint", screen) : " ".repeat(width);
       out.write(`  ${lead}${paint(piece, valueStyle, screen)}\n`);
     });

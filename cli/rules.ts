@@ -74,7 +74,7 @@ const LIST_SHOWN: readonly ShownColumn[] = [
     keep: true,
     show: (cell) => ({ text: String(cell), style: cell === "active" ? "good" : "warning" }),
   },
-  { name: "hits", title: "HITS", keep: true },
+  { name: "hits", title: "HITS", keep: true, optional: 2 },
   // Only where something was kept from being an alert
   {
     name: "suppressed",
@@ -87,16 +87,14 @@ const LIST_SHOWN: readonly ShownColumn[] = [
   {
     name: "title",
     title: "TITLE",
+    least: 24,
     show: (cell, of) => {
       const reason = of("reason"), degraded = of("degraded");
       if (reason === null && degraded !== null) return { text: `degraded: ${degraded}`, style: "warning" };
       if (reason === null) return plainCell(cell);
-      const fault = placed({
-        file: String(of("file")),
-        line: of("line") as number | null,
-        column: of("column_number") as number | null,
-        reason: String(reason),
-      });
+      // The reason first: a long path would leave no room for it
+      const line = of("line"), at = line === null ? of("file") : `${of("file")}:${line}:${of("column_number") ?? 1}`;
+      const fault = of("file") === null ? String(reason) : `${reason} (${at})`;
       return { text: fault, style: "warning" };
     },
   },

@@ -79,9 +79,9 @@ export function timeline(call: Call): Exit {
   const { layout } = findPlaces(call);
   using store = Store.open(layout.store);
   const notes: string[] = [];
-  const { rows, range } = store.atOneMoment(() => gather(store, subject, { asked, around, limit }, notes));
+  const { rows, range, near } = store.atOneMoment(() => gather(store, subject, { asked, around, limit }, notes));
   const cut = rows.length > limit;
-  rows.splice(0, rows.length - limit);
+  if (cut) keep(rows, limit, near);
   const output = openRows(call, NAMES, SHOWN);
   let before: number | null = null;
   for (const row of rows) {
@@ -93,9 +93,24 @@ export function timeline(call: Call): Exit {
   output.end();
   if (rows.every((row) => row[KIND] === "gap")) call.note("Nothing of that is in the store");
   for (const note of notes) call.note(note);
-  if (cut) call.note(`The newest ${counted(limit, "line")}; --limit, --since or --until shows others`);
-  const shownRange = { from: cut ? Number(rows[0]![TIME]) : range.from, until: range.until };
+  if (cut && near === null) call.note(`The newest ${counted(limit, "line")}; --limit, --since or --until shows others`);
+  if (cut && near !== null) {
+    call.note(`The ${counted(limit, "line")} nearest to the alert; --limit or --around shows others`);
+  }
+  const until = cut && near !== null ? Number(rows.at(-1)![TIME]) : range.until;
+  const shownRange = { from: cut ? Number(rows[0]![TIME]) : range.from, until };
   return tellCoverage(call, store, readStatuses(layout, call.now()), shownRange) ? EXIT.degraded : EXIT.complete;
+}
+
+/** Of rows in the order of their times, the newest, or those nearest to a time. */
+function keep(rows: Cell[][], limit: number, near: number | null): void {
+  let from = rows.length - limit;
+  if (near !== null) {
+    const far = (row: readonly Cell[]): number => Math.abs(Number(row[TIME]) - near);
+    while (from > 0 && far(rows[from - 1]!) <= far(rows[from + limit - 1]!)) from -= 1;
+  }
+  rows.splice(from + limit);
+  rows.splice(0, from);
 }
 
 interface Subject {
@@ -126,18 +141,22 @@ interface Gathered {
   /** In the order of their times; more than `limit` when there are more. */
   readonly rows: Cell[][];
   readonly range: TimeRange;
+  /** Time of the alert that it is about. */
+  readonly near: number | null;
 }
 
 function gather(store: Store, subject: Subject, { asked, around, limit }: Bounds, notes: string[]): Gathered {
-  let range = asked;
+  let range = asked, near: number | null = null;
   const rows: Cell[][] = [];
   const add = (columns: Readonly<Partial<Record<Name, string>>>, table: string, where: Conditions): void => {
     const list = NAMES.map((name) => name === "after_ms" ? "NULL" : columns[name] ?? name).join(", ");
     const time = columns.time ?? "time";
     if (range.from !== null) where.add(`${time} >= ?`, Math.floor(range.from));
     if (range.until !== null) where.add(`${time} <= ?`, Math.ceil(range.until));
+    // The alert itself is never among what is left out
+    const order = near === null ? `${time} DESC` : `abs(${time} - ${Math.floor(near)})`;
     rows.push(...store.rows(
-      `SELECT ${list} FROM ${table} ${where.sql} ORDER BY ${time} DESC LIMIT ?`,
+      `SELECT ${list} FROM ${table} ${where.sql} ORDER BY ${order} LIMIT ?`,
       ...where.parameters,
       limit + 1,
     ));
@@ -184,6 +203,7 @@ function gather(store: Store, subject: Subject, { asked, around, limit }: Bounds
     }
     case "alert": {
       const alert = alertNamed(store, subject.name);
+      near = alert.time;
       range = { from: asked.from ?? alert.time - around, until: asked.until ?? alert.time + around };
       const self = findProcess(store, alert.execId, notes), ancestors = ancestorsOf(store, self, notes);
       const wanted = { all: true, limit: MAX_DESCENDANTS };
@@ -202,7 +222,7 @@ function gather(store: Store, subject: Subject, { asked, around, limit }: Bounds
     ...touching.parameters(range),
     limit + 1,
   );
-  return { rows: [...rows, ...gaps].sort((a, b) => Number(a[TIME]) - Number(b[TIME])), range };
+  return { rows: [...rows, ...gaps].sort((a, b) => Number(a[TIME]) - Number(b[TIME])), range, near };
 }
 
 /** Children of a process that began in a time, without one of them: the newest, and not too many. */

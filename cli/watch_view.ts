@@ -28,6 +28,8 @@ const MAX_KEPT = 5_000;
 const MAX_TEXT = 4_096;
 /** Columns of a user's name, so that most commands begin below each other. */
 const USER_WIDTH = 8;
+/** A screen of fewer columns shows no pid and user, which would leave no room for the rest. */
+const NARROW = 64;
 
 const KEYS: readonly KeyHelp[] = [
   ["Enter", "the selected line in full: the process of an event, or the alert"],
@@ -52,6 +54,8 @@ interface Kept {
   readonly number: number;
   /** What never moves, and what the arrow keys to the side move. */
   readonly head: string;
+  /** On a screen that has no room for all of it. */
+  readonly shortHead: string;
   readonly what: string;
   readonly style: Style | undefined;
   readonly isAlert: boolean;
@@ -115,8 +119,8 @@ export class WatchView implements LiveView {
     const start = this.#selected === null ? lines.length : placeOf(lines, this.#first);
     const from = Math.max(0, place - room + 1, Math.min(start, place, lines.length - room));
     this.#first = lines[from]?.number ?? this.#numbers;
-    const shown = lines.slice(from, from + room).map(({ head, what, style }, at): Line => {
-      const text = fit(`${head}${what.slice(this.#panned)}`, columns, cut);
+    const shown = lines.slice(from, from + room).map(({ head, shortHead, what, style }, at): Line => {
+      const text = fit(`${columns < NARROW ? shortHead : head}${what.slice(this.#panned)}`, columns, cut);
       if (this.#selected !== null && from + at === place) return { text, isSelected: true };
       return style === undefined ? { text } : { text, style };
     });
@@ -168,6 +172,7 @@ export class WatchView implements LiveView {
     const user = pad(printable(userOf(of).text), USER_WIDTH, "left");
     this.#add({
       head: `${clock} ${printable(kind).padEnd(6)} ${pid} ${user}  `,
+      shortHead: `${clock.slice(0, 8)} ${printable(kind)} `,
       what: printable(what),
       style: isAlert ? severityStyle(String(of("severity"))) : KIND_STYLES.get(kind),
       isAlert,
@@ -177,7 +182,7 @@ export class WatchView implements LiveView {
   }
 
   #note(text: string): void {
-    this.#add({ head: "", what: text, style: "warning", isAlert: true, alertId: null, execId: null });
+    this.#add({ head: "", shortHead: "", what: text, style: "warning", isAlert: true, alertId: null, execId: null });
   }
 
   #add(line: Omit<Kept, "number" | "sought">): void {

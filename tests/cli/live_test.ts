@@ -249,6 +249,9 @@ Deno.test({
     await terminal.type("q");
     await terminal.press("End");
     await terminal.shows(/\/tmp\/x12\nq quit/);
+    await terminal.resize(40, 8);
+    await terminal.shows(/^\d\d:\d\d:\d\d start \/tmp\/x12\nq quit/m);
+    await terminal.resize(90, 8);
     await terminal.type("/x12");
     await terminal.shows(/13 lines, 1 shown/);
     await terminal.press("C-c");

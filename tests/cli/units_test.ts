@@ -66,6 +66,29 @@ Deno.test("parseMoment() reads a span back from now, and ISO times, local withou
   }
 });
 
+Deno.test("parseMoment() reads days and times of the clock, also over a change of daylight saving time", () => {
+  const before = Deno.env.get("TZ");
+  try {
+    Deno.env.set("TZ", "Europe/Berlin");
+    // 09:00 on the Monday after the clocks went back
+    const now = Date.parse("2026-10-26T09:00:00+01:00");
+    const expected = {
+      now: "2026-10-26T09:00:00+01:00",
+      today: "2026-10-26T00:00:00+01:00",
+      yesterday: "2026-10-25T00:00:00+02:00",
+      "yesterday 22:00": "2026-10-25T22:00:00+01:00",
+      "todayT06:30:15": "2026-10-26T06:30:15+01:00",
+      "8:59": "2026-10-26T08:59:00+01:00",
+      "09:00": "2026-10-26T09:00:00+01:00",
+      "22:00": "2026-10-25T22:00:00+01:00",
+    };
+    for (const [text, time] of Object.entries(expected)) assert.equal(parseMoment(text, now), Date.parse(time), text);
+  } finally {
+    if (before === undefined) Deno.env.delete("TZ");
+    else Deno.env.set("TZ", before);
+  }
+});
+
 Deno.test("localTime() names its zone, also over a change of daylight saving time", () => {
   const before = Deno.env.get("TZ");
   try {
