@@ -16,7 +16,7 @@ import { Random } from "./fuzz/random.ts";
 import { WORLDS } from "./support/cli_worlds.ts";
 import { Partitions } from "../agent/store/partitions.ts";
 import { intrusionWorld } from "./support/intrusion_world.ts";
-import { NOW, type TestState } from "./support/test_store.ts";
+import { AGENT, NOW, type TestState } from "./support/test_store.ts";
 
 const COMMANDS: readonly (readonly string[])[] = [
   ["health"],
@@ -146,7 +146,11 @@ async function originals(): Promise<string[]> {
   }
   const states: TestState[] = [world.state, hostile, many];
   const copies = states.map((state, i) => {
-    if (i % 2 === 0) state.db.exec("PRAGMA wal_checkpoint(TRUNCATE); UPDATE system_info SET value = value");
+    // What is stored last is what the daemons say that it is
+    state.db.exec("UPDATE collectors SET last_sequence = 501");
+    const collectors = AGENT.collectors.map((each) => ({ ...each, lastSequence: 501 }));
+    state.writeStatus({ collectors }, { acknowledgedSequence: 501, lastSequence: 501 });
+    if (i % 2 === 0) state.db.exec("PRAGMA wal_checkpoint(TRUNCATE); UPDATE collectors SET last_sequence = 501");
     copy(state.directory, `${root}/original-${i}`);
     return `${root}/original-${i}`;
   });
