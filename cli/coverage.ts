@@ -155,8 +155,33 @@ export function tellCoverage(call: Call, store: Store, statuses: Statuses, range
   const isRemoved = tellRemoved(call, store, range);
   const gaps = gapsWithin(store, range);
   if (gaps !== null) call.note(`Not everything was seen: ${gapWords(gaps)} (gaps lists them)`);
-  const isBlind = tellBlindness(call, store, statuses, range);
-  return gaps !== null || isBlind || isRemoved;
+  const isBlind = tellBlindness(call, store, statuses, range), isShort = tellLost(call, store, statuses);
+  return gaps !== null || isBlind || isRemoved || isShort;
+}
+
+/**
+ * Says on stderr that the store lacks what it had, by the word of who stored it and of who was told so: SQLite takes a log
+ * that is cut or damaged for one that ends there, and says nothing. Returns whether it does. The statuses must be older
+ * than what the store shows.
+ */
+function tellLost(call: Call, store: Store, { agent, collector }: Statuses): boolean {
+  // A bundle has what was asked for
+  if (store.isHeld) return false;
+  const said = agent.kind === "read" ? agent.status.collectors.map((each) => ({ ...each, to: each.lastSequence })) : [];
+  const told = collector.kind === "read" ? [{ ...collector.status, to: collector.status.acknowledgedSequence }] : [];
+  for (const { collectorId, epoch, to } of [...said, ...told]) {
+    const [row] = store.rows(
+      "SELECT last_sequence FROM collectors WHERE collector_id = ? AND epoch = ?",
+      collectorId,
+      epoch,
+    );
+    const has = Number(row?.[0] ?? 0);
+    if (has >= to) continue;
+    const what = counted(to - has, "record");
+    call.note(`The store lacks ${what} of ${collectorId} that it had: its log is damaged or not whole, or it is older`);
+    return true;
+  }
+  return false;
 }
 
 /** Says on stderr since when nobody looks, where the time reaches so far. Returns whether it does. */

@@ -160,6 +160,11 @@ export class Store implements Disposable {
     db.exec("PRAGMA query_only = 1");
   }
 
+  /** Whether it is a bundle's, which stands in for a store. */
+  get isHeld(): boolean {
+    return this.#isHeld;
+  }
+
   /** Rows of a query of a person's, behind both gates and under the deadline, which counts from here. */
   hunt(query: GuardedQuery): Cursor {
     // The list of partitions is of the same moment as they are, and the views that are made of it go afterwards

@@ -73,3 +73,18 @@ Deno.test("withLog() cut or changed anywhere gives the store as of a commit befo
   assert.ok(seen.has(0) && seen.has(5) && seen.size > 3, [...seen].join());
   assert.equal(withLog(store, new Uint8Array(40)), store);
 });
+
+Deno.test("an answer from a store whose log was cut says that records are missing", async () => {
+  using state = new TestState();
+  state.db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+  state.event();
+  state.live();
+  const copy = copied(state, [""]);
+  Deno.mkdirSync(`${copy}/collector`);
+  for (const path of ["agent", "collector"]) {
+    Deno.copyFileSync(`${state.directory}/${path}/status.pb`, `${copy}/${path}/status.pb`);
+  }
+  const { code, err } = await cli(null, ["--state", copy, "events"]);
+  assert.equal(code, 3);
+  assert.match(err, /The store lacks 500 records of procmond that it had: its log is damaged or not whole/);
+});
