@@ -17,7 +17,8 @@ import type { Cell, CellByName } from "./output.ts";
 import { commandOf, processStatus, userOf } from "./process_cells.ts";
 import { findPlaces, type Places } from "./settings.ts";
 import { readStatuses } from "./status_reader.ts";
-import { Store, StoreError } from "./store_reader.ts";
+import { Store } from "./store_reader.ts";
+import { StoreError } from "./store_error.ts";
 import { Table, type TableCell, type TableColumn } from "./table.ts";
 import { bytes, count, counted, localTime, span } from "./units.ts";
 

@@ -20,7 +20,8 @@ import { openRows } from "./row_output.ts";
 import { severityStyle, type Style } from "./screen.ts";
 import { findPlaces, type Places } from "./settings.ts";
 import { readStatuses } from "./status_reader.ts";
-import { Store, StoreError } from "./store_reader.ts";
+import { Store } from "./store_reader.ts";
+import { StoreError } from "./store_error.ts";
 import { counted, localTime, span } from "./units.ts";
 
 const NAMES = [

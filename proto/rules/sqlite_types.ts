@@ -5,6 +5,10 @@
  */
 declare module "node:sqlite" {
   interface DatabaseSyncOptions {
+    /** Integers as `bigint` instead of `number`. */
+    readBigInts?: boolean;
+    /** Rows as arrays of values instead of objects. */
+    returnArrays?: boolean;
     /** Limits of the connection: https://sqlite.org/limits.html */
     limits?: {
       length?: number;
