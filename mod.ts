@@ -144,7 +144,8 @@ export {
   type StandingState,
   variableAttribute,
 } from "./proto/demand.ts";
-export { CATALOG, type Column, type ColumnType, SCHEMA_VERSION, type Table, tableNamed } from "./proto/catalog.ts";
+export { CATALOG, SCHEMA_VERSION, tableNamed } from "./proto/catalog.ts";
+export type { Column, ColumnType, Table } from "./proto/tables/table.ts";
 export { Channel, ChannelTimeoutError, type Connection, type RequestOptions } from "./proto/channel.ts";
 export { CollectorSession, type CollectorSessionOptions, type StreamMessage } from "./proto/collector_session.ts";
 export { crc32c } from "./proto/crc32c.ts";

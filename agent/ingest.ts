@@ -10,7 +10,7 @@
  * @module
  */
 import type { Alert } from "../proto/alert.ts";
-import type { Column } from "../proto/catalog.ts";
+import type { Column } from "../proto/tables/table.ts";
 import { isTimely } from "../proto/delay_meter.ts";
 import { eventRow, type SqlValue } from "../proto/event_row.ts";
 import type { Gap } from "../proto/process_event.ts";

@@ -10,7 +10,8 @@
  * @module
  */
 import { isAscii } from "node:buffer";
-import { type Column, tableNamed } from "../proto/catalog.ts";
+import { tableNamed } from "../proto/catalog.ts";
+import type { Column } from "../proto/tables/table.ts";
 import { eventSlicing, eventSource, eventsWithin, millisecond, nextTime, PIECE_ROWS } from "./export_pieces.ts";
 import { type Cell, csvCell } from "./output.ts";
 import { harmless } from "./safe_json.ts";

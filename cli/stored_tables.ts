@@ -4,7 +4,8 @@
  * @module
  */
 import type { DatabaseSync } from "node:sqlite";
-import { CATALOG, type Table } from "../proto/catalog.ts";
+import { CATALOG } from "../proto/catalog.ts";
+import type { Table } from "../proto/tables/table.ts";
 import { printable } from "../proto/printable.ts";
 import { tableOf, type TableSet } from "../proto/table_descriptor.ts";
 import { cells } from "./marked_rows.ts";
