@@ -56,7 +56,11 @@ export function parseOptions(
     return { arguments: positionals.slice(1), values };
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
-    throw new UsageError(error.message.split("\n")[0]!, { cause: error });
+    const unclear = /^Option '(?:-\w, )?(--\w+)(?: <value>)?' argument is ambiguous/.exec(error.message)?.[1];
+    const words = unclear === undefined
+      ? error.message.split("\n")[0]!
+      : `What follows ${unclear} begins with "-": write ${unclear}=VALUE if that is its value`;
+    throw new UsageError(words, { cause: error });
   }
 }
 
@@ -152,14 +156,15 @@ export function spanOption(call: Call, name: string, initial: number): number {
   return value;
 }
 
-/** Unix milliseconds of an option such as `10m` (ago) or `2026-08-05T12:00`. @throws UsageError */
+/** Unix milliseconds of an option such as `10m` (ago), `2026-08-05T12:00` or `yesterday`. @throws UsageError */
 export function momentOption(call: Call, name: string): number | null {
   const text = call.values[name] as string | undefined;
   if (text === undefined) return null;
   const value = parseMoment(text, call.now());
   if (value === null) {
     throw new UsageError(
-      `--${name} must be a span such as 10m or 2d, or a time such as 2026-08-05T12:00, but is ${text}`,
+      `--${name} must be a span back such as 10m or 2d, or a time such as 2026-08-05T12:00, 22:00 or yesterday, ` +
+        `but is ${text}`,
     );
   }
   return value;

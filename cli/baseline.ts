@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { gateSql } from "../proto/rules/sql_gate.ts";
 import { atMostArguments, choiceOption, timeRange } from "./arguments.ts";
 import { type Call, CommandError, EXIT, type Exit, UsageError } from "./command.ts";
 import { tellCoverage } from "./coverage.ts";
@@ -14,6 +15,7 @@ import type { Cell, ShownColumn } from "./output.ts";
 import { timeCell } from "./process_cells.ts";
 import { openRows } from "./row_output.ts";
 import { findPlaces } from "./settings.ts";
+import { parserFor } from "./sql_parser.ts";
 import { readStatuses } from "./status_reader.ts";
 import { Store } from "./store_reader.ts";
 import { count, counted, localTime, type TimeRange } from "./units.ts";
@@ -34,24 +36,29 @@ const MAX_BASELINE_BYTES = 268_435_456;
 /** Separates kind and value in the key of a set; no JSON text of one line holds it. */
 const SEPARATOR = "\n";
 
-export function baseline(call: Call): Exit {
+export async function baseline(call: Call): Promise<Exit> {
   atMostArguments(call, 0, "baseline");
-  return write(call, timeRange(call), () => true, null);
+  return await write(call, timeRange(call), () => true, null);
 }
 
-export function diff(call: Call): Exit {
+export async function diff(call: Call): Promise<Exit> {
   atMostArguments(call, 0, "diff");
   const against = call.values["against"] as string | undefined, { from, until } = timeRange(call);
   if ((from === null) === (against === undefined)) throw new UsageError("diff takes --since WHEN or --against FILE");
   if (against !== undefined) {
     const known = parseBaseline(readBaseline(call, against));
-    return write(call, { from: null, until }, ([kind, value]) => !known.has(`${kind}${SEPARATOR}${value}`), null);
+    return await write(call, { from: null, until }, ([kind, value]) => !known.has(`${kind}${SEPARATOR}${value}`), null);
   }
-  return write(call, { from: null, until }, (row) => Number(row[3]) >= from!, from!);
+  return await write(call, { from: null, until }, (row) => Number(row[3]) >= from!, from!);
 }
 
 /** Rows of each kind that are wanted; the newest first in a diff. */
-function write(call: Call, range: TimeRange, isWanted: (row: readonly Cell[]) => boolean, since: number | null): Exit {
+async function write(
+  call: Call,
+  range: TimeRange,
+  isWanted: (row: readonly Cell[]) => boolean,
+  since: number | null,
+): Promise<Exit> {
   const only = choiceOption(call, "kind", Object.keys(KINDS) as Kind[]), { layout } = findPlaces(call);
   using store = Store.open(layout.store);
   const output = openRows(call, NAMES, SHOWN);
@@ -64,11 +71,11 @@ function write(call: Call, range: TimeRange, isWanted: (row: readonly Cell[]) =>
     if (only !== null && only !== kind) continue;
     call.progress(`looking at ${kind}s`);
     call.out.hold();
-    const rows = store.each(
-      `SELECT '${kind}', ${sql} AS value, count(*), min(time) AS first, max(time) FROM process_events
-       WHERE event_type = 'start' AND ${sql} IS NOT NULL${bounds} GROUP BY value ORDER BY first DESC, value`,
-    );
-    for (const row of rows) {
+    // As a person's query, so that events which are alike are counted together (`sql_grouped.ts`)
+    const asked = `SELECT '${kind}', ${sql} AS value, count(*), min(time) AS first, max(time) FROM process_events
+       WHERE event_type = 'start' AND ${sql} IS NOT NULL${bounds} GROUP BY value ORDER BY first DESC, value`;
+    const query = gateSql(asked, "hunt", await parserFor(asked, new Map()));
+    for (const row of store.hunt(query).rows) {
       if (!isWanted(row)) continue;
       output.add(row);
       written += 1;

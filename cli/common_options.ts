@@ -6,7 +6,7 @@
 import type { OptionDefinition, Options } from "./command.ts";
 
 export const TIME_OPTIONS: Options = {
-  since: { type: "string", value: "WHEN", text: "from then on: a span back (10m, 2d) or a time (2026-08-05T12:00)" },
+  since: { type: "string", value: "WHEN", text: "from then on: 10m (ago), 2d, 2026-08-05T12:00, 22:00, yesterday" },
   until: { type: "string", value: "WHEN", text: "up to then" },
 };
 

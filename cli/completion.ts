@@ -16,7 +16,7 @@ const KEYWORDS = [
 /** The shell's own commands: what they take, and what they do. */
 export const DOT_COMMANDS: readonly (readonly [name: string, takes: string, does: string])[] = [
   [".help", "", "this list"],
-  [".tables", "[BEGIN]", "the tables, or those whose names begin so"],
+  [".tables", "[PATTERN]", "the tables, or those whose names begin so; in a pattern % is anything"],
   [".schema", "[TABLE]", "the columns of a table, or of all, and what they mean"],
   [".mode", "[MODE]", `how answers look: ${FORMATS.join(", ")}`],
   [".timer", "on|off", "say how long each statement took"],

@@ -21,7 +21,7 @@ import { gapReasons, gapsWithin, lossWords, removedWithin, removedWords } from "
 import { assess, isKept, type Report, type StoreReading } from "./health_report.ts";
 import { writeCheck } from "./health_check.ts";
 import { prometheusText } from "./health_prometheus.ts";
-import { watchHealth } from "./health_watch.ts";
+import { runLive } from "./live_screen.ts";
 import { openOutput } from "./output.ts";
 import { record, type RecordLine } from "./record.ts";
 import { suppressorNotes } from "./rule_exceptions.ts";
@@ -30,6 +30,7 @@ import type { Style } from "./screen.ts";
 import { findPlaces } from "./settings.ts";
 import { readStatuses, type Statuses, type StatusReading } from "./status_reader.ts";
 import { Store } from "./store_reader.ts";
+import { TextView } from "./text_view.ts";
 import { bytes, count, counted, localTime, span } from "./units.ts";
 
 const DAY_MS = 86_400_000;
@@ -54,7 +55,8 @@ export async function health(call: Call): Promise<Exit> {
     return healthOnce(call);
   }
   if (!call.isInteractive) throw new CommandError("health --watch needs a terminal; health says the same once");
-  await watchHealth(call, (call) => void healthOnce(call), intervalMs);
+  const view = new TextView(call, (call) => void healthOnce(call), { isLive: true, leave: "quit" });
+  await runLive(call, view, intervalMs);
   return EXIT.complete;
 }
 

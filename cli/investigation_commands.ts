@@ -16,8 +16,9 @@ export const LIVE_COMMANDS: readonly Command[] = [
     usage: ["top [options]"],
     about:
       `Needs a terminal. CPU% is a share of one processor between the last two looks at the process table, TIME what the process
-took since its start. s changes the column that is sorted by, r turns the order round, / filters by pid, user, name and
-command, the arrow keys scroll, the space bar stops and goes on, q leaves.`,
+took since its start. The arrow keys select a process; Enter shows it in full, t its tree, l its timeline. P, M and N sort
+by cpu, memory and pid, s by the next column, r turns the order round; / filters by pid, user, name and command, the
+arrow keys to the side show more of long commands, the space bar stops and goes on, q leaves, ? lists the keys.`,
     options: {
       sort: { type: "string", value: "KEY", text: "cpu, memory, start, pid or name (default cpu)" },
       interval: { type: "string", value: "SPAN", text: "time between two screens (default 1s)" },
@@ -30,9 +31,10 @@ command, the arrow keys scroll, the space bar stops and goes on, q leaves.`,
     summary: "Events and alerts as they happen",
     usage: ["watch [options]"],
     about:
-      `On a terminal a screen: / filters, a shows alerts only, the arrow keys scroll back, the space bar stops and goes on, q
-leaves. Elsewhere, or with --format line, jsonl or csv, one row after the other, until it is ended or --for is over; a
-table is jsonl then. --type needs --show events.`,
+      `On a terminal a screen: / filters, a shows alerts only, the arrow keys select a line, which stays while others come;
+Enter shows it in full, t the tree of its process, l its timeline, End follows the newest again; the space bar stops and
+goes on, q leaves, ? lists the keys. Elsewhere, or with --format line, jsonl or csv, one row after the other, until it is
+ended, --for is over or --limit is reached; a table is jsonl then. --type needs --show events.`,
     options: {
       show: { type: "string", value: "KIND", text: "events, alerts or all (default all)" },
       user: { type: "string", short: "u", value: "USER", text: "of this user, by name (numbers need --show events)" },
@@ -47,12 +49,14 @@ table is jsonl then. --type needs --show events.`,
       },
       back: { type: "string", value: "SPAN", text: "begin so long ago (default 10s)" },
       interval: { type: "string", value: "SPAN", text: "time between two looks (default 1s)" },
-      for: { type: "string", value: "SPAN", text: "end after this time; not on a terminal" },
+      for: { type: "string", value: "SPAN", text: "end after this time; not on a screen" },
+      limit: { type: "string", value: "N", text: "end after so many; not on a screen" },
       columns: COLUMNS_OPTION,
     },
     examples: [
       ["watch", "everything, live"],
       ["watch --show alerts --format jsonl", "alerts for a program, one JSON object a line"],
+      ["watch --show alerts --format jsonl --limit 1", "wait for one alert"],
     ],
     load: async () => (await import("./watch.ts")).watch,
   },
@@ -120,9 +124,9 @@ export const QUESTION_COMMANDS: readonly Command[] = [
     usage: ["shell [options]", "shell [options] < FILE"],
     about:
       `Statements end with a semicolon and may go over several lines; what query refuses is refused here too. Tab completes
-tables, columns and functions, the arrow keys bring back what was typed in this run, Ctrl-C stops a statement, Ctrl-D on
-an empty line leaves. .help lists the commands of the shell: .tables .schema .mode .timer .limit .timeout .since
-.osquery .param .explain .quit.
+tables, columns and functions, the arrow keys bring back what was typed in this run, Ctrl-R searches it, Ctrl-C stops a
+statement, Ctrl-D on an empty line leaves. Text of many lines can be pasted. .help lists the commands of the shell:
+.tables .schema .mode .timer .limit .timeout .since .osquery .param .explain .quit.
 From a file the first failure ends it, with its exit code; a degraded answer makes it 3.
 A statement that SQLite does not come back from, long after its timeout or after three Ctrl-C, ends the program with exit
 code 137, since nothing else stops it; the terminal is restored first.`,
@@ -166,7 +170,7 @@ parameters, show explains one and gives its SQL, to go on with in query or shell
     name: "stats",
     summary: "How many events, by hour, day, program, user and so on",
     usage: ["stats [--by KEY] [options]"],
-    about: "Hours and days are those of UTC and come in order; everything else with the most frequent first.",
+    about: "Hours and days are local ones and come in order; everything else with the most frequent first.",
     options: {
       by: {
         type: "string",

@@ -1,7 +1,8 @@
 /**
  * Keys out of the bytes that a terminal sends.
  *
- * A text that is pasted comes as many keys at once. Bytes that are no UTF-8 and sequences that nobody knows are no key;
+ * A text that is pasted comes as many keys at once; where the terminal says that it is pasted (bracketed paste), its tabs
+ * are text and complete nothing, its line ends are Enter, and no other control in it is a key. Bytes that are no UTF-8 and sequences that nobody knows are no key;
  * a sequence that is cut at the end of what was read is waited for, but never longer than {@linkcode MAX_SEQUENCE}.
  *
  * @module
@@ -56,9 +57,14 @@ const SEQUENCES: ReadonlyMap<string, KeyName> = new Map<string, KeyName>([
   ["b", "wordleft"],
 ]);
 
+/** Ask a terminal to mark what is pasted, and not to. */
+export const PASTE_MARKS_ON = "\x1b[?2004h", PASTE_MARKS_OFF = "\x1b[?2004l";
+const PASTE_BEGINS = "[200~", PASTE_ENDS = "[201~";
+
 export class KeyDecoder {
   readonly #decoder = new TextDecoder();
   #pending = "";
+  #isPasted = false;
 
   /** The keys of further bytes. */
   push(bytes: Uint8Array): Key[] {
@@ -78,6 +84,15 @@ export class KeyDecoder {
       const c = text[at]!, code = text.codePointAt(at)!;
       if (c === "\x1b") {
         const rest = text.slice(at + 1, at + 1 + MAX_SEQUENCE);
+        if (this.#isPasted) {
+          if (PASTE_ENDS.startsWith(rest) && rest !== PASTE_ENDS) {
+            this.#pending = text.slice(at);
+            break;
+          }
+          this.#isPasted = !rest.startsWith(PASTE_ENDS);
+          at += this.#isPasted ? 1 : 1 + PASTE_ENDS.length;
+          continue;
+        }
         // Alone at the end it is the key itself: a terminal sends a sequence in one piece
         if (rest === "") {
           named("escape");
@@ -96,11 +111,14 @@ export class KeyDecoder {
         }
         const name = SEQUENCES.get(sequence);
         if (name !== undefined) named(name);
+        this.#isPasted = sequence === PASTE_BEGINS;
         at += 1 + sequence.length;
         continue;
       }
       at += code > 0xffff ? 2 : 1;
       if (c === "\r" || c === "\n") named("enter");
+      else if (this.#isPasted && c === "\t") plain += c;
+      else if (this.#isPasted && (code < 0x20 || code === 0x7f)) continue;
       else if (c === "\t") named("tab");
       else if (c === "\x7f" || c === "\b") named("backspace");
       else if (code < 0x20) named(`ctrl-${String.fromCharCode(code + 0x60)}`);

@@ -22,6 +22,12 @@ export type EditResult = "edited" | "entered" | "interrupted" | "ended" | "clear
 /** Words that could stand where the cursor is: `before` is the text up to the word, `word` its begin. */
 export type Completer = (before: string, word: string) => readonly string[];
 
+/** A search through the lines typed before, as Ctrl-R of readline does. */
+export interface Search {
+  readonly sought: string;
+  readonly isFound: boolean;
+}
+
 export class LineEditor {
   readonly #complete: Completer;
   readonly #history: string[] = [];
@@ -31,6 +37,7 @@ export class LineEditor {
   #place = 0;
   #typed = "";
   #cutOff = "";
+  #search: Search | null = null;
 
   constructor(complete: Completer) {
     this.#complete = complete;
@@ -38,6 +45,11 @@ export class LineEditor {
 
   get text(): string {
     return this.#text;
+  }
+
+  /** The search that is under way: its line is the text. */
+  get search(): Search | null {
+    return this.#search;
   }
 
   /** Takes the line, which is then empty. */
@@ -57,6 +69,8 @@ export class LineEditor {
   }
 
   press(key: Key): EditResult {
+    const searched = this.#search === null ? null : this.#pressSearching(key, this.#search);
+    if (searched !== null) return searched;
     if (key.kind === "text") return this.#insert(key.text);
     switch (key.name) {
       case "enter":
@@ -103,14 +117,46 @@ export class LineEditor {
       case "down":
       case "ctrl-n":
         return this.#recall(this.#place + 1);
+      case "ctrl-r":
+        if (this.#place === this.#history.length) this.#typed = this.#text;
+        this.#search = { sought: "", isFound: true };
     }
     return "edited";
+  }
+
+  /** `null` when the key ends the search and is to do what it does without one. */
+  #pressSearching(key: Key, { sought }: Search): EditResult | null {
+    if (key.kind === "text") return this.#find(sought + key.text, this.#place);
+    switch (key.name) {
+      case "ctrl-r":
+        return this.#find(sought, this.#place - 1);
+      case "backspace":
+        return this.#find([...sought].slice(0, -1).join(""), this.#history.length);
+      case "ctrl-g":
+      case "escape":
+        this.#search = null;
+        this.#place = this.#history.length;
+        return this.#set(this.#typed);
+    }
+    this.#search = null;
+    return null;
+  }
+
+  /** Shows the newest line with these letters from `place` backwards; what is shown stays when there is none. */
+  #find(sought: string, place: number): "edited" {
+    const lower = sought.toLowerCase(), isLine = (line: string): boolean => line.toLowerCase().includes(lower);
+    const found = sought === "" ? -1 : this.#history.slice(0, Math.max(0, place + 1)).findLastIndex(isLine);
+    this.#search = { sought, isFound: sought === "" || found !== -1 };
+    if (found === -1) return "edited";
+    this.#place = found;
+    return this.#set(this.#history[found]!);
   }
 
   /** The part of the line that fits into `columns` with the cursor in it, harmless, and the cursor's column in it. */
   shown(columns: number): { readonly text: string; readonly cursor: number } {
     const characters = [...this.#text].map((character) => {
-      const text = printable(character);
+      // A tab that was pasted is a blank to the eye
+      const text = character === "\t" ? " " : printable(character);
       return { text, width: displayWidth(text), length: character.length };
     });
     let cursor = 0;

@@ -40,7 +40,7 @@ export function parseParameter(assignment: string, now: number): readonly [name:
       const time = parseMoment(value, now);
       if (time !== null) return [name, Math.floor(time)];
       throw new UsageError(
-        `The parameter ${name} must be a span such as 10m or 2d, or a time such as 2026-08-05T12:00, but is ${value}`,
+        `The parameter ${name} must be a span back such as 10m or 2d, or a time such as 2026-08-05T12:00, 22:00 or yesterday, but is ${value}`,
       );
     }
   }

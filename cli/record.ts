@@ -31,7 +31,7 @@ export function record(call: Call, title: string, style: Style | undefined, line
 }
 
 /** Pieces of at most `columns`, broken at spaces where there are any near the end. */
-function wrap(text: string, columns: number): string[] {
+export function wrap(text: string, columns: number): string[] {
   const pieces: string[] = [];
   let piece = "", width = 0;
   for (const character of text) {

@@ -11,7 +11,8 @@ import { VERSION } from "../proto/version.ts";
 import { atMostArguments, integerOption, momentOption, spanOption } from "./arguments.ts";
 import { type Call, CommandError, EXIT, type Exit } from "./command.ts";
 import { completions } from "./completion.ts";
-import { displayWidth, pad } from "./display_width.ts";
+import { displayWidth, fit, pad } from "./display_width.ts";
+import { PASTE_MARKS_OFF, PASTE_MARKS_ON } from "./keys.ts";
 import { LineEditor } from "./line_editor.ts";
 import { parametersOption } from "./parameters.ts";
 import { paint } from "./screen.ts";
@@ -41,7 +42,7 @@ export async function shell(call: Call): Promise<Exit> {
   if (!call.isInteractive) return runText(call, session, decode(call.readStdin(MAX_INPUT_BYTES)));
   call.out.write(`DaemonEye ${VERSION}, reading only. .help lists the commands, .quit leaves.\n`);
   call.out.flush();
-  const terminal = await Terminal.open();
+  const terminal = await Terminal.open(PASTE_MARKS_ON, PASTE_MARKS_OFF);
   try {
     await converse(call, session, terminal);
   } finally {
@@ -91,7 +92,7 @@ async function converse(call: Call, session: ShellSession, terminal: Terminal): 
     const event = await terminal.next();
     if (event === null || event.kind === "resized") continue;
     if (event.kind === "end") return;
-    const result = editor.press(event);
+    const wasSearching = editor.search !== null, result = editor.press(event);
     if (result === "edited") continue;
     if (result === "ended") return;
     if (result === "cleared") out.write("\x1b[2J\x1b[H");
@@ -100,6 +101,8 @@ async function converse(call: Call, session: ShellSession, terminal: Terminal): 
       pending = "";
       out.write("^C\n");
     } else if (result === "entered") {
+      // What was found stays on the screen as if it had been typed
+      if (wasSearching) draw(call, terminal, editor, pending === "" ? PROMPT : CONTINUED);
       const line = editor.take();
       out.write("\n");
       out.flush();
@@ -130,8 +133,9 @@ function enter(
   line: string,
 ): "quit" | Entered {
   const screen = { ...call.screen, columns: terminal.size.columns };
-  if (before === "" && line.trimStart().startsWith(".")) {
-    const result = session.command(line, screen);
+  const command = before === "" ? commandMeant(line) : null;
+  if (command !== null) {
+    const result = session.command(command, screen);
     call.out.flush();
     return result === "quit" ? result : { pending: "", done: line };
   }
@@ -152,10 +156,23 @@ function enter(
   return { pending: rest, done };
 }
 
+/** The shell's own command that a line is; also what fingers type that know other shells, which begins no statement. */
+function commandMeant(line: string): string | null {
+  const word = line.trim().replace(/;$/, "");
+  if (/^(?:help|quit|exit)$/i.test(word)) return `.${word.toLowerCase()}`;
+  if (word === "?" || word === "\\h" || word === "\\?") return ".help";
+  if (word === "\\q") return ".quit";
+  return word.startsWith(".") ? line : null;
+}
+
 function draw(call: Call, terminal: Terminal, editor: LineEditor, prompt: string): void {
-  const lead = terminal.size.columns < NARROW ? "> " : prompt;
-  const { text, cursor } = editor.shown(Math.max(4, terminal.size.columns - lead.length - 1));
-  call.out.write(`\r\x1b[K${paint(lead, "faint", call.screen)}${text}\r\x1b[${lead.length + cursor}C`);
+  const { columns } = terminal.size, { search } = editor;
+  const usual = columns < NARROW ? "> " : prompt;
+  const found = search === null ? "" : printable(search.sought),
+    place = search?.isFound === false ? "not found" : "search";
+  const lead = search === null ? usual : fit(`${place} '${found}': `, Math.max(4, Math.floor(columns / 2)), "");
+  const { text, cursor } = editor.shown(Math.max(4, columns - displayWidth(lead) - 1));
+  call.out.write(`\r\x1b[K${paint(lead, "faint", call.screen)}${text}\r\x1b[${displayWidth(lead) + cursor}C`);
   call.out.flush();
 }
 

@@ -16,6 +16,7 @@ import { type Format, FORMATS } from "./output.ts";
 import { MAX_PARAMETERS, parseParameter } from "./parameters.ts";
 import { OSQUERY_VIEWS } from "./osquery_views.ts";
 import { ask, writeOsquerySchema, writeSchema } from "./query.ts";
+import { writeShellHelp } from "./shell_help.ts";
 import { findPlaces } from "./settings.ts";
 import { DEFAULT_DEADLINE_MS } from "./store_reader.ts";
 import { count, localTime, parseMoment, parseSpan, span } from "./units.ts";
@@ -147,17 +148,15 @@ export class ShellSession {
       case ".exit":
         return "quit";
       case ".help": {
-        const width = Math.max(...DOT_COMMANDS.map(([name, takes]) => `${name} ${takes}`.length)) + 2;
-        for (const [name, takes, does] of DOT_COMMANDS) {
-          call.out.write(`${`${name} ${takes}`.padEnd(width)}${does}\n`);
-        }
-        call.out.write("A statement ends with a semicolon. Tab completes, the arrow keys bring back, Ctrl-C stops.\n");
+        writeShellHelp(call);
         return EXIT.complete;
       }
       case ".tables": {
-        const names = [...this.tables.keys()].filter((name) => name.startsWith(argument ?? ""));
+        const names = [...this.tables.keys()].filter((name) => isLike(name, argument ?? ""));
         for (const name of names) call.out.write(`${name}\n`);
-        if (names.length === 0) call.note(`No table begins with ${argument}`);
+        if (names.length === 0) {
+          call.note(`No table ${/[%*]/.test(argument!) ? "is like" : "begins with"} ${argument}; .tables lists all`);
+        }
         return EXIT.complete;
       }
       case ".schema":
@@ -217,7 +216,9 @@ export class ShellSession {
         if (argument !== undefined) {
           const since = argument === "all" ? null : parseMoment(argument, call.now());
           if (since === null && argument !== "all") {
-            throw new UsageError(`.since takes a span such as 10m, a time such as 2026-08-05T12:00, or all`);
+            throw new UsageError(
+              `.since takes a span such as 10m, a time such as 2026-08-05T12:00, 22:00 or yesterday, or all`,
+            );
           }
           this.#since = since;
         } else call.note(this.#since === null ? "since all" : `since ${localTime(this.#since)}`);
@@ -235,4 +236,11 @@ function watched(deadlineMs: number, run: (steps: StepWatch) => Exit): Exit {
   } finally {
     watchdog[Symbol.dispose]();
   }
+}
+
+/** Whether a name begins so, or is like a pattern of `%`, as SQL and sqlite3 have it, or `*`. */
+function isLike(name: string, pattern: string): boolean {
+  if (!/[%*]/.test(pattern)) return name.startsWith(pattern);
+  const parts = pattern.split(/[%*]+/).map((part) => RegExp.escape(part));
+  return new RegExp(`^${parts.join(".*")}$`, "i").test(name);
 }

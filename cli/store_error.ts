@@ -97,6 +97,14 @@ export function inWords(error: unknown, path: string): Error {
         { cause: error },
       );
   }
+  // Whatever is asked passed a gate that knows the tables, or is this program's own
+  if ((code & 0xff) === CODE.error && /^no such (table|column)|malformed database schema/.test(message)) {
+    return new DamagedError(
+      `The tables of the store ${path} are not those of its version (${message}): it is damaged, or something else ` +
+        `changed it. Stop the agent, keep the file aside for examination, and start the agent, which makes a new one`,
+      { cause: error },
+    );
+  }
   return words(`The store could not answer: ${message}`);
 }
 

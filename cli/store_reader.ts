@@ -24,6 +24,7 @@ import type { Cell } from "./output.ts";
 import { fileProblem } from "./file_problem.ts";
 import { heldStore } from "./held_state.ts";
 import { cells, narrow, runMarked } from "./marked_rows.ts";
+import { storeImage } from "./store_image.ts";
 import { faultOrWords, inWords, StoreError, versionProblem } from "./store_error.ts";
 import { requireTables, sinceCondition, tablesOf } from "./stored_tables.ts";
 
@@ -77,8 +78,9 @@ export class Store implements Disposable {
     if (problem !== null) throw new StoreError(`The store ${path} cannot be read: ${problem}`);
     let db: DatabaseSync | undefined;
     try {
-      db = new DatabaseSync(path, {
-        readOnly: true,
+      const image = storeImage(path);
+      db = new DatabaseSync(image === null ? path : ":memory:", {
+        readOnly: image === null,
         allowExtension: false,
         // The view over the partitions is one compound SELECT; those of people are bounded by the guard.
         // So is what `export` has SQLite make of a row: its names and values are arguments of one function.
@@ -86,6 +88,7 @@ export class Store implements Disposable {
         readBigInts: true,
         returnArrays: true,
       });
+      if (image !== null) db.deserialize(image);
       return new Store(db, path, options);
     } catch (error) {
       db?.close();
@@ -180,8 +183,14 @@ export class Store implements Disposable {
    * @throws RowFaultError when SQLite cannot compute it for the rows at hand; StoreError
    */
   first(sql: string, ...parameters: SQLInputValue[]): Cell[] | null {
+    let statement: StatementSync;
     try {
-      const row = this.#statement(sql).get(...parameters);
+      statement = this.#statement(sql);
+    } catch (error) {
+      throw inWords(error, this.#path);
+    }
+    try {
+      const row = statement.get(...parameters);
       return row === undefined ? null : cells(row).map(narrow);
     } catch (error) {
       throw faultOrWords(error, this.#path);

@@ -12,14 +12,19 @@ import { atMostArguments, choiceOption, spanOption } from "./arguments.ts";
 import { type Call, CommandError, EXIT, type Exit } from "./command.ts";
 import { blindness } from "./coverage.ts";
 import { fit } from "./display_width.ts";
-import { type Line, type LiveView, runLive } from "./live_screen.ts";
+import { type KeyHelp, type Line, type LiveView, PAN_STEP, runLive, SCROLL_KEYS, scrollStep } from "./live_screen.ts";
 import type { Cell, CellByName } from "./output.ts";
+import { process } from "./process.ts";
 import { commandOf, processStatus, userOf } from "./process_cells.ts";
+import type { Screen } from "./screen.ts";
 import { findPlaces, type Places } from "./settings.ts";
 import { readStatuses } from "./status_reader.ts";
 import { Store } from "./store_reader.ts";
 import { StoreError } from "./store_error.ts";
 import { Table, type TableCell, type TableColumn } from "./table.ts";
+import { callOf, TextView } from "./text_view.ts";
+import { timeline } from "./timeline.ts";
+import { tree } from "./tree.ts";
 import { bytes, count, counted, localTime, span } from "./units.ts";
 
 const NAMES = [
@@ -30,6 +35,20 @@ const NAMES = [
 const PLACES = new Map<string, number>(NAMES.map((name, place) => [name, place]));
 const TOP_SORTS = ["cpu", "memory", "start", "pid", "name"] as const;
 type Sort = (typeof TOP_SORTS)[number];
+/** As in `top` and `htop`. */
+const SORT_KEYS: Readonly<Record<string, Sort>> = { P: "cpu", M: "memory", N: "pid" };
+/** What a key opens of the selected process, by its identity. */
+const OPENED: Readonly<Record<string, typeof process>> = { enter: process, t: tree, l: timeline };
+const KEYS: readonly KeyHelp[] = [
+  ["Enter", "the selected process in full: who, from where, what it ran, its alerts"],
+  ["t", "its tree: ancestors and descendants"],
+  ["l", "its timeline: everything of it in order"],
+  ["P M N", "sort by cpu, memory, pid"],
+  ["s", "sort by the next of cpu, memory, start, pid, name"],
+  ["r", "reverse the order"],
+  ["left right", "see more of long commands"],
+  ...SCROLL_KEYS,
+];
 /** Processes that are read and sorted; hosts with more are rare, and it is said. */
 const MAX_PROCESSES = 50_000;
 /** Time over which rates are counted. */
@@ -64,13 +83,20 @@ export async function top(call: Call): Promise<Exit> {
 }
 
 class TopView implements LiveView {
-  readonly keys = "q quit  s sort  r reverse  / filter  arrows scroll  space pause";
+  readonly keys = "q quit  ? help  Enter details  t tree  / filter  s sort  r reverse  space pause";
+  readonly help = KEYS;
   filter = "";
   readonly #call: Call;
   readonly #places: Places;
   #sort: Sort;
   #reversed = false;
   #scrolled = 0;
+  #panned = 0;
+  /** Rows that fit on the screen, and those that passed the filter, when it was drawn last. */
+  #room = 1;
+  #shown: readonly Row[] = [];
+  /** The identity of the selected process; `null` is the first row, whichever that is. */
+  #selected: string | null = null;
   #rows: Row[] = [];
   #head: Line[] = [];
   #looks: Looks = new Map();
@@ -83,14 +109,14 @@ class TopView implements LiveView {
     this.#sort = sort;
   }
 
-  press(key: string): void {
+  press(key: string): LiveView | void {
     if (key === "s") this.#sort = TOP_SORTS[(TOP_SORTS.indexOf(this.#sort) + 1) % TOP_SORTS.length]!;
     else if (key === "r") this.#reversed = !this.#reversed;
-    else if (key === "down") this.#scrolled += 1;
-    else if (key === "up") this.#scrolled -= 1;
-    else if (key === "pagedown") this.#scrolled += 10;
-    else if (key === "pageup") this.#scrolled -= 10;
-    else if (key === "home") this.#scrolled = 0;
+    else if (Object.hasOwn(SORT_KEYS, key)) this.#sort = SORT_KEYS[key]!;
+    else if (Object.hasOwn(OPENED, key)) return this.#open(OPENED[key]!);
+    else if (key === "left") this.#panned = Math.max(0, this.#panned - PAN_STEP);
+    else if (key === "right") this.#panned = Math.min(MAX_PANNED, this.#panned + PAN_STEP);
+    else this.#select(key);
   }
 
   refresh(): void {
@@ -102,7 +128,7 @@ class TopView implements LiveView {
         this.#rows = this.#read(store);
         const rates = ratesOf(store, now);
         const facts = [
-          localTime(now, "s"),
+          clock(now),
           counted(this.#rows.length, "process", "processes"),
           `${rates.starts.toFixed(1)} starts/s`,
           `${rates.events.toFixed(1)} events/s`,
@@ -130,21 +156,48 @@ class TopView implements LiveView {
       ["name", "command_line", "user_name", "pid"].some((name) => String(of(name)).toLowerCase().includes(sought))
     );
     kept.sort((a, b) => compare(a, b, this.#sort) * (this.#reversed ? -1 : 1));
-    const table = this.#lookedAt === 0 ? "" : `; processes as of ${localTime(this.#lookedAt, "s")}`;
-    const sorted = `sorted by ${this.#sort}${this.#reversed ? ", reversed" : ""}${table}`;
+    const as = this.#lookedAt === 0 ? "" : `; processes as of ${clock(this.#lookedAt)}`;
+    const sorted = `sorted by ${this.#sort}${this.#reversed ? ", reversed" : ""}${as}`;
     const shown = sought === "" ? sorted : `${sorted}, ${count(kept.length)} match`;
     const head = [...this.#head, { text: shown, style: "faint" as const }]
       .map(({ text, style }) => ({
         text: fit(text, columns, screen.marks.cut),
         ...(style === undefined ? {} : { style }),
       }));
-    const room = Math.max(1, rows - head.length - 2);
-    this.#scrolled = Math.max(0, Math.min(this.#scrolled, kept.length - room));
-    let text = "";
-    const lines = new Table(COLUMNS, { ...screen, columns }, (piece) => text += piece);
-    for (const row of kept.slice(this.#scrolled, this.#scrolled + room)) lines.add(cellsOf(row));
-    lines.end();
-    return [...head, ...text.trimEnd().split("\n").map((text) => ({ text }))];
+    const room = this.#room = Math.max(1, rows - head.length - 2);
+    this.#shown = kept;
+    const selected = this.#place();
+    // The selected row is on the screen, whatever the order has become
+    this.#scrolled = Math.max(selected - room + 1, Math.min(this.#scrolled, selected, Math.max(0, kept.length - room)));
+    const table = processTable(kept.slice(this.#scrolled, this.#scrolled + room), this.#panned, { ...screen, columns });
+    const marked = selected - this.#scrolled + HEAD_LINES;
+    return [
+      ...head,
+      ...table.map((text, at) => at === marked ? { text: uncolored(text), isSelected: true } : { text }),
+    ];
+  }
+
+  /** Where the selected process stands among those that are shown; the first row when it has gone. */
+  #place(): number {
+    const place = this.#shown.findIndex(({ of }) => of("process_id") === this.#selected);
+    if (place === -1) this.#selected = null;
+    return Math.max(0, place);
+  }
+
+  #select(key: string): void {
+    const last = this.#shown.length - 1, step = scrollStep(key, this.#room);
+    const place = key === "home" || key === "g" ? 0 : key === "end" || key === "G" ? last : this.#place() + step;
+    const row = this.#shown[Math.max(0, Math.min(place, last))];
+    // The first row is whichever is the first, until a person goes down
+    if (place <= 0) this.#selected = null;
+    else if (step !== 0 || place === last) this.#selected = row === undefined ? null : String(row.of("process_id"));
+  }
+
+  #open(command: typeof process): LiveView | void {
+    const row = this.#shown[this.#place()];
+    if (row === undefined) return;
+    const call = callOf(this.#call, [String(row.of("process_id"))]);
+    return new TextView(call, command, { isLive: false, leave: "back" });
   }
 
   #read(store: Store): Row[] {
@@ -205,6 +258,30 @@ function compare(a: Row, b: Row, sort: Sort): number {
   }
 }
 
+/** Title and rule of the table. */
+const HEAD_LINES = 2;
+/** No command is longer on a screen. */
+const MAX_PANNED = 4_000;
+
+function processTable(rows: readonly Row[], panned: number, screen: Screen): string[] {
+  let text = "";
+  const least = Math.max(10, Math.min(COMMAND_LEAST, (screen.columns ?? Infinity) - OTHERS));
+  const table = new Table([...COLUMNS, { title: "COMMAND", least }], screen, (piece) => text += piece);
+  for (const row of rows) table.add(cellsOf(row, panned));
+  table.end();
+  return text.trimEnd().split("\n");
+}
+
+function uncolored(text: string): string {
+  // deno-lint-ignore no-control-regex
+  return text.replaceAll(/\x1b\[[\d;]*m/g, "");
+}
+
+/** Hours, minutes and seconds, with the zone: the day is known to whoever looks on. */
+function clock(time: number): string {
+  return localTime(time, "s").slice(11);
+}
+
 const COLUMNS: readonly TableColumn[] = [
   { title: "PID", keep: true },
   { title: "USER", least: 6, optional: 3 },
@@ -212,10 +289,15 @@ const COLUMNS: readonly TableColumn[] = [
   { title: "TIME", keep: true, optional: 2 },
   { title: "MEMORY", keep: true, optional: 4 },
   { title: "STATE", keep: true, optional: 1 },
-  { title: "COMMAND", least: 10 },
 ];
 
-function cellsOf({ of, cpu }: Row): TableCell[] {
+/** Where there is room, other columns go before the command is cut to less than this. */
+const COMMAND_LEAST = 36;
+/** Columns of a terminal that the others may have then. */
+const OTHERS = 40;
+
+function cellsOf({ of, cpu }: Row, panned: number): TableCell[] {
+  const command = commandOf(of);
   const share = cpu.share === null ? "-" : (cpu.share * 100).toFixed(1),
     memory = of("memory_usage"),
     time = of("cpu_time_ms");
@@ -226,6 +308,6 @@ function cellsOf({ of, cpu }: Row): TableCell[] {
     { text: time === null ? "-" : span(Number(time)), number: true },
     { text: memory === null ? "-" : bytes(Number(memory)), number: true },
     processStatus(of),
-    commandOf(of),
+    { ...command, text: printable(command.text).slice(panned) },
   ];
 }

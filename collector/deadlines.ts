@@ -1,8 +1,15 @@
 /**
  * Work that is waited for only so long, with one timer for all of it.
  *
+ * Time in which this thread stands still counts for nobody: what ends meanwhile is told only after the timers, and on a
+ * host that has no time for this thread the work, on other threads, has none either. So it is looked several times
+ * within a deadline, and by as much as a look is late everything has longer.
+ *
  * @module
  */
+
+/** Looks within a deadline, and how late one is at least that was held up. */
+const LOOKS = 8, HELD_UP_MS = 4;
 
 /** Something that is under way. */
 export interface Timed {
@@ -16,6 +23,8 @@ export class Deadlines<Job extends Timed> {
   readonly #late: (job: Job) => void;
   readonly #looked: () => void;
   #timer: ReturnType<typeof setTimeout> | null = null;
+  /** When the timer is due. */
+  #next = 0;
 
   /** `late` is called for each that takes longer than `ms`, which is not waited for any more; `looked` after all of them. */
   constructor(ms: number, late: (job: Job) => void, looked: () => void) {
@@ -32,7 +41,7 @@ export class Deadlines<Job extends Timed> {
   begun(job: Job): void {
     job.due = performance.now() + this.#ms;
     this.#running.add(job);
-    this.#timer ??= setTimeout(this.#look, this.#ms);
+    if (this.#timer === null) this.#lookAt(job.due);
   }
 
   /** Also for one that was late. */
@@ -48,9 +57,10 @@ export class Deadlines<Job extends Timed> {
 
   readonly #look = (): void => {
     this.#timer = null;
-    const now = performance.now();
+    const now = performance.now(), heldUp = now - this.#next;
     let next = Infinity;
     for (const job of this.#running) {
+      if (heldUp > HELD_UP_MS) job.due += heldUp;
       if (job.due > now) {
         next = Math.min(next, job.due);
         continue;
@@ -58,7 +68,13 @@ export class Deadlines<Job extends Timed> {
       this.#running.delete(job);
       this.#late(job);
     }
-    if (next < Infinity) this.#timer = setTimeout(this.#look, Math.max(1, next - now));
+    if (next < Infinity) this.#lookAt(next);
     this.#looked();
   };
+
+  #lookAt(time: number): void {
+    const ms = Math.max(1, Math.min(this.#ms / LOOKS, time - performance.now()));
+    this.#next = performance.now() + ms;
+    this.#timer = setTimeout(this.#look, ms);
+  }
 }

@@ -73,12 +73,14 @@ async function main(): Promise<number> {
   ];
   const options = { paths, args, out: fromCaller(values.out) };
   Deno.mkdirSync(options.out, { recursive: true });
+  // Before seconds of bundling.
+  const standIn = !values.launcher && await baseIsFullDeno();
   const temporary = Deno.makeTempDirSync({ prefix: "daemoneye-build-" });
   try {
     const bundles = await bundleTiers(temporary);
     const differences = values.launcher
       ? await buildLaunchers(bundles, options, resolve(values.deno ?? Deno.realPathSync(Deno.execPath())))
-      : await buildExecutables(bundles, options);
+      : await buildExecutables(bundles, options, standIn);
     for (const difference of differences) console.error(`build: ${difference}`);
     if (differences.length > 0) return 1;
     console.log("the permissions in each file are those of its tier");
@@ -96,17 +98,19 @@ type Bundles = Readonly<Record<Tier, string>>;
 async function bundleTiers(directory: string): Promise<Bundles> {
   // The name is what a stack trace shows.
   const output = (tier: Tier): string => `${directory}/daemoneye-${tier}.js`;
-  const entry = (tier: Tier): string =>
-    PROGRAMS[ROLES.has(tier) ? "collector" : tier as Exclude<Tier, "hasher" | "responder" | "analyzer">];
-  const whole = TIERS.filter((tier) => tier !== "cli");
-  await makeBundles(whole.map((tier) => ({ entry: entry(tier), output: output(tier) })), Deno.execPath());
+  const programs = ["collector", "agent", "ask"] as const;
+  await makeBundles(programs.map((tier) => ({ entry: PROGRAMS[tier], output: output(tier) })), Deno.execPath());
+  for (const tier of ROLES) Deno.copyFileSync(output("collector"), output(tier));
   const cli = await makeParts(`${directory}/cli`, Deno.execPath());
-  return { ...Object.fromEntries(whole.map((tier) => [tier, output(tier)])), cli } as Bundles;
+  return { ...Object.fromEntries([...programs, ...ROLES].map((tier) => [tier, output(tier)])), cli } as Bundles;
 }
 
-/** @throws {BuildError} when there is no base binary, and with the words of `deno compile`. */
-async function buildExecutables(bundles: Bundles, { paths, args, out }: BuildOptions): Promise<string[]> {
-  const standIn = await baseIsFullDeno();
+/** @throws {BuildError} when the base binary cannot be fetched, and with the words of `deno compile`. */
+async function buildExecutables(
+  bundles: Bundles,
+  { paths, args, out }: BuildOptions,
+  standIn: boolean,
+): Promise<string[]> {
   const differences: string[] = [];
   for (const tier of TIERS) {
     const grants = tierGrants(tier, paths), output = `${out}/daemoneye-${tier}`;

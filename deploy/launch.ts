@@ -19,8 +19,8 @@ import {
 } from "../proto/response/policy.ts";
 import { allNeeds } from "../proto/sink_needs.ts";
 import { stateLayout } from "../proto/state_layout.ts";
-import { bundle, BundleError, CHECKOUT } from "./bundle.ts";
-import { agentMayRead, cannotBecome, fillDenoDir, ordinaryPlace, type Place, rootPlace } from "./place.ts";
+import { BundleError, CHECKOUT } from "./bundle.ts";
+import { agentMayRead, cannotBecome, fillPlace, ordinaryPlace, type Place, rootPlace } from "./place.ts";
 import { type OtherCollector, otherCollectorsFile, readOtherCollectors } from "./other_collectors.ts";
 import { ordinaryPrincipals, PrincipalError, principalsOf } from "./principals.ts";
 import { GrantError, LIBC_PATHS, PS_PATHS, type Tier, tierGrants, type TierPaths, YARA_PATH } from "./privileges.ts";
@@ -113,8 +113,7 @@ export async function prepareLaunch(flags: LaunchFlags, tiers: readonly ("collec
   const placed = placedSettings(place.state, place.shippedRules, flags, (path) => seenFromHere(path, place));
   const { settings, config } = placed;
   if (asRoot) await requireReadable(placed.configFiles, place, principals);
-  const programs = (await bundle(["collector", "agent", "viewer"], place.programs, Deno.execPath())).paths;
-  await fillDenoDir(place, Object.values(programs));
+  const programs = await fillPlace(place, ["collector", "agent", "viewer"]);
   const paths: TierPaths = {
     layout: stateLayout(place.state),
     brokerSocket: settings.brokerSocket,

@@ -3,14 +3,15 @@
  *
  * As root that is a directory of root's below `/var/lib/daemoneye-checkout`: no tier can write it, so none can change
  * what it is started from. When the tiers' users cannot pass the way to the state directory (a checkout below `/root`),
- * it gets a mount point in which a private mount namespace shows them the real one. As an ordinary user it is the
- * directory `program` of the state.
+ * it gets a mount point in which a private mount namespace shows them the real one. As an ordinary user it is below that
+ * user's cache directory, or the directory `program` of the state where there is no such.
  *
  * @module
  */
 import { createHash } from "node:crypto";
+import { basename, isAbsolute } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { CHECKOUT } from "./bundle.ts";
+import { bundle, CHECKOUT, type Program } from "./bundle.ts";
 import { NO_IMPORT } from "./privileges.ts";
 import type { Principals } from "./principals.ts";
 import { BUNDLE_FLAGS } from "./runtime_flags.ts";
@@ -85,9 +86,13 @@ export async function rootPlace(state: string, who: Principals, directory = plac
   };
 }
 
-/** The place for tiers that run as the ordinary user who starts them. */
+/**
+ * The place for tiers that run as the ordinary user who starts them: one for all states of a checkout, as programs take
+ * seconds to make.
+ */
 export function ordinaryPlace(state: string): Place {
-  const directory = `${state}/program`;
+  const cached = ordinaryPlaceOf(CHECKOUT);
+  const directory = cached !== null && isOwn(cached) ? cached : `${state}/program`;
   Deno.mkdirSync(directory, { recursive: true, mode: 0o755 });
   return {
     directory,
@@ -103,6 +108,45 @@ export function ordinaryPlace(state: string): Place {
 /** One place for each checkout, so that two do not exchange each other's programs. */
 export function placeOf(checkout: string): string {
   return `${PLACES}/${createHash("sha256").update(checkout).digest("hex").slice(0, 16)}`;
+}
+
+/** The same of an ordinary user; `null` for one without a home. */
+export function ordinaryPlaceOf(checkout: string): string | null {
+  const home = Deno.env.get("HOME") ?? "";
+  const caches = [Deno.env.get("XDG_CACHE_HOME") ?? "", `${home}/.cache`].find((path) => isAbsolute(path));
+  return home === "" || caches === undefined ? null : `${caches}/${basename(PLACES)}/${basename(placeOf(checkout))}`;
+}
+
+/** Makes a directory. Whether it is this user's, who alone can write it: else others could change what is started. */
+function isOwn(directory: string): boolean {
+  try {
+    Deno.mkdirSync(directory, { recursive: true, mode: 0o755 });
+    const { isDirectory, uid, mode } = Deno.lstatSync(directory);
+    if (!isDirectory || uid !== Deno.uid() || (mode! & 0o022) !== 0) return false;
+    placeLock(directory).close();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function placeLock(directory: string): Deno.FsFile {
+  return Deno.openSync(`${directory}/lock`, { write: true, create: true, mode: 0o600 });
+}
+
+/**
+ * Makes what tiers are started from where it is missing or old. Of starts at the same time one does it, and the others
+ * wait.
+ *
+ * @returns the path of each program
+ * @throws {BundleError}
+ */
+export async function fillPlace<P extends Program>(place: Place, programs: readonly P[]): Promise<Record<P, string>> {
+  using lock = placeLock(place.directory);
+  await lock.lock(true);
+  const { paths } = await bundle(programs, place.programs, Deno.execPath());
+  await fillDenoDir(place, Object.values(paths));
+  return paths;
 }
 
 /**
@@ -158,10 +202,14 @@ export async function fillDenoDir(
   }
   try {
     Deno.renameSync(fresh, denoDir);
-  } catch (error) {
-    // Another start of the same checkout was here in between, with the same.
-    if (!exists(stamp)) throw error;
-    removeIfThere(fresh);
+  } catch {
+    // Another start was here in between, with the same; or Deno for a tier that is started again right now: it makes what
+    // is missing.
+    if (exists(stamp)) removeIfThere(fresh);
+    else {
+      removeIfThere(denoDir);
+      Deno.renameSync(fresh, denoDir);
+    }
   }
   removeIfThere(old);
 }

@@ -1,6 +1,7 @@
 /**
- * `deno task test [CLASS…] [-- FLAGS OF DENO TEST]`: all tests, class by class, each with the permissions it needs. What
- * computes runs beside what waits.
+ * `deno task test [CLASS…] [--source NAME] [-- FLAGS OF DENO TEST]`: all tests, class by class, each with the permissions
+ * it needs. What computes runs beside what waits. `--source` has the sensors of whole systems use that source of events,
+ * and leaves out what comes out the same on any.
  *
  * Says at its end which tests failed and how, of every class how many tests passed, failed and were skipped, and of what
  * could not run here why not. Its last line is `N passed, N failed, N skipped`. A class that runs no test at all counts as
@@ -11,6 +12,7 @@
  *
  * @module
  */
+import { parseArgs } from "node:util";
 import { CHECKOUT } from "./bundle.ts";
 import { filesOf, type Outcome, type Run, runTests } from "./test_run.ts";
 
@@ -31,9 +33,8 @@ const STORMY = ["sources", "kernel", "witness_test.ts", "selftest_test.ts", "sus
 const STORMS: readonly TestClass[] = [
   { name: "kernel", what: "the collector on this kernel, under storms", args: ["--allow-all", ...STORMY] },
 ];
-/** One after the other. */
+/** One after the other: last what keeps all processors busy by itself, when what waits has ended. */
 const COMPUTING: readonly TestClass[] = [
-  { name: "proto", what: "languages between tiers, with no permissions", args: ["--parallel", "tests/proto"] },
   {
     name: "collector",
     what: "the collector without storms",
@@ -41,6 +42,7 @@ const COMPUTING: readonly TestClass[] = [
   },
   { name: "agent", what: "the agent", args: ["--allow-all", "--parallel", "tests/agent"] },
   { name: "cli", what: "the command line", args: ["--allow-all", "--parallel", "tests/cli"] },
+  { name: "proto", what: "languages between tiers, with no permissions", args: ["--parallel", "tests/proto"] },
   { name: "examples", what: "examples in documentation, with no permissions", args: ["--doc", "proto", "mod.ts"] },
   {
     name: "rules",
@@ -57,18 +59,39 @@ const WAITING: readonly TestClass[] = [
 const CLASSES = [...STORMS, ...COMPUTING, ...WAITING];
 /** Of files that wait, so many at once, and one more when nothing computes any more. */
 const WAITING_LANES = 2;
-/** Files that take long for their size. */
-const LONG = ["ordinary_test.ts", "kill_test.ts", "full_disk_test.ts"];
+/** Files that take longest, in this order: those that begin late make the whole run longer. */
+const LONGEST = [
+  ...["e2e/main_job", "deploy/start", "e2e/redaction", "e2e/collectors", "deploy/build", "e2e/log", "e2e/ordinary"],
+  ...["e2e/report_browser", "deploy/witness/witness", "e2e/ledger", "e2e/requests", "e2e/hashing", "e2e/demand"],
+  ...["e2e/full_disk", "e2e/key_rotation", "e2e/toolkit", "e2e/new_collector", "e2e/privileges", "e2e/response"],
+  ...["e2e/kill", "deploy/partial_start", "e2e/gaps", "e2e/system_calls", "e2e/rules", "deploy/supervised"],
+  ...["e2e/calls", "deploy/bundle", "e2e/bus", "e2e/hostile_collectors", "deploy/supervisor", "e2e/ps", "e2e/sinks"],
+].map((name) => `tests/${name}_test.ts`);
+/**
+ * Comes out the same whatever the sensor's source is, so `--source` leaves it out: pages in a browser, collectors and the
+ * bus beside the sensor, and what names its source itself.
+ */
+const ON_ANY_SOURCE = [
+  ...["browser", "report_browser", "bus", "collectors", "hostile_collectors", "new_collector", "toolkit", "ps"],
+].map((name) => `tests/e2e/${name}_test.ts`);
 /** Files that failed are run once more by themselves, unless more than so many did. */
 const MOST_AGAIN = 3;
 
-/** The runs of a class, the longest files first as far as their sizes tell. */
-function runsOf({ name, what, args, files }: TestClass, outcome: Outcome): Run[] {
+/** The runs of a class, of all its files but those `without`. */
+function runsOf({ name, what, args, files }: TestClass, outcome: Outcome, without: readonly string[]): Run[] {
   if (files === undefined) return [newRun(`${name}: ${what}`, args, outcome)];
-  const size = (file: string): number =>
-    LONG.some((each) => file.endsWith(`/${each}`)) ? Infinity : Deno.statSync(`${CHECKOUT}/${file}`).size;
-  return [...testFiles(files)].sort((a, b) => size(b) > size(a) ? 1 : -1)
-    .map((file) => newRun(`${name}: ${what}, ${file.slice(files.length + 1)}`, [...args, file], outcome));
+  return [...testFiles(files)].filter((file) => !without.includes(file)).map((file) =>
+    newRun(`${name}: ${what}, ${file.slice(files.length + 1)}`, [...args, file], outcome)
+  );
+}
+
+/** The longest first. */
+function byLength(runs: readonly Run[]): Run[] {
+  const place = ({ args }: Run): number => {
+    const at = LONGEST.indexOf(args.at(-1)!);
+    return at < 0 ? LONGEST.length : at;
+  };
+  return runs.toSorted((a, b) => place(a) - place(b));
 }
 
 /** Runs files that failed beside others again by themselves. @returns of runs in which all of them pass now, how they failed */
@@ -114,10 +137,29 @@ async function inLanes(storms: Run[], computing: Run[], waiting: Run[], more: re
   await Promise.all([lane(computing).then(wait), ...Array.from({ length: WAITING_LANES }, wait)]);
 }
 
+/** `null` when they cannot be understood, which is said. */
+function parsed(args: string[]): { source: string | undefined; names: string[] } | null {
+  try {
+    const { values, positionals } = parseArgs({
+      args,
+      options: { source: { type: "string" } },
+      allowPositionals: true,
+    });
+    return { source: values.source, names: positionals };
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    return null;
+  }
+}
+
 async function main(): Promise<number> {
   const dashes = Deno.args.indexOf("--");
-  const names = dashes < 0 ? Deno.args : Deno.args.slice(0, dashes),
-    more = dashes < 0 ? [] : Deno.args.slice(dashes + 1);
+  const more = dashes < 0 ? [] : Deno.args.slice(dashes + 1);
+  const args = parsed(dashes < 0 ? Deno.args : Deno.args.slice(0, dashes));
+  if (args === null) return 2;
+  const { source, names } = args;
+  // As a person would set it: tests inherit the environment.
+  if (source !== undefined) Deno.env.set("DAEMONEYE_COLLECTOR__SOURCE", source);
   const unknown = names.filter((name) => !CLASSES.some((each) => each.name === name));
   if (unknown.length > 0) {
     console.error(`There is no class ${unknown.join(", ")}; there are ${CLASSES.map(({ name }) => name).join(", ")}`);
@@ -128,9 +170,9 @@ async function main(): Promise<number> {
     classes.filter(({ name }) => names.length === 0 || names.includes(name)).flatMap((each) => {
       const outcome = newOutcome();
       outcomes.set(each.name, outcome);
-      return runsOf(each, outcome);
+      return runsOf(each, outcome, source === undefined ? [] : ON_ANY_SOURCE);
     });
-  const storms = chosen(STORMS), computing = chosen(COMPUTING), waiting = chosen(WAITING);
+  const storms = chosen(STORMS), computing = chosen(COMPUTING), waiting = byLength(chosen(WAITING));
   const runs = [...storms, ...computing, ...waiting];
   await inLanes(storms, computing, waiting, more);
   for (const { title, failures } of runs) for (const each of failures) console.log(`\n== failed: ${title}\n${each}`);

@@ -103,7 +103,8 @@ export class Registry {
       return this.#makeRoom() ? null : `The registry is full: ${MAX_ENTRIES} collectors are known and connected`;
     }
     if (entry.link === null || !entry.hasRegistered || entry.link.epoch === epoch) return null;
-    if (entry.missesAt(this.#clock()) > 0) return null;
+    const now = this.#clock();
+    if (entry.missesAt(now - this.#heldUp(now)) > 0) return null;
     const why =
       `Another collector ${collectorId} is registered and alive (epoch ${entry.link.epoch}); stop that one, ` +
       `or give this one a name of its own`;
@@ -260,14 +261,14 @@ export class Registry {
 
   /** Looks at the heartbeats; `isServing` says whether the agent takes what collectors send. */
   tick(isServing: boolean): void {
-    const now = this.#clock(), late = now - this.#lastTick - TICK_MS;
+    const now = this.#clock(), late = this.#heldUp(now);
     this.#lastTick = now;
     this.#lacks.clear();
     for (const entry of this.#entries.values()) {
       if (entry.registration === null) continue;
       if (!isServing || entry.link?.isBusy() === true) entry.heardAt = now;
-      // The agent itself stood still: what came meanwhile waits to be read.
-      else if (late > LATE_MS) entry.heardAt += late;
+      // What came meanwhile waits to be read.
+      else entry.heardAt += late;
       this.#look(entry, now);
     }
   }
@@ -319,6 +320,12 @@ export class Registry {
 
   standings(): CollectorStanding[] {
     return [...this.#entries.values()].map((entry) => entry.standing());
+  }
+
+  /** How long the agent itself stood still until now: its next look is late by this. */
+  #heldUp(now: number): number {
+    const late = now - this.#lastTick - TICK_MS;
+    return late > LATE_MS ? late : 0;
   }
 
   #begin(entry: Entry): void {

@@ -37,23 +37,27 @@ export const FAMILY_HUNTS: readonly Hunt[] = [
     name: "shells-of-servers",
     title: "Shells that were started by services of the network",
     about: "A server that starts a shell runs a script of its own, or a command of somebody else's.",
-    sql: `SELECT ${COMMON} FROM process_events WHERE event_type = 'start' AND name IN ${SHELLS} AND parent_name IN
-      ('nginx', 'apache2', 'httpd', 'lighttpd', 'caddy', 'php-fpm', 'java', 'node', 'postgres', 'mysqld', 'mariadbd',
-       'redis-server', 'mongod', 'named', 'vsftpd', 'smbd', 'exim4', 'postfix', 'dovecot') ORDER BY time DESC`,
+    sql: `SELECT ${COMMON} FROM process_events WHERE event_type = 'start' AND name IN ${SHELLS} AND (parent_name IN
+      ('nginx', 'apache2', 'httpd', 'lighttpd', 'caddy', 'haproxy', 'squid', 'java', 'beam.smp', 'node', 'gunicorn',
+       'uwsgi', 'puma', 'postgres', 'mysqld', 'mariadbd', 'redis-server', 'valkey-server', 'memcached', 'mongod', 'slapd',
+       'named', 'unbound', 'dnsmasq', 'vsftpd', 'proftpd', 'smbd', 'snmpd', 'cupsd', 'exim4', 'smtpd', 'dovecot')
+      OR parent_name LIKE 'php-fpm%' OR parent_name LIKE 'php-cgi%') ORDER BY time DESC`,
   },
   {
     name: "one-liners",
     title: "Interpreters that were given their program as an argument",
-    about: "python -c, perl -e and the like: a program that leaves no file behind.",
+    about: "python -c, perl -ne and the like: a program that leaves no file behind. Tools of developers do so, too.",
     sql: `SELECT ${COMMON} FROM process_events WHERE event_type = 'start' AND ${isInterpreter("name")}
-      AND command_line REGEXP ' -(c|e|E|r|-eval) ' ORDER BY time DESC`,
+      AND command_line REGEXP '^\\S+( -\\S+)* -([A-Za-z0-9]*[ceEpr]|-eval|-print)( |$)' ORDER BY time DESC`,
   },
   {
     name: "piped-shells",
-    title: "Shells that read their commands from a pipe",
-    about: "curl … | sh looks like this; so do installers.",
-    sql: `SELECT ${COMMON} FROM process_events WHERE event_type = 'start' AND name IN ${SHELLS}
-      AND stdin_kind = 'pipe' AND command_line NOT LIKE '% %' ORDER BY time DESC`,
+    title: "Shells and interpreters that read their program from a pipe",
+    about: "curl … | sh, or | bash -s -- and words for it, look like this; so do installers.",
+    sql: `SELECT ${COMMON} FROM process_events WHERE event_type = 'start' AND (name IN ${SHELLS} OR ${
+      isInterpreter("name")
+    })
+      AND stdin_kind = 'pipe' AND command_line REGEXP '^\\S+(( -s| -[a-z]*s)( .*)?| -[ilx]*)?$' ORDER BY time DESC`,
   },
   {
     name: "shells-on-sockets",
@@ -66,9 +70,10 @@ export const FAMILY_HUNTS: readonly Hunt[] = [
   {
     name: "orphaned-shells",
     title: "Shells and interpreters that live on without who started them",
-    about: "Their parent is process 1, and no service unit is named after them: left behind on purpose, or forgotten.",
+    about: "Their parent is process 1, and they are of no service of the system: left behind on purpose, or forgotten.",
     sql: `SELECT pid, user_name, name, command_line, cwd, tty, start_time, exec_id FROM processes
-      WHERE end_time IS NULL AND ppid = 1 AND (name IN ${SHELLS} OR ${isInterpreter("name")}) ORDER BY start_time DESC`,
+      WHERE end_time IS NULL AND ppid = 1 AND (name IN ${SHELLS} OR ${isInterpreter("name")})
+      AND (cgroup_path IS NULL OR cgroup_path NOT LIKE '/system.slice/%.service%') ORDER BY start_time DESC`,
   },
   {
     name: "many-children",

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Hunt, number, word } from "./hunt.ts";
+import { type Hunt, isInterpreter, number, SHELLS, word } from "./hunt.ts";
 
 const COMMON = "time, pid, user_name, executable_path, command_line, parent_name, exec_id";
 
@@ -28,9 +28,11 @@ export const FILE_HUNTS: readonly Hunt[] = [
   {
     name: "hidden-programs",
     title: "Programs whose file or directory is hidden",
-    about: "A name that begins with a dot is left out by ls. Tools of developers live in such directories too.",
-    sql:
-      `SELECT ${COMMON} FROM process_events WHERE event_type = 'start' AND executable_path LIKE '%/.%' ORDER BY time DESC`,
+    about:
+      "A name that begins with a dot is left out by ls. Tools of developers live in such directories too, and run often.",
+    sql: `SELECT executable_path, user_name, count(*) AS starts, min(time) AS first_seen, max(time) AS last_seen,
+      max(parent_name) AS parent_name FROM process_events WHERE event_type = 'start' AND executable_path LIKE '%/.%'
+      GROUP BY executable_path, user_name ORDER BY starts, last_seen DESC`,
   },
   {
     name: "deleted-programs",
@@ -69,10 +71,13 @@ export const FILE_HUNTS: readonly Hunt[] = [
   {
     name: "scripts-from-temporary",
     title: "Scripts run from directories that everybody may write",
-    about: "The interpreter lies where it should; the script does not.",
-    sql: `SELECT time, pid, user_name, script_path, interpreter_path, command_line, parent_name, exec_id
-      FROM process_events WHERE script_path LIKE '/tmp/%' OR script_path LIKE '/var/tmp/%' OR script_path LIKE '/dev/shm/%'
-      ORDER BY time DESC`,
+    about: "The interpreter lies where it should; the script does not: by its first line, or as an argument.",
+    sql: `SELECT time, pid, user_name, script_path, executable_path, command_line, parent_name, exec_id
+      FROM process_events WHERE event_type = 'start' AND (script_path LIKE '/tmp/%' OR script_path LIKE '/var/tmp/%'
+      OR script_path LIKE '/dev/shm/%' OR script_path LIKE '/run/user/%' OR (name IN ${SHELLS} OR ${
+      isInterpreter("name")
+    })
+      AND command_line REGEXP '^\\S+( -\\S+)* (/tmp|/var/tmp|/dev/shm|/run/user)/') ORDER BY time DESC`,
   },
   {
     name: "rare-programs",
@@ -130,10 +135,11 @@ export const FILE_HUNTS: readonly Hunt[] = [
     name: "names-that-differ",
     title: "Programs that changed the name that the kernel shows",
     about:
-      "The command name is neither the begin of the file's name nor of a script's. Many daemons rename themselves.",
+      "The command name is not the begin of the file's name. Many daemons rename themselves; a sh that is dash, bash or busybox is left out.",
     sql: `SELECT pid, user_name, name, executable_path, command_line, start_time, exec_id FROM processes
       WHERE end_time IS NULL AND executable_path IS NOT NULL AND script_path IS NULL
-      AND substr(path_basename(executable_path), 1, length(name)) <> name ORDER BY start_time DESC`,
+      AND substr(path_basename(executable_path), 1, length(name)) <> name
+      AND NOT (name = 'sh' AND path_basename(executable_path) IN ('dash', 'bash', 'busybox')) ORDER BY start_time DESC`,
   },
   {
     name: "long-commands",

@@ -30,18 +30,19 @@ export const TOOL_HUNTS: readonly Hunt[] = [
     title: "Programs that carry connections through others",
     about: "ssh with -L, -R, -D or -w, and tools made for it.",
     sql: `SELECT ${COMMON} FROM process_events WHERE event_type = 'start' AND (name = 'ssh'
-      AND command_line REGEXP ' -[a-zA-Z]*[LRDw]' OR name IN ('socat', 'ncat', 'chisel', 'frpc', 'ngrok', 'cloudflared',
+      AND command_line REGEXP '^\\S+( -\\S+( [^- ]\\S*)?)* -[46AaCfGgKkMNnqsTtVvXxYy]*[LRDw]' OR name IN ('socat', 'ncat', 'chisel', 'frpc', 'ngrok', 'cloudflared',
       'autossh', 'sshuttle', 'proxychains4', 'iodine', 'dnscat')) ORDER BY time DESC`,
   },
   {
     name: "encoded-commands",
     title: "Commands that decode something, or carry it encoded",
-    about: "base64 and its relatives, and arguments that are one long run of its letters.",
-    parameters: { letters: number(100, "a run of at least so many letters (10 to 300)") },
+    about:
+      "base64 and its relatives, and arguments with a run of its letters that is longer than a hash or a container's id.",
+    parameters: { letters: number(100, "of those with such a run, commands of at least so many letters") },
     sql:
       `SELECT ${COMMON} FROM process_events WHERE event_type = 'start' AND (name IN ('base64', 'base32', 'xxd', 'uudecode')
       AND command_line REGEXP ' (-d|-D|-r|--decode)' OR argv_length >= :letters
-      AND command_line REGEXP '[A-Za-z0-9+/]{64}' AND length(command_line) >= :letters) ORDER BY time DESC`,
+      AND command_line REGEXP '[A-Za-z0-9+/]{65}' AND length(command_line) >= :letters) ORDER BY time DESC`,
   },
   {
     name: "compilers",
@@ -55,9 +56,9 @@ export const TOOL_HUNTS: readonly Hunt[] = [
   {
     name: "stays-after-reboot",
     title: "Commands that make something start by itself",
-    about: "crontab, at, systemctl enable and their like. Packages' scripts use them on installation.",
+    about: "crontab, at, systemctl enable and their like, but not what only lists. Packages' scripts use them, too.",
     sql: `SELECT ${COMMON} FROM process_events WHERE event_type = 'start' AND (name IN ('crontab', 'at', 'batch',
-      'update-rc.d', 'chkconfig', 'systemd-run') OR name = 'systemctl' AND command_line LIKE '% enable%') ORDER BY time DESC`,
+      'update-rc.d', 'chkconfig', 'systemd-run') AND command_line NOT REGEXP ' (-l|--list)( |$)' OR name = 'systemctl' AND command_line LIKE '% enable%') ORDER BY time DESC`,
   },
   {
     name: "kernel-modules",

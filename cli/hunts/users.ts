@@ -36,10 +36,10 @@ export const USER_HUNTS: readonly Hunt[] = [
   {
     name: "programs-of-one-user",
     title: "Programs that only one user runs",
-    about: "Without those of root. What nobody else needs was brought for a purpose.",
+    about: "And root does not either. What nobody else needs was brought for a purpose.",
     sql: `SELECT executable_path, max(user_name) AS user_name, count(*) AS starts, min(time) AS first_seen
-      FROM process_events WHERE event_type = 'start' AND user_id <> 0 GROUP BY executable_path
-      HAVING count(DISTINCT user_id) = 1 ORDER BY starts`,
+      FROM process_events WHERE event_type = 'start' AND executable_path IS NOT NULL GROUP BY executable_path
+      HAVING count(DISTINCT user_id) = 1 AND max(user_id) <> 0 ORDER BY starts`,
   },
   {
     name: "shells-of-services",
@@ -64,10 +64,10 @@ export const USER_HUNTS: readonly Hunt[] = [
   {
     name: "logins",
     title: "Programs that let somebody in",
-    about: "sshd, login, su, sudo and their like, with who came.",
-    sql: `SELECT ${COMMON} FROM process_events WHERE event_type = 'start'
-      AND name IN ('sshd', 'sshd-session', 'login', 'su', 'sudo', 'doas', 'pkexec', 'runuser', 'machinectl')
-      ORDER BY time DESC`,
+    about: "sshd, login, su, sudo and their like, and what the first of them started: as its user, who came.",
+    sql: `SELECT time, pid, user_name, login_user_id, name, command_line, parent_name, exec_id FROM process_events
+      WHERE event_type = 'start' AND (name IN ('sshd', 'sshd-session', 'sshd-auth', 'login', 'su', 'sudo', 'doas',
+      'pkexec', 'runuser', 'machinectl') OR parent_name IN ('sshd', 'sshd-session', 'login')) ORDER BY time DESC`,
   },
   {
     name: "capable-processes",
@@ -96,9 +96,11 @@ export const USER_HUNTS: readonly Hunt[] = [
   {
     name: "history-hidden",
     title: "Commands that keep the shell from remembering",
-    about: "HISTFILE, HISTSIZE and history -c in a command line.",
+    about:
+      "HISTFILE, HISTSIZE and history -c in a command line, and shells whose HISTFILE leads nowhere. What a shell does itself is no event.",
     sql: `SELECT ${COMMON} FROM process_events WHERE event_type = 'start' AND (command_line LIKE '%HISTFILE%'
       OR command_line LIKE '%HISTSIZE=0%' OR command_line LIKE '%history -c%' OR command_line LIKE '%.bash\\_history%'
-      ESCAPE '\\') ORDER BY time DESC`,
+      ESCAPE '\\' OR name IN ${SHELLS} AND (environment LIKE '%"HISTFILE":"/dev/null"%'
+      OR environment LIKE '%"HISTFILE":""%')) ORDER BY time DESC`,
   },
 ];

@@ -38,8 +38,11 @@ import { SourceUnavailableError } from "./unavailable.ts";
 const MAX_WAIT_MS = 1_000;
 /** How often it is looked whether the arguments of records that wait have come, while no message comes. */
 const SETTLE_MS = 2;
-/** The longest that a record waits for its arguments. One process has less time: see `ArgumentReader`. */
-const PATIENCE_MS = 250;
+/**
+ * The longest that a record waits for its arguments: as long as processes that do not answer, as many as may be asked, can
+ * keep others from being asked. One process has less time: see `ArgumentReader`.
+ */
+const PATIENCE_MS = 1_500;
 /** Records that wait; with more, messages stay in the socket, where the kernel says when there are too many. */
 const MAX_PENDING = 16_384;
 /**

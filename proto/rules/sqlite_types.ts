@@ -31,6 +31,8 @@ declare module "node:sqlite" {
         | ((code: number, a: string | null, b: string | null, schema: string | null, by: string | null) => number)
         | null,
     ): void;
+    /** Takes an image of a database as its content. */
+    deserialize(image: Uint8Array): void;
   }
   interface StatementSync {
     /** Rows as arrays of values instead of objects. */

@@ -40,6 +40,42 @@ Deno.test("KeyDecoder puts together what was read in pieces, at every cut", () =
   }
 });
 
+Deno.test("KeyDecoder takes what is pasted as text, whatever is in it, and wherever it was cut", () => {
+  const bytes = new TextEncoder().encode("\t\x1b[200~a\tb\n\x1b[A\x03\x7fc\x1b[201~\x1b[Ad");
+  const text = (keys: readonly Key[]) => keys.map((key) => key.kind === "text" ? key.text : `<${key.name}>`).join("");
+  assert.equal(text(new KeyDecoder().push(bytes)), "<tab>a\tb<enter>[Ac<up>d");
+  for (let cut = 1; cut < bytes.length; cut++) {
+    // An escape alone is a key, but not in what is pasted
+    if (bytes[cut - 1] === 0x1b && (cut < 8 || cut > bytes.length - 5)) continue;
+    const decoder = new KeyDecoder(), keys = [...decoder.push(bytes.slice(0, cut)), ...decoder.push(bytes.slice(cut))];
+    assert.equal(text(keys), "<tab>a\tb<enter>[Ac<up>d", `cut at ${cut}`);
+  }
+});
+
+Deno.test("LineEditor searches the lines typed before, backwards, and goes back to what was begun", () => {
+  const searching = (...keys: (KeyName | `"${string}`)[]) => {
+    const editor = edited();
+    for (const line of ["select 1", "select 2 from gaps", ".tables", "SELECT 3"]) editor.remember(line);
+    const results = ['"begun', "ctrl-r", ...keys].map((key) =>
+      editor.press(key.startsWith('"') ? { kind: "text", text: key.slice(1) } : { kind: "named", name: key as KeyName })
+    );
+    return { text: editor.text, search: editor.search, result: results.at(-1) };
+  };
+  const found = { sought: "select", isFound: true };
+  assert.deepEqual(searching('"select'), { text: "SELECT 3", search: found, result: "edited" });
+  assert.deepEqual(searching('"select', "ctrl-r"), { text: "select 2 from gaps", search: found, result: "edited" });
+  const missing = searching('"select', "ctrl-r", "ctrl-r", "ctrl-r");
+  assert.deepEqual(missing, { text: "select 1", search: { ...found, isFound: false }, result: "edited" });
+  assert.equal(searching('"gapsx', "backspace").text, "select 2 from gaps");
+  assert.deepEqual(searching('"gaps', "enter"), { text: "select 2 from gaps", search: null, result: "entered" });
+  assert.deepEqual(searching('"gaps', "ctrl-g"), { text: "begun", search: null, result: "edited" });
+  assert.deepEqual(searching('"gaps', "escape", "down"), { text: "begun", search: null, result: "edited" });
+  // Keys of the line end the search and work on what was found
+  assert.equal(searching('"gaps', "home", "delete").text, "elect 2 from gaps");
+  assert.equal(searching('"gaps', "up").text, "select 1");
+  assert.equal(searching('"nothing', "ctrl-c").result, "interrupted");
+});
+
 Deno.test("LineEditor moves, removes and puts back", () => {
   assert.equal(edited('"select 1', "home", '"x', "end", "backspace").text, "xselect ");
   assert.equal(edited('"a bc', "ctrl-w", "ctrl-y", "ctrl-y").text, "a bcbc");

@@ -138,7 +138,7 @@ Deno.test({
     state.alert(event, { time: now + 1, pid: 4711, title: "Found" });
     state.event({ pid: 4711, time: now + 2, event_type: "stop", command_line: "/tmp/x", exit_code: 3, duration_ms: 2 });
     await terminal.shows(
-      /start +4711 alice {2}\/tmp\/x\\u202e\n.*alert +4711 alice {2}test-rule: Found\n.*stop +4711 alice {2}\/tmp\/x {2}\(exit 3, 2 ms\)\n/,
+      /start +4711 alice {5}\/tmp\/x\\u202e\n.*alert +4711 alice {5}test-rule: Found\n.*stop +4711 alice {5}\/tmp\/x {2}\(exit 3, 2 ms\)\n/,
     );
     await terminal.press("a");
     await terminal.shows(/3 lines.*\n.*alert +4711[^\n]*\n[^\d]*q quit/);
@@ -181,7 +181,7 @@ Deno.test({
     using state = running();
     const args = ["health", "--watch", "--plain", "--interval", "200ms"];
     await using terminal = await TestTerminal.run(command(state, args), { columns: 80, rows: 12 });
-    await terminal.shows(/q quit {2}\/ filter/);
+    await terminal.shows(/q quit {2}\? help {2}\/ filter/);
     // Nobody writes the status anew: what is drawn later says that
     await terminal.shows(/stopped: this host is not watched/);
     await terminal.type("/newest");
@@ -193,4 +193,74 @@ Deno.test({
     await terminal.press("C-c");
     await terminal.shows(/ended 0\nicanon echo/);
   },
+});
+
+Deno.test({
+  name: "top opens the selected process, its tree and its keys above the list, and comes back",
+  ...inTerminal,
+  async fn() {
+    using state = running();
+    await using terminal = await TestTerminal.run(command(state, ["top", "--sort", "pid"]), { columns: 80, rows: 24 });
+    await terminal.shows(/sorted by pid[^]*bash[^]*q quit/);
+    await terminal.type("/bash");
+    await terminal.press("Enter");
+    await terminal.shows(/1 match/);
+    await terminal.press("Enter");
+    await terminal.shows(/\nbash 900\n {2}process [^]*q back/);
+    await terminal.press("Escape");
+    await terminal.shows(/1 match/);
+    await terminal.type("t");
+    await terminal.shows(/bash 900 ◀[^]*q back/);
+    await terminal.type("q?");
+    await terminal.shows(/^Keys\nEnter +the selected process in full[^]*\n +its alerts\n[^]*Ctrl-C +leave\nq back/);
+    await terminal.type("q");
+    await terminal.shows(/1 match/);
+    // The selection is the process' and not the row's
+    await terminal.press("Escape");
+    await terminal.shows(/^(?![^]*1 match)[^]*sorted by pid/);
+    await terminal.press("End", "r");
+    await terminal.shows(/sorted by pid, reversed/);
+    const last = /PID[^]*?\n[─ ]+\n *(\d+)/.exec(await terminal.screen())![1]!;
+    await terminal.press("Enter");
+    await terminal.shows(new RegExp(`\\n\\S+ ${last}\\n {2}process `));
+    await terminal.type("qq");
+    await terminal.shows(/ended 0\nicanon echo/);
+  },
+});
+
+Deno.test({
+  name: "watch stays at the selected line while others come, and opens an alert and the process of an event",
+  ...inTerminal,
+  async fn() {
+    using state = running();
+    await using terminal = await TestTerminal.run(command(state, ["watch", "--plain"]), { columns: 90, rows: 8 });
+    await terminal.shows(/0 lines/);
+    const now = Date.now(), add = (pid: number) => state.event({ pid, time: now + pid, command_line: `/tmp/x${pid}` });
+    state.alert(add(1), { time: now + 1, pid: 1, exec_id: testProcess(902), title: "Found" });
+    for (let pid = 2; pid <= 5; pid++) add(pid);
+    await terminal.shows(/6 lines[^]*\/tmp\/x1\n[^]*\/tmp\/x5\n/);
+    await terminal.press("Home");
+    await terminal.shows(/End follows/);
+    for (let pid = 6; pid <= 12; pid++) add(pid);
+    const held = await terminal.shows(/13 lines/);
+    assert.match(held, /\/tmp\/x1\n.*Found\n[^]*\/tmp\/x5\n/, "what is read stays");
+    await terminal.press("Down", "Enter");
+    await terminal.shows(/\nFound\n {2}severity[^]*q back/);
+    await terminal.type("q");
+    await terminal.press("End");
+    await terminal.shows(/\/tmp\/x12\nq quit/);
+    await terminal.type("/x12");
+    await terminal.shows(/13 lines, 1 shown/);
+    await terminal.press("C-c");
+    await terminal.shows(/ended 0\nicanon echo/);
+  },
+});
+
+Deno.test("watch ends after as many rows as --limit says, and tells events of one moment in their order", async () => {
+  using state = running();
+  const now = Date.now(), ids = [1, 2, 3].map((pid) => state.event({ pid, time: now }));
+  const args = ["--back", "1m", "--interval", "50ms", "--limit", "2", "--columns", "event_id", "-f", "jsonl"];
+  const { out, code } = await cli(state, ["watch", ...args], { now });
+  assert.deepEqual(out.trim().split("\n").map((line) => JSON.parse(line).event_id), ids.slice(0, 2));
+  assert.equal(code, 0);
 });

@@ -14,6 +14,14 @@ function command(state: TestState, args: readonly string[], program = MAIN): str
   return ["env", "NO_COLOR=1", Deno.execPath(), ...flags, program, "--state", state.directory, ...args];
 }
 
+/** Both daemons of a test run, however slow the test is. */
+function alive(state: TestState): Disposable {
+  const tell = (): void => state.writeStatus({ time: Date.now() }, { time: Date.now() });
+  tell();
+  const timer = setInterval(tell, 500);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
 const inTerminal = needs({ programs: ["tmux", "stty"] });
 
 Deno.test("shell runs the statements of a file, over lines, with its own commands between them", async () => {
@@ -69,9 +77,11 @@ Deno.test("shell's commands say what is set, set it, and refuse what they do not
   assert.equal(await said(".since 1h\n.since all\n.since"), "0 since all\n");
   assert.match(await said(".since noon"), /^2 .since takes/);
   assert.equal(await said(".tables proc"), "0 process_events\nprocesses\n");
+  assert.equal(await said(".tables %event%"), "0 process_events\n");
+  assert.equal(await said(".tables *nothing"), "0 No table is like *nothing; .tables lists all\n");
   assert.match(await said(".schema gaps"), /^0 COLUMN .*\n.*\ngap_id +INTEGER/);
   assert.match(await said(".schema gasp"), /^2 There is no table gasp; did you mean gaps\?/);
-  assert.match(await said(".help"), /\.tables \[BEGIN\] +the tables/);
+  assert.match(await said(".help"), /\.tables \[PATTERN\] +the tables/);
   assert.equal(await said(".mode csv json"), "2 .mode takes at most one word\n");
 });
 
@@ -89,7 +99,7 @@ Deno.test({
   ...inTerminal,
   async fn() {
     using state = WORLDS["watched"]!();
-    state.writeStatus({ time: Date.now() }, { time: Date.now() });
+    using _daemons = alive(state);
     await using terminal = await TestTerminal.run(command(state, ["shell", "--plain"]));
     await terminal.shows(/reading only[^]*daemoneye>$/m);
     // Tables after FROM, columns of the table that is named, functions
@@ -135,11 +145,41 @@ Deno.test({
 });
 
 Deno.test({
+  name: "shell takes pasted lines as they are, searches what was typed, and knows the words of other shells",
+  ...inTerminal,
+  async fn() {
+    using state = WORLDS["watched"]!();
+    using _daemons = alive(state);
+    await using terminal = await TestTerminal.run(command(state, ["shell", "--plain"]));
+    await terminal.shows(/daemoneye>$/m);
+    await terminal.paste("select pid,\n\tname\nfrom proc\tesses where pid = 900;\nselect pid as two from processes\n");
+    // The tab completed nothing: there is no table proc
+    await terminal.shows(/name\n {6}\.\.\.> from proc esses where pid = 900;\n[^]*refused[^]* {6}\.\.\.>$/);
+    await terminal.type("where pid = 901;");
+    await terminal.press("Enter");
+    await terminal.shows(/two\n---\n901\n[^]*daemoneye>$/);
+    await terminal.press("C-r");
+    await terminal.type("two from");
+    await terminal.shows(/search 'two from': select pid as two from processes where pid = 901;$/);
+    await terminal.type("!");
+    await terminal.shows(/not found 'two from!': select/);
+    await terminal.press("BSpace", "Enter");
+    await terminal.shows(/\ndaemoneye> select pid as two[^\n]*901;\ntwo\n---\n901\n[^]*daemoneye>$/);
+    await terminal.type("help");
+    await terminal.press("Enter");
+    await terminal.shows(/\.quit +leave[^]*daemoneye>$/);
+    await terminal.type("quit;");
+    await terminal.press("Enter");
+    await terminal.shows(/ended 0\nicanon echo/);
+  },
+});
+
+Deno.test({
   name: "shell in a terminal of 20 columns shows the end of a line that is wider, and no more",
   ...inTerminal,
   async fn() {
     using state = WORLDS["watched"]!();
-    state.writeStatus({ time: Date.now() }, { time: Date.now() });
+    using _daemons = alive(state);
     await using terminal = await TestTerminal.run(command(state, ["shell", "--plain"]), { columns: 20, rows: 12 });
     await terminal.shows(/^>$/m);
     await terminal.type("select pid from processes where name = 'bash'");

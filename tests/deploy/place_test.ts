@@ -1,6 +1,7 @@
-/** What starts of the same checkout at the same time do to each other's files. */
+/** Where programs and rules of a checkout lie, and what starts at the same time do to each other's files. */
 import assert from "node:assert/strict";
-import { copyRules } from "../../deploy/place.ts";
+import { CHECKOUT } from "../../deploy/bundle.ts";
+import { copyRules, ordinaryPlace, ordinaryPlaceOf } from "../../deploy/place.ts";
 import { needs } from "../support/needs.ts";
 
 Deno.test({
@@ -39,3 +40,34 @@ async function copies(): Promise<void> {
     await Deno.remove(directory, { recursive: true });
   }
 }
+
+Deno.test("ordinaryPlace() is one for all states of a checkout, unless others could write it", async () => {
+  const directory = await Deno.makeTempDir(), variables = ["HOME", "XDG_CACHE_HOME"] as const;
+  const before = variables.map((name) => [name, Deno.env.get(name)] as const);
+  const programs = (): string[] => ["a", "b"].map((state) => ordinaryPlace(`${directory}/${state}`).programs);
+  const inStates = [`${directory}/a/program`, `${directory}/b/program`];
+  try {
+    Deno.env.set("HOME", directory);
+    Deno.env.delete("XDG_CACHE_HOME");
+    const cached = ordinaryPlaceOf(CHECKOUT)!;
+    assert.equal(cached.startsWith(`${directory}/.cache/`), true);
+    assert.notEqual(ordinaryPlaceOf("/another"), cached);
+    assert.deepEqual(programs(), [cached, cached]);
+    Deno.env.set("XDG_CACHE_HOME", `${directory}/elsewhere`);
+    assert.equal(ordinaryPlaceOf(CHECKOUT)!.startsWith(`${directory}/elsewhere/`), true);
+    Deno.env.set("XDG_CACHE_HOME", "relative"); // to be ignored, as the XDG specification says
+    assert.equal(ordinaryPlaceOf(CHECKOUT), cached);
+    Deno.chmodSync(cached, 0o775);
+    assert.deepEqual(programs(), inStates);
+    Deno.removeSync(cached, { recursive: true });
+    Deno.symlinkSync(directory, cached);
+    assert.deepEqual(programs(), inStates);
+    Deno.env.set("HOME", "/proc/no such");
+    assert.deepEqual(programs(), inStates);
+    Deno.env.delete("HOME");
+    assert.deepEqual(programs(), inStates);
+  } finally {
+    for (const [name, value] of before) value === undefined ? Deno.env.delete(name) : Deno.env.set(name, value);
+    await Deno.remove(directory, { recursive: true });
+  }
+});

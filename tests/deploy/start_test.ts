@@ -1,6 +1,6 @@
 /** `deno task start` with the real tiers: users, files, signals, restarts, and what it says. */
 import assert from "node:assert/strict";
-import { placeOf, PLACES } from "../../deploy/place.ts";
+import { ordinaryPlaceOf, placeOf, PLACES } from "../../deploy/place.ts";
 import { FIXED_IDS } from "../../deploy/principals.ts";
 import { copyCheckout, copyDenoDir, denoForAll, processesWith, Start, succeed } from "../support/checkout.ts";
 import { HeldProcess } from "../support/held_process.ts";
@@ -41,7 +41,9 @@ class Checkout implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Deno.remove(this.directory, { recursive: true });
-    await Deno.remove(placeOf(this.path), { recursive: true }).catch(() => {});
+    for (const place of [placeOf(this.path), ordinaryPlaceOf(this.path)]) {
+      if (place !== null) await Deno.remove(place, { recursive: true }).catch(() => {});
+    }
   }
 }
 
@@ -170,9 +172,7 @@ Deno.test("start brings a killed tier back and says why, stops on SIGTERM, and l
     start.process.kill("SIGINT");
     await start.until("it stops", () => start.stderr.includes("stopping"));
     await new Promise((resolve) => setTimeout(resolve, 1_200));
-    const began = performance.now();
-    assert.equal(await start.end("SIGINT"), 1);
-    assert.ok(performance.now() - began < 2_000, "at once, not after the deadline");
+    assert.equal(await start.end("SIGINT"), 1, "at once: after the deadline it would be 0");
     await start.until("the collector is gone", () => !runs(collector), true);
   });
 });

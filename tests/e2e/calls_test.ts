@@ -82,7 +82,8 @@ Deno.test({
         );
         assert.equal(codeOf(await update({ "collector.redaction": "off" })), "error configuration NOT_A_SETTING");
         await world.until("the status says so", () => world.counter("settings_version") === 2);
-        assert.match(world.stderr, /the agent changed collector\.snapshot_interval_ms to 1000/);
+        const told = /the agent changed collector\.snapshot_interval_ms to 1000/;
+        await world.until("its supervisor says so", () => told.test(world.stderr));
         assert.ok(snapshots() >= 1);
       },
     );
@@ -105,12 +106,12 @@ Deno.test({
 
     await t.step("enumerate_processes finds a process that runs, as it is", async () => {
       let found: readonly ProcessRecord[] = [];
-      await world.until("it is in the table", () => {
-        void world.task({ processFilter: pids(sleeper.pid) }).then((response) => found = processesOf(response));
-        return found.length === 1;
+      await eventually("it is in the table, with its program", async () => {
+        found = processesOf(await world.task({ processFilter: pids(sleeper.pid) }));
+        return found[0]?.name === "sleep";
       });
-      const [{ name, executablePath, commandLine, userId, ppid }] = found as [ProcessRecord];
-      assert.deepEqual([name, commandLine.at(-1), userId, ppid], ["sleep", "1000", "0", Deno.pid]);
+      const [{ executablePath, commandLine, userId, ppid }, ...others] = found as [ProcessRecord];
+      assert.deepEqual([others, commandLine.at(-1), userId, ppid], [[], "1000", "0", Deno.pid]);
       assert.match(executablePath!, /sleep$/);
       const none = await world.task({
         processFilter: { processNames: ["no such"], pids: [], executablePattern: null },
@@ -119,22 +120,29 @@ Deno.test({
     });
 
     await t.step("monitor_process_tree has who is born into it while it watches", async () => {
-      const watching = world.task({
-        taskType: "monitor_process_tree",
-        processFilter: pids(Deno.pid),
-        metadata: '{"duration_ms":2500}',
-      });
-      let isWatched = true;
-      void watching.finally(() => isWatched = false);
-      const born: number[] = [];
-      while (isWatched) {
-        const child = new Deno.Command("/bin/sleep", { args: ["0.2"] }).spawn();
-        born.push(child.pid);
-        await child.status;
-      }
-      const seen = new Set(processesOf(await watching).map(({ pid }) => pid));
-      assert.ok(seen.has(Deno.pid) && seen.has(sleeper.pid));
-      assert.ok(born.filter((pid) => seen.has(pid)).length >= 3, `${born} in ${[...seen]}`);
+      const watch = async (): Promise<readonly [born: number[], seen: Set<number>]> => {
+        const watching = world.task({
+          taskType: "monitor_process_tree",
+          processFilter: pids(Deno.pid),
+          metadata: '{"duration_ms":2500}',
+        });
+        let isWatched = true;
+        void watching.finally(() => isWatched = false);
+        const born: number[] = [];
+        while (isWatched) {
+          const child = new Deno.Command("/bin/sleep", { args: ["0.2"] }).spawn();
+          born.push(child.pid);
+          await child.status;
+        }
+        return [born, new Set(processesOf(await watching).map(({ pid }) => pid))];
+      };
+      let born: number[] = [], seen = new Set<number>();
+      // A busy machine may take most of that time for one of them.
+      await eventually("three that are born into it are there", async () => {
+        [born, seen] = await watch();
+        assert.ok(seen.has(Deno.pid) && seen.has(sleeper.pid));
+        return born.filter((pid) => seen.has(pid)).length >= 3;
+      }, () => `${born} in ${[...seen]}`);
     });
 
     await t.step("check_process_hash and verify_executable hold an executable against what is expected", async () => {
@@ -179,17 +187,20 @@ Deno.test({
         processFilter: pids(Deno.pid),
         metadata: '{"duration_ms":600000}',
       } as const;
+      const ended = () => [world.counter("rpc_cancelled"), world.counter("rpc_timed_out")] as const;
+      const [cancelled, timedOut] = ended();
       assert.equal(codeOf(await world.task(long, 300)), "timeout timeout DEADLINE_EXCEEDED");
       const abort = new AbortController(), pending = world.task({ ...long, taskId: "mine" }, 60_000, abort.signal);
       await world.until("it runs", () => world.counter("rpc_answered") > 0);
       await new Promise((resolve) => setTimeout(resolve, 200));
-      assert.equal(codeOf(await world.task({ ...long, taskId: "mine" }, 5_000)), "in_progress");
+      assert.equal(codeOf(await world.task({ ...long, taskId: "mine" })), "in_progress");
       abort.abort();
       assert.equal(codeOf(await pending), "cancelled communication CANCELLED");
-      await world.until(
-        "the collector counts it",
-        () => world.counter("rpc_cancelled") === 1 && world.counter("rpc_timed_out") === 1,
-      );
+      // One whose time is over the agent takes back, which may come before the collector has seen the time itself.
+      await world.until("the collector counts both", () => {
+        const [cancelledNow, timedOutNow] = ended();
+        return cancelledNow > cancelled && cancelledNow + timedOutNow >= cancelled + timedOut + 2;
+      });
       await world.until("the same task can be begun again", () => world.counter("rpc_late") >= 1);
     });
 

@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { askAgent } from "../../agent/ask/spool_client.ts";
-import type { Ending } from "../../proto/request.ts";
+import { decodeReply, type Ending } from "../../proto/request.ts";
 import { TWICE } from "../crash/collector_cycles.ts";
 import {
   allRun,
@@ -67,18 +67,24 @@ Deno.test({
         "one that stands still misses its heartbeats, is shown, and is restarted for the agent",
         async () => {
           const { pid } = supervised(world, "clock-c")!;
-          Deno.kill(pid, "SIGSTOP");
-          await world.until("it is degraded", () => stateOf(world, "clock-c") !== "running", PATIENCE_MS);
-          await world.until("it has failed", () => stateOf(world, "clock-c") === "failed", PATIENCE_MS);
-          await world.until(
-            "health says so",
-            () =>
-              world.count(
-                "SELECT count(*) FROM gaps WHERE collector_id = 'clock-c' AND reason LIKE '%not heard from%'",
-              ) >= 1,
-          );
-          const health = await world.cli("health");
-          assert.match(health.stdout, /collector clock-c has (failed|missed)|clock-c has ended/);
+          // The supervisor, which is asked to mend it, stands still as well until it has been looked at.
+          world.supervisor.kill("SIGSTOP");
+          try {
+            Deno.kill(pid, "SIGSTOP");
+            await world.until("it is degraded", () => stateOf(world, "clock-c") !== "running", PATIENCE_MS);
+            await world.until("it has failed", () => stateOf(world, "clock-c") === "failed", PATIENCE_MS);
+            await world.until(
+              "health says so",
+              () =>
+                world.count(
+                  "SELECT count(*) FROM gaps WHERE collector_id = 'clock-c' AND reason LIKE '%not heard from%'",
+                ) >= 1,
+            );
+            const health = await world.cli("health");
+            assert.match(health.stdout, /collector clock-c has failed/);
+          } finally {
+            world.supervisor.kill("SIGCONT");
+          }
           await world.until("another one runs", () => {
             const now = supervised(world, "clock-c")!;
             return now.pid !== pid && now.state === "running" && stateOf(world, "clock-c") === "running";
@@ -123,30 +129,39 @@ Deno.test({
 
         // The supervisor stands still
         world.supervisor.kill("SIGSTOP");
-        const verbs = ["start", "stop", "restart"];
-        for (const verb of verbs) {
-          const text = await words(ask(`collector ${verb}`, "nobody", { within: "100ms" }));
-          assert.equal(text, `failed: ${verb} did not end within 100 ms`);
+        try {
+          const verbs = ["start", "stop", "restart"];
+          for (const verb of verbs) {
+            const text = await words(ask(`collector ${verb}`, "nobody", { within: "100ms" }));
+            assert.equal(text, `failed: ${verb} did not end within 100 ms`);
+          }
+          const gone = new AbortController(),
+            leaving = verbs.map((verb) => ask(`collector ${verb}`, "nobody", {}, gone.signal));
+          const left = Promise.allSettled(leaving);
+          // A request whose reply is gone before it is taken is none.
+          const taken = (): number =>
+            [...Deno.readDirSync(world.layout.requests)].filter(({ name }) =>
+              name.endsWith(".reply") &&
+              decodeReply(Deno.readFileSync(`${world.layout.requests}/${name}`)).some(({ kind }) => kind === "taken")
+            ).length;
+          await eventually("all are taken", () => taken() === verbs.length);
+          gone.abort();
+          for (const each of await left) {
+            assert.equal(each.status === "rejected" && each.reason.isOpen, true);
+          }
+          let outcomes: string[] = [];
+          const cancelled = () =>
+            outcomes.filter((each) => /^failed: The caller no longer waits for /.test(each)).length;
+          await eventually("the ledger has all three", async () => {
+            const { stdout } = await world.cli("audit", "show", "--action", "request", "-f", "json", "--limit", "100");
+            outcomes = (JSON.parse(stdout) as { payload: unknown }[]).map(({ payload }) =>
+              (typeof payload === "string" ? JSON.parse(payload) : payload).outcome
+            );
+            return cancelled() === verbs.length;
+          }, () => outcomes.join("\n"));
+        } finally {
+          world.supervisor.kill("SIGCONT");
         }
-        const gone = new AbortController(),
-          leaving = verbs.map((verb) => ask(`collector ${verb}`, "nobody", {}, gone.signal));
-        const isWaiting = ({ name }: Deno.DirEntry): boolean => name.endsWith(".request");
-        const left = Promise.allSettled(leaving);
-        await eventually("all are taken", () => ![...Deno.readDirSync(world.layout.requests)].some(isWaiting));
-        gone.abort();
-        for (const each of await left) {
-          assert.equal(each.status === "rejected" && each.reason.isOpen, true);
-        }
-        let outcomes: string[] = [];
-        const cancelled = () => outcomes.filter((each) => /^failed: The caller no longer waits for /.test(each)).length;
-        await eventually("the ledger has all three", async () => {
-          const { stdout } = await world.cli("audit", "show", "--action", "request", "-f", "json", "--limit", "100");
-          outcomes = (JSON.parse(stdout) as { payload: unknown }[]).map(({ payload }) =>
-            (typeof payload === "string" ? JSON.parse(payload) : payload).outcome
-          );
-          return cancelled() === verbs.length;
-        }, () => outcomes.join("\n"));
-        world.supervisor.kill("SIGCONT");
 
         const task = (more: Record<string, string>) =>
           askAgent({

@@ -7,10 +7,10 @@ import { TWICE } from "../crash/collector_cycles.ts";
 import { GAPS } from "../support/gaps.ts";
 import { needs } from "../support/needs.ts";
 import { SmallDisk } from "../support/small_disk.ts";
+import { PATIENCE_MS } from "../support/patience.ts";
 import { newStateDirectory, World } from "../support/world.ts";
 
 const here = needs({ root: true, bpf: true, mount: true });
-const PATIENCE_MS = 90_000;
 
 /** A state directory that a system has run in, with a small disk where `below` is. */
 class DiskWorld implements AsyncDisposable {

@@ -7,16 +7,18 @@ import { askAgent } from "../../agent/ask/spool_client.ts";
 import type { Ending } from "../../proto/request.ts";
 import { AgentProcess, AgentState } from "../agent/agent_process.ts";
 import { rows, until } from "../agent/support.ts";
+import { MAX_HEARTBEAT_MS } from "../../proto/registration.ts";
 import { Puppet, type PuppetOptions } from "../support/collectors/puppet.ts";
-import { PATIENCE_MS } from "../support/patience.ts";
+import { eventually, PATIENCE_MS } from "../support/patience.ts";
 
 Deno.test("collectors that do what they should not are cut off one by one, and an honest one goes on", async (t) => {
   using state = new AgentState();
   Deno.chmodSync(state.layout.requests, 0o3730);
   await using agent = await AgentProcess.start(state);
   await using stack = new AsyncDisposableStack();
+  // On a busy machine no heartbeat is missed, which would let others in.
   const puppet = (name: string, options: PuppetOptions = {}): Puppet =>
-    stack.use(new Puppet(state.layout.brokerSocket, name, options));
+    stack.use(new Puppet(state.layout.brokerSocket, name, { heartbeatMs: MAX_HEARTBEAT_MS, ...options }));
   const good = puppet("good"), bad = puppet("bad"), mute = puppet("mute");
   const standing = (name: string) => agent.status().registry.find(({ collectorId }) => collectorId === name);
   const counter = (name: string): number => agent.status().counters[name] ?? 0;
@@ -51,7 +53,7 @@ Deno.test("collectors that do what they should not are cut off one by one, and a
   await t.step("one whose rows end in the middle", async () => {
     await bad.do("connect", "register", "tear", "ended");
     await until("it is counted", () => counter("connections_failed") === 1, PATIENCE_MS);
-    assert.match(agent.stderr, /the connection of collector bad ended: /);
+    await until("it is said", () => /the connection of collector bad ended: /.test(agent.stderr), PATIENCE_MS);
     await goodGoesOn();
   });
 
@@ -75,16 +77,24 @@ Deno.test("collectors that do what they should not are cut off one by one, and a
     await mute.do("connect", "register", "tasks never");
     const task = (more: Record<string, string>): Promise<Ending> =>
       ask("task", { type: "enumerate_processes", within: "1s", ...more });
-    const never = await task({ target: "mute" });
-    assert.equal(never.outcome, "failed");
-    assert.match(never.text, /^mute: no result: execute_task did not end within \d+ ms$/);
-    const all = await task({ target: "all" });
-    assert.deepEqual([all.outcome, all.degraded, (all.value as { partial: boolean }).partial], ["done", true, true]);
-    assert.match(all.text, /partial: 1 of 2 collectors gave a result/);
-    await mute.do("tasks leave");
-    const left = await task({ target: "mute" });
-    assert.equal(left.outcome, "failed");
-    assert.match(left.text, /went away/);
+    // Each again where the machine is so busy that the task's time is over before it is with its collector.
+    let ending!: Ending;
+    const ends = (what: string, holds: () => boolean, more: Record<string, string>, ...first: string[]) =>
+      eventually(what, async () => {
+        await mute.do(...first);
+        ending = await task(more);
+        return holds();
+      }, () => `${ending.outcome}: ${ending.text}`);
+    const fails = (words: RegExp) => (): boolean => {
+      assert.equal(ending.outcome, "failed");
+      return words.test(ending.text);
+    };
+    const never = /^mute: no result: execute_task did not end within \d+ ms$/;
+    await ends("it never answers", fails(never), { target: "mute" });
+    await ends("the other one answers", () => ending.outcome === "done", { target: "all" });
+    assert.deepEqual([ending.degraded, (ending.value as { partial: boolean }).partial], [true, true]);
+    assert.match(ending.text, /partial: 1 of 2 collectors gave a result/);
+    await ends("it goes away", fails(/went away/), { target: "mute" }, "connect", "register", "tasks leave");
     await mute.do("connect", "register");
     const words = async (): Promise<string> => {
       const { outcome, text } = await task({ placement: "round-robin", within: "20s" });

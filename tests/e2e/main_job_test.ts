@@ -187,11 +187,11 @@ Deno.test("a collector that is killed leaves no event twice and a gap for what w
   });
   noise.abort();
   await busy;
-  await world.until(
-    "the gap is stored",
-    () => world.count("SELECT count(*) FROM gaps WHERE source = 'collector'") === 1,
-  );
-  const [gap] = world.query("SELECT * FROM gaps WHERE source = 'collector'");
+  // Beside it there is the agent's own, where the next collector was long in coming.
+  const told = (): Record<string, string | number | null>[] =>
+    world.query("SELECT * FROM gaps WHERE source = 'collector' AND reason NOT LIKE '%was not heard from%'");
+  await world.until("the gap is stored", () => told().length === 1);
+  const [gap] = told();
   assert.match(String(gap!["reason"]), /ended without a word and did not run; the kernel counted \d+ forks/);
   assert.ok(Number(gap!["from_time"]) <= Number(gap!["to_time"]));
   const twice = `SELECT exec_id, event_type, count(*) AS n FROM process_events WHERE event_type IN ('start', 'stop')

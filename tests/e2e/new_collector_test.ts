@@ -5,9 +5,10 @@
  */
 import assert from "node:assert/strict";
 import { needs } from "../support/needs.ts";
+import { PATIENCE_MS } from "../support/patience.ts";
 import { newStateDirectory, World } from "../support/world.ts";
 
-const ROOT = new URL("../../", import.meta.url).pathname, PATIENCE_MS = 60_000;
+const ROOT = new URL("../../", import.meta.url).pathname;
 /** The tests of the new collector, some seconds, are those of the conformance suite, which has tests of its own. */
 const WITHOUT_TESTS = Deno.env.get("NEW_COLLECTOR_WHOLE") === "1" ? "" : "--no-test";
 const decoder = new TextDecoder();

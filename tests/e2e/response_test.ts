@@ -44,6 +44,11 @@ async function execIdOf(world: World, pid: number): Promise<string> {
   return found;
 }
 
+/** As the kernel has it: one that was told to stop does so when it runs next. */
+function stateOf({ pid }: Deno.ChildProcess): string {
+  return /^\d+ \(sleep\) (.) /.exec(Deno.readTextFileSync(`/proc/${pid}/stat`))?.[1] ?? "";
+}
+
 function writePolicy(state: string, text: string): void {
   Deno.writeTextFileSync(`${state}/response.yaml`, text);
   Deno.chmodSync(`${state}/response.yaml`, 0o644);
@@ -71,7 +76,7 @@ Deno.test({
       const victim = start("sleep", "1000"), id = await execIdOf(world, victim.pid), why = ["--reason", "a test"];
       const stopped = await ask(world, "respond", "stop", id, ...why);
       assert.equal(stopped.outcome, "done", stopped.text);
-      assert.match(Deno.readTextFileSync(`/proc/${victim.pid}/stat`), /^\d+ \(sleep\) T /);
+      await eventually("it stands still", () => stateOf(victim) === "T", () => stateOf(victim));
       const evidence = await ask(world, "respond", "evidence", id, "--rule", "odd", ...why);
       assert.equal(evidence.outcome, "done", evidence.text);
       const { place } = evidence.value!;
@@ -105,7 +110,7 @@ Deno.test({
       const other = start("sleep", "1001"), otherId = await execIdOf(world, other.pid);
       const dry = await ask(world, "respond", "kill", otherId, ...why);
       assert.match(dry.text, /^Dry run, nothing was done: SIGKILL would have been sent to process \d+ \(sleep\)$/);
-      assert.match(Deno.readTextFileSync(`/proc/${other.pid}/stat`), /^\d+ \(sleep\) S /);
+      assert.match(stateOf(other), /^[SR]$/);
       Deno.chmodSync(`${state}/response.yaml`, 0o666);
       assert.match(
         (await ask(world, "respond", "kill", otherId, ...why)).text,
@@ -196,13 +201,13 @@ Deno.test({
       );
       assert.match(evidence!, /^response done \/ rule bad-sleeper \/ evidence: Evidence of process .*\/evidence-\S+$/);
       assert.match(kill!, /^response refused .* kill: the policy does not let rules ask for kill by themselves/);
-      assert.match(Deno.readTextFileSync(`/proc/${victim.pid}/stat`), /^\d+ \(sleep\) T /);
+      await eventually("it stands still", () => stateOf(victim) === "T", () => stateOf(victim));
       assert.match(
         history(guarded.pid)[0]!,
         /^response refused .* is protected: the policy protects processes named tail$/,
       );
       assert.match(history(other.pid)[0]!, /^response refused .* does not let the rule odd-sleeper ask for anything/);
-      assert.match(Deno.readTextFileSync(`/proc/${other.pid}/stat`), /^\d+ \(sleep\) S /);
+      assert.match(stateOf(other), /^[SR]$/);
       const [alert] = world.query("SELECT alert_id FROM alerts WHERE pid = ?", victim.pid),
         id = String(alert!["alert_id"]);
       const shown = await world.cli("alerts", "show", id);

@@ -53,13 +53,11 @@ Deno.test({
     assert.equal(alerts(3)[0]!["rule_hash"], hash);
 
     // The same version everywhere: in the sink's file, in the store, and in what the CLI shows
-    const lines = Deno.readTextFileSync(`${world.layout.agent}/alerts.jsonl`).trimEnd().split("\n").map((line) =>
-      JSON.parse(line)
-    );
-    assert.deepEqual(lines.filter((alert) => alert.ruleId === "tried-here").map((alert) => alert.ruleHash), [
-      hash,
-      hash,
-    ]);
+    const written = (): unknown[] =>
+      Deno.readTextFileSync(`${world.layout.agent}/alerts.jsonl`).trimEnd().split("\n").map((line) => JSON.parse(line))
+        .filter(({ ruleId }) => ruleId === "tried-here").map(({ ruleHash }) => ruleHash);
+    await world.until("the sink has both", () => written().length >= 2);
+    assert.deepEqual(written(), [hash, hash]);
     const listed = JSON.parse((await world.cli("rules", "list", "-f", "json")).stdout);
     assert.equal(listed.find((row: { rule_id: string }) => row.rule_id === "tried-here").rule_hash, hash);
     const detail = await world.cli("alerts", String(alerts(3)[0]!["alert_id"]));

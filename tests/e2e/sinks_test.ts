@@ -20,7 +20,7 @@ Deno.test("operators change sinks of the running system as far as its grants go,
   const entry = (port: number, more = ""): string =>
     `{ name: siem, type: syslog, address: "tcp://127.0.0.1:${port}"${more} }`;
   const config = (sinks: string): string => `agent:\n  sinks:\n    - ${sinks}\n`;
-  await using world = await World.start({ config: config(entry(server.port)), patienceMs: 60_000 });
+  await using world = await World.start({ config: config(entry(server.port)) });
   const write = (sinks: string): void => Deno.writeTextFileSync(`${world.layout.state}/config.yaml`, config(sinks));
   assert.match((await ask(world, "sinks", "check")).text, /can be taken: nothing has changed/);
 

@@ -16,6 +16,9 @@ import { until } from "../agent/support.ts";
 import { Puppet } from "../support/collectors/puppet.ts";
 import { PATIENCE_MS } from "../support/patience.ts";
 
+/** On a busy machine a collector is degraded before its next step, and goes another way: then all is done once more. */
+const ROUNDS = 5;
+
 /** What was driven: of the agent and of collectors, as `FROM EVENT TO`. */
 class Ways {
   readonly agent = new Set<string>();
@@ -138,10 +141,15 @@ async function inVain(ways: Ways): Promise<void> {
 
 Deno.test("every state and every way between states is driven between real processes", async () => {
   const ways = new Ways();
-  await Promise.all([waiting(ways), madeUp(ways), alone(ways), inVain(ways)]);
   const rows = (table: readonly { from: string; event: string; to: string }[]): string[] =>
     table.map(({ from, event, to }) => `${from} ${event} ${to}`);
   const notDriven = (table: string[], driven: Set<string>): string[] => table.filter((row) => !driven.has(row));
+  const isLacking = (): boolean =>
+    notDriven(rows(AGENT_TRANSITIONS), ways.agent).length > 0 ||
+    notDriven(rows(COLLECTOR_TRANSITIONS), ways.collectors).length > 0;
+  for (let round = 0; round < ROUNDS && isLacking(); round++) {
+    await Promise.all([waiting(ways), madeUp(ways), alone(ways), inVain(ways)]);
+  }
   assert.deepEqual(notDriven(rows(AGENT_TRANSITIONS), ways.agent), [], "ways of the agent that nothing drove");
   assert.deepEqual(
     notDriven(rows(COLLECTOR_TRANSITIONS), ways.collectors),

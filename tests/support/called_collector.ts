@@ -96,7 +96,7 @@ export class CollectorWorld implements AsyncDisposable {
       },
     };
     const payload = payloads[PAYLOAD_OF[operation]] ?? { kind: "reason", text: "" };
-    const request = { operation, target: "procmond", timeoutMs: 10_000, correlation: null, payload, ...more };
+    const request = { operation, target: "procmond", timeoutMs: PATIENCE_MS, correlation: null, payload, ...more };
     return this.broker.calls.call("test", request, signal).then((response) => {
       const { status } = response, end = status === "unavailable" || status === "in_progress" ? "error" : status;
       this.#note(operation, ENDS[end]);
@@ -130,7 +130,7 @@ export class CollectorWorld implements AsyncDisposable {
     return Promise.all([...calls, ...tasks]);
   }
 
-  task(more: Partial<DetectionTask>, timeoutMs = 10_000, signal = NEVER): Promise<RpcResponse> {
+  task(more: Partial<DetectionTask>, timeoutMs = PATIENCE_MS, signal = NEVER): Promise<RpcResponse> {
     const taskId = crypto.randomUUID();
     const task: DetectionTask = {
       taskId,

@@ -40,6 +40,12 @@ export class TestTerminal implements AsyncDisposable {
     await this.#tmux("send-keys", "-l", text.replace(/;$/, "\\;"));
   }
 
+  /** Pastes text, marked as pasted where the program asked for that. */
+  async paste(text: string): Promise<void> {
+    await this.#tmux("set-buffer", text);
+    await this.#tmux("paste-buffer", "-p", "-r");
+  }
+
   async resize(columns: number, rows: number): Promise<void> {
     await this.#tmux("resize-window", "-x", String(columns), "-y", String(rows));
   }

@@ -48,18 +48,21 @@ export class World implements AsyncDisposable {
     const state = options.state ?? await newStateDirectory();
     if (options.config !== undefined) await Deno.writeTextFile(`${state}/config.yaml`, options.config);
     const flags = (options.set ?? []).flatMap((setting) => ["--set", setting]);
+    // One that was killed on this state left its last words.
+    const layout = stateLayout(state), former = [collectorStatusOf(layout)?.pid, agentStatusOf(layout)?.pid];
     const supervisor = new Deno.Command(Deno.execPath(), {
       args: ["run", "-A", "--quiet", `${ROOT}deploy/start.ts`, "--state", state, ...flags],
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
     }).spawn();
-    const world = new World(stateLayout(state), supervisor, options.state === undefined);
+    const world = new World(layout, supervisor, options.state === undefined);
     try {
       await world.until("the collector is connected and its first snapshot stored", () => {
-        const status = world.collectorStatus();
-        return status !== null && status.state === "running" && status.connected &&
-          status.acknowledgedSequence >= 2 && (world.agentStatus()?.collectors.length ?? 0) >= 1;
+        const status = world.collectorStatus(), agent = world.agentStatus();
+        return status !== null && !former.includes(status.pid) && status.state === "running" && status.connected &&
+          status.acknowledgedSequence >= 2 && agent !== null && !former.includes(agent.pid) &&
+          agent.collectors.length >= 1;
       }, options.patienceMs);
       return world;
     } catch (error) {
@@ -76,10 +79,10 @@ export class World implements AsyncDisposable {
   }
 
   collectorStatus(): CollectorStatus | null {
-    return readIfThere(this.layout.collectorStatus, decodeCollectorStatus);
+    return collectorStatusOf(this.layout);
   }
   agentStatus(): AgentStatus | null {
-    return readIfThere(this.layout.agentStatus, decodeAgentStatus);
+    return agentStatusOf(this.layout);
   }
 
   /** Rows of the store, read as the CLI reads it. */
@@ -156,6 +159,14 @@ export async function newStateDirectory(): Promise<string> {
   const directory = await Deno.makeTempDir({ prefix: "daemoneye-test-" });
   await Deno.chmod(directory, 0o755);
   return directory;
+}
+
+function collectorStatusOf(layout: StateLayout): CollectorStatus | null {
+  return readIfThere(layout.collectorStatus, decodeCollectorStatus);
+}
+
+function agentStatusOf(layout: StateLayout): AgentStatus | null {
+  return readIfThere(layout.agentStatus, decodeAgentStatus);
 }
 
 function readIfThere<T>(path: string, decode: (bytes: Uint8Array) => T): T | null {

@@ -182,6 +182,16 @@ Deno.test("a second process under a name is refused while the first is alive, an
   assert.deepEqual([world.state, world.of().epoch], ["registered", "e2"]);
 });
 
+Deno.test("one is alive whose heartbeats wait while the agent itself stands still", () => {
+  const world = new World();
+  world.enter("a", {}, "e1");
+  world.mono += 20_000; // no look in all that time, and nothing was read
+  assert.throws(() => world.join("a", "e2"), /Another collector a is registered and alive \(epoch e1\)/);
+  world.pass(2 * BEAT_MS);
+  world.enter("a", {}, "e2");
+  assert.equal(world.of().epoch, "e2");
+});
+
 Deno.test("a registration that cannot be true is refused, and so is a second one", () => {
   const world = new World(), link = world.join();
   const refuse = (registration: Partial<Registration>, reason: RegExp): void => {

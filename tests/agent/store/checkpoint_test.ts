@@ -118,11 +118,16 @@ Deno.test("Checkpointer leaves a long log that a reader is in, and does not wait
   reader.prepare("SELECT count(*) FROM t").get();
   world.commit();
   const before = performance.now();
-  assert.equal(world.log.tick(before + 10_001), "partly");
-  assert.ok(performance.now() - before < 400, "the timeout of other commits is a second");
+  // The quickest, as this thread may not run for a while
+  const took = Array.from({ length: 5 }, (_, i) => {
+    const began = performance.now();
+    assert.equal(world.log.tick(before + 10_001 * (i + 1)), "partly");
+    return performance.now() - began;
+  });
+  assert.ok(Math.min(...took) < 400, `${took}: the timeout of other commits is a second`);
   assert.equal(world.db.prepare("PRAGMA busy_timeout").get()!["timeout"], 1_000);
   reader.exec("ROLLBACK");
-  assert.equal(world.log.tick(before + 20_002), "moved");
+  assert.equal(world.log.tick(before + 60_006), "moved");
   assert.equal(Deno.statSync(`${world.path}-wal`).size, 0);
   reader.close();
 });

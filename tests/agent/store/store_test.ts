@@ -213,29 +213,44 @@ Deno.test("sources, rules and facts are replaced as a whole", () => {
   store.close();
 });
 
-Deno.test("the log is moved into the database when there is time, and not at every look", async () => {
+Deno.test("the log is moved into the database when there is time, and not at every look", () => {
   using dir = new TempDir();
+  using clock = new Clock();
   const store = new Store(`${dir.path}/events.db`), stream = openTestStream(store);
   assert.equal(store.tick(), "nothing");
   commitEvents(store, stream, [start(1)]);
   assert.equal(store.tick(), "nothing", "a commit has just been");
-  await new Promise((resolve) => setTimeout(resolve, 600));
+  clock.now += 600;
   // The first move of a small log waits for ten seconds since the process began; a large one does not.
   for (let i = 0; i < 30; i++) {
     commitEvents(store, stream, Array.from({ length: 500 }, (_, k) => start(1_000 + i * 500 + k)));
   }
   assert.equal(store.tick(), "nothing");
   assert.ok(store.isPressed);
-  await new Promise((resolve) => setTimeout(resolve, 600));
+  clock.now += 600;
   assert.equal(store.tick(), "moved");
   assert.equal(store.tick(), "nothing");
   assert.ok(!store.isPressed);
   // The file is as long as before, and there is little in it.
   commitEvents(store, stream, [start(2)]);
-  await new Promise((resolve) => setTimeout(resolve, 600));
+  clock.now += 600;
   assert.equal(store.tick(), "nothing");
   store.close();
 });
+
+/** The clock of `performance.now()`, which the test moves. */
+class Clock implements Disposable {
+  now = 1_000;
+  readonly #real = performance.now.bind(performance);
+
+  constructor() {
+    performance.now = () => this.now;
+  }
+
+  [Symbol.dispose](): void {
+    performance.now = this.#real;
+  }
+}
 
 Deno.test("identities of one collector and epoch share one stream, so that its watermark is one", () => {
   using dir = new TempDir();

@@ -13,6 +13,7 @@ import { bootTag, execId } from "../../../proto/identity.ts";
 import { blankProcessEvent } from "../../../proto/process_event.ts";
 import { processTables, type Registration } from "../../../proto/registration.ts";
 import type { ReplyBody, RequestBody, WireMessage } from "../../../proto/messages.ts";
+import { PATIENCE_MS } from "../patience.ts";
 import { encodeMessage } from "../../../proto/wire.ts";
 
 const [socket, token, collectorId, heartbeat] = Deno.args as [string, string, string, string];
@@ -81,7 +82,7 @@ const ACTS: Readonly<Record<string, (...words: string[]) => Promise<void>>> = {
   /** Until the agent has ended the connection. */
   ended: () => ended,
   /** Asks the agent for an operation; with a time, or `cancel` instead of one, it does not wait for the answer. */
-  async call(operation, within = "10000") {
+  async call(operation, within = String(PATIENCE_MS)) {
     const reason = { kind: "reason", text: "a test" } as const, abort = new AbortController();
     const registration = {
       ...{ collectorType: "puppet", version: "1", capabilities: ["process"], heartbeatIntervalMs: heartbeatMs },
