@@ -144,7 +144,8 @@ export {
   type StandingState,
   variableAttribute,
 } from "./proto/demand.ts";
-export { CATALOG, type Column, type ColumnType, SCHEMA_VERSION, type Table, tableNamed } from "./proto/catalog.ts";
+export { CATALOG, SCHEMA_VERSION, tableNamed } from "./proto/catalog.ts";
+export type { Column, ColumnType, Table } from "./proto/tables/table.ts";
 export { Channel, ChannelTimeoutError, type Connection, type RequestOptions } from "./proto/channel.ts";
 export { CollectorSession, type CollectorSessionOptions, type StreamMessage } from "./proto/collector_session.ts";
 export { crc32c } from "./proto/crc32c.ts";
@@ -281,35 +282,34 @@ export {
   TASK_TYPES,
   type TaskType,
 } from "./proto/task.ts";
-export {
-  type Ack,
-  type Begin,
-  type Challenge,
-  decodeMessage,
-  encodeMessage,
-  type Events,
-  type GapMessage,
-  type Goodbye,
-  type Heartbeat,
-  type Hello,
-  type LedgerHead,
-  type LedgerNote,
-  type LedgerNotes,
-  type LedgerTaken,
-  type Refused,
-  type Registered,
-  type RegistrationMessage,
-  type Reply,
-  type ReplyBody,
-  type Request,
-  type RequestBody,
-  type Rows,
-  type RpcCancel,
-  type Snapshot,
-  type Sources,
-  type Welcome,
-  type WireMessage,
-} from "./proto/wire.ts";
+export { decodeMessage, encodeMessage } from "./proto/wire.ts";
+export type {
+  Ack,
+  Begin,
+  Challenge,
+  Events,
+  GapMessage,
+  Goodbye,
+  Heartbeat,
+  Hello,
+  LedgerHead,
+  LedgerNote,
+  LedgerNotes,
+  LedgerTaken,
+  Refused,
+  Registered,
+  RegistrationMessage,
+  Reply,
+  ReplyBody,
+  Request,
+  RequestBody,
+  Rows,
+  RpcCancel,
+  Snapshot,
+  Sources,
+  Welcome,
+  WireMessage,
+} from "./proto/messages.ts";
 export type {
   BusConsumed,
   BusDeliveries,

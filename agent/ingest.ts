@@ -10,14 +10,14 @@
  * @module
  */
 import type { Alert } from "../proto/alert.ts";
-import type { Column } from "../proto/catalog.ts";
+import type { Column } from "../proto/tables/table.ts";
 import { isTimely } from "../proto/delay_meter.ts";
 import { eventRow, type SqlValue } from "../proto/event_row.ts";
 import type { Gap } from "../proto/process_event.ts";
 import type { SeenChanges } from "../proto/rules/seen_table.ts";
 import type { SourceStatus } from "../proto/status.ts";
 import { rowFault } from "../proto/table_descriptor.ts";
-import type { Events, GapMessage, Rows, Snapshot, Sources } from "../proto/wire.ts";
+import type { Events, GapMessage, Rows, Snapshot, Sources } from "../proto/messages.ts";
 import { BatchGroup, type Committed } from "./batch_group.ts";
 import type { PlacedEvent, Publications } from "./bus/publications.ts";
 import type { Counters } from "./counters.ts";

@@ -14,7 +14,7 @@ import { ACTIONS } from "../proto/ledger/entry.ts";
 import { type AlertDigest, encodeStatement, MAX_ALERTS, type Statements } from "../proto/ledger/statement.ts";
 import { MAX_NOTES, NOTED_ACTIONS, type NotedAction } from "../proto/ledger/noted_actions.ts";
 import { MAX_PAYLOAD_BYTES } from "../proto/ledger/payload.ts";
-import type { LedgerNote } from "../proto/wire.ts";
+import type { LedgerNote } from "../proto/messages.ts";
 import { WireError } from "../proto/wire_error.ts";
 
 /** Notes that wait: of a storm, some hundred thousand alerts. */

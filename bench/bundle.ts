@@ -12,7 +12,7 @@
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { makeBundle } from "../deploy/bundle.ts";
-import { BUNDLE_FLAGS } from "../deploy/privileges.ts";
+import { BUNDLE_FLAGS } from "../deploy/runtime_flags.ts";
 import { tableNamed } from "../proto/catalog.ts";
 import { stateLayout } from "../proto/state_layout.ts";
 import { fillStore, INTERVAL_MS } from "./support/filled_store.ts";

@@ -21,7 +21,8 @@ import { findPlaces } from "./settings.ts";
 import { Pacing } from "./pacing.ts";
 import { Salvage } from "./salvage.ts";
 import { readStatus, readStatuses } from "./status_reader.ts";
-import { DamagedError, Store } from "./store_reader.ts";
+import { Store } from "./store_reader.ts";
+import { DamagedError } from "./store_error.ts";
 import { count, counted, type TimeRange } from "./units.ts";
 
 const ROW_FORMATS = ["jsonl", "csv", "json", "line"] as const;

@@ -10,11 +10,13 @@
  * @module
  */
 import { isAscii } from "node:buffer";
-import { type Column, tableNamed } from "../proto/catalog.ts";
+import { tableNamed } from "../proto/catalog.ts";
+import type { Column } from "../proto/tables/table.ts";
 import { eventSlicing, eventSource, eventsWithin, millisecond, nextTime, PIECE_ROWS } from "./export_pieces.ts";
 import { type Cell, csvCell } from "./output.ts";
 import { harmless } from "./safe_json.ts";
-import { RowFaultError, type Store } from "./store_reader.ts";
+import type { Store } from "./store_reader.ts";
+import { RowFaultError } from "./store_error.ts";
 import type { TimeRange } from "./units.ts";
 
 /** Rows as text that goes out as it is, or as cells. */

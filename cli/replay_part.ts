@@ -11,7 +11,8 @@ import { dictionaryTable, type PartitionLayout, partitionRows, partitionTable } 
 import type { Form } from "../proto/rules/predicate.ts";
 import type { Cell } from "./output.ts";
 import { type RowFilter, rowFilter } from "./replay_filter.ts";
-import { RowFaultError, type Store, StoreError } from "./store_reader.ts";
+import type { Store } from "./store_reader.ts";
+import { RowFaultError, StoreError } from "./store_error.ts";
 
 /** Rows of a dictionary that one statement looks at. */
 const DICTIONARY_STEP = 100_000;

@@ -26,7 +26,8 @@ import { safeJson } from "./safe_json.ts";
 import { severityStyle } from "./screen.ts";
 import { findPlaces, type Places } from "./settings.ts";
 import { readStatuses } from "./status_reader.ts";
-import { Store, StoreError } from "./store_reader.ts";
+import { Store } from "./store_reader.ts";
+import { StoreError } from "./store_error.ts";
 import { count, counted } from "./units.ts";
 
 /** Newest stored events that the cost is measured on, in batches as the agent judges them. */

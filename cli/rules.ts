@@ -25,7 +25,8 @@ import { checkRules, type RefusedRule } from "./rule_files.ts";
 import { severityStyle } from "./screen.ts";
 import { findPlaces, type Places } from "./settings.ts";
 import { readStatuses } from "./status_reader.ts";
-import { Store, StoreError } from "./store_reader.ts";
+import { Store } from "./store_reader.ts";
+import { StoreError } from "./store_error.ts";
 import { counted } from "./units.ts";
 
 const ACTIONS = {

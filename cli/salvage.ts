@@ -8,7 +8,7 @@
  * @module
  */
 import { type Call, CommandError } from "./command.ts";
-import { DamagedError } from "./store_reader.ts";
+import { DamagedError } from "./store_error.ts";
 import { count, counted, localTime, span } from "./units.ts";
 
 /** Attempts that may fail before the store is given up. */

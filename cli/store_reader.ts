@@ -10,39 +10,23 @@
  * @module
  */
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
-import { CATALOG, SCHEMA_VERSION, type Table } from "../proto/catalog.ts";
-import { printable } from "../proto/printable.ts";
-import { tableOf, type TableSet } from "../proto/table_descriptor.ts";
+import { CATALOG, SCHEMA_VERSION } from "../proto/catalog.ts";
+import type { TableSet } from "../proto/table_descriptor.ts";
+import "../proto/rules/sqlite_types.ts";
 import { catalogColumns, READ_LIMITS } from "../proto/rules/authorizer.ts";
-import {
-  type DeadlineViews,
-  openDeadlineViews,
-  QueryDeadlineError,
-  QueryStoppedError,
-} from "../proto/rules/deadline_views.ts";
+import { type DeadlineViews, openDeadlineViews } from "../proto/rules/deadline_views.ts";
 import { runGuarded } from "../proto/rules/prepared_query.ts";
 import type { GuardedQuery } from "../proto/rules/sql_guard.ts";
 import type { EventPart } from "../proto/rules/event_groups.ts";
 import type { PartitionLayout } from "../proto/partition_layout.ts";
 import { MAX_PARTITIONS } from "../proto/store_layout.ts";
-import { CommandError } from "./command.ts";
 import type { Cell } from "./output.ts";
-import { span } from "./units.ts";
 import { fileProblem } from "./file_problem.ts";
 import { heldStore } from "./held_state.ts";
+import { cells, narrow, runMarked } from "./marked_rows.ts";
 import { storeImage } from "./store_image.ts";
-import { DESCRIPTOR_COLUMNS, storedDescriptor } from "./stored_descriptor.ts";
-
-// What the runtime has and its declarations lack
-declare module "node:sqlite" {
-  interface DatabaseSyncOptions {
-    readBigInts?: boolean;
-    returnArrays?: boolean;
-  }
-  interface DatabaseSync {
-    deserialize(image: Uint8Array): void;
-  }
-}
+import { faultOrWords, inWords, StoreError, versionProblem } from "./store_error.ts";
+import { requireTables, sinceCondition, tablesOf } from "./stored_tables.ts";
 
 /** Time that one command may spend in the store, unless it says otherwise. */
 export const DEFAULT_DEADLINE_MS = 30_000;
@@ -52,35 +36,8 @@ export const MAX_HEAP_BYTES = 1_073_741_824;
 const ROW_ARGUMENTS = 2 * Math.max(...[...CATALOG.values()].map(({ columns }) => columns.length));
 /** Bytes of the SQL of the view over all partitions: each has every column and its dictionaries there, by name. */
 const MAX_VIEW = 4_096 * MAX_PARTITIONS;
-/** Rows of an answer between two looks at the clock. */
-const ROWS_PER_LOOK = 32;
 /** Statements that are kept for another use. */
 const MAX_PREPARED = 16;
-
-/** The store cannot be read, or a question to it failed. */
-export class StoreError extends CommandError {
-  override name = "StoreError";
-}
-
-/** The answer took longer than it may. */
-export class DeadlineError extends StoreError {
-  override name = "DeadlineError";
-}
-
-/** A page that the answer needs cannot be read, or holds what it cannot. Others may be whole. */
-export class DamagedError extends StoreError {
-  override name = "DamagedError";
-}
-
-/** A person stopped the question. */
-class StoppedError extends StoreError {
-  override name = "StoppedError";
-}
-
-/** A condition cannot be computed for some row that it was asked about, such as JSON that is none. */
-export class RowFaultError extends Error {
-  override name = "RowFaultError";
-}
 
 export interface StoreOptions {
   readonly deadlineMs?: number;
@@ -241,7 +198,7 @@ export class Store implements Disposable {
       const row = statement.get(...parameters);
       return row === undefined ? null : cells(row).map(narrow);
     } catch (error) {
-      throw this.#faultOrWords(error);
+      throw faultOrWords(error, this.#path);
     }
   }
 
@@ -274,7 +231,7 @@ export class Store implements Disposable {
       this.#db.exec("PRAGMA query_only = 0");
       change();
     } catch (error) {
-      throw this.#faultOrWords(error);
+      throw faultOrWords(error, this.#path);
     } finally {
       this.#db.exec("PRAGMA query_only = 1");
     }
@@ -290,12 +247,6 @@ export class Store implements Disposable {
     } else this.#prepared.delete(sql);
     this.#prepared.set(sql, statement);
     return statement;
-  }
-
-  #faultOrWords(error: unknown): Error {
-    const code = error instanceof Error && "errcode" in error ? Number(error.errcode) & 0xff : 0;
-    if (code !== CODE.error && code !== CODE.tooBig) return inWords(error, this.#path);
-    return new RowFaultError((error as Error).message, { cause: error });
   }
 
   /** Runs `read` so that all of its queries see one moment of the store. */
@@ -333,163 +284,4 @@ export class Store implements Disposable {
       end();
     }
   }
-}
-
-/**
- * In Deno 2.9.6 `iterate()` takes an error of SQLite (a damaged page, no memory) for the end of the rows, and `all()` does
- * not end when a function called from SQL throws. So a mark is set after the last row, and where it is missing the row
- * at fault is asked for alone, by `get()`, which throws.
- */
-function* runMarked(
-  db: DatabaseSync,
-  views: DeadlineViews,
-  sql: string,
-  parameters: readonly SQLInputValue[],
-): Generator<Cell[]> {
-  const nothing = db.prepare(sql).columns().map(() => "NULL").join(", ");
-  const marking = db.prepare(`SELECT * FROM (${sql}) UNION ALL SELECT ${nothing} WHERE ${views.mark}()`);
-  let count = 0;
-  for (const each of marking.iterate(...parameters)) {
-    // Rows that come out of a sort pass no view any more
-    if (count % ROWS_PER_LOOK === 0) views.look();
-    count += 1;
-    // The array is nobody else's
-    const row = cells(each);
-    for (let i = 0; i < row.length; i++) if (typeof row[i] === "bigint") row[i] = narrow(row[i]!);
-    yield row;
-  }
-  if (views.marked) return;
-  db.prepare(`SELECT * FROM (${sql}) LIMIT 1 OFFSET ${count}`).get(...parameters);
-  throw new StoreError("The store stopped before the last row of the answer, and SQLite does not say why; try again");
-}
-
-/** A row as the connection gives it: an array, against what the declarations say. */
-function cells(row: unknown): Cell[] {
-  return row as Cell[];
-}
-
-/** An integer that is exact as a double becomes one. */
-function narrow(cell: Cell): Cell {
-  if (typeof cell !== "bigint") return cell;
-  return cell >= Number.MIN_SAFE_INTEGER && cell <= Number.MAX_SAFE_INTEGER ? Number(cell) : cell;
-}
-
-/** By which condition `--since` narrows a table; tables without one have no time of their own. */
-const SINCE: Readonly<Record<string, (since: number) => string>> = {
-  process_events: (since) => `time >= ${since}`,
-  processes: (since) => `end_time IS NULL OR end_time >= ${since}`,
-  alerts: (since) => `time >= ${since}`,
-  gaps: (since) => `to_time >= ${since}`,
-};
-
-function sinceCondition(since: number | null): (table: Table) => string | null {
-  return (table) => {
-    if (since === null) return null;
-    const condition = SINCE[table.name] ?? (CATALOG.has(table.name) ? undefined : (from: number) => `time >= ${from}`);
-    return condition?.(Math.floor(since)) ?? null;
-  };
-}
-
-/**
- * What `collected_tables` says there is, each checked before its names stand in any SQL, and why one is left out.
- */
-function tablesOf(db: DatabaseSync): { tables: TableSet; leftOut: string[] } {
-  const tables = new Map<string, Table>(), leftOut: string[] = [];
-  const there = new Set([...db.prepare("SELECT name FROM main.sqlite_schema").iterate()].map((row) => cells(row)[0]));
-  const rows = db.prepare(`SELECT ${DESCRIPTOR_COLUMNS.join(", ")} FROM main.collected_tables`);
-  for (const row of [...rows.iterate()].map(cells)) {
-    const { name, descriptor, fault } = storedDescriptor(row);
-    if (fault === null && there.has(name)) tables.set(name, tableOf(descriptor));
-    else {leftOut.push(
-        `The table ${printable(name.slice(0, 64))} of a collector is left out: ${fault ?? "it is not there"}`,
-      );}
-  }
-  return { tables, leftOut };
-}
-
-/** A view over a table that is not there would be found out only when it is asked. */
-function requireTables(db: DatabaseSync, path: string): void {
-  const there = new Set([...db.prepare("SELECT name FROM sqlite_schema").iterate()].map((row) => cells(row)[0]));
-  const missing = [...CATALOG.keys()].filter((name) => !there.has(name));
-  if (missing.length === 0) return;
-  throw new StoreError(
-    `The store ${path} lacks the tables ${
-      missing.join(", ")
-    }: it is not one of this version's. Move it away, and start ` +
-      `the agent, which makes a new one`,
-  );
-}
-
-function versionProblem(version: number, path: string): string {
-  if (version === 0) return `The store ${path} is empty: the agent has not finished its first start. Start the agent`;
-  return version > SCHEMA_VERSION
-    ? `The store ${path} is of schema version ${version}, this program knows ${SCHEMA_VERSION}: use the CLI of the agent's version`
-    : `The store ${path} is of schema version ${version}, this program needs ${SCHEMA_VERSION}: start the agent of this version once, which brings it up to date`;
-}
-
-/** SQLite's result codes (sqlite.org/rescode.html), by which a failure is told apart. */
-const CODE = {
-  error: 1,
-  busy: 5,
-  locked: 6,
-  noMemory: 7,
-  ioError: 10,
-  corrupt: 11,
-  cannotOpen: 14,
-  tooBig: 18,
-  notADatabase: 26,
-} as const;
-const READONLY = 8;
-
-/** Any failure of the store in words; what is words already stays. */
-function inWords(error: unknown, path: string): Error {
-  if (error instanceof CommandError) return error;
-  if (error instanceof QueryDeadlineError) {
-    return new DeadlineError(
-      `Stopped after ${
-        span(error.budgetMs)
-      }: the question reads too much. Narrow it (--since, an exec_id, a LIMIT), or ` +
-        `allow more by --timeout`,
-      { cause: error },
-    );
-  }
-  if (error instanceof QueryStoppedError) return new StoppedError("Stopped", { cause: error });
-  const words = (text: string): StoreError => new StoreError(text, { cause: error });
-  const message = error instanceof Error ? error.message : String(error);
-  const code = error instanceof Error && "errcode" in error ? Number(error.errcode) : 0;
-  // The low byte is the primary code, the rest tells more
-  switch (code & 0xff) {
-    case READONLY:
-    case CODE.cannotOpen:
-      return words(
-        `The store ${path} was left without its log files, which a reader cannot make (SQLite ${code}). ` +
-          `Start the agent once, or check that you may read the files beside it`,
-      );
-    case CODE.busy:
-    case CODE.locked:
-      return words(`The store ${path} is being recovered by another program; try again in a moment`);
-    case CODE.noMemory:
-      return words("The question needs more memory than it may have; narrow it, or group and sort less");
-    case CODE.ioError:
-      return new DamagedError(
-        `The store ${path} cannot be read: the disk reported an error (SQLite ${code}). Check the disk`,
-        { cause: error },
-      );
-    case CODE.corrupt:
-    case CODE.notADatabase:
-      return new DamagedError(
-        `The store ${path} is damaged (SQLite ${code}). Stop the agent, keep the file aside for examination, ` +
-          `and start the agent, which makes a new one`,
-        { cause: error },
-      );
-  }
-  // Whatever is asked passed a gate that knows the tables, or is this program's own
-  if ((code & 0xff) === CODE.error && /^no such (table|column)|malformed database schema/.test(message)) {
-    return new DamagedError(
-      `The tables of the store ${path} are not those of its version (${message}): it is damaged, or something else ` +
-        `changed it. Stop the agent, keep the file aside for examination, and start the agent, which makes a new one`,
-      { cause: error },
-    );
-  }
-  return words(`The store could not answer: ${message}`);
 }

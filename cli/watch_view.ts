@@ -15,7 +15,7 @@ import type { CellByName } from "./output.ts";
 import { process } from "./process.ts";
 import { commandOf, howEnded, userOf } from "./process_cells.ts";
 import { severityStyle, type Style } from "./screen.ts";
-import { StoreError } from "./store_reader.ts";
+import { StoreError } from "./store_error.ts";
 import { callOf, TextView, type WriteText } from "./text_view.ts";
 import { timeline } from "./timeline.ts";
 import { tree } from "./tree.ts";

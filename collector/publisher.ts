@@ -19,7 +19,7 @@ import { HandshakeError, joinAgent } from "../proto/handshake.ts";
 import { printable } from "../proto/printable.ts";
 import type { Registration } from "../proto/registration.ts";
 import { VERSION } from "../proto/version.ts";
-import type { LedgerHead, LedgerNotes, LedgerTaken, ReplyBody, RequestBody, WireMessage } from "../proto/wire.ts";
+import type { LedgerHead, LedgerNotes, LedgerTaken, ReplyBody, RequestBody, WireMessage } from "../proto/messages.ts";
 import type { NextFrame, Outbox } from "./outbox.ts";
 import { HEARTBEAT_MS } from "./requests.ts";
 import { StorageError } from "./wal/storage.ts";

@@ -10,7 +10,7 @@ import { type AttributeStanding, type Demand, DEMAND_VERSION } from "../proto/de
 import { RPC_VERSION } from "../proto/bus/rpc.ts";
 import { processTables, type Registration } from "../proto/registration.ts";
 import { VERSION } from "../proto/version.ts";
-import type { ReplyBody, RequestBody } from "../proto/wire.ts";
+import type { ReplyBody, RequestBody } from "../proto/messages.ts";
 
 /** How often the collector says that it lives: well below the agent's idle timeout. */
 export const HEARTBEAT_MS = 5_000;

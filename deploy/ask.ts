@@ -8,7 +8,8 @@
 import { stateLayout } from "../proto/state_layout.ts";
 import { CHECKOUT, PROGRAMS } from "./bundle.ts";
 import { findLibc, isExplained, stateDirectory } from "./launch.ts";
-import { grantFlags, tierGrants } from "./privileges.ts";
+import { tierGrants } from "./privileges.ts";
+import { grantFlags } from "./runtime_flags.ts";
 
 /** What the runtime needs to find its packages, and what the output depends on. */
 const PASSED_VARIABLES = ["HOME", "DENO_DIR", "XDG_CACHE_HOME", "NO_COLOR", "TZ"];

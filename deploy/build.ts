@@ -14,7 +14,8 @@ import { executableDifferences, launcherDifferences } from "./executable_permiss
 import { findLibc, isExplained } from "./launch.ts";
 import { launcherText } from "./launcher.ts";
 import { fillDenoDir } from "./place.ts";
-import { grantFlags, installedPaths, type Tier, tierGrants, type TierPaths, TIERS, V8_FLAG } from "./privileges.ts";
+import { installedPaths, type Tier, tierGrants, type TierPaths, TIERS } from "./privileges.ts";
+import { grantFlags, V8_FLAG } from "./runtime_flags.ts";
 import { fromCaller, placedSettings } from "./settings.ts";
 
 const USAGE = `deno task build [options]

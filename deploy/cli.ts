@@ -9,7 +9,8 @@ import { stateLayout } from "../proto/state_layout.ts";
 import { CHECKOUT } from "./bundle.ts";
 import { findLibc, isExplained, stateDirectory } from "./launch.ts";
 import { PRIORITY } from "./launcher.ts";
-import { grantFlags, namedPaths, tierGrants } from "./privileges.ts";
+import { namedPaths, tierGrants } from "./privileges.ts";
+import { grantFlags } from "./runtime_flags.ts";
 import { fromCaller, placedSettings } from "./settings.ts";
 
 /** What the runtime needs to find or fetch the packages of a first run, and what the CLI's output depends on. */

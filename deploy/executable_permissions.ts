@@ -8,7 +8,8 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import { BUNDLE_FLAGS, GRANT_KINDS, grantFlags, type TierGrants } from "./privileges.ts";
+import { GRANT_KINDS, type TierGrants } from "./privileges.ts";
+import { BUNDLE_FLAGS, grantFlags } from "./runtime_flags.ts";
 import { launcherCommand } from "./launcher.ts";
 
 /** The file is not a compiled executable as this Deno makes them, or not a launcher of ours. */

@@ -23,17 +23,9 @@ import { BundleError, CHECKOUT } from "./bundle.ts";
 import { agentMayRead, cannotBecome, fillPlace, ordinaryPlace, type Place, rootPlace } from "./place.ts";
 import { type OtherCollector, otherCollectorsFile, readOtherCollectors } from "./other_collectors.ts";
 import { ordinaryPrincipals, PrincipalError, principalsOf } from "./principals.ts";
-import {
-  GrantError,
-  LIBC_PATHS,
-  type Principals,
-  PS_PATHS,
-  type Tier,
-  TIER_UMASK,
-  tierGrants,
-  type TierPaths,
-  YARA_PATH,
-} from "./privileges.ts";
+import { GrantError, LIBC_PATHS, PS_PATHS, type Tier, tierGrants, type TierPaths, YARA_PATH } from "./privileges.ts";
+import type { Principals } from "./principals.ts";
+import { TIER_UMASK } from "./ownership.ts";
 import { fromCaller, placedSettings } from "./settings.ts";
 import { prepareState, StateError, TierLock } from "./state_directory.ts";
 import {

@@ -10,7 +10,8 @@
  * @module
  */
 import { settingsEnvironment } from "../proto/config.ts";
-import { BUNDLE_FLAGS, grantFlags, RUNTIME_VARIABLES, type Tier, type TierGrants } from "./privileges.ts";
+import type { Tier, TierGrants } from "./privileges.ts";
+import { BUNDLE_FLAGS, grantFlags, RUNTIME_VARIABLES } from "./runtime_flags.ts";
 
 export interface LauncherOptions {
   readonly tier: Tier;

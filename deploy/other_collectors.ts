@@ -10,7 +10,7 @@
  *
  * @module
  */
-import type { Principals } from "./privileges.ts";
+import type { Principals } from "./principals.ts";
 import { StateError } from "./state_directory.ts";
 
 const MAX_BYTES = 65_536, MAX_COLLECTORS = 32, MAX_WORDS = 64, MAX_VARIABLES = 32;

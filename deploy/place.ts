@@ -12,7 +12,9 @@ import { createHash } from "node:crypto";
 import { basename, isAbsolute } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { bundle, CHECKOUT, type Program } from "./bundle.ts";
-import { BUNDLE_FLAGS, NO_IMPORT, type Principals } from "./privileges.ts";
+import { NO_IMPORT } from "./privileges.ts";
+import type { Principals } from "./principals.ts";
+import { BUNDLE_FLAGS } from "./runtime_flags.ts";
 import { StateError } from "./state_directory.ts";
 import { asUser, inMountedView, type MountedView } from "./tier_command.ts";
 

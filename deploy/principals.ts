@@ -6,7 +6,24 @@
  *
  * @module
  */
-import type { Principals } from "./privileges.ts";
+/** Users and groups by number. The two daemons' group is the bus: it opens socket and token, nothing else. */
+export interface Principals {
+  readonly supervisor: number;
+  readonly collector: number;
+  readonly hasher: number;
+  readonly responder: number;
+  readonly analyzer: number;
+  readonly agent: number;
+  /** A user for readers that the supervisor starts; it owns nothing. */
+  readonly viewer: number;
+  readonly busGroup: number;
+  /** The hasher's alone. */
+  readonly hasherGroup: number;
+  /** The response helper's alone. */
+  readonly responderGroup: number;
+  readonly readerGroup: number;
+  readonly adminGroup: number;
+}
 
 /** Numbers for a machine that does not know the names. */
 export const FIXED_IDS = {

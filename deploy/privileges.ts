@@ -8,7 +8,7 @@
  */
 import { resolve } from "node:path";
 import { SYSTEM_FILES } from "../proto/root_settings.ts";
-import { DATAGRAM_BINDS, sendsDatagrams, type SinkNeeds } from "../proto/sink_needs.ts";
+import { DATAGRAM_BINDS, type SinkNeeds } from "../proto/sink_needs.ts";
 import { INSTALLED_STATE, type StateLayout, stateLayout } from "../proto/state_layout.ts";
 
 /**
@@ -263,125 +263,6 @@ export function namedPaths(
 
 /** PATH_MAX of Linux. */
 const MAX_NAMED_PATH = 4_096;
-
-/**
- * Flags of `deno run` and `deno compile` for these grants. Flags, not `-P`: a set of `deno.json` prints a warning that
- * it is experimental, and one flag beside it replaces a list of it without a word.
- */
-export function grantFlags(grants: TierGrants): string[] {
-  const flags = ["--no-prompt", "--no-remote"];
-  for (const kind of GRANT_KINDS) {
-    if (grants[kind].length > 0) flags.push(`--allow-${kind}=${grants[kind].join(",")}`);
-  }
-  // No right: what the agent is granted to send to stays what it is.
-  if (grants.net.some(sendsDatagrams)) flags.push("--unstable-net");
-  return flags;
-}
-
-/**
- * Half the memory at the same throughput; smaller still costs throughput (agent, 25,000 events a second). So does a heap
- * that may grow by 60 percent of what is in use before it is collected, where V8 would let it be several times that: 150 MB
- * instead of 270 at that rate; with 20 percent each event costs two fifths more. `gc` lets a tier give back what its start
- * has left over: `proto/memory.ts`.
- *
- * Pretenuring: when all that some line makes outlives one small collection, as in any burst that waits, V8 makes what that
- * line makes among the old objects for ever after, and three whole collections a second have to clean up behind it. Without
- * it 99 of 100 deliveries to ten subscribers take a third of the time (`bench:bus`), an event at the agent no more.
- */
-export const MEMORY_FLAG = `--v8-flags=${
-  ["--max-semi-space-size=4", "--heap-growing-percent=60", "--no-allocation-site-pretenuring", "--expose-gc"].join()
-}`;
-/**
- * The same for a bundle, which is one function with all others in it: V8 would read all of it once more at its first
- * error, to learn which lines the stack names. Every start has errors (files that are not there), and that took 30 ms.
- */
-export const V8_FLAG = `${MEMORY_FLAG},--no-enable-lazy-source-positions`;
-
-/**
- * Flags of `deno run` for a bundle: nothing is looked for around it. The code cache would be executable content that a
- * tier could write or another could read; a bundle is loaded without one.
- */
-export const BUNDLE_FLAGS: readonly string[] = [
-  "--quiet",
-  "--no-config",
-  "--no-lock",
-  "--no-npm",
-  "--no-code-cache",
-  V8_FLAG,
-];
-
-/** Variables that every tier gets from whoever starts it, beside `DENO_DIR`. */
-export const RUNTIME_VARIABLES: Readonly<Record<string, string>> = {
-  DENO_NO_UPDATE_CHECK: "1",
-  // Memory that is freed goes back to the system: glibc keeps an arena for each thread otherwise, and pieces of less than
-  // 128 KiB between those that are in use.
-  MALLOC_ARENA_MAX: "1",
-  MALLOC_MMAP_THRESHOLD_: "32768",
-  MALLOC_TRIM_THRESHOLD_: "131072",
-};
-
-/** Users and groups by number. The two daemons' group is the bus: it opens socket and token, nothing else. */
-export interface Principals {
-  readonly supervisor: number;
-  readonly collector: number;
-  readonly hasher: number;
-  readonly responder: number;
-  readonly analyzer: number;
-  readonly agent: number;
-  /** A user for readers that the supervisor starts; it owns nothing. */
-  readonly viewer: number;
-  readonly busGroup: number;
-  /** The hasher's alone. */
-  readonly hasherGroup: number;
-  /** The response helper's alone. */
-  readonly responderGroup: number;
-  readonly readerGroup: number;
-  readonly adminGroup: number;
-}
-
-export interface OwnedDirectory {
-  readonly path: string;
-  readonly owner: number;
-  readonly group: number;
-  readonly mode: number;
-}
-
-/** Mode of the token, owned by the supervisor's user and the bus. */
-export const TOKEN_MODE = 0o640;
-/** Mode of the keys, owned by the supervisor's user: as root the collector reads them before it is somebody else. */
-export const KEY_MODE = 0o400;
-/** What the daemons create is readable for their group and closed to others. */
-export const TIER_UMASK = 0o027;
-
-/** The directories of a state, in the order in which they are made, with owner, group and mode. */
-export function ownership(layout: StateLayout, who: Principals): OwnedDirectory[] {
-  return [
-    { path: layout.state, owner: who.supervisor, group: who.readerGroup, mode: 0o755 },
-    // Sticky: the agent may make its socket here, but not replace the token. Others pass, to the requests alone: nothing
-    // else in it is open to them.
-    { path: layout.run, owner: who.supervisor, group: who.busGroup, mode: 0o1771 },
-    // The agent lists and empties it; operators put files into it and see none but their own. Setgid: the group of a file
-    // there shows that a member of it made the file.
-    { path: layout.requests, owner: who.agent, group: who.adminGroup, mode: 0o3730 },
-    // The collector passes as its owner, the hasher as its group, and makes its socket there; nobody else.
-    { path: layout.hasher, owner: who.collector, group: who.hasherGroup, mode: 0o730 },
-    // The same for the response helper.
-    { path: layout.responder, owner: who.collector, group: who.responderGroup, mode: 0o730 },
-    // Setgid: what the helper puts there is read by those who may ask for it, and by no tier.
-    { path: layout.responses, owner: who.responder, group: who.adminGroup, mode: 0o2750 },
-    // Setgid: what a daemon creates belongs to the readers, not to the bus.
-    { path: layout.collector, owner: who.collector, group: who.readerGroup, mode: 0o2750 },
-    { path: layout.agent, owner: who.agent, group: who.readerGroup, mode: 0o2750 },
-    { path: layout.rules, owner: who.supervisor, group: who.readerGroup, mode: 0o755 },
-    // Not in the collector's own directory, where it could put another key in the place of ours.
-    { path: layout.keys, owner: who.supervisor, group: keyGroup(who), mode: 0o700 },
-  ];
-}
-
-/** The group of the keys: root's own, or an ordinary user's. It may do nothing with them. */
-export function keyGroup(who: Principals): number {
-  return who.supervisor === 0 ? 0 : who.busGroup;
-}
 
 // deno-lint-ignore no-control-regex
 const UNFIT_IN_PATH = /[\0-\x1f\x7f,]/;

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { tableNamed, unitOf } from "../proto/catalog.ts";
+import { tableNamed } from "../proto/catalog.ts";
+import { unitOf } from "../proto/tables/table.ts";
 import { MAX_PATTERN_LENGTH, MAX_PROGRAM } from "../proto/rules/regex.ts";
 import { MAX_RULE_LENGTH } from "../proto/rules/rule.ts";
 import { MAX_DOCUMENTS } from "../proto/sigma/document.ts";

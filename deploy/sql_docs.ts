@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { CATALOG, type Column, unitOf } from "../proto/catalog.ts";
+import { CATALOG } from "../proto/catalog.ts";
+import { type Column, unitOf } from "../proto/tables/table.ts";
 import { READ_LIMITS } from "../proto/rules/authorizer.ts";
 import { MAX_PATTERN_LENGTH, MAX_PROGRAM, MAX_STEPS } from "../proto/rules/regex.ts";
 import { MAX_RULE_LENGTH } from "../proto/rules/rule.ts";

@@ -11,7 +11,9 @@ import { randomBytes } from "node:crypto";
 import { closeSync, constants, fchmodSync, fchownSync, fstatSync, openSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import type { StateLayout } from "../proto/state_layout.ts";
-import { KEY_MODE, keyGroup, ownership, type Principals, type Tier, TOKEN_MODE } from "./privileges.ts";
+import type { Tier } from "./privileges.ts";
+import type { Principals } from "./principals.ts";
+import { KEY_MODE, keyGroup, ownership, TOKEN_MODE } from "./ownership.ts";
 
 /** The state directory cannot be used. The text says why and what to do. */
 export class StateError extends Error {

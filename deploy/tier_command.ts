@@ -5,7 +5,8 @@
  *
  * @module
  */
-import { BUNDLE_FLAGS, grantFlags, RUNTIME_VARIABLES, type TierGrants } from "./privileges.ts";
+import type { TierGrants } from "./privileges.ts";
+import { BUNDLE_FLAGS, grantFlags, RUNTIME_VARIABLES } from "./runtime_flags.ts";
 
 /** A directory shown at another path, to one process and its children only. */
 export interface MountedView {

@@ -8,7 +8,9 @@
  * @module
  */
 import { INSTALLED_STATE, stateLayout } from "../proto/state_layout.ts";
-import { KEY_MODE, ownership, type Principals, RUNTIME_VARIABLES, TIER_UMASK, TOKEN_MODE } from "./privileges.ts";
+import type { Principals } from "./principals.ts";
+import { KEY_MODE, ownership, TIER_UMASK, TOKEN_MODE } from "./ownership.ts";
+import { RUNTIME_VARIABLES } from "./runtime_flags.ts";
 import { COLLECTOR_CAPABILITIES, HASHER_CAPABILITY } from "./tier_command.ts";
 
 /** Numbers that stand for names in the tables of owners. */

@@ -6,7 +6,8 @@
  * @module
  */
 import { CHECKOUT } from "./bundle.ts";
-import { GrantError, grantFlags, witnessGrants } from "./privileges.ts";
+import { GrantError, witnessGrants } from "./privileges.ts";
+import { grantFlags } from "./runtime_flags.ts";
 import { parseWitnessArguments, USAGE, WitnessUsageError } from "./witness/arguments.ts";
 
 function isDirectory(path: string): boolean {

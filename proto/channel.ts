@@ -10,7 +10,8 @@
  * @module
  */
 import { encodeFrame, FrameReader, MAX_FRAME_BYTES } from "./frame.ts";
-import { decodeMessage, encodeMessage, type ReplyBody, type RequestBody, type WireMessage } from "./wire.ts";
+import type { ReplyBody, RequestBody, WireMessage } from "./messages.ts";
+import { decodeMessage, encodeMessage } from "./wire.ts";
 import { WireError } from "./wire_error.ts";
 
 /** What a channel needs of a connection; `Deno.Conn` has it. `close` makes a pending `read` and `write` end. */

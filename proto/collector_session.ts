@@ -13,7 +13,7 @@ import { RPC_VERSION } from "./bus/rpc.ts";
 import type { Channel } from "./channel.ts";
 import { type CollectorIdentity, joinAgent } from "./handshake.ts";
 import type { Registration } from "./registration.ts";
-import type { ReplyBody, Request, RequestBody, WireMessage } from "./wire.ts";
+import type { ReplyBody, Request, RequestBody, WireMessage } from "./messages.ts";
 
 /** What a session needs to know. */
 export interface CollectorSessionOptions {

@@ -7,7 +7,8 @@
  * @module
  */
 import { argvTexts } from "./argv_texts.ts";
-import { CONTEXT_COLUMNS, tableNamed } from "./catalog.ts";
+import { tableNamed } from "./catalog.ts";
+import { CONTEXT_COLUMNS } from "./tables/processes.ts";
 import { processOfExec } from "./identity.ts";
 import type { ProcessContext, ProcessEvent, ProcessState } from "./process_event.ts";
 

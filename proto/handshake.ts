@@ -19,7 +19,7 @@ import { MAX_FRAME_BYTES } from "./frame.ts";
 import { PROOF_BYTES } from "./message_codecs.ts";
 import { printable } from "./printable.ts";
 import { type Registration, REGISTRATION_VERSION } from "./registration.ts";
-import { type Challenge, type Hello, PROTOCOL_VERSION, type Welcome, type WireMessage } from "./wire.ts";
+import { type Challenge, type Hello, PROTOCOL_VERSION, type Welcome, type WireMessage } from "./messages.ts";
 
 /** Longest payload before the peer has proven itself. */
 const MAX_HANDSHAKE_BYTES = 4_096;

@@ -32,7 +32,7 @@ import { decodeReply, decodeRequest, encodeReply, encodeRequest } from "./task_c
 import { ACTIONS } from "./ledger/entry.ts";
 import { MAX_PAYLOAD_BYTES } from "./ledger/payload.ts";
 import { MAX_NOTES, NOTED_ACTIONS } from "./ledger/noted_actions.ts";
-import type { Hello, LedgerNote, WireMessage } from "./wire.ts";
+import type { Hello, LedgerNote, WireMessage } from "./messages.ts";
 import { WireError } from "./wire_error.ts";
 import { checkSequences, MAX_SEQUENCE } from "./wire_fields.ts";
 

@@ -8,7 +8,8 @@
  *
  * @module
  */
-import { CONTEXT_COLUMNS, tableNamed } from "./catalog.ts";
+import { tableNamed } from "./catalog.ts";
+import { CONTEXT_COLUMNS } from "./tables/processes.ts";
 import { STORED_EVENTS } from "./store_layout.ts";
 
 /** `FLAT`: the table of schema 2 as it was, with the catalog's columns; `COMPACT`: with dictionaries. */

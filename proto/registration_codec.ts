@@ -4,7 +4,7 @@
  * @module
  */
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import type { Column, ColumnType } from "./catalog.ts";
+import type { Column, ColumnType } from "./tables/table.ts";
 import { boundFields, member, parse } from "./cold_codec.ts";
 import type * as ipc from "./gen/ipc_pb.ts";
 import { type CollectionCapabilitiesSchema, RegistrationSchema, type TableSchemaSchema } from "./gen/ipc_pb.ts";

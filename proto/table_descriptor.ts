@@ -7,7 +7,8 @@
  *
  * @module
  */
-import { CATALOG, type Column, type Table } from "./catalog.ts";
+import { CATALOG } from "./catalog.ts";
+import type { Column, Table } from "./tables/table.ts";
 import type { SqlValue } from "./event_row.ts";
 import { MAX_TEXT_LENGTH } from "./wire_fields.ts";
 

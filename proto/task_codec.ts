@@ -36,7 +36,7 @@ import {
   type MonitoringDomain,
 } from "./task.ts";
 import { readResult, readTask, writeResult, writeTask } from "./result_codec.ts";
-import type { ReplyBody, RequestBody } from "./wire.ts";
+import type { ReplyBody, RequestBody } from "./messages.ts";
 import { WireError } from "./wire_error.ts";
 
 /** Most domains that one message may list; there are four. */

@@ -15,6 +15,7 @@ import { add, nothing, simulate } from "./collector/wal/simulation.ts";
 import { collectorCycles } from "./crash/collector_cycles.ts";
 import { killCycles } from "./crash/cycles.ts";
 import * as pipeline from "./crash/pipeline.ts";
+import * as pipelineResult from "./crash/pipeline_result.ts";
 import { runSeeds } from "./crash/seeds.ts";
 import { needs } from "./support/needs.ts";
 import { whole } from "./support/whole_number.ts";
@@ -43,7 +44,7 @@ async function logs(from: number, seeds: number): Promise<boolean> {
 /** Simulated lives of the whole pipeline. Returns whether all promises were kept. */
 async function pipelines(from: number, seeds: number): Promise<boolean> {
   const began = performance.now(), worker = new URL("./crash/pipeline_worker.ts", import.meta.url);
-  const { sum, failed } = await runSeeds(worker, from, seeds, pipeline.nothing(), pipeline.add);
+  const { sum, failed } = await runSeeds(worker, from, seeds, pipelineResult.nothing(), pipelineResult.add);
   console.log(
     `${seeds} simulated lives of the pipeline in ${since(began)}: ${sum.collectors} deaths of collectors, ` +
       `${sum.agents} of agents, ${sum.cuts} of ${sum.connections} connections cut, ${sum.stalls} stalled, ` +

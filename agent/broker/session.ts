@@ -16,7 +16,7 @@ import { type Channel, ChannelClosedError, type RequestOptions } from "../../pro
 import { type Admission, admitCollector } from "../../proto/handshake.ts";
 import type { TableDescriptor } from "../../proto/table_descriptor.ts";
 import type { ConnectionStatus } from "../../proto/status.ts";
-import type { Hello, LedgerHead, ReplyBody, Request, WireMessage } from "../../proto/wire.ts";
+import type { Hello, LedgerHead, ReplyBody, Request, WireMessage } from "../../proto/messages.ts";
 import { every, type Repeated } from "../beat.ts";
 import type { RemoteClient } from "../bus/remote_client.ts";
 import type { RemoteClients } from "../bus/remote_clients.ts";

@@ -11,7 +11,7 @@ import {
 } from "../../proto/lifecycle_states.ts";
 import { DEFAULT_HEARTBEAT_MS, type Registration } from "../../proto/registration.ts";
 import type { CollectorStanding } from "../../proto/status.ts";
-import type { Begin, Hello, Registered } from "../../proto/wire.ts";
+import type { Begin, Hello, Registered } from "../../proto/messages.ts";
 
 /** Nothing heard for this share of its interval is a missed heartbeat. */
 const GRACE = 1.1;

@@ -17,7 +17,7 @@ import type { TableDescriptor } from "../../proto/table_descriptor.ts";
 import { ENVIRONMENT, HASHES } from "../../proto/demand.ts";
 import type { ValidatedRule } from "../../proto/rules/rule.ts";
 import type { CollectorStanding, SourceStatus } from "../../proto/status.ts";
-import type { Hello } from "../../proto/wire.ts";
+import type { Hello } from "../../proto/messages.ts";
 import type { Counters } from "../counters.ts";
 import type { Journal } from "../journal.ts";
 import { type Capabilities, Entry, FAILED_AFTER, type Link } from "./entry.ts";

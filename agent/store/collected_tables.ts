@@ -9,7 +9,7 @@
  * @module
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import type { Column, Table } from "../../proto/catalog.ts";
+import type { Column, Table } from "../../proto/tables/table.ts";
 import type { SqlValue } from "../../proto/event_row.ts";
 import { SEQUENCES_PER_STREAM } from "../../proto/store_layout.ts";
 import {

@@ -5,7 +5,7 @@
  * @module
  */
 import type { DatabaseSync } from "node:sqlite";
-import type { Table } from "../../proto/catalog.ts";
+import type { Table } from "../../proto/tables/table.ts";
 import type { SqlValue } from "../../proto/event_row.ts";
 import type { Gap } from "../../proto/process_event.ts";
 import type { SourceStatus } from "../../proto/status.ts";

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { CATALOG, SCHEMA_VERSION, type Table } from "../../proto/catalog.ts";
+import { CATALOG, SCHEMA_VERSION } from "../../proto/catalog.ts";
+import type { Table } from "../../proto/tables/table.ts";
 
 /** "DEYE": marks a database file as ours (PRAGMA application_id). */
 export const APPLICATION_ID = 0x44455945;

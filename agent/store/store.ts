@@ -12,7 +12,7 @@ import type { Alert } from "../../proto/alert.ts";
 import type { Gap } from "../../proto/process_event.ts";
 import { allSteps } from "../../proto/steps.ts";
 import type { TableDescriptor, TableSet } from "../../proto/table_descriptor.ts";
-import type { LedgerNote } from "../../proto/wire.ts";
+import type { LedgerNote } from "../../proto/messages.ts";
 import { type NewNote, NoteTable } from "../ledger_notes.ts";
 import { AlertTables } from "./alert_tables.ts";
 import type { AlertTaker, Batch } from "./batch.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { MEMORY_FLAG } from "../../deploy/privileges.ts";
+import { MEMORY_FLAG } from "../../deploy/runtime_flags.ts";
 
 /** With the memory that the product's own have. */
 export class LineProcess {

@@ -9,7 +9,8 @@
 import { MAX_COLLECTED_TABLES, tableOf } from "../../proto/table_descriptor.ts";
 import { DESCRIPTOR_COLUMNS, storedDescriptor } from "../stored_descriptor.ts";
 import { type BundledTable, STORE_TABLES, TABLES } from "./members.ts";
-import { type BundleReader, BundleRefusedError } from "./reader.ts";
+import type { BundleReader } from "./reader.ts";
+import { BundleRefusedError } from "./bundle_refused.ts";
 
 export const COLLECTED_TABLES = "collected_tables";
 

@@ -11,7 +11,8 @@ import { openRows } from "../row_output.ts";
 import { count, counted, localTime } from "../units.ts";
 import { columnOf, type Inventory, type Kind, KINDS, takeInventory, type Thing } from "./inventory.ts";
 import { lacksInTables, type Manifest, NewerBundleError } from "./manifest.ts";
-import { BundleReader, BundleRefusedError } from "./reader.ts";
+import { BundleReader } from "./reader.ts";
+import { BundleRefusedError } from "./bundle_refused.ts";
 import { openSource } from "./source.ts";
 import { checkMembers } from "./verify.ts";
 

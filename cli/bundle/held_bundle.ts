@@ -19,7 +19,8 @@ import { BundleLedger } from "./bundle_ledger.ts";
 import { COLLECTED_TABLES } from "./collected_members.ts";
 import type { Member } from "./manifest.ts";
 import { type BundledTable, CONFIGURATION, RULE_FILES, STORE_TABLES } from "./members.ts";
-import { type BundleReader, BundleRefusedError } from "./reader.ts";
+import type { BundleReader } from "./reader.ts";
+import { BundleRefusedError } from "./bundle_refused.ts";
 import { STDIN } from "./source.ts";
 
 /** Most that tables may have, unpacked, to be opened; in memory they take about as much again. */

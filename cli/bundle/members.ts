@@ -8,7 +8,8 @@
  *
  * @module
  */
-import { CATALOG, type Column } from "../../proto/catalog.ts";
+import { CATALOG } from "../../proto/catalog.ts";
+import type { Column } from "../../proto/tables/table.ts";
 import { CHECKPOINT_NAME, HEADER_NAME, parseSegmentName, STATE_NAME } from "../../proto/ledger/layout.ts";
 
 export const MANIFEST_NAME = "manifest.json", NOTE_NAME = "bundle.note";

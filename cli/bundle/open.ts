@@ -10,7 +10,8 @@ import { findCommand, formatOption, meant, parseOptions } from "../arguments.ts"
 import { type Call, type Command, CommandError, EXIT, type Exit, UsageError } from "../command.ts";
 import { holdBundle } from "./held_bundle.ts";
 import { lacksInTables, NewerBundleError } from "./manifest.ts";
-import { BundleReader, BundleRefusedError } from "./reader.ts";
+import { BundleReader } from "./reader.ts";
+import { BundleRefusedError } from "./bundle_refused.ts";
 import { openSource } from "./source.ts";
 
 /** Commands that ask nothing of the host that they run on. */

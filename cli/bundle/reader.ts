@@ -14,21 +14,13 @@ import { sameBytes } from "../../proto/ledger/hash.ts";
 import { WireError } from "../../proto/wire_error.ts";
 import type { Cell } from "../output.ts";
 import { BLOCK, tarHeader, tarRoom } from "../tar.ts";
+import { BundleRefusedError } from "./bundle_refused.ts";
 import { collectedTables } from "./collected_members.ts";
 import { type Manifest, type Member, parseManifest } from "./manifest.ts";
 import { type BundledTable, MANIFEST_NAME, MAX_MANIFEST_BYTES, MAX_NOTE_BYTES, NOTE_NAME } from "./members.ts";
 import { type BundleNote, checkSignature, parseBundleNote } from "./note.ts";
 import { RowReader } from "./rows.ts";
 import type { ByteSource } from "./source.ts";
-
-/** The bundle does not hold. */
-export class BundleRefusedError extends Error {
-  override name = "BundleRefusedError";
-  /** `member` is what is wrong, or where it is. */
-  constructor(readonly member: string, readonly reason: string, options: ErrorOptions = {}) {
-    super(`${member}: ${reason}`, options);
-  }
-}
 
 /** Every gzip of ours begins so: no time, no name (RFC 1952, section 2.3). */
 const GZIP_START = Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3);

@@ -18,7 +18,8 @@ import { BundleLedger } from "./bundle_ledger.ts";
 import { checkEvents, type EventVerdict } from "./event_check.ts";
 import { type Manifest, NewerBundleError, rowCounts, type Span } from "./manifest.ts";
 import { NOTE_NAME } from "./members.ts";
-import { BundleReader, BundleRefusedError } from "./reader.ts";
+import { BundleReader } from "./reader.ts";
+import { BundleRefusedError } from "./bundle_refused.ts";
 import { openSource } from "./source.ts";
 
 interface Refusal {

@@ -14,7 +14,7 @@ import { type CollectorIdentity, joinAgent } from "../../proto/handshake.ts";
 import type { Registration } from "../../proto/registration.ts";
 import { DEMAND_VERSION, HASHES, variableAttribute } from "../../proto/demand.ts";
 import { VERSION } from "../../proto/version.ts";
-import type { ReplyBody, RequestBody, WireMessage } from "../../proto/wire.ts";
+import type { ReplyBody, RequestBody, WireMessage } from "../../proto/messages.ts";
 
 const FIRST_RETRY_MS = 100, LAST_RETRY_MS = 1_000;
 /** Calls that are carried out at one time. */

@@ -9,7 +9,7 @@
  */
 import { decodeStatement } from "../../proto/ledger/statement.ts";
 import { WireError } from "../../proto/wire_error.ts";
-import type { LedgerNote } from "../../proto/wire.ts";
+import type { LedgerNote } from "../../proto/messages.ts";
 import { REMEMBERED_NOTES } from "./recollection.ts";
 
 /** 350 MB a day at most, from an agent that has nothing but bad in mind; some 20 alerts a second. */

@@ -11,7 +11,7 @@ import type { Gap } from "../../proto/process_event.ts";
 import type { Registration } from "../../proto/registration.ts";
 import type { SourceStatus } from "../../proto/status.ts";
 import type { TableRow } from "../../proto/table_descriptor.ts";
-import type { Rows } from "../../proto/wire.ts";
+import type { Rows } from "../../proto/messages.ts";
 
 /** What it does that an agent should not. */
 export type Misdeed = "none" | "mute" | "garbage" | "forged-ack" | "wrong-kind" | "slam" | "other-token";

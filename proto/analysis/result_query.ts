@@ -16,7 +16,7 @@ import { type GuardedQuery, guardSql } from "../rules/sql_guard.ts";
 import { SqlRefusedError } from "../rules/sql_refused.ts";
 import type { FactRow, StageRows } from "./stage.ts";
 import { ANALYSIS_TABLES } from "./tables.ts";
-import type { Column } from "../catalog.ts";
+import type { Column } from "../tables/table.ts";
 
 /** Rows of an answer that are hits, and how long one query may take. */
 export const MAX_HITS = 16, DEADLINE_MS = 200;

@@ -6,11 +6,7 @@
  *
  * @module
  */
-import type { Column, ColumnType, Table } from "../catalog.ts";
-
-function column(name: string, type: ColumnType, description: string): Column {
-  return { name, type, description };
-}
+import { column, type Table } from "../tables/table.ts";
 
 const ID = column("analysis_id", "INTEGER", "the analysis, in analyses");
 

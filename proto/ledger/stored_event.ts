@@ -4,7 +4,8 @@
  * @module
  */
 import { joinArgv } from "../argv.ts";
-import { CONTEXT_COLUMNS, tableNamed } from "../catalog.ts";
+import { tableNamed } from "../catalog.ts";
+import { CONTEXT_COLUMNS } from "../tables/processes.ts";
 import { columnPlaces, type SqlValue } from "../event_row.ts";
 import {
   BLANK_CONTEXT,

@@ -8,7 +8,8 @@
  */
 import { constants, type DatabaseSync } from "node:sqlite";
 import "./sqlite_types.ts";
-import { CATALOG, type Table } from "../catalog.ts";
+import { CATALOG } from "../catalog.ts";
+import type { Table } from "../tables/table.ts";
 import { STORED_EVENTS } from "../store_layout.ts";
 import { NO_TABLES, type TableSet } from "../table_descriptor.ts";
 import { type DeadlineViews, narrowName, wholeGate } from "./deadline_views.ts";

@@ -11,7 +11,8 @@
  * @module
  */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import { type Table, tableNamed } from "../catalog.ts";
+import { tableNamed } from "../catalog.ts";
+import type { Table } from "../tables/table.ts";
 import type { SqlValue } from "../event_row.ts";
 import { columnsOf, READ_LIMITS } from "./authorizer.ts";
 import { type DeadlineViews, openDeadlineViews, QueryDeadlineError } from "./deadline_views.ts";

@@ -7,7 +7,7 @@
  * @module
  */
 import type { Node, SelectStmt } from "sql-parser-cst";
-import type { Table } from "../catalog.ts";
+import type { Table } from "../tables/table.ts";
 import { type GuardedQuery, takeStatement } from "./sql_guard.ts";
 import { end, start } from "./sql_nodes.ts";
 import { refuse } from "./sql_refused.ts";

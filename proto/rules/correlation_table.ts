@@ -11,33 +11,24 @@
  * @module
  */
 import { columnPlaces, type SqlValue } from "../event_row.ts";
-import { QueryDeadlineError } from "./deadline_views.ts";
+import { AbsenceQueue } from "./absence_queue.ts";
+import { evidenceOf } from "./correlation_evidence.ts";
+import { groupsOf, keyFor, keyOfValues } from "./correlation_groups.ts";
 import { byTime, type Course, courseOf, type Hit, HitFinder, indexFrom } from "./correlation_hits.ts";
-import { GROUP_PLACE, type Partitioning, type Plan, planOf, type Row, SETTLE_MS } from "./correlation_plan.ts";
-import { bounded } from "./evidence.ts";
-import { filesOf, MAX_FILES } from "./file_values.ts";
+import { GROUP_PLACE, type Plan, planOf, type Row } from "./correlation_plan.ts";
+import { QueryDeadlineError } from "./deadline_views.ts";
 import type { Form } from "./predicate.ts";
 import type { ValidatedRule } from "./rule.ts";
 import { type Evaluated, type Found, MAX_FOUND, type WatchTable } from "./watch_table.ts";
 import { keyOf } from "./window_evaluation.ts";
 
-/** Events that an alert points to, and what is kept of them. */
-const MAX_CAUSES = 32;
 /** What a row takes beside its texts, in a large group, measured; and what a cell does. */
 const ROW_BYTES = 300, CELL_BYTES = 8;
 /** Groups of so many events keep what is known of them. */
 const COURSE_ROWS = 12;
-/** Longest text that stands for a group as it is. */
-const MAX_PLAIN_KEY = 64;
 
 const PLACES = columnPlaces("process_events");
 const TIME = PLACES.get("time")!, EVENT_ID = PLACES.get("event_id")!, EXEC_ID = PLACES.get("exec_id")!;
-
-/** An event that others may not follow, until its time has passed. */
-interface Waiting {
-  readonly time: number;
-  readonly key: string;
-}
 
 export class CorrelationTable implements WatchTable {
   readonly bases: readonly Form[];
@@ -59,9 +50,8 @@ export class CorrelationTable implements WatchTable {
   readonly #fresh = new Map<string, Row[]>();
   /** What came since the last {@linkcode keep}. */
   #added: { readonly key: string; readonly row: Row }[] = [];
-  /** Of `absence`, what is not decided yet, in the order of time; and what was since the last {@linkcode keep}. */
-  #waiting: Waiting[] = [];
-  #decided: Waiting[] = [];
+  /** What an `absence` waits for; `null` for another correlation. */
+  readonly #absences: AbsenceQueue | null;
   /** What is known of large groups whose events came in order, by group. */
   readonly #courses = new Map<string, Course>();
   /** The names of findings that were raised, by group. */
@@ -69,8 +59,6 @@ export class CorrelationTable implements WatchTable {
   /** No row is earlier, nor will be from the next {@linkcode keep} on. */
   #floor = -Infinity;
   #leaving = -Infinity;
-  /** Absences whose time had passed by then were told before the restart. */
-  #restoredTo = -Infinity;
 
   constructor(rule: ValidatedRule) {
     this.#plan = planOf(rule.correlation!);
@@ -79,6 +67,8 @@ export class CorrelationTable implements WatchTable {
     this.suppressible = this.#plan.suppressible;
     this.columns = this.#plan.columns;
     this.keepMs = this.#plan.keepMs;
+    const { kind, windowMs } = this.#plan.top.correlation;
+    this.#absences = kind === "absence" ? new AbsenceQueue(windowMs) : null;
   }
 
   get rows(): number {
@@ -98,12 +88,7 @@ export class CorrelationTable implements WatchTable {
   }
 
   get due(): number {
-    const [next] = this.#waiting;
-    return next === undefined ? Infinity : this.#dueOf(next);
-  }
-
-  #dueOf({ time }: { readonly time: number }): number {
-    return time + this.#plan.top.correlation.windowMs + SETTLE_MS;
+    return this.#absences?.due ?? Infinity;
   }
 
   begin(): void {}
@@ -114,7 +99,9 @@ export class CorrelationTable implements WatchTable {
       const met = leaves & partitioning.leaves;
       if (met === 0) continue;
       if (partitioning.places === null) {
-        for (const values of this.#groupsOf(cells, partitioning)) {
+        const { groups, isCut } = groupsOf(cells, partitioning);
+        this.isCut ||= isCut;
+        for (const values of groups) {
           const key = keyOfValues(values);
           if (key !== null) this.#take(key, cells, values, arrival, met);
         }
@@ -124,25 +111,6 @@ export class CorrelationTable implements WatchTable {
       const values = this.#plan.hasFiles ? places.map((place) => cells[place]!) : [];
       if (key !== null) this.#take(key, cells, values, arrival, met);
     }
-  }
-
-  /** The values of each group that an event is of by names of files; NULL where it has none. */
-  #groupsOf(cells: readonly SqlValue[], { sources }: Partitioning): SqlValue[][] {
-    let groups: SqlValue[][] = [[]];
-    for (const source of sources) {
-      let values: readonly SqlValue[];
-      if (source.kind === "column") values = [cells[source.place]!];
-      else {
-        const { names, isCut } = filesOf(cells, source);
-        this.isCut ||= isCut;
-        values = names;
-      }
-      groups = groups.flatMap((group) => values.map((value) => [...group, value]));
-      if (groups.length <= MAX_FILES) continue;
-      groups = groups.slice(0, MAX_FILES);
-      this.isCut = true;
-    }
-    return groups;
   }
 
   /** An event of one group, whose values these are where the plan keeps them. */
@@ -187,15 +155,8 @@ export class CorrelationTable implements WatchTable {
     this.#rows += 1;
     if (row.time < this.#oldest) this.#oldest = row.time;
     this.#bytes += bytesOf(row);
-    if (this.#waits && row.leaves & 1) {
-      const wasTold = row.arrival <= 0 && this.#dueOf(row) <= this.#restoredTo;
-      if (!wasTold) this.#wait({ time: row.time, key });
-    }
+    if (row.leaves & 1) this.#absences?.put(key, row.time, row.arrival <= 0);
     return true;
-  }
-
-  get #waits(): boolean {
-    return this.#plan.top.correlation.kind === "absence";
   }
 
   #replaceFresh(key: string, there: Row, row: Row): void {
@@ -203,12 +164,6 @@ export class CorrelationTable implements WatchTable {
     if (at >= 0) fresh![at] = row;
     const added = this.#added.findLastIndex((each) => each.row === there);
     if (added >= 0) this.#added[added] = { key, row };
-  }
-
-  #wait(waiting: Waiting): void {
-    let at = this.#waiting.length;
-    while (at > 0 && this.#waiting[at - 1]!.time > waiting.time) at--;
-    this.#waiting.splice(at, 0, waiting);
   }
 
   /** What a batch that is undone needs again goes when it is kept. */
@@ -230,14 +185,12 @@ export class CorrelationTable implements WatchTable {
       if (rows[0]!.time <= until) this.#drop(key, rows, 0, indexFrom(rows, until + 1));
       if (rows.length > 0 && rows[0]!.time < this.#oldest) this.#oldest = rows[0]!.time;
     }
-    if (this.#waiting[0] !== undefined && this.#waiting[0].time <= until) {
-      this.#waiting = this.#waiting.filter(({ time }) => time > until);
-    }
+    this.#absences?.evict(until);
   }
 
   evictAfter(from: number): void {
     for (const [key, rows] of this.#groups) this.#drop(key, rows, indexFrom(rows, from + 1), rows.length);
-    this.#waiting = this.#waiting.filter(({ time }) => time <= from);
+    this.#absences?.evictAfter(from);
     this.#floor = this.#leaving = -Infinity;
   }
 
@@ -281,7 +234,7 @@ export class CorrelationTable implements WatchTable {
       }
     };
     try {
-      if (this.#waits) this.#absent(finder, asOf, raise);
+      if (this.#absences !== null) this.#absent(finder, this.#absences.take(asOf), raise);
       else {
         for (const [key, fresh] of this.#fresh) {
           const rows = this.#groups.get(key), name = this.#names.get(key);
@@ -330,15 +283,12 @@ export class CorrelationTable implements WatchTable {
   }
 
   /** The events whose time has passed without one that should have followed. */
-  #absent(finder: HitFinder, asOf: number, raise: (key: string, hit: Hit, row: Row) => void): void {
+  #absent(
+    finder: HitFinder,
+    due: ReadonlyMap<string, readonly number[]>,
+    raise: (key: string, hit: Hit, row: Row) => void,
+  ): void {
     const { top, isByGroup } = this.#plan, { windowMs } = top.correlation;
-    const due = new Map<string, number[]>();
-    while (this.due <= asOf) {
-      const waiting = this.#waiting.shift()!, { key, time } = waiting, times = due.get(key);
-      this.#decided.push(waiting);
-      if (times === undefined) due.set(key, [time]);
-      else times.push(time);
-    }
     const hits: { key: string; hit: Hit }[] = [];
     for (const [key, times] of due) {
       for (
@@ -357,10 +307,10 @@ export class CorrelationTable implements WatchTable {
     for (const { key, hit } of hits) raise(key, hit, hit.row);
   }
 
-  #found(key: string, { row, group, measure, causes }: Hit, completing: Row): Found {
-    const { correlation } = this.#plan.top, { kind, groupBy } = correlation;
+  #found(key: string, hit: Hit, completing: Row): Found {
+    const { row } = hit, { correlation } = this.#plan.top, isAbsence = this.#absences !== null;
     let cells: SqlValue[] | null = null;
-    if (this.#waits) {
+    if (isAbsence) {
       cells = Array(PLACES.size).fill(null);
       this.#plan.kept.forEach((place, i) => cells![place] = row.cells[i]!);
       cells[TIME] = row.time;
@@ -368,22 +318,9 @@ export class CorrelationTable implements WatchTable {
     }
     return {
       key,
-      arrival: this.#waits ? null : completing.arrival,
+      arrival: isAbsence ? null : completing.arrival,
       cells,
-      evidence: () => {
-        const rows = causes(), ids = new Set<string>();
-        for (let i = rows.length - 1; i >= 0 && ids.size < MAX_CAUSES; i--) {
-          if (rows[i]!.execId !== null) ids.add(rows[i]!.execId!);
-        }
-        const values = groupBy.map((name, i) => [name, bounded(group[i]!)] as const);
-        const measured = MEASURES[kind];
-        return {
-          ...Object.fromEntries(values),
-          ...measured === undefined ? {} : { [measured]: measure },
-          events: rows.length,
-          exec_ids: JSON.stringify([...ids].reverse()),
-        };
-      },
+      evidence: () => evidenceOf(correlation, hit),
     };
   }
 
@@ -393,27 +330,24 @@ export class CorrelationTable implements WatchTable {
 
   keep(): void {
     this.#added = [];
-    this.#decided = [];
+    this.#absences?.keep();
     if (this.#leaving > this.#floor) this.#evict(this.#leaving);
   }
 
   undo(): void {
-    for (const waiting of this.#decided) this.#wait(waiting);
+    this.#absences?.undo();
     for (const { key, row } of this.#added) {
       const rows = this.#groups.get(key), at = rows?.indexOf(row) ?? -1;
       if (at >= 0) this.#drop(key, rows!, at, at + 1);
-      if (!this.#waits || (row.leaves & 1) === 0) continue;
-      const waiting = this.#waiting.findIndex((each) => each.time === row.time && each.key === key);
-      if (waiting >= 0) this.#waiting.splice(waiting, 1);
+      if (row.leaves & 1) this.#absences?.remove(key, row.time);
     }
     this.#added = [];
-    this.#decided = [];
     this.#leaving = this.#floor;
     this.#fresh.clear();
   }
 
   clear(newest: number): void {
-    this.#restoredTo = newest;
+    this.#absences?.clear(newest);
     this.#groups.clear();
     this.#courses.clear();
     this.#names.clear();
@@ -421,35 +355,8 @@ export class CorrelationTable implements WatchTable {
     this.#oldest = Infinity;
     this.#fresh.clear();
     this.#added = [];
-    this.#waiting = [];
-    this.#decided = [];
     this.#floor = this.#leaving = -Infinity;
   }
-}
-
-const MEASURES: Readonly<Partial<Record<string, string>>> = {
-  event_count: "count",
-  value_count: "distinct",
-  value_sum: "sum",
-  value_avg: "average",
-  value_percentile: "percentile",
-};
-
-/** Names the rows that belong together; `null` for a row that takes no part, since it lacks a value of the group. */
-function keyFor(cells: readonly SqlValue[], places: readonly number[]): string | null {
-  if (places.length === 0) return "";
-  if (places.length === 1) {
-    const value = cells[places[0]!]!;
-    if (value === null) return null;
-    if (typeof value === "number") return String(value);
-  }
-  return keyOfValues(places.map((place) => cells[place]!));
-}
-
-function keyOfValues(values: readonly SqlValue[]): string | null {
-  if (values.includes(null)) return null;
-  const text = JSON.stringify(values);
-  return text.length <= MAX_PLAIN_KEY ? text : keyOf(values);
 }
 
 /** Where a row goes: behind those that are not later. Mostly the end, and when windows are read back the begin. */

@@ -10,7 +10,8 @@
  */
 import type { DatabaseSync } from "node:sqlite";
 import "./sqlite_types.ts";
-import { CATALOG, type Table } from "../catalog.ts";
+import { CATALOG } from "../catalog.ts";
+import type { Table } from "../tables/table.ts";
 import { allSteps } from "../steps.ts";
 import { EventGroups, type EventPart } from "./event_groups.ts";
 import { defineFunctions } from "./user_functions.ts";

@@ -18,7 +18,8 @@
  *
  * @module
  */
-import { type Column, tableNamed } from "../catalog.ts";
+import { tableNamed } from "../catalog.ts";
+import type { Column } from "../tables/table.ts";
 import type { SqlValue } from "../event_row.ts";
 import type { FormFunction } from "./sql_functions.ts";
 

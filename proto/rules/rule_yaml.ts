@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { Table } from "../catalog.ts";
+import type { Table } from "../tables/table.ts";
 import { SEVERITIES, type Severity } from "../process_event.ts";
 import { NO_TABLES, type TableSet } from "../table_descriptor.ts";
 import { type AlertPolicy, readAlertPolicy } from "./alert_policy.ts";

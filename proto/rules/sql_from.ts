@@ -7,7 +7,8 @@
  * @module
  */
 import type { Expr, FromClause, Identifier, JoinExpr, Node, WithClause } from "sql-parser-cst";
-import { CATALOG, type Table } from "../catalog.ts";
+import { CATALOG } from "../catalog.ts";
+import type { Table } from "../tables/table.ts";
 import { NO_TABLES, type TableSet } from "../table_descriptor.ts";
 import { ExpressionCheck } from "./sql_expression.ts";
 import { end, operatorName, type Query, queryIn, start } from "./sql_nodes.ts";

@@ -5,6 +5,10 @@
  */
 declare module "node:sqlite" {
   interface DatabaseSyncOptions {
+    /** Integers as `bigint` instead of `number`. */
+    readBigInts?: boolean;
+    /** Rows as arrays of values instead of objects. */
+    returnArrays?: boolean;
     /** Limits of the connection: https://sqlite.org/limits.html */
     limits?: {
       length?: number;
@@ -27,6 +31,8 @@ declare module "node:sqlite" {
         | ((code: number, a: string | null, b: string | null, schema: string | null, by: string | null) => number)
         | null,
     ): void;
+    /** Takes an image of a database as its content. */
+    deserialize(image: Uint8Array): void;
   }
   interface StatementSync {
     /** Rows as arrays of values instead of objects. */

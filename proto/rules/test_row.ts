@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { type ColumnType, type Table, tableNamed } from "../catalog.ts";
+import { tableNamed } from "../catalog.ts";
+import type { ColumnType, Table } from "../tables/table.ts";
 import type { SqlValue } from "../event_row.ts";
 import { parseDuration } from "./duration.ts";
 import { YamlFaultError, type YamlNode } from "./located_yaml.ts";

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { Table } from "../catalog.ts";
+import type { Table } from "../tables/table.ts";
 import type { GuardedQuery } from "./sql_guard.ts";
 
 /** The SQL to run: with a look at the deadline, by the SQL function `tick`, in every loop. */

@@ -8,7 +8,8 @@
  * @module
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { type Table, tableNamed } from "../catalog.ts";
+import { tableNamed } from "../catalog.ts";
+import type { Table } from "../tables/table.ts";
 import { columnPlaces, type SqlValue } from "../event_row.ts";
 import { type DeadlineViews, QueryDeadlineError } from "./deadline_views.ts";
 import { bounded } from "./evidence.ts";

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { BUNDLE_FLAGS, grantFlags, tierGrants } from "../../deploy/privileges.ts";
+import { tierGrants } from "../../deploy/privileges.ts";
+import { BUNDLE_FLAGS, grantFlags } from "../../deploy/runtime_flags.ts";
 import { allNeeds } from "../../proto/sink_needs.ts";
 import { parseSinks } from "../../proto/sink_entries.ts";
 import type { SinkEntry } from "../../proto/sink_settings.ts";

@@ -1,6 +1,7 @@
 /** Hostile text in every column of every table: no format breaks, and those for programs give it back exactly. */
 import assert from "node:assert/strict";
-import { CATALOG, type Table } from "../../proto/catalog.ts";
+import { CATALOG } from "../../proto/catalog.ts";
+import type { Table } from "../../proto/tables/table.ts";
 import { cli } from "../support/cli_run.ts";
 import { NOW, type Row, TestState } from "../support/test_store.ts";
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { closeDatabase, openDatabase } from "../../agent/store/database.ts";
-import { DeadlineError, Store, StoreError } from "../../cli/store_reader.ts";
+import { Store } from "../../cli/store_reader.ts";
+import { DeadlineError, StoreError } from "../../cli/store_error.ts";
 import { guardSql } from "../../proto/rules/sql_guard.ts";
 import { CliProgram, NOBODY } from "../support/cli_program.ts";
 import { needs } from "../support/needs.ts";

@@ -10,7 +10,8 @@ import { decodeEntry, MAX_ENTRY_BYTES, MIN_ENTRY_BYTES } from "../../proto/ledge
 import { decodePayload, MAX_PAYLOAD_RECORD } from "../../proto/ledger/payload.ts";
 import { SegmentStream } from "../../proto/ledger/segment_stream.ts";
 import { decodeStatement, encodeStatement, isStated, type Statement } from "../../proto/ledger/statement.ts";
-import { encodeMessage, type LedgerHead, type LedgerNote } from "../../proto/wire.ts";
+import type { LedgerHead, LedgerNote } from "../../proto/messages.ts";
+import { encodeMessage } from "../../proto/wire.ts";
 import { WireError } from "../../proto/wire_error.ts";
 import { SimStorage } from "../support/sim_storage.ts";
 import { USUAL_EVENT } from "../support/event_samples.ts";

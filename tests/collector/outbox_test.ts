@@ -5,7 +5,7 @@ import type { RawContext } from "../../collector/sources/source.ts";
 import { BLANK_STATE } from "../support/event_samples.ts";
 import type { Outbox } from "../../collector/outbox.ts";
 import { blankProcessEvent, MAX_ARGV_BYTES, type ProcessEvent } from "../../proto/process_event.ts";
-import type { WireMessage } from "../../proto/wire.ts";
+import type { WireMessage } from "../../proto/messages.ts";
 import { frames, messages, TestLog } from "../support/test_log.ts";
 
 function events(count: number, from = 0, argvBytes = 8): ProcessEvent[] {

@@ -7,7 +7,8 @@
  * @module
  */
 import { makeBundles } from "../../deploy/bundle.ts";
-import { BUNDLE_FLAGS, grantFlags, tierGrants } from "../../deploy/privileges.ts";
+import { tierGrants } from "../../deploy/privileges.ts";
+import { BUNDLE_FLAGS, grantFlags } from "../../deploy/runtime_flags.ts";
 import { rows, TempDir } from "../agent/support.ts";
 import { type StateLayout, stateLayout } from "../../proto/state_layout.ts";
 import { Random } from "../fuzz/random.ts";

@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { add, nothing, prepare, simulate } from "./pipeline.ts";
+import { prepare, simulate } from "./pipeline.ts";
+import { add, nothing } from "./pipeline_result.ts";
 import { serveSeeds } from "./seeds.ts";
 
 const ground = prepare();

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { fillDenoDir } from "../../deploy/place.ts";
-import { BUNDLE_FLAGS } from "../../deploy/privileges.ts";
+import { BUNDLE_FLAGS } from "../../deploy/runtime_flags.ts";
 import { asUser } from "../../deploy/tier_command.ts";
 import { needs } from "../support/needs.ts";
 

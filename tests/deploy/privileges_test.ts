@@ -4,11 +4,9 @@ import {
   DPKG_INFO,
   type GRANT_KINDS,
   GrantError,
-  grantFlags,
   installedPaths,
   LIBC_PATHS,
   namedPaths,
-  ownership,
   PS_PATHS,
   type TierGrants,
   tierGrants,
@@ -16,6 +14,7 @@ import {
   TIERS,
   YARA_PATH,
 } from "../../deploy/privileges.ts";
+import { grantFlags } from "../../deploy/runtime_flags.ts";
 import { LIBC_PATHS as COLLECTOR_LIBC_PATHS } from "../../collector/kernel/libc.ts";
 import { PS_PATHS as COLLECTOR_PS_PATHS } from "../../collector/sources/ps_command.ts";
 import { DPKG_INFO as ANALYZER_DPKG_INFO } from "../../collector/analyzer/packages.ts";
@@ -211,21 +210,6 @@ Deno.test("namedPaths() finds the files that a command line names, and no others
   assert.deepEqual(named("query", "SELECT 1 FROM events", "-", "--plain", "x,y", "", "--", "absent"), []);
 });
 
-Deno.test("grantFlags() never grants a kind as a whole and always closes prompts and imports", () => {
-  for (const tier of TIERS) {
-    const flags = grantFlags(tierGrants(tier, paths));
-    assert.deepEqual(flags.slice(0, 2), ["--no-prompt", "--no-remote"]);
-    assert.ok(flags.includes("--allow-import=none.invalid:443"));
-    for (const flag of flags.slice(2)) assert.match(flag, /^--allow-[a-z]+=[^=]+$/);
-  }
-  assert.deepEqual(grantFlags(tierGrants("cli", paths)), [
-    "--no-prompt",
-    "--no-remote",
-    "--allow-read=/s/agent,/s/collector/status.pb,/s/collector/ledger,/shipped/rules,/s/rules,/s/config.yaml",
-    "--allow-import=none.invalid:443",
-  ]);
-});
-
 Deno.test("deno.json holds the grants of the installed system", () => {
   const config = JSON.parse(Deno.readTextFileSync(new URL("../../deno.json", import.meta.url)));
   const sets = config.permissions as Record<string, Partial<Record<typeof GRANT_KINDS[number], string[]>>>;
@@ -241,24 +225,4 @@ Deno.test("paths that the tiers and the supervisor must agree on are the same", 
   assert.deepEqual(LIBC_PATHS[Deno.build.arch], COLLECTOR_LIBC_PATHS);
   assert.deepEqual(PS_PATHS, COLLECTOR_PS_PATHS);
   assert.equal(installedPaths(LIBC).layout.state, INSTALLED_STATE);
-});
-
-Deno.test("ownership() gives a daemon its own directory and nothing beside it", () => {
-  const groups = { busGroup: 10, hasherGroup: 13, responderGroup: 14, readerGroup: 11, adminGroup: 12 };
-  const who = { supervisor: 0, collector: 1, hasher: 4, responder: 5, analyzer: 6, agent: 2, viewer: 3, ...groups };
-  const table = ownership(stateLayout("/s"), who).map(({ path, owner, group, mode }) =>
-    `${path} ${owner}:${group} ${mode.toString(8)}`
-  );
-  assert.deepEqual(table, [
-    "/s 0:11 755",
-    "/s/run 0:10 1771",
-    "/s/run/requests 2:12 3730",
-    "/s/run/hasher 1:13 730",
-    "/s/run/responder 1:14 730",
-    "/s/responses 5:12 2750",
-    "/s/collector 1:11 2750",
-    "/s/agent 2:11 2750",
-    "/s/rules 0:11 755",
-    "/s/keys 0:0 700",
-  ]);
 });

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { findLibc, findPs } from "../../deploy/launch.ts";
-import { BUNDLE_FLAGS, grantFlags, type Tier, tierGrants, type TierPaths, TIERS } from "../../deploy/privileges.ts";
+import { type Tier, tierGrants, type TierPaths, TIERS } from "../../deploy/privileges.ts";
+import { BUNDLE_FLAGS, grantFlags } from "../../deploy/runtime_flags.ts";
 import { stateLayout } from "../../proto/state_layout.ts";
 import { needs } from "../support/needs.ts";
 import type { Ground } from "./probe.ts";

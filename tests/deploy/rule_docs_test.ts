@@ -1,7 +1,8 @@
 // What docs/rules.md says of the shipped rules, and docs/sigma.md as it lies there: each column of the catalog, each modifier, each feature, each log source and each reason
 // why not. That it is what `deno task gen` makes is checked by `gen:check`.
 import assert from "node:assert/strict";
-import { tableNamed, unitOf } from "../../proto/catalog.ts";
+import { tableNamed } from "../../proto/catalog.ts";
+import { unitOf } from "../../proto/tables/table.ts";
 import { loadRules } from "../../proto/rules/rule_set.ts";
 import {
   CORRELATION_FEATURES,

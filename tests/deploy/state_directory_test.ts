@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { prepareState, StateError, TierLock } from "../../deploy/state_directory.ts";
 import { ordinaryPrincipals, principalsOf } from "../../deploy/principals.ts";
-import type { Principals } from "../../deploy/privileges.ts";
+import type { Principals } from "../../deploy/principals.ts";
 import { type StateLayout, stateLayout } from "../../proto/state_layout.ts";
 import { needs } from "../support/needs.ts";
 

@@ -1,7 +1,8 @@
 /** Units for systemd: what they give is what the supervisor gives, and systemd's own programs take them. */
 import assert from "node:assert/strict";
 import { principalsOf } from "../../deploy/principals.ts";
-import { type Tier, TIER_UMASK } from "../../deploy/privileges.ts";
+import type { Tier } from "../../deploy/privileges.ts";
+import { TIER_UMASK } from "../../deploy/ownership.ts";
 import { prepareState } from "../../deploy/state_directory.ts";
 import {
   asLimitedRoot,

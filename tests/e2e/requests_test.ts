@@ -1,7 +1,8 @@
 /** Requests of operators between real processes and real users: who may, what is done, what is recorded, what is hostile. */
 import assert from "node:assert/strict";
 import { principalsOf } from "../../deploy/principals.ts";
-import { BUNDLE_FLAGS, grantFlags, tierGrants } from "../../deploy/privileges.ts";
+import { tierGrants } from "../../deploy/privileges.ts";
+import { BUNDLE_FLAGS, grantFlags } from "../../deploy/runtime_flags.ts";
 import { decodeReply, encodeRequest, fileName } from "../../proto/request.ts";
 import type { StateLayout } from "../../proto/state_layout.ts";
 import { BundledProgram } from "../support/bundled_program.ts";

@@ -7,7 +7,8 @@ import {
   ChannelTimeoutError,
 } from "../../proto/channel.ts";
 import { encodeFrame, FrameError, MAX_FRAME_BYTES } from "../../proto/frame.ts";
-import { encodeMessage, type ReplyBody, type RequestBody, type WireMessage } from "../../proto/wire.ts";
+import type { ReplyBody, RequestBody, WireMessage } from "../../proto/messages.ts";
+import { encodeMessage } from "../../proto/wire.ts";
 import { WireError } from "../../proto/wire_error.ts";
 import { pipe, type PipeEnd, type PipeOptions } from "../support/pipe.ts";
 import { MESSAGES } from "../support/wire_samples.ts";

@@ -3,7 +3,8 @@ import { createHmac } from "node:crypto";
 import { Channel } from "../../proto/channel.ts";
 import { encodeFrame, FrameError, MAX_FRAME_BYTES } from "../../proto/frame.ts";
 import { type Admission, admitCollector, HandshakeError, joinAgent, ownToken } from "../../proto/handshake.ts";
-import { type Challenge, encodeMessage, type Hello, type Welcome, type WireMessage } from "../../proto/wire.ts";
+import type { Challenge, Hello, Welcome, WireMessage } from "../../proto/messages.ts";
+import { encodeMessage } from "../../proto/wire.ts";
 import { pipe, type PipeEnd } from "../support/pipe.ts";
 
 const TOKEN = "0123456789abcdef0123456789abcdef";

@@ -6,7 +6,7 @@
 import type { Correlation } from "../../proto/bus/correlation.ts";
 import { MESSAGE_TYPES, PRIORITIES, REFUSALS } from "../../proto/bus/message.ts";
 import { type Operation, OPERATIONS, PAYLOAD_OF, type RpcPayload, type RpcResponse } from "../../proto/bus/rpc.ts";
-import type { WireMessage } from "../../proto/wire.ts";
+import type { WireMessage } from "../../proto/messages.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 

@@ -4,7 +4,8 @@
  * @module
  */
 import { makeParts } from "../../deploy/bundle.ts";
-import { BUNDLE_FLAGS, grantFlags, LIBC_PATHS, tierGrants } from "../../deploy/privileges.ts";
+import { LIBC_PATHS, tierGrants } from "../../deploy/privileges.ts";
+import { BUNDLE_FLAGS, grantFlags } from "../../deploy/runtime_flags.ts";
 import { asUser } from "../../deploy/tier_command.ts";
 import type { TestState } from "./test_store.ts";
 

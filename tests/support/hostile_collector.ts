@@ -11,7 +11,7 @@ import { Channel } from "../../proto/channel.ts";
 import { joinAgent } from "../../proto/handshake.ts";
 import { blankProcessEvent } from "../../proto/process_event.ts";
 import type { Registration } from "../../proto/registration.ts";
-import type { ReplyBody } from "../../proto/wire.ts";
+import type { ReplyBody } from "../../proto/messages.ts";
 
 const [path, token, collectorId, act] = (Deno.args.length > 1 ? Deno.args : [
   Deno.env.get("DAEMONEYE_BROKER_SOCKET"),

@@ -9,7 +9,8 @@ import { type NextFrame, Outbox, refusalRecord } from "../../collector/outbox.ts
 import type { LogHome } from "../../collector/wal/home.ts";
 import { type Storage, StorageError } from "../../collector/wal/storage.ts";
 import { FrameReader } from "../../proto/frame.ts";
-import { decodeMessage, type WireMessage } from "../../proto/wire.ts";
+import type { WireMessage } from "../../proto/messages.ts";
+import { decodeMessage } from "../../proto/wire.ts";
 import { Random } from "../fuzz/random.ts";
 import { SimStorage } from "./sim_storage.ts";
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { WireMessage } from "../../proto/wire.ts";
+import type { WireMessage } from "../../proto/messages.ts";
 import { BUS_MESSAGES } from "./bus_samples.ts";
 import {
   BLANK_EVENT,

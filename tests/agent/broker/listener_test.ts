@@ -8,7 +8,7 @@ import { Demands } from "../../../agent/demands.ts";
 import type { Demand } from "../../../proto/demand.ts";
 import { validateRule } from "../../../proto/rules/rule.ts";
 import { parseRule } from "../../../proto/rules/rule_yaml.ts";
-import type { ReplyBody, RequestBody } from "../../../proto/wire.ts";
+import type { ReplyBody, RequestBody } from "../../../proto/messages.ts";
 import { encodeFrame } from "../../../proto/frame.ts";
 import { HandshakeError } from "../../../proto/handshake.ts";
 import { encodeMessage } from "../../../proto/wire.ts";

@@ -6,7 +6,7 @@
 import { Channel } from "../../../proto/channel.ts";
 import { joinAgent } from "../../../proto/handshake.ts";
 import type { ProcessEvent } from "../../../proto/process_event.ts";
-import type { Ack, ReplyBody, RequestBody, Welcome, WireMessage } from "../../../proto/wire.ts";
+import type { Ack, ReplyBody, RequestBody, Welcome, WireMessage } from "../../../proto/messages.ts";
 import { BOOT_ID } from "../support.ts";
 
 export const TOKEN = "ab".repeat(32);

@@ -21,7 +21,7 @@ import { Store } from "../../../agent/store/store.ts";
 import { RemotePort } from "../../../proto/bus/client.ts";
 import { Channel } from "../../../proto/channel.ts";
 import { joinAgent } from "../../../proto/handshake.ts";
-import type { ReplyBody, RequestBody, WireMessage } from "../../../proto/wire.ts";
+import type { ReplyBody, RequestBody, WireMessage } from "../../../proto/messages.ts";
 import { TOKEN } from "../broker/test_collector.ts";
 import { BOOT_ID, TempDir } from "../support.ts";
 

@@ -13,7 +13,8 @@ import { encodeFrame } from "../../../proto/frame.ts";
 import { EnvelopeSchema, RegistrationSchema, TableSchemaSchema } from "../../../proto/gen/ipc_pb.ts";
 import { joinAgent, ownToken } from "../../../proto/handshake.ts";
 import { processTables, type Registration } from "../../../proto/registration.ts";
-import { encodeMessage, type WireMessage } from "../../../proto/wire.ts";
+import type { WireMessage } from "../../../proto/messages.ts";
+import { encodeMessage } from "../../../proto/wire.ts";
 import { TOKEN } from "../broker/test_collector.ts";
 import { BOOT_ID, checkStore, rows, start, TempDir, until } from "../support.ts";
 

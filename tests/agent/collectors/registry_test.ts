@@ -10,7 +10,7 @@ import { COLLECTOR_TRANSITIONS } from "../../../proto/lifecycle_states.ts";
 import type { Gap } from "../../../proto/process_event.ts";
 import { processTables, type Registration } from "../../../proto/registration.ts";
 import type { CollectorStanding } from "../../../proto/status.ts";
-import type { Hello } from "../../../proto/wire.ts";
+import type { Hello } from "../../../proto/messages.ts";
 import { until } from "../support.ts";
 
 const BEAT_MS = 1_000;

@@ -37,7 +37,7 @@ import { processTables } from "../../../proto/registration.ts";
 import type { Ending, RequestArguments } from "../../../proto/request.ts";
 import type { CollectorStanding } from "../../../proto/status.ts";
 import { allSteps } from "../../../proto/steps.ts";
-import type { LedgerNote } from "../../../proto/wire.ts";
+import type { LedgerNote } from "../../../proto/messages.ts";
 import { newAlert, TempDir } from "../support.ts";
 
 /** A sink that does as it is told. */

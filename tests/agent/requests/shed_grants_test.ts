@@ -1,6 +1,7 @@
 /** `daemoneye-agent ask` within the agent's program: what is left of the agent's grants. */
 import assert from "node:assert/strict";
-import { grantFlags, tierGrants } from "../../../deploy/privileges.ts";
+import { tierGrants } from "../../../deploy/privileges.ts";
+import { grantFlags } from "../../../deploy/runtime_flags.ts";
 import { installedPaths } from "../../../deploy/privileges.ts";
 import { INSTALLED_STATE, stateLayout } from "../../../proto/state_layout.ts";
 

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { NewerBundleError } from "../../../cli/bundle/manifest.ts";
-import { BundleReader, BundleRefusedError } from "../../../cli/bundle/reader.ts";
+import { BundleReader } from "../../../cli/bundle/reader.ts";
+import { BundleRefusedError } from "../../../cli/bundle/bundle_refused.ts";
 import { memorySource } from "../../../cli/bundle/source.ts";
 import {
   forge,

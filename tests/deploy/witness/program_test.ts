@@ -1,6 +1,7 @@
 /** The witness as a program: under its grants, over its socket and over files, killed at any moment. */
 import assert from "node:assert/strict";
-import { grantFlags, witnessGrants } from "../../../deploy/privileges.ts";
+import { witnessGrants } from "../../../deploy/privileges.ts";
+import { grantFlags } from "../../../deploy/runtime_flags.ts";
 import { parseCheckpoint, verifyCheckpoint } from "../../../proto/ledger/checkpoint.ts";
 import { formatVkey, type NoteKey, parseVkey } from "../../../proto/ledger/note.ts";
 import { KEY, SIGNER } from "../../collector/ledger/support.ts";

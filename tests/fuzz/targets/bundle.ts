@@ -9,7 +9,8 @@
  * @module
  */
 import { NewerBundleError } from "../../../cli/bundle/manifest.ts";
-import { BundleReader, BundleRefusedError } from "../../../cli/bundle/reader.ts";
+import { BundleReader } from "../../../cli/bundle/reader.ts";
+import { BundleRefusedError } from "../../../cli/bundle/bundle_refused.ts";
 import { memorySource } from "../../../cli/bundle/source.ts";
 import { sameBytes } from "../../../proto/ledger/hash.ts";
 import { forge, type ForgedMember, signerNamed, SOUND, SOUND_COLLECTED } from "../../support/bundle_forge.ts";

@@ -4,7 +4,8 @@
  * @module
  */
 import { DatabaseSync } from "node:sqlite";
-import { CATALOG, type Table } from "../../../proto/catalog.ts";
+import { CATALOG } from "../../../proto/catalog.ts";
+import type { Table } from "../../../proto/tables/table.ts";
 import { READ_LIMITS } from "../../../proto/rules/authorizer.ts";
 
 const WORDS = ["sh", "bash", "50%", "it's", "", "/usr/bin/bash", '["sh","-c","id"]', "é;--"];

@@ -12,8 +12,9 @@ import { joinAgent } from "../../../proto/handshake.ts";
 import { bootTag, execId } from "../../../proto/identity.ts";
 import { blankProcessEvent } from "../../../proto/process_event.ts";
 import { processTables, type Registration } from "../../../proto/registration.ts";
+import type { ReplyBody, RequestBody, WireMessage } from "../../../proto/messages.ts";
 import { PATIENCE_MS } from "../patience.ts";
-import { encodeMessage, type ReplyBody, type RequestBody, type WireMessage } from "../../../proto/wire.ts";
+import { encodeMessage } from "../../../proto/wire.ts";
 
 const [socket, token, collectorId, heartbeat] = Deno.args as [string, string, string, string];
 const heartbeatMs = Number(heartbeat), bootId = "0123abcd-0000-4000-8000-000000000000";
