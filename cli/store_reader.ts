@@ -33,7 +33,7 @@ export const DEFAULT_DEADLINE_MS = 30_000;
 /** Memory that SQLite may take: sorts and groups happen in memory, because this program writes no file. */
 export const MAX_HEAP_BYTES = 1_073_741_824;
 /** Arguments of a function: those of `json_object` for the widest table. */
-const ROW_ARGUMENTS = 2 * Math.max(...[...CATALOG.values()].map(({ columns }) => columns.length));
+export const ROW_ARGUMENTS = 2 * Math.max(...[...CATALOG.values()].map(({ columns }) => columns.length));
 /** Bytes of the SQL of the view over all partitions: each has every column and its dictionaries there, by name. */
 const MAX_VIEW = 4_096 * MAX_PARTITIONS;
 /** Statements that are kept for another use. */

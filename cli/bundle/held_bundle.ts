@@ -13,7 +13,7 @@ import { READ_LIMITS } from "../../proto/rules/authorizer.ts";
 import { STORED_EVENTS } from "../../proto/store_layout.ts";
 import { CommandError } from "../command.ts";
 import { type HeldState, holdState } from "../held_state.ts";
-import { MAX_HEAP_BYTES } from "../store_reader.ts";
+import { MAX_HEAP_BYTES, ROW_ARGUMENTS } from "../store_reader.ts";
 import { bytes as byteWords, count } from "../units.ts";
 import { BundleLedger } from "./bundle_ledger.ts";
 import { COLLECTED_TABLES } from "./collected_members.ts";
@@ -87,7 +87,7 @@ function statusOf(reader: BundleReader, tier: "agent" | "collector"): Uint8Array
 function emptyStore(bytes: number): DatabaseSync {
   const db = new DatabaseSync(":memory:", {
     allowExtension: false,
-    limits: READ_LIMITS,
+    limits: { ...READ_LIMITS, functionArg: ROW_ARGUMENTS }, // `export` makes a row by one function, as of a store
     readBigInts: true,
     returnArrays: true,
   });
