@@ -20,8 +20,11 @@ import { MAX_COUNTED_BYTES, readRunState } from "./procfs.ts";
 const LANES = 8;
 /** Reads that may hang. With so many none is begun: a host with so many hostile processes is not one to read from. */
 const MAX_HANGING = 64;
-/** How long one process may take to answer. A read takes some 20 us. */
-const DEADLINE_MS = 150;
+/**
+ * How long one process may take to answer. A read takes some 20 us, and where thirty threads want two processors it waits
+ * a quarter of a second for its own to run: one that is not hiding must not be said to hide.
+ */
+const DEADLINE_MS = 500;
 /** Bytes of an environment that are looked at. */
 const MAX_ENVIRONMENT_BYTES = 32_768;
 

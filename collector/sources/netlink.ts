@@ -39,10 +39,10 @@ const MAX_WAIT_MS = 1_000;
 /** How often it is looked whether the arguments of records that wait have come, while no message comes. */
 const SETTLE_MS = 2;
 /**
- * The longest that a record waits for its arguments: as long as processes that do not answer, as many as may be asked, can
- * keep others from being asked. One process has less time: see `ArgumentReader`.
+ * The longest that a record waits for its arguments: longer than as many processes as may be asked and do not answer keep
+ * others from being asked. One has less time: see `ArgumentReader`.
  */
-const PATIENCE_MS = 1_500;
+const PATIENCE_MS = 5_000;
 /** Records that wait; with more, messages stay in the socket, where the kernel says when there are too many. */
 const MAX_PENDING = 16_384;
 /**

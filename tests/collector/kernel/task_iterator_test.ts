@@ -186,7 +186,7 @@ Deno.test({
   async fn() {
     const source = await Deno.readTextFile(new URL("../../support/c/stuck_arguments.c", import.meta.url));
     await using program = await compileC(source, ["-pthread"]);
-    using iterator = openIterator({ deadlineMs: 200 });
+    using iterator = openIterator({ deadlineMs: 1_000 });
     const file = await Deno.makeTempFile();
     const child = new Deno.Command(program.path, { args: [file], stdin: "piped", stdout: "piped" }).spawn();
     const output = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
