@@ -5,8 +5,9 @@
  */
 import { type Call, EXIT, type Exit } from "./command.ts";
 import { Conditions, timeConditions } from "./conditions.ts";
-import { openOutput, type ShownColumn } from "./output.ts";
+import type { ShownColumn } from "./output.ts";
 import { timeCell } from "./process_cells.ts";
+import { openRows } from "./row_output.ts";
 import { severityStyle } from "./screen.ts";
 import { findPlaces } from "./settings.ts";
 import { Store } from "./store_reader.ts";
@@ -49,7 +50,7 @@ export function alertStats(call: Call): Exit {
      FROM alerts ${where.sql} GROUP BY rule_id ORDER BY 3 DESC, rule_id`,
     ...where.parameters,
   );
-  const output = openOutput(call.format, NAMES, SHOWN, call.screen, (text) => call.out.write(text));
+  const output = openRows(call, NAMES, SHOWN);
   for (const row of rows) output.add(row);
   output.end();
   if (rows.length === 0) call.note("No alert matches");

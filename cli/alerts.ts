@@ -5,15 +5,16 @@
  */
 import { tableNamed } from "../proto/catalog.ts";
 import { SEVERITIES } from "../proto/process_event.ts";
-import { atMostArguments, choiceOption, integerOption } from "./arguments.ts";
+import { atMostArguments, choiceOption, integerOption, refuseForeign } from "./arguments.ts";
 import { alertDetail, verdict } from "./alert_detail.ts";
 import { alertStats } from "./alert_stats.ts";
 import { type Call, EXIT, type Exit, UsageError } from "./command.ts";
 import { Conditions, timeConditions } from "./conditions.ts";
 import { tellCoverage } from "./coverage.ts";
 import { deadLetters } from "./dead_letters.ts";
-import { type CellByName, openOutput, type ShownColumn } from "./output.ts";
+import type { CellByName, ShownColumn } from "./output.ts";
 import { timeCell, userOf } from "./process_cells.ts";
+import { openRows } from "./row_output.ts";
 import { severityStyle } from "./screen.ts";
 import { findPlaces } from "./settings.ts";
 import { readStatuses, type Statuses } from "./status_reader.ts";
@@ -28,28 +29,34 @@ const SELECT = `SELECT ${NAMES.join(", ")} FROM alerts`;
 
 export function alerts(call: Call): Exit {
   const [word, ...rest] = call.arguments;
-  const alone = (answer: (call: Call) => Exit): Exit => {
+  const takes = (...options: readonly string[]): void =>
+    refuseForeign(call, word === undefined ? "alerts" : `alerts ${word}`, options);
+  const alone = (answer: (call: Call) => Exit, ...options: readonly string[]): Exit => {
     atMostArguments({ ...call, arguments: rest }, 0, `alerts ${word}`);
+    takes(...options);
     return answer(call);
   };
   switch (word) {
     case undefined:
     case "list":
-      return alone(list);
+      return alone(list, "rule", "severity", "status", "since", "until", "limit", "columns");
     case "stats":
-      return alone(alertStats);
+      return alone(alertStats, "since", "until", "columns");
     case "dead":
-      return alone(deadLetters);
+      return alone(deadLetters, "since", "until", "limit", "columns");
     case "show":
       if (rest.length !== 1) throw new UsageError("alerts show takes the id of an alert, or the number of its event");
+      takes();
       return alertDetail(call, rest[0]!);
     case "timeline":
       if (rest.length !== 1) {
         throw new UsageError("alerts timeline takes the id of an alert, or the number of its event");
       }
+      takes("since", "until", "limit");
       return timeline({ ...call, arguments: [], values: { ...call.values, alert: rest[0]! } });
     default:
       atMostArguments(call, 1, "alerts");
+      takes();
       return alertDetail(call, word);
   }
 }
@@ -80,7 +87,7 @@ function list(call: Call): Exit {
   const cut = rows.length > limit;
   if (cut) rows.pop();
   rows.reverse();
-  const output = openOutput(call.format, NAMES, SHOWN, call.screen, (text) => call.out.write(text));
+  const output = openRows(call, NAMES, SHOWN);
   for (const row of rows) output.add(row);
   output.end();
   if (rows.length === 0) call.note("No alert matches");

@@ -5,8 +5,9 @@
  */
 import { parseArgs } from "node:util";
 import { type Call, type Command, type Options, UsageError } from "./command.ts";
+import { parseMoment } from "./moment.ts";
 import { type Format, FORMATS } from "./output.ts";
-import { parseMoment, parseSpan, type TimeRange } from "./units.ts";
+import { parseSpan, type TimeRange } from "./units.ts";
 
 /** Options of every command. */
 export const COMMON_OPTIONS: Options = {
@@ -91,6 +92,15 @@ function configOf(options: Options): ParseConfig {
       ...(multiple === undefined ? {} : { multiple }),
     }]),
   );
+}
+
+/** Options of other actions of the command, which `told` would pass over. @throws UsageError that names the first */
+export function refuseForeign(call: Call, told: string, options: readonly string[]): void {
+  const foreign = Object.keys(call.values)
+    .find((name) => !options.includes(name) && !Object.hasOwn(COMMON_OPTIONS, name));
+  if (foreign === undefined) return;
+  const has = options.map((each) => `--${each}`).join(", ");
+  throw new UsageError(`${told} has no option --${foreign}${has === "" ? "" : `; it has ${has}`}`);
 }
 
 /** `; did you mean X?` when a candidate is near. */

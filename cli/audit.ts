@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { COMMON_OPTIONS, meant } from "./arguments.ts";
+import { meant, refuseForeign } from "./arguments.ts";
 import { type Call, type Exit, UsageError } from "./command.ts";
 
 interface AuditAction {
@@ -51,13 +51,7 @@ export async function audit(call: Call): Promise<Exit> {
   if (name === undefined) throw new UsageError(`audit takes one of ${names.join(", ")}`);
   const action = Object.hasOwn(ACTIONS, name) ? ACTIONS[name]! : null;
   if (action === null) throw new UsageError(`audit has no action ${name}${meant(name, names)}`);
-  const foreign = Object.keys(call.values)
-    .find((option) => !action.options.includes(option) && !Object.hasOwn(COMMON_OPTIONS, option));
-  if (foreign !== undefined) {
-    throw new UsageError(
-      `audit ${name} has no option --${foreign}; it has ${action.options.map((each) => `--${each}`).join(", ")}`,
-    );
-  }
+  refuseForeign(call, `audit ${name}`, action.options);
   const { takes } = action;
   if (rest.length < takes.length) throw new UsageError(`audit ${name} needs ${takes[rest.length]}`);
   if (rest.length > takes.length) throw new UsageError(`audit ${name} does not take ${rest[takes.length]}`);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { COMMON_OPTIONS, meant } from "./arguments.ts";
+import { meant, refuseForeign } from "./arguments.ts";
 import { type Call, type Exit, UsageError } from "./command.ts";
 
 interface BundleAction {
@@ -33,12 +33,7 @@ export async function bundle(call: Call): Promise<Exit> {
     throw new UsageError(`bundle has no action ${name}${meant(name, names)}; without one it makes a bundle`);
   }
   const action = name === undefined ? MAKE : ACTIONS[name]!, told = name === undefined ? "bundle" : `bundle ${name}`;
-  const foreign = Object.keys(call.values)
-    .find((option) => !action.options.includes(option) && !Object.hasOwn(COMMON_OPTIONS, option));
-  if (foreign !== undefined) {
-    const has = action.options.map((each) => `--${each}`).join(", ");
-    throw new UsageError(`${told} has no option --${foreign}${has === "" ? "" : `; it has ${has}`}`);
-  }
+  refuseForeign(call, told, action.options);
   const run = await action.load();
   return await run({ ...call, arguments: rest });
 }

@@ -144,6 +144,7 @@ dead      alerts that a sink will never take, and why`,
       status: { type: "string", value: "STATUS", text: "open, acknowledged or closed" },
       ...TIME_OPTIONS,
       limit: { type: "string", value: "N", text: "at most so many, the newest (default 100)" },
+      columns: { ...COLUMNS_OPTION, text: "list, stats, dead: these columns, in this order" },
     },
     examples: [
       ["alerts --since 1d --severity high", "what matters today"],
@@ -162,7 +163,7 @@ dead      alerts that a sink will never take, and why`,
       `State is ready; retrying after a fault; open: it failed so often that nothing is tried for a while; or disabled: until
 the agent is started again. P50 and P99 are the time from the commit of an alert until the sink had it, of late. DEAD are
 alerts that it will never take (alerts dead), DROPPED those that were given up because too many were owed.`,
-    options: {},
+    options: { columns: COLUMNS_OPTION },
     examples: [
       ["sinks", "does everything arrive?"],
       ["sinks --format json", "the same for a monitor"],
@@ -275,6 +276,7 @@ active as it was, and says so. VERSION is the begin of the SHA-256 of the file, 
       limit: { type: "string", value: "N", text: "replay: show at most so many matches, the newest (default 5)" },
       navigator: { type: "boolean", text: "coverage: a layer of the ATT&CK Navigator (format 4.5), as JSON" },
       tar: { type: "boolean", text: "import: a tar of the rules that run here, on standard output" },
+      columns: { ...COLUMNS_OPTION, text: "list, cost, exceptions, coverage, import: these columns, in this order" },
     },
     examples: [
       ["rules list", "what is watched for"],

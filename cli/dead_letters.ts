@@ -6,8 +6,9 @@
 import { integerOption } from "./arguments.ts";
 import { type Call, EXIT, type Exit } from "./command.ts";
 import { Conditions, timeConditions } from "./conditions.ts";
-import { openOutput, type ShownColumn } from "./output.ts";
+import type { ShownColumn } from "./output.ts";
 import { timeCell } from "./process_cells.ts";
+import { openRows } from "./row_output.ts";
 import { severityStyle } from "./screen.ts";
 import { findPlaces } from "./settings.ts";
 import { Store } from "./store_reader.ts";
@@ -40,7 +41,7 @@ export function deadLetters(call: Call): Exit {
   const rows = store.rows(statement, ...where.parameters, limit + 1);
   const cut = rows.length > limit;
   if (cut) rows.pop();
-  const output = openOutput(call.format, NAMES, SHOWN, call.screen, (text) => call.out.write(text));
+  const output = openRows(call, NAMES, SHOWN);
   for (const row of rows.reverse()) output.add(row);
   output.end();
   if (rows.length === 0) call.note("No dead letter");

@@ -4,7 +4,7 @@
  * @module
  */
 import { bindParameters, type ParameterValue } from "../proto/rules/sql_parameters.ts";
-import { integerOption, meant, momentOption, spanOption } from "./arguments.ts";
+import { integerOption, meant, momentOption, refuseForeign, spanOption } from "./arguments.ts";
 import { type Call, EXIT, type Exit, UsageError } from "./command.ts";
 import { HUNTS } from "./hunts/all.ts";
 import type { Hunt, HuntParameter } from "./hunts/hunt.ts";
@@ -30,6 +30,7 @@ export async function hunt(call: Call): Promise<Exit> {
   if (extra !== undefined) {
     throw new UsageError(`hunt ${first} takes no argument ${extra}; parameters are -p NAME=VALUE`);
   }
+  if (first === "list" || first === "show") refuseForeign(call, `hunt ${first}`, ["columns"]);
   if (first === "list") return list(call);
   if (first === "show") return show(call, huntNamed(second));
   return await run(call, huntNamed(first));

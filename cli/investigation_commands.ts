@@ -156,7 +156,7 @@ parameters, show explains one and gives its SQL, to go on with in query or shell
       since: { type: "string", value: "WHEN", text: "let the tables hold only what happened from then on" },
       timeout: { type: "string", value: "SPAN", text: "stop after this time (default 30s)" },
       limit: { type: "string", value: "N", text: "at most so many rows (default 1000)" },
-      columns: { ...COLUMNS_OPTION, text: "list, show: these columns, in this order" },
+      columns: COLUMNS_OPTION,
     },
     examples: [
       ["hunt list", "what can be asked"],

@@ -8,7 +8,7 @@
  */
 import type { ParameterValue } from "../proto/rules/sql_parameters.ts";
 import { type Call, type OptionDefinition, UsageError } from "./command.ts";
-import { parseMoment } from "./units.ts";
+import { parseMoment } from "./moment.ts";
 
 /** Parameters of one query. */
 export const MAX_PARAMETERS = 100;

@@ -19,6 +19,7 @@ import { fromOsquery } from "./osquery.ts";
 import { OSQUERY_VIEWS } from "./osquery_views.ts";
 import { parametersOption } from "./parameters.ts";
 import { writePlan } from "./query_plan.ts";
+import { openRows } from "./row_output.ts";
 import { findPlaces } from "./settings.ts";
 import { parserFor } from "./sql_parser.ts";
 import { readStatuses } from "./status_reader.ts";
@@ -126,7 +127,7 @@ export function ask(call: Call, text: string, asking: Asking): Exit {
     const special = asking.show?.(name) ?? null;
     return { name, title: cursor.names[i]!, show: show(name, special ?? plainCell), keep: special !== null };
   });
-  const output = openOutput(call.format, names, shown, call.screen, (text) => call.out.write(text));
+  const output = openRows(call, names, shown);
   let rows = 0, cut = false;
   for (const row of steps.each(cursor.rows)) {
     if (rows === limit) {

@@ -5,7 +5,8 @@
  */
 import { atMostArguments } from "./arguments.ts";
 import { type Call, CommandError, EXIT, type Exit } from "./command.ts";
-import { openOutput, plainCell, type ShownColumn } from "./output.ts";
+import { plainCell, type ShownColumn } from "./output.ts";
+import { openRows } from "./row_output.ts";
 import { findPlaces } from "./settings.ts";
 import { readStatuses } from "./status_reader.ts";
 import { localTime, span } from "./units.ts";
@@ -44,7 +45,7 @@ export function cost(call: Call): Exit {
   if (agent.kind === "unreadable") throw new CommandError(`The status of the agent cannot be read: ${agent.reason}`);
   const rules = agent.status.rules.filter((rule) => rule.hash !== null && rule.state !== "disabled");
   rules.sort((a, b) => b.cpuMs - a.cpuMs || b.evaluations - a.evaluations || (a.id < b.id ? -1 : 1));
-  const output = openOutput(call.format, NAMES, SHOWN, call.screen, (text) => call.out.write(text));
+  const output = openRows(call, NAMES, SHOWN);
   for (const { id, lane, state, evaluations, matches, hits, rows, cpuMs, hash } of rules) {
     const perRow = rows === 0 ? null : Math.round(cpuMs * 1e6 / rows);
     output.add([id, lane, state, evaluations, matches, hits, rows, Math.round(cpuMs * 1_000) / 1_000, perRow, hash]);

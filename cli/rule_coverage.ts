@@ -10,8 +10,9 @@ import { ATTACK_VERSION } from "../proto/rules/attack.ts";
 import { type Coverage, coverageOf, navigatorLayer, type TacticCoverage } from "../proto/rules/coverage.ts";
 import { atMostArguments } from "./arguments.ts";
 import { type Call, EXIT, type Exit } from "./command.ts";
-import { type Cell, openOutput, type ShownColumn } from "./output.ts";
+import type { Cell, ShownColumn } from "./output.ts";
 import { storeTables } from "./collected.ts";
+import { openRows } from "./row_output.ts";
 import { checkRules } from "./rule_files.ts";
 import { safeJson } from "./safe_json.ts";
 import { findPlaces, type Places } from "./settings.ts";
@@ -42,7 +43,7 @@ export function coverage(call: Call): Exit {
   if (call.values["navigator"] === true) {
     call.out.write(`${safeJson(navigatorLayer(found, "DaemonEye"), 2)}\n`);
   } else {
-    const output = openOutput(call.format, NAMES, SHOWN, call.screen, (text) => call.out.write(text));
+    const output = openRows(call, NAMES, SHOWN);
     const rowsOf = call.format === "table" ? shownRows : machineRows;
     for (const tactic of found.tactics) for (const row of rowsOf(tactic)) output.add(row);
     output.end();

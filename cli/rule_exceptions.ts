@@ -11,9 +11,10 @@ import { isSigma } from "../proto/sigma/document.ts";
 import type { SuppressorStatus } from "../proto/status.ts";
 import { atMostArguments } from "./arguments.ts";
 import { type Call, EXIT, type Exit } from "./command.ts";
-import { type Cell, openOutput, type ShownColumn } from "./output.ts";
+import type { Cell, ShownColumn } from "./output.ts";
 import { timeCell } from "./process_cells.ts";
 import { storeTables } from "./collected.ts";
+import { openRows } from "./row_output.ts";
 import { checkRules, listFiles, readText } from "./rule_files.ts";
 import { findPlaces } from "./settings.ts";
 import { readStatuses } from "./status_reader.ts";
@@ -43,7 +44,7 @@ const SHOWN: readonly ShownColumn[] = [
 export function exceptions(call: Call): Exit {
   atMostArguments(call, 0, "rules exceptions");
   const found = suppressorsNow(call);
-  const output = openOutput(call.format, NAMES, SHOWN, call.screen, (text) => call.out.write(text));
+  const output = openRows(call, NAMES, SHOWN);
   for (const each of found.list) {
     const { id, kind, suppressed, lastTime, rules, byRule, expires, author, reason, file, line } = each;
     const took = found.isLive ? suppressed : null, ids = byRule.map(({ ruleId }) => ruleId).join(" ");

@@ -16,8 +16,9 @@ import type { SigmaVerdict } from "../proto/sigma/verdict.ts";
 import { atMostArguments } from "./arguments.ts";
 import { type Call, CommandError, EXIT, type Exit, UsageError } from "./command.ts";
 import { type ImportFile, listImport, mappingsOf, tarImport } from "./import_files.ts";
-import { openOutput, type ShownColumn } from "./output.ts";
+import type { ShownColumn } from "./output.ts";
 import { writeImport } from "./import_tar.ts";
+import { openRows } from "./row_output.ts";
 import { findPlaces } from "./settings.ts";
 import { count, counted, span } from "./units.ts";
 
@@ -56,7 +57,7 @@ export function importRules(call: Call): Exit {
   call.progress(null);
   if (call.values["tar"] === true) writeImport(call, sigma, judged, texts);
   else {
-    const output = openOutput(call.format, NAMES, SHOWN, call.screen, (text) => call.out.write(text));
+    const output = openRows(call, NAMES, SHOWN);
     for (const each of judged) {
       const { verdict, kind, id, title, file, line, column, reasons, notes } = each;
       output.add([verdict, kind, id, title, file, line, column, joined(reasons), joined(notes)]);

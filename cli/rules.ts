@@ -8,9 +8,10 @@ import { SEVERITIES } from "../proto/process_event.ts";
 import { ExceptionSet } from "../proto/rules/exception_set.ts";
 import { laneOf, PARTIAL } from "../proto/rules/rule.ts";
 import { runRuleTests } from "../proto/rules/rule_tests.ts";
-import { atMostArguments, meant } from "./arguments.ts";
+import { atMostArguments, meant, refuseForeign } from "./arguments.ts";
 import { type Call, EXIT, type Exit, UsageError } from "./command.ts";
 import { type Cell, openOutput, plainCell, type RowOutput, type ShownColumn } from "./output.ts";
+import { openRows } from "./row_output.ts";
 import { cost } from "./rule_cost.ts";
 import { coverage } from "./rule_coverage.ts";
 import { exceptions, suppressorNotes } from "./rule_exceptions.ts";
@@ -34,12 +35,19 @@ const ACTIONS = {
   ...{ import: importRules, new: newRule },
 } as const;
 
+/** Of the options, those that an action takes. */
+const OPTIONS: Readonly<Partial<Record<keyof typeof ACTIONS, readonly string[]>>> = {
+  ...{ list: ["columns"], cost: ["columns"], exceptions: ["columns"], coverage: ["navigator", "columns"] },
+  ...{ replay: ["since", "until", "timeout", "limit"], import: ["tar", "columns"] },
+};
+
 export function rules(call: Call): Exit {
   const [action, ...rest] = call.arguments;
   const names = Object.keys(ACTIONS) as (keyof typeof ACTIONS)[];
   if (action === undefined) throw new UsageError(`rules takes one of ${names.join(", ")}`);
   const found = names.find((name) => name === action);
   if (found === undefined) throw new UsageError(`rules has no action ${action}${meant(action, names)}`);
+  refuseForeign(call, `rules ${found}`, OPTIONS[found] ?? []);
   return ACTIONS[found]({ ...call, arguments: rest });
 }
 
@@ -108,7 +116,7 @@ function list(call: Call): Exit {
   const rank = (row: readonly Cell[]): number =>
     (row[state] === "active" ? 100 : 0) + SEVERITIES.findIndex((name) => name === row[severity]);
   rows.sort((a, b) => rank(b) - rank(a) || (String(a[0]) < String(b[0]) ? -1 : 1));
-  const output = openOutput(call.format, LIST_NAMES, LIST_SHOWN, call.screen, (text) => call.out.write(text));
+  const output = openRows(call, LIST_NAMES, LIST_SHOWN);
   for (const row of rows) output.add(row);
   output.end();
   const rejected = rows.filter((row) => row[state] === "rejected").length;

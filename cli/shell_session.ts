@@ -12,6 +12,7 @@ import { meant } from "./arguments.ts";
 import { type Call, CommandError, EXIT, type Exit, UsageError } from "./command.ts";
 import { storeTables } from "./collected.ts";
 import { DOT_COMMANDS, type TableColumns } from "./completion.ts";
+import { parseMoment } from "./moment.ts";
 import { type Format, FORMATS } from "./output.ts";
 import { MAX_PARAMETERS, parseParameter } from "./parameters.ts";
 import { OSQUERY_VIEWS } from "./osquery_views.ts";
@@ -19,7 +20,7 @@ import { ask, writeOsquerySchema, writeSchema } from "./query.ts";
 import { writeShellHelp } from "./shell_help.ts";
 import { findPlaces } from "./settings.ts";
 import { DEFAULT_DEADLINE_MS } from "./store_reader.ts";
-import { count, localTime, parseMoment, parseSpan, span } from "./units.ts";
+import { count, localTime, parseSpan, span } from "./units.ts";
 import { type StepWatch, Watchdog } from "./watchdog.ts";
 
 /** Rows of an answer, unless `.limit` says otherwise: a person reads them. */

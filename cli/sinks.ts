@@ -5,8 +5,9 @@
  */
 import { atMostArguments } from "./arguments.ts";
 import { type Call, EXIT, type Exit } from "./command.ts";
-import { type Cell, openOutput, plainCell, type ShownColumn } from "./output.ts";
+import { type Cell, plainCell, type ShownColumn } from "./output.ts";
 import { sizeCell, spanCell } from "./process_cells.ts";
+import { openRows } from "./row_output.ts";
 import type { Style } from "./screen.ts";
 import { findPlaces } from "./settings.ts";
 import { readStatuses } from "./status_reader.ts";
@@ -66,7 +67,7 @@ export function sinks(call: Call): Exit {
   );
   const { agent } = readStatuses(layout, call.now());
   const counters = agent.kind === "read" ? agent.status.counters : {};
-  const output = openOutput(call.format, NAMES, shown(call.now()), call.screen, (text) => call.out.write(text));
+  const output = openRows(call, NAMES, shown(call.now()));
   const late: string[] = [];
   for (const row of rows) {
     const stored = row.slice(0, STORED.length + COUNTED.length), sink = String(row[0]);
