@@ -50,8 +50,8 @@ export class Entry {
   /** When something came from it last, on the clock of `performance.now()`, and in Unix milliseconds (0: never). */
   heardAt = 0;
   heardTime = 0;
-  /** Since it failed, whether somebody was asked to see to it. */
-  isTold = false;
+  /** Since it failed, when somebody is asked next to see to it, and for how long not again then. */
+  next = { at: 0, waitMs: 0 };
   /** The gap that was stored when it failed, while it is not over. */
   gap: { readonly id: number; readonly from: number } | null = null;
 

@@ -30,6 +30,9 @@ export const TICK_MS = 500;
 const LATE_MS = 250;
 /** How long a collector may be away before somebody is asked to see to it. */
 export const AWAY_MS = 30_000;
+/** After how long he is asked again if that did not help, or was refused; then after twice as long each time. */
+export const ASK_AGAIN_MS = 120_000;
+const LONGEST_ASK_AGAIN_MS = 3_600_000;
 /** Sources that look at times, and so see nothing from the kernel as it happens. */
 const POLLING: readonly string[] = ["proc", "ps"];
 
@@ -44,7 +47,8 @@ export interface RegistryOptions {
   readonly isStopped?: (collectorId: string) => boolean;
   /**
    * A collector has failed and does not get over it by itself: it is connected and says nothing, or has been away for
-   * {@linkcode AWAY_MS}. One that has just ended is its supervisor's to start again, unasked.
+   * {@linkcode AWAY_MS}. One that has just ended is its supervisor's to start again, unasked. Called again while it does
+   * not come back.
    */
   readonly failed: (collectorId: string) => void;
   /** On a clock that does not jump, and in Unix milliseconds. */
@@ -340,8 +344,10 @@ export class Registry {
       entry.reason = "its supervisor was asked to stop it";
       return this.#endGap(entry);
     }
-    if (machine.state === "failed" && !entry.isTold && (entry.link !== null || now - entry.heardAt > AWAY_MS)) {
-      entry.isTold = true;
+    const isStuck = machine.state === "failed" && (entry.link !== null || now - entry.heardAt > AWAY_MS);
+    if (isStuck && now >= entry.next.at) {
+      const waitMs = Math.max(entry.next.waitMs, ASK_AGAIN_MS);
+      entry.next = { at: now + waitMs, waitMs: Math.min(2 * waitMs, LONGEST_ASK_AGAIN_MS) };
       this.#options.failed(collectorId);
     }
     const missed = entry.missesAt(now);
@@ -356,7 +362,7 @@ export class Registry {
     const since = new Date(entry.heardTime).toISOString();
     entry.reason = `${entry.link === null ? "it is not connected" : "nothing comes from it"} since ${since}`;
     journal.notice(`collector ${collectorId} has failed: ${entry.reason}`);
-    entry.isTold = false;
+    entry.next = { at: now, waitMs: 0 };
     this.#putGap(entry, entry.heardTime, null);
   }
 

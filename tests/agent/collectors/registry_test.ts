@@ -1,7 +1,7 @@
 /** Heartbeats, states and refusals of the registry, on a clock that the test moves. */
 import assert from "node:assert/strict";
 import { FAILED_AFTER, type Link } from "../../../agent/collectors/entry.ts";
-import { AWAY_MS, MAX_ENTRIES, Registry, TICK_MS } from "../../../agent/collectors/registry.ts";
+import { ASK_AGAIN_MS, AWAY_MS, MAX_ENTRIES, Registry, TICK_MS } from "../../../agent/collectors/registry.ts";
 import { calledRegistry } from "../../../agent/rpc/registry.ts";
 import { newCounters } from "../../../agent/counters.ts";
 import { Journal } from "../../../agent/journal.ts";
@@ -107,6 +107,12 @@ Deno.test("a heartbeat is missed after 110 % of the interval; one degrades, thre
   assert.match(world.gaps.get(1)!.reason, /collector a was not heard from/);
   world.pass(60_000);
   assert.deepEqual([world.gaps.size, world.failed.length], [1, 1], "it fails once");
+  world.pass(ASK_AGAIN_MS);
+  assert.deepEqual(world.failed.length, 2, "what was asked did not help, or was refused");
+  world.pass(ASK_AGAIN_MS);
+  assert.deepEqual(world.failed.length, 2);
+  world.pass(ASK_AGAIN_MS);
+  assert.deepEqual([world.gaps.size, world.failed.length], [1, 3]);
 
   // Heard from again: the gap ends with that, and stays one.
   world.registry.heard("a", link);
