@@ -302,14 +302,14 @@ function logLines(log: LogStatus): RecordLine[] {
   if (log.oldestTime !== null) lines.push(["", `oldest that is not acknowledged: ${localTime(log.oldestTime, "s")}`]);
   if (log.pendingBytes > 0) lines.push(["", `${bytes(log.pendingBytes)} not on disk yet`]);
   if (log.fault !== "") add(`nothing is written: ${log.fault}`);
-  const counts: [number, string][] = [
-    [log.refused, "refused"],
-    [log.missing, "lost by damage"],
-    [log.damaged, "damaged places"],
-    [log.faults, "failed calls of the disk"],
-    [log.hastened, "segments deleted before their time"],
+  const counts: [number, string, many?: string][] = [
+    [log.refused, "refused", "refused"],
+    [log.missing, "lost by damage", "lost by damage"],
+    [log.damaged, "damaged place"],
+    [log.faults, "failed call of the disk", "failed calls of the disk"],
+    [log.hastened, "segment deleted before its time", "segments deleted before their time"],
   ];
-  const shown = counts.filter(([number]) => number > 0).map(([number, what]) => `${count(number)} ${what}`);
+  const shown = counts.filter(([number]) => number > 0).map((each) => counted(...each));
   if (shown.length > 0) add(`since the start: ${shown.join(", ")}`);
   return lines;
 }

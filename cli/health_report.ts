@@ -166,7 +166,7 @@ function collectorFindings(status: CollectorStatus): Finding[] {
     add("the write-ahead log fills up: the process table is read less often, environments and usage are left out");
   }
   if (log.refused > 0) add(`${counted(log.refused, "item")} found no room in the write-ahead log; gaps say which`);
-  if (log.missing > 0) add(`${counted(log.missing, "number")} of the write-ahead log are lost by damage`);
+  if (log.missing > 0) add(`lost by damage in the write-ahead log: ${counted(log.missing, "number")}`);
   const { ledger } = status;
   if (ledger.trouble !== "") add(`the audit ledger: ${ledger.trouble}`);
   else if (ledger.state !== "on") add(`the audit ledger is ${ledger.state}`);

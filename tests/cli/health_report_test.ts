@@ -93,7 +93,7 @@ Deno.test("assess() names what is not seen, not kept, not judged", () => {
   finds(log({ fault: "the disk is full" }), "degraded", /is not written, so the agent gets nothing: the disk is full/);
   finds(log({ isSlowed: true }), "degraded", /the write-ahead log fills up/);
   finds(log({ refused: 1 }), "degraded", /1 item found no room/);
-  finds(log({ missing: 3 }), "degraded", /3 numbers of the write-ahead log are lost/);
+  finds(log({ missing: 3 }), "degraded", /lost by damage in the write-ahead log: 3 numbers/);
   assert.equal(judge(log({ damaged: 1, hastened: 4, pendingBytes: 100, oldestTime: NOW })).verdict, "healthy");
   finds({ agent: { state: "starting" } }, "degraded", /agent is starting/);
   const rejected = { ...AGENT.rules[0]!, id: "other", state: "rejected" };
