@@ -5,6 +5,7 @@
  */
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { Column, ColumnType } from "./tables/table.ts";
+import type { Sees } from "./capabilities.ts";
 import { boundFields, member, parse } from "./cold_codec.ts";
 import type * as ipc from "./gen/ipc_pb.ts";
 import { type CollectionCapabilitiesSchema, RegistrationSchema, type TableSchemaSchema } from "./gen/ipc_pb.ts";
@@ -21,9 +22,6 @@ import { WireError } from "./wire_error.ts";
 /** Fields of a registration beside its tables. */
 const OTHER_FIELDS = 16;
 const COLUMN_TYPES: readonly ColumnType[] = ["INTEGER", "REAL", "TEXT"];
-
-/** What of a registration stands in a `CollectionCapabilities`. */
-export type Capabilities = Pick<Registration, "domains" | "kernelLevel" | "realtime" | "systemWide">;
 
 /** @throws WireError */
 export function writeRegistration(registration: Registration): ipc.Registration {
@@ -57,13 +55,13 @@ export function readRegistration(bytes: Uint8Array): Registration {
 }
 
 export function writeCapabilities(
-  { domains, kernelLevel, realtime, systemWide }: Capabilities,
+  { domains, kernelLevel, realtime, systemWide }: Sees,
 ): MessageInitShape<typeof CollectionCapabilitiesSchema> {
   return { supportedDomains: domainNumbers(domains), advanced: { kernelLevel, realtime, systemWide } };
 }
 
 /** @throws WireError */
-export function readCapabilities(message: ipc.CollectionCapabilities | undefined): Capabilities {
+export function readCapabilities(message: ipc.CollectionCapabilities | undefined): Sees {
   const advanced = message?.advanced;
   return {
     domains: domains(message?.supportedDomains ?? []),

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Sees } from "../../proto/capabilities.ts";
 import {
   COLLECTOR_TRANSITIONS,
   type CollectorEvent,
@@ -18,8 +19,8 @@ const GRACE = 1.1;
 /** Heartbeats in a row that a collector misses until it has failed. */
 export const FAILED_AFTER = 3;
 
-/** What a collector says of itself when it is asked, which must be what it registers. */
-export type Capabilities = Pick<Registration, "domains" | "kernelLevel">;
+/** What a collector claims to see, by its registration and by its answer, which must agree. */
+export type Claim = Pick<Sees, "domains" | "kernelLevel">;
 
 /** A connection of a collector, as far as the registry needs it. */
 export interface Link {
@@ -40,7 +41,7 @@ export class Entry {
   /** Whether its connection of now has registered. */
   hasRegistered = false;
   /** What its connection of now said that it sees, asked by itself; `null` before that. */
-  answered: Capabilities | null = null;
+  answered: Claim | null = null;
   registrations = 0;
   refused = 0;
   refusal = "";
@@ -51,7 +52,7 @@ export class Entry {
   heardAt = 0;
   heardTime = 0;
   /** Since it failed, when somebody is asked next to see to it, and for how long not again then. */
-  next = { at: 0, waitMs: 0 };
+  nextAsk = { at: 0, waitMs: 0 };
   /** The gap that was stored when it failed, while it is not over. */
   gap: { readonly id: number; readonly from: number } | null = null;
 

@@ -20,7 +20,7 @@ import type { CollectorStanding, SourceStatus } from "../../proto/status.ts";
 import type { Hello } from "../../proto/messages.ts";
 import type { Counters } from "../counters.ts";
 import type { Journal } from "../journal.ts";
-import { type Capabilities, Entry, FAILED_AFTER, type Link } from "./entry.ts";
+import { type Claim, Entry, FAILED_AFTER, type Link } from "./entry.ts";
 
 /** Names that are remembered. */
 export const MAX_ENTRIES = 64;
@@ -249,7 +249,7 @@ export class Registry {
   }
 
   /** The same of what it answers to the question for its capabilities, or will, if it answers before it registers. */
-  capabilitiesFault(collectorId: string, answered: Capabilities): string | null {
+  capabilitiesFault(collectorId: string, answered: Claim): string | null {
     const entry = this.#entries.get(collectorId);
     if (entry === undefined) return null;
     entry.answered = answered;
@@ -345,9 +345,9 @@ export class Registry {
       return this.#endGap(entry);
     }
     const isStuck = machine.state === "failed" && (entry.link !== null || now - entry.heardAt > AWAY_MS);
-    if (isStuck && now >= entry.next.at) {
-      const waitMs = Math.max(entry.next.waitMs, ASK_AGAIN_MS);
-      entry.next = { at: now + waitMs, waitMs: Math.min(2 * waitMs, LONGEST_ASK_AGAIN_MS) };
+    if (isStuck && now >= entry.nextAsk.at) {
+      const waitMs = Math.max(entry.nextAsk.waitMs, ASK_AGAIN_MS);
+      entry.nextAsk = { at: now + waitMs, waitMs: Math.min(2 * waitMs, LONGEST_ASK_AGAIN_MS) };
       this.#options.failed(collectorId);
     }
     const missed = entry.missesAt(now);
@@ -362,7 +362,7 @@ export class Registry {
     const since = new Date(entry.heardTime).toISOString();
     entry.reason = `${entry.link === null ? "it is not connected" : "nothing comes from it"} since ${since}`;
     journal.notice(`collector ${collectorId} has failed: ${entry.reason}`);
-    entry.next = { at: now, waitMs: 0 };
+    entry.nextAsk = { at: now, waitMs: 0 };
     this.#putGap(entry, entry.heardTime, null);
   }
 
@@ -395,9 +395,9 @@ export class Registry {
 }
 
 /** In what a registration and an answer differ; `null` when they agree, or one is not there yet. */
-function contradiction(registration: Capabilities | null, answered: Capabilities | null): string | null {
+function contradiction(registration: Claim | null, answered: Claim | null): string | null {
   if (registration === null || answered === null) return null;
-  const words = ({ domains, kernelLevel }: Capabilities): string =>
+  const words = ({ domains, kernelLevel }: Claim): string =>
     `${[...domains].sort().join(", ")}${kernelLevel ? " from the kernel" : ""}`;
   const registered = words(registration), said = words(answered);
   return registered === said ? null : `It registered ${registered}, and answers ${said}`;
