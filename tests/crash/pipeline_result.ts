@@ -1,16 +1,8 @@
 /** What one simulated life of the pipeline showed, in counts that add up over many. */
+import type { Tally } from "./stored.ts";
 
 /** Counts of one life, or of several together. */
-export interface PipelineResult {
-  acknowledged: number;
-  present: number;
-  doubled: number;
-  lost: number;
-  durable: number;
-  arrived: number;
-  torn: number;
-  told: number;
-  alerts: number;
+export interface PipelineResult extends Tally {
   /** Alerts of which the audit ledger knows. */
   entered: number;
   /** Events of logs that were replaced which no digest covers. */

@@ -34,7 +34,8 @@ export interface Expected {
   readonly step: number;
 }
 
-export interface Verdict {
+/** What became of the events of one life, or of several together. */
+export interface Tally {
   acknowledged: number;
   present: number;
   doubled: number;
@@ -47,6 +48,9 @@ export interface Verdict {
   /** Items that gap records tell of. */
   told: number;
   alerts: number;
+}
+
+export interface Verdict extends Tally {
   /** Lines of the alert file beyond one for each alert. */
   again: number;
   readonly faults: string[];
